@@ -1,0 +1,22 @@
+"""Microsoft Entra ID logins to Azure Database for PostgreSQL.
+
+Importing this package loads no driver and no token engine; take what you need from its modules:
+
+- `psycopg3`: `EntraConnection` and `AsyncEntraConnection` for psycopg 3 and its pools
+- `core`: tokens and user names for every other use
+- `identity`: the credentials that find or make those tokens
+- `errors`: what can go wrong
+- `emulator`: Entra ID and an Azure PostgreSQL server on this machine, for tests
+"""
+
+from __future__ import annotations
+
+
+def __getattr__(name: str) -> str:
+    if name == "__version__":
+        # Imported here: importlib.metadata costs more than the rest of the package together.
+        from importlib.metadata import version
+
+        return version("azure-postgresql-auth-rs")
+    message = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(message)

@@ -1,0 +1,127 @@
+"""Tokens for Azure Database for PostgreSQL, and the user names that go with them.
+
+Every function takes an optional `credential`: one of `azure_postgresql_auth.identity`, any object with azure-core's
+`get_token` or `get_token_info`, or None for the default credential, which looks where azure-identity's
+`DefaultAzureCredential` looks. Tokens are cached per credential and scope and renewed ahead of their expiry; however many
+threads and tasks ask at once, the identity service is asked once.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from azure_postgresql_auth import _credentials
+from azure_postgresql_auth._core import PendingLogin, decode_jwt, parse_principal_name, scope_for
+
+if TYPE_CHECKING:
+    from azure_postgresql_auth._core import Login
+
+__all__ = [
+    "AZURE_DB_FOR_POSTGRES_SCOPE",
+    "AZURE_MANAGEMENT_SCOPE",
+    "decode_jwt",
+    "get_entra_conninfo",
+    "get_entra_conninfo_async",
+    "get_entra_token",
+    "get_entra_token_async",
+    "parse_principal_name",
+]
+
+AZURE_DB_FOR_POSTGRES_SCOPE: Final = "https://ossrdbms-aad.database.windows.net/.default"
+"""OAuth 2.0 scope of database tokens in Azure's public cloud."""
+
+AZURE_MANAGEMENT_SCOPE: Final = "https://management.azure.com/.default"
+"""OAuth 2.0 scope of Azure Resource Manager, whose tokens name a managed identity where the database's do not."""
+
+DEFAULT_TIMEOUT: Final = 30.0
+"""How long a login waits for its token unless its caller says otherwise, in seconds."""
+
+
+def get_entra_token(credential: object = None, scope: str | None = None) -> str:
+    """An access token, to be sent as the password of a new connection.
+
+    Args:
+        credential: whose token; None for the default credential.
+        scope: OAuth 2.0 scope; by default the database scope of the cloud that `AZURE_AUTHORITY_HOST` names, else of
+            the public cloud.
+
+    Raises:
+        CredentialValueError: `credential` is none, or an asynchronous one.
+        EntraConnectionValueError: no token could be had; lists every attempt.
+        Exception: what a credential object raised itself.
+    """
+    return login(credential, scope, user_known=True).password
+
+
+async def get_entra_token_async(credential: object = None, scope: str | None = None) -> str:
+    """`get_entra_token` for asynchronous code; takes synchronous credentials too and never blocks the event loop."""
+    return (await login_async(credential, scope, user_known=True)).password
+
+
+def get_entra_conninfo(credential: object = None, *, scope: str | None = None) -> dict[str, str]:
+    """User and password of a new connection.
+
+    The user is what the token's claims name: a user-assigned managed identity, a user, the resource of a
+    system-assigned identity or an application, in this order; where they name none, those of a token for Azure Resource
+    Manager.
+
+    Args:
+        credential: whose login; None for the default credential.
+        scope: as for `get_entra_token`.
+
+    Returns:
+        {"user": ..., "password": ...}, as every driver takes them.
+
+    Raises:
+        TokenDecodeError: the token is no JWT.
+        UsernameExtractionError: no claim names a user.
+        ScopePermissionError: no claim of the database token names a user, and the other token could not be had.
+        CredentialValueError, EntraConnectionValueError, Exception: as for `get_entra_token`.
+    """
+    found = login(credential, scope)
+    return {"user": _user(found), "password": found.password}
+
+
+async def get_entra_conninfo_async(credential: object = None, *, scope: str | None = None) -> dict[str, str]:
+    """`get_entra_conninfo` for asynchronous code; takes synchronous credentials too and never blocks the event loop."""
+    found = await login_async(credential, scope)
+    return {"user": _user(found), "password": found.password}
+
+
+def _user(found: Login) -> str:
+    assert found.user is not None, "asked for"  # noqa: S101 - for the type checker
+    return found.user
+
+
+def login(
+    credential: object, scope: str | None = None, *, user_known: bool = False, timeout: float = DEFAULT_TIMEOUT
+) -> Login:
+    """The login that all synchronous drivers use.
+
+    Args:
+        credential: None, or anything with the shape of a credential.
+        scope: OAuth 2.0 scope of the token.
+        user_known: the caller has a user: claims are not looked at.
+        timeout: seconds that this call may wait; a cached login is there at once.
+    """
+    adopted = _credentials.adopt(credential)
+    if adopted.asynchronous:
+        raise _credentials.needs_sync(credential)
+    return adopted.provider.login(scope or scope_for(()), user_known, timeout)
+
+
+async def login_async(
+    credential: object,
+    scope: str | None = None,
+    *,
+    user_known: bool = False,
+    timeout: float = DEFAULT_TIMEOUT,  # noqa: ASYNC109 - a timeout with words of its own
+) -> Login:
+    """`login` on an event loop, which is not touched when the login is cached."""
+    begun = _credentials.adopt(credential).provider.begin_login(scope or scope_for(()), user_known)
+    if not isinstance(begun, PendingLogin):
+        return begun
+    # Imported here: synchronous programs need no asyncio.
+    from azure_postgresql_auth._waiting import wait  # noqa: PLC0415
+
+    return await wait(begun, timeout)

@@ -1,0 +1,20 @@
+"""Azure on your own machine: Entra tokens and a PostgreSQL that accepts only them.
+
+    with Emulator() as emulator:
+        os.environ.update(emulator.env)  # any Azure SDK and libpq now find it
+        ...                              # emulator.dsn is the server
+
+Three parts, all on loopback: the identity endpoints (App Service, IMDS and the Entra token endpoint), a
+front door that speaks PostgreSQL over TLS and verifies tokens as Azure Database for PostgreSQL does, and
+a real PostgreSQL behind it. Nothing of Azure is contacted.
+
+Needs the extra `emulator`; runs on Linux and macOS.
+"""
+
+from __future__ import annotations
+
+from ._directory import Group, Identity
+from ._emulator import Emulator
+from ._records import Login, TokenRequest
+
+__all__ = ["Emulator", "Group", "Identity", "Login", "TokenRequest"]

@@ -1,0 +1,77 @@
+"""Which account runs PostgreSQL: one's own, but for root an unprivileged one, since PostgreSQL refuses root."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Optional
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_UNPRIVILEGED = ("postgres", "nobody")
+_NOT_NEEDED = ("include", "pgxs", "pkgconfig", "doc", "man")
+
+
+@dataclass(frozen=True)
+class Account:
+    """Whom the server's processes run as; None means oneself."""
+
+    uid: Optional[int] = None
+    gid: Optional[int] = None
+
+    @classmethod
+    def choose(cls) -> Account:
+        """Stay oneself, unless root."""
+        if os.geteuid() != 0:
+            return cls()
+        for name in _UNPRIVILEGED:
+            try:
+                entry = pwd.getpwnam(name)
+            except KeyError:
+                continue
+            return cls(entry.pw_uid, entry.pw_gid)
+        message = f"PostgreSQL does not run as root, and there is none of the users {', '.join(_UNPRIVILEGED)}"
+        raise RuntimeError(message)
+
+    def options(self) -> dict[str, Any]:
+        """Tell what subprocess needs to start a process under this account."""
+        if self.uid is None:
+            return {}
+        return {"user": self.uid, "group": self.gid, "extra_groups": []}
+
+    def give(self, path: Path) -> None:
+        """Hand a directory of our own making over, with all that is in it."""
+        if self.uid is None or self.gid is None:
+            return
+        os.chown(path, self.uid, self.gid)
+        for folder, folders, files in os.walk(path):
+            for name in (*folders, *files):
+                os.chown(os.path.join(folder, name), self.uid, self.gid, follow_symlinks=False)  # noqa: PTH118
+
+    def reachable(self, binaries: Path, work: Path) -> Path:
+        """Return the programs' directory, or a copy in `work` where this account cannot run the original.
+
+        A virtual environment below root's home is closed to others; opening it is not ours to do.
+        """
+        if self.uid is None or self._runs(binaries):
+            return binaries
+        copy = work / "pginstall"
+        shutil.copytree(binaries.parent, copy, symlinks=True, ignore=shutil.ignore_patterns(*_NOT_NEEDED))
+        self.give(copy)
+        if not self._runs(copy / binaries.name):
+            message = f"the server programs in {binaries} cannot be run by user {pwd.getpwuid(self.uid).pw_name}"
+            raise RuntimeError(message)
+        return copy / binaries.name
+
+    def _runs(self, binaries: Path) -> bool:
+        try:
+            done = subprocess.run(  # noqa: S603
+                [str(binaries / "initdb"), "--version"], capture_output=True, check=False, cwd="/", **self.options()
+            )
+        except OSError:
+            return False
+        return done.returncode == 0

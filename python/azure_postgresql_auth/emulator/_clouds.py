@@ -1,0 +1,27 @@
+"""Which audiences a token for the database may have, in each of Azure's clouds."""
+
+from __future__ import annotations
+
+DATABASE_RESOURCES = (
+    "https://ossrdbms-aad.database.windows.net",
+    "https://ossrdbms-aad.database.usgovcloudapi.net",
+    "https://ossrdbms-aad.database.chinacloudapi.cn",
+)
+DATABASE_SCOPE = DATABASE_RESOURCES[0] + "/.default"
+
+SERVER_NAMES = (
+    "*.postgres.database.azure.com",
+    "*.postgres.database.usgovcloudapi.net",
+    "*.postgres.database.chinacloudapi.cn",
+)
+
+
+def audience(scope: str) -> str:
+    """Tell the audience that Entra puts into a token for this scope or resource."""
+    suffix = "/.default"
+    return scope[: -len(suffix)] if scope.endswith(suffix) else scope
+
+
+def is_database(resource: str) -> bool:
+    """Tell whether a token with this audience is one for the database."""
+    return resource.rstrip("/") in DATABASE_RESOURCES

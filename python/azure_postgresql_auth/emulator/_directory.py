@@ -1,0 +1,144 @@
+"""The Entra tenant and the server's principals: who exists, and which role belongs to whom."""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Optional
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+KINDS = ("user-assigned", "system-assigned", "service-principal", "user")
+MANAGED = ("user-assigned", "system-assigned")
+ROLE_TYPES = ("user", "service", "group")
+
+# The application that a user's token was issued to: the Azure CLI, whose id is the same in every tenant.
+AZURE_CLI = "04b07795-8ddb-461a-bbee-02f9e1bf7b46"
+
+
+@dataclass(frozen=True, eq=False)
+class Identity:
+    """A principal of the tenant; made by `Emulator.add_identity`."""
+
+    name: str
+    kind: str
+    role: Optional[str]
+    client_id: str
+    object_id: str
+    resource_id: Optional[str] = None
+    """The Azure resource, of managed identities."""
+    client_secret: Optional[str] = field(default=None, repr=False)
+    """Of service principals."""
+    claims: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    database_claims: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """A security group: its members log in with their own token and the group's name."""
+
+    name: str
+    object_id: str
+    members: tuple[Identity, ...]
+
+    @property
+    def role(self) -> str:
+        """The role's name, which is the group's."""
+        return self.name
+
+
+@dataclass(frozen=True)
+class Role:
+    """What the server has noted about a role: whose it is and of which type that principal is."""
+
+    name: str
+    type: str
+    object_ids: frozenset[str]
+
+
+class Directory:
+    """Every identity, group and role of one emulator."""
+
+    def __init__(self) -> None:
+        """Start an empty tenant with an id of its own."""
+        self.tenant_id = str(uuid.uuid4())
+        self.subscription_id = str(uuid.uuid4())
+        self.identities: list[Identity] = []
+        self.groups: list[Group] = []
+        self.roles: dict[str, Role] = {}
+        self.default: Optional[Identity] = None
+
+    def new_identity(
+        self,
+        name: str,
+        kind: str,
+        role: Optional[str],
+        claims: Mapping[str, Any],
+        database_claims: Mapping[str, Any],
+    ) -> Identity:
+        """Make an identity with fresh ids; it is not entered yet."""
+        if kind not in KINDS:
+            message = f"kind={kind!r}: one of {', '.join(KINDS)}"
+            raise ValueError(message)
+        return Identity(
+            name=name,
+            kind=kind,
+            role=role,
+            client_id=AZURE_CLI if kind == "user" else str(uuid.uuid4()),
+            object_id=str(uuid.uuid4()),
+            resource_id=self._resource_id(name, kind),
+            client_secret=secrets.token_urlsafe(30) if kind == "service-principal" else None,
+            claims=dict(claims),
+            database_claims=dict(database_claims),
+        )
+
+    def _resource_id(self, name: str, kind: str) -> Optional[str]:
+        types = {
+            "user-assigned": "Microsoft.ManagedIdentity/userAssignedIdentities",
+            "system-assigned": "Microsoft.Compute/virtualMachines",
+        }
+        if kind not in types:
+            return None
+        return f"/subscriptions/{self.subscription_id}/resourcegroups/emulator/providers/{types[kind]}/{name}"
+
+    def claim_role(self, name: str, role_type: str, object_ids: Sequence[str]) -> None:
+        """Note whose role this is; a role has one owner.
+
+        Raises:
+            ValueError: the role belongs to another principal, or the type is none.
+        """
+        if role_type not in ROLE_TYPES:
+            message = f"role_type={role_type!r}: one of {', '.join(ROLE_TYPES)}"
+            raise ValueError(message)
+        if name in self.roles:
+            message = f"role {name!r} belongs to another identity; pass another role= or role=None"
+            raise ValueError(message)
+        self.roles[name] = Role(name, role_type, frozenset(object_ids))
+
+    def managed(self, query: Mapping[str, str]) -> Optional[Identity]:
+        """Find the managed identity that a request names; the default one where it names none."""
+        selectors = {
+            "client_id": "client_id",
+            "object_id": "object_id",
+            "principal_id": "object_id",
+            "mi_res_id": "resource_id",
+            "msi_res_id": "resource_id",
+        }
+        wanted = [(selectors[key], value.lower()) for key, value in query.items() if key in selectors]
+        if not wanted:
+            return self.default
+        for identity in self.identities:
+            if identity.kind in MANAGED and all(
+                (getattr(identity, attribute) or "").lower() == value for attribute, value in wanted
+            ):
+                return identity
+        return None
+
+    def application(self, client_id: str) -> Optional[Identity]:
+        """Find the application or user-assigned identity that may use the token endpoint."""
+        for identity in self.identities:
+            if identity.client_id == client_id.lower() and identity.kind in {"service-principal", "user-assigned"}:
+                return identity
+        return None

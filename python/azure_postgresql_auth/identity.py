@@ -1,0 +1,289 @@
+"""Credentials that serve synchronous and asynchronous code alike, any number of threads and event loops, and forks.
+
+They take the constructor keywords of azure-identity's classes of the same names, and have their `get_token` and
+`get_token_info`, so that they also work with Azure's other clients. Settings from the environment are read when a token is
+needed. `get_token` returns a cached token while it is good, and renews it in the background before it expires.
+
+Their values are checked when they are made (`ValueError`); whether they work shows when a token is asked for
+(`EntraConnectionValueError`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from azure_postgresql_auth._core import TokenProvider
+from azure_postgresql_auth._credentials import Adopted
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from azure_postgresql_auth._core import Login
+
+__all__ = [
+    "AccessToken",
+    "AccessTokenInfo",
+    "AzureCliCredential",
+    "AzureDeveloperCliCredential",
+    "ChainedTokenCredential",
+    "ClientSecretCredential",
+    "DefaultAzureCredential",
+    "EnvironmentCredential",
+    "ManagedIdentityCredential",
+    "WorkloadIdentityCredential",
+]
+
+
+class AccessToken(NamedTuple):
+    """An access token, shaped as azure-core's."""
+
+    token: str
+    expires_on: int
+    """Seconds since 1970."""
+
+    def __repr__(self) -> str:
+        return f"AccessToken(token='****', expires_on={self.expires_on})"
+
+
+class AccessTokenInfo(NamedTuple):
+    """An access token with more to say, shaped as azure-core's."""
+
+    token: str
+    expires_on: int
+    """Seconds since 1970."""
+    token_type: str = "Bearer"
+    refresh_on: int | None = None
+    """Seconds since 1970; None if the issuer has no wish."""
+
+    def __repr__(self) -> str:
+        return f"AccessTokenInfo(token='****', expires_on={self.expires_on})"
+
+
+class _NativeCredential:
+    """What all credentials here can do."""
+
+    _adopted: Adopted
+
+    def __init__(self, provider: TokenProvider) -> None:
+        self._adopted = Adopted(provider, asynchronous=None)
+
+    def get_token(self, *scopes: str, **_: Any) -> AccessToken:
+        """An access token for one scope, cached or fetched.
+
+        Further keywords that Azure's clients pass (`claims`, `tenant_id`, `enable_cae`) do not apply and are ignored.
+
+        Raises:
+            ValueError: not exactly one scope.
+            EntraConnectionValueError: no token could be had; lists every attempt.
+        """
+        login = self._login(scopes)
+        return AccessToken(login.password, login.expires_on)
+
+    def get_token_info(self, *scopes: str, options: Any = None) -> AccessTokenInfo:  # noqa: ARG002 - azure-core's
+        """`get_token` for azure-core's `SupportsTokenInfo`; `options` do not apply and are ignored."""
+        login = self._login(scopes)
+        return AccessTokenInfo(login.password, login.expires_on)
+
+    def _login(self, scopes: tuple[str, ...]) -> Login:
+        if len(scopes) != 1:
+            message = f"{type(self).__name__} gives a token for exactly one scope, not for {len(scopes)}"
+            raise ValueError(message)
+        return self._adopted.provider.login(scopes[0], user_known=True)
+
+    def close(self) -> None:
+        """Does nothing: there is nothing to close. Here because azure-identity's credentials have it."""
+
+    def __enter__(self) -> _NativeCredential:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None = None,
+        value: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
+        self.close()
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        message = f"{type(self).__name__} cannot be pickled; make one in each process"
+        raise TypeError(message)
+
+
+class EnvironmentCredential(_NativeCredential):
+    """A service principal: `AZURE_TENANT_ID`, `AZURE_CLIENT_ID` and `AZURE_CLIENT_SECRET`.
+
+    Args:
+        authority: host of the Entra ID authority; by default `AZURE_AUTHORITY_HOST`, else the public cloud's.
+    """
+
+    def __init__(self, *, authority: str | None = None) -> None:
+        super().__init__(TokenProvider.environment(authority=authority))
+
+
+class ManagedIdentityCredential(_NativeCredential):
+    """The identity that Azure gave to the machine, container or app that this runs on.
+
+    Args:
+        client_id: client id of a user-assigned identity; by default the system-assigned one.
+        object_id: its object (principal) id instead.
+        resource_id: its Azure resource id instead.
+        identity_config: the same as a dictionary with one of these keys, as azure-identity has it.
+    """
+
+    def __init__(
+        self,
+        *,
+        client_id: str | None = None,
+        object_id: str | None = None,
+        resource_id: str | None = None,
+        identity_config: dict[str, str] | None = None,
+    ) -> None:
+        named = {"client_id": client_id, "object_id": object_id, "resource_id": resource_id}
+        for key, value in (identity_config or {}).items():
+            if key not in named:
+                message = f"identity_config has {key!r}: one of {', '.join(named)}"
+                raise ValueError(message)
+            named[key] = named[key] or value
+        super().__init__(TokenProvider.managed_identity(**named))
+
+
+class WorkloadIdentityCredential(_NativeCredential):
+    """Workload identity federation: exchanges Kubernetes' token for one of Entra ID.
+
+    Args:
+        tenant_id: directory (tenant) id; by default `AZURE_TENANT_ID`.
+        client_id: application (client) id; by default `AZURE_CLIENT_ID`.
+        token_file_path: file with Kubernetes' token, read at every fetch; by default `AZURE_FEDERATED_TOKEN_FILE`.
+        authority: host of the Entra ID authority; by default `AZURE_AUTHORITY_HOST`, else the public cloud's.
+    """
+
+    def __init__(
+        self,
+        *,
+        tenant_id: str | None = None,
+        client_id: str | None = None,
+        token_file_path: str | None = None,
+        authority: str | None = None,
+    ) -> None:
+        super().__init__(
+            TokenProvider.workload_identity(
+                tenant_id=tenant_id, client_id=client_id, token_file_path=token_file_path, authority=authority
+            )
+        )
+
+
+class ClientSecretCredential(_NativeCredential):
+    """A service principal with a client secret.
+
+    Args:
+        tenant_id: directory (tenant) id or domain.
+        client_id: application (client) id.
+        client_secret: a secret that was made for the application.
+        authority: host of the Entra ID authority; by default `AZURE_AUTHORITY_HOST`, else the public cloud's.
+    """
+
+    def __init__(self, tenant_id: str, client_id: str, client_secret: str, *, authority: str | None = None) -> None:
+        super().__init__(TokenProvider.client_secret(tenant_id, client_id, client_secret, authority=authority))
+
+
+class AzureCliCredential(_NativeCredential):
+    """Whoever is signed in to the Azure CLI (`az login`).
+
+    Args:
+        tenant_id: tenant to get the token in; by default the CLI's own.
+        subscription: name or id of the subscription whose account to use; by default the CLI's current one.
+        process_timeout: seconds that `az` may take; by default 10. It is stopped then, with all it started.
+    """
+
+    def __init__(
+        self, *, tenant_id: str | None = None, subscription: str | None = None, process_timeout: float | None = None
+    ) -> None:
+        super().__init__(
+            TokenProvider.azure_cli(
+                tenant_id=tenant_id or None, subscription=subscription, process_timeout=process_timeout
+            )
+        )
+
+
+class AzureDeveloperCliCredential(_NativeCredential):
+    """Whoever is signed in to the Azure Developer CLI (`azd auth login`).
+
+    Args:
+        tenant_id: tenant to get the token in; by default that of azd's environment.
+        process_timeout: seconds that `azd` may take; by default 10. It is stopped then, with all it started.
+    """
+
+    def __init__(self, *, tenant_id: str | None = None, process_timeout: float | None = None) -> None:
+        super().__init__(
+            TokenProvider.azure_developer_cli(tenant_id=tenant_id or None, process_timeout=process_timeout)
+        )
+
+
+class ChainedTokenCredential(_NativeCredential):
+    """Credentials tried in order; the first that gives a token is used from then on.
+
+    One that is not set up on this machine is passed over; one that is set up and fails ends the search.
+
+    Args:
+        credentials: credentials of this module. For others, azure-identity's class of this name takes both.
+    """
+
+    def __init__(self, *credentials: _NativeCredential) -> None:
+        if not credentials:
+            message = "at least one credential is required"
+            raise ValueError(message)
+        for credential in credentials:
+            if not isinstance(credential, _NativeCredential):
+                message = (
+                    f"a chain here holds credentials of azure_postgresql_auth.identity, not {type(credential).__name__}; "
+                    f"azure.identity.ChainedTokenCredential takes both"
+                )
+                raise ValueError(message)  # noqa: TRY004 - what azure-identity raises
+        super().__init__(TokenProvider.chain([credential._adopted.provider for credential in credentials]))
+
+
+class DefaultAzureCredential(_NativeCredential):
+    """Whatever signs this program in: on Azure the workload, on a developer's machine the developer.
+
+    Tries, in azure-identity's order, the environment, workload identity, managed identity (looked for one second at most),
+    the Azure CLI and the Azure Developer CLI. The first that gives a token is used from then on.
+
+    Args:
+        authority: host of the Entra ID authority; by default `AZURE_AUTHORITY_HOST`, else the public cloud's.
+        managed_identity_client_id: client id of a user-assigned identity; by default `AZURE_CLIENT_ID`.
+        workload_identity_client_id: by default as for the managed identity.
+        process_timeout: seconds that each command line may take; by default 10.
+        exclude_environment_credential: leaves this one out; likewise the other `exclude_` keywords. azure-identity's further
+            ones name credentials that are not tried here, and are accepted.
+    """
+
+    _LINKS = ("environment", "workload_identity", "managed_identity", "cli", "developer_cli")
+    _NOT_TRIED = ("shared_token_cache", "visual_studio_code", "powershell", "interactive_browser", "broker")
+
+    def __init__(
+        self,
+        *,
+        authority: str | None = None,
+        managed_identity_client_id: str | None = None,
+        workload_identity_client_id: str | None = None,
+        process_timeout: float | None = None,
+        **exclude: bool,
+    ) -> None:
+        keywords = {f"exclude_{link}_credential": link for link in (*self._LINKS, *self._NOT_TRIED)}
+        for keyword in exclude:
+            if keyword not in keywords:
+                message = f"DefaultAzureCredential has no keyword {keyword!r}: one of {', '.join(keywords)}"
+                raise TypeError(message)
+        excluded = [keywords[keyword] for keyword, wanted in exclude.items() if wanted]
+        if set(excluded) >= set(self._LINKS):
+            message = "every credential is excluded; at least one is required"
+            raise ValueError(message)
+        super().__init__(
+            TokenProvider.default_chain(
+                exclude=excluded,
+                managed_identity_client_id=managed_identity_client_id,
+                workload_identity_client_id=workload_identity_client_id,
+                authority=authority,
+                process_timeout=process_timeout,
+            )
+        )

@@ -1,0 +1,104 @@
+//! One fetch, and those who wait for it.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use futures_channel::oneshot;
+use futures_util::{FutureExt, future::Shared};
+
+use super::{AccessToken, FetchedToken, TokenCache};
+use crate::{error::Error, fork};
+
+/// What everybody who waited gets.
+pub type Landing = Result<Arc<AccessToken>, Error>;
+
+/// A fetch that is under way, for those who wait. Resolves to `None` when it was abandoned: then look again, one of the
+/// waiters takes over.
+#[derive(Clone)]
+pub struct Flight {
+    generation: u32,
+    landing: Shared<oneshot::Receiver<Landing>>,
+}
+
+impl Flight {
+    /// Whether it can still land: what a parent process was fetching never lands in its child.
+    pub(super) fn is_current(&self) -> bool {
+        self.generation == fork::generation()
+    }
+
+    pub(super) fn is(&self, other: &Self) -> bool {
+        self.landing.ptr_eq(&other.landing)
+    }
+}
+
+impl Future for Flight {
+    type Output = Option<Landing>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let _guard = fork::guarded();
+        self.landing.poll_unpin(context).map(Result::ok)
+    }
+}
+
+impl fmt::Debug for Flight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Flight").field("generation", &self.generation).finish_non_exhaustive()
+    }
+}
+
+/// The right and the duty to ask the identity service once. Dropped without an answer, it hands the duty to a waiter.
+pub struct Fetch {
+    scope: Arc<str>,
+    cache: Arc<TokenCache>,
+    flight: Flight,
+    waiters: Option<oneshot::Sender<Landing>>,
+}
+
+impl Fetch {
+    /// Begins a flight.
+    pub(super) fn new(cache: Arc<TokenCache>, scope: Arc<str>) -> Self {
+        let (waiters, landing) = oneshot::channel();
+        let flight = Flight { generation: fork::generation(), landing: landing.shared() };
+        Self { scope, cache, flight, waiters: Some(waiters) }
+    }
+
+    pub(super) fn flight(&self) -> &Flight {
+        &self.flight
+    }
+
+    /// The scope to ask for.
+    #[must_use]
+    pub fn scope(&self) -> &Arc<str> {
+        &self.scope
+    }
+
+    /// Ends the flight: keeps the token, wakes the waiters.
+    pub fn answer(mut self, answer: Result<FetchedToken, Error>) {
+        let _guard = fork::guarded();
+        if let Some(waiters) = self.waiters.take() {
+            let landing = self.cache.land(&self.scope, &self.flight, answer);
+            let _ = waiters.send(landing); // Err: nobody waited
+        }
+    }
+}
+
+impl Drop for Fetch {
+    fn drop(&mut self) {
+        if let Some(waiters) = self.waiters.take() {
+            let _guard = fork::guarded();
+            self.cache.abandon(&self.scope, &self.flight);
+            drop(waiters);
+        }
+    }
+}
+
+impl fmt::Debug for Fetch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fetch").field("scope", &self.scope).finish_non_exhaustive()
+    }
+}

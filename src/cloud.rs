@@ -1,0 +1,117 @@
+//! The Azure clouds: which scope a token needs, and who issues it.
+//!
+//! Sources: Microsoft's lists of endpoints for Azure Government and Azure China, and "Use Microsoft Entra ID for
+//! authentication with Azure Database for PostgreSQL".
+
+/// One of Azure's sovereign clouds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cloud {
+    /// Azure, worldwide.
+    Public,
+    /// Azure for the US Government.
+    UsGovernment,
+    /// Azure in China, operated by 21Vianet.
+    China,
+}
+
+impl Cloud {
+    const ALL: [Self; 3] = [Self::Public, Self::UsGovernment, Self::China];
+
+    /// Scope of tokens that Azure Database for PostgreSQL accepts as passwords.
+    #[must_use]
+    pub const fn database_scope(self) -> &'static str {
+        match self {
+            Self::Public => "https://ossrdbms-aad.database.windows.net/.default",
+            Self::UsGovernment => "https://ossrdbms-aad.database.usgovcloudapi.net/.default",
+            Self::China => "https://ossrdbms-aad.database.chinacloudapi.cn/.default",
+        }
+    }
+
+    /// Scope of Azure Resource Manager, whose tokens name a managed identity where the database's do not.
+    #[must_use]
+    pub const fn management_scope(self) -> &'static str {
+        match self {
+            Self::Public => "https://management.azure.com/.default",
+            Self::UsGovernment => "https://management.usgovcloudapi.net/.default",
+            Self::China => "https://management.chinacloudapi.cn/.default",
+        }
+    }
+
+    const fn server_suffix(self) -> &'static str {
+        match self {
+            Self::Public => ".postgres.database.azure.com",
+            Self::UsGovernment => ".postgres.database.usgovcloudapi.net",
+            Self::China => ".postgres.database.chinacloudapi.cn",
+        }
+    }
+
+    const fn authorities(self) -> &'static [&'static str] {
+        match self {
+            Self::Public => &["login.microsoftonline.com"],
+            Self::UsGovernment => &["login.microsoftonline.us"],
+            Self::China => &["login.chinacloudapi.cn", "login.partner.microsoftonline.cn"],
+        }
+    }
+
+    /// The cloud whose database servers are named like `host`, if any.
+    #[must_use]
+    pub fn of_server(host: &str) -> Option<Self> {
+        let host = host.trim_end_matches('.').to_ascii_lowercase();
+        Self::ALL.into_iter().find(|cloud| host.ends_with(cloud.server_suffix()))
+    }
+
+    /// The cloud that an authority such as `https://login.microsoftonline.us/` or a bare host name belongs to.
+    #[must_use]
+    pub fn of_authority(authority: &str) -> Option<Self> {
+        let host = authority.trim().trim_start_matches("https://");
+        let host = host.split('/').next().unwrap_or_default().to_ascii_lowercase();
+        Self::ALL.into_iter().find(|cloud| cloud.authorities().contains(&host.as_str()))
+    }
+
+    /// The cloud whose database tokens have this scope.
+    #[must_use]
+    pub fn of_scope(scope: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|cloud| cloud.database_scope() == scope)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_name_tells_its_cloud() {
+        for (host, cloud) in [
+            ("a.postgres.database.azure.com", Some(Cloud::Public)),
+            ("A.Postgres.Database.Azure.Com.", Some(Cloud::Public)),
+            ("a.postgres.database.usgovcloudapi.net", Some(Cloud::UsGovernment)),
+            ("a.postgres.database.chinacloudapi.cn", Some(Cloud::China)),
+            ("postgres.database.azure.com.example.org", None),
+            ("evilpostgres.database.azure.com", None),
+            ("localhost", None),
+        ] {
+            assert_eq!(Cloud::of_server(host), cloud, "{host}");
+        }
+    }
+
+    #[test]
+    fn an_authority_tells_its_cloud() {
+        for (authority, cloud) in [
+            ("https://login.microsoftonline.com", Some(Cloud::Public)),
+            ("login.microsoftonline.us", Some(Cloud::UsGovernment)),
+            ("https://login.partner.microsoftonline.cn/", Some(Cloud::China)),
+            ("https://login.chinacloudapi.cn/tenant", Some(Cloud::China)),
+            ("https://127.0.0.1:8443", None),
+        ] {
+            assert_eq!(Cloud::of_authority(authority), cloud, "{authority}");
+        }
+    }
+
+    #[test]
+    fn a_scope_tells_its_cloud() {
+        for cloud in Cloud::ALL {
+            assert_eq!(Cloud::of_scope(cloud.database_scope()), Some(cloud));
+        }
+        assert_eq!(Cloud::of_scope("https://storage.azure.com/.default"), None);
+    }
+}

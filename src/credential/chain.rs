@@ -1,0 +1,186 @@
+//! Credentials tried one after the other.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::time::Instant;
+
+use super::{
+    AzureCliCredential, AzureDeveloperCliCredential, EnvironmentCredential, ManagedIdentityCredential, TokenSource,
+    UserAssigned, WorkloadIdentityCredential, transport::Authority, variable,
+};
+use crate::{cache::FetchedToken, error::Error};
+
+const NONE: usize = usize::MAX;
+
+/// Asks each link until one gives a token, and from then on that one alone.
+#[derive(Debug)]
+pub struct ChainedTokenCredential {
+    name: &'static str,
+    links: Vec<Arc<dyn TokenSource>>,
+    chosen: AtomicUsize,
+}
+
+impl ChainedTokenCredential {
+    /// A chain of the caller's own.
+    #[must_use]
+    pub fn new(links: Vec<Arc<dyn TokenSource>>) -> Self {
+        Self { name: "ChainedTokenCredential", links, chosen: AtomicUsize::new(NONE) }
+    }
+}
+
+#[async_trait]
+impl TokenSource for ChainedTokenCredential {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    async fn fetch(&self, scope: &str, deadline: Instant) -> Result<FetchedToken, Error> {
+        if let Some(link) = self.links.get(self.chosen.load(Ordering::Relaxed)) {
+            return link.fetch(scope, deadline).await;
+        }
+        let mut attempts = Vec::new();
+        for (index, link) in self.links.iter().enumerate() {
+            match link.fetch(scope, deadline).await {
+                Ok(token) => {
+                    self.chosen.store(index, Ordering::Relaxed);
+                    return Ok(token);
+                }
+                Err(error) => {
+                    // A link that is set up and fails is a fault to mend, not a reason to log in as somebody else.
+                    let stop = !error.lets_chain_continue();
+                    attempts.push(error);
+                    if stop {
+                        break;
+                    }
+                }
+            }
+        }
+        Err(Error::ChainExhausted(attempts.into()))
+    }
+}
+
+/// What the default chain is made of.
+#[derive(Debug, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "azure-identity's own switches")]
+pub struct DefaultChain {
+    /// Leaves this link out.
+    pub exclude_environment: bool,
+    /// Leaves this link out.
+    pub exclude_workload_identity: bool,
+    /// Leaves this link out.
+    pub exclude_managed_identity: bool,
+    /// Leaves this link out.
+    pub exclude_cli: bool,
+    /// Leaves this link out.
+    pub exclude_developer_cli: bool,
+    /// Client id of a user-assigned managed identity; else `AZURE_CLIENT_ID`.
+    pub managed_identity_client_id: Option<String>,
+    /// Client id for workload identity; else the managed identity's, else `AZURE_CLIENT_ID`.
+    pub workload_identity_client_id: Option<String>,
+    /// Where to sign in; by default what `AZURE_AUTHORITY_HOST` says, or the public cloud.
+    pub authority: Option<Authority>,
+    /// How long each command line may take.
+    pub process_timeout: Option<Duration>,
+}
+
+impl DefaultChain {
+    /// The links in the order of azure-identity for Python.
+    #[must_use]
+    pub fn build(self) -> ChainedTokenCredential {
+        let process_timeout = self.process_timeout.unwrap_or(super::PROCESS_TIMEOUT);
+        let managed_identity_client_id = self.managed_identity_client_id.or_else(|| variable("AZURE_CLIENT_ID"));
+        let mut links: Vec<Arc<dyn TokenSource>> = Vec::new();
+        if !self.exclude_environment {
+            links.push(Arc::new(EnvironmentCredential { authority: self.authority.clone() }));
+        }
+        if !self.exclude_workload_identity {
+            links.push(Arc::new(WorkloadIdentityCredential {
+                client_id: self.workload_identity_client_id.or_else(|| managed_identity_client_id.clone()),
+                authority: self.authority,
+                ..Default::default()
+            }));
+        }
+        if !self.exclude_managed_identity {
+            let identity = managed_identity_client_id.map(UserAssigned::ClientId);
+            links.push(Arc::new(ManagedIdentityCredential::probing(identity)));
+        }
+        if !self.exclude_cli {
+            links.push(Arc::new(AzureCliCredential { tenant_id: None, subscription: None, process_timeout }));
+        }
+        if !self.exclude_developer_cli {
+            links.push(Arc::new(AzureDeveloperCliCredential { tenant_id: None, process_timeout }));
+        }
+        ChainedTokenCredential { name: "DefaultAzureCredential", links, chosen: AtomicUsize::new(NONE) }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::{sync::atomic::AtomicU32, time::SystemTime};
+
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct Link {
+        outcome: Result<&'static str, Error>,
+        asked: AtomicU32,
+    }
+
+    #[async_trait]
+    impl TokenSource for Link {
+        fn name(&self) -> &'static str {
+            "Link"
+        }
+
+        async fn fetch(&self, _: &str, _: Instant) -> Result<FetchedToken, Error> {
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            self.outcome.clone().map(|token| FetchedToken {
+                secret: token.into(),
+                expires_at: SystemTime::now() + Duration::from_secs(60),
+                refresh_at: None,
+            })
+        }
+    }
+
+    fn link(outcome: Result<&'static str, Error>) -> Arc<Link> {
+        Arc::new(Link { outcome, asked: AtomicU32::new(0) })
+    }
+
+    fn unavailable(reason: &str) -> Error {
+        Error::CredentialUnavailable { credential: "Link", reason: reason.to_owned() }
+    }
+
+    fn fetch(chain: &ChainedTokenCredential) -> Result<String, Error> {
+        let fetched = chain.fetch("scope", Instant::now()).now_or_never().unwrap();
+        fetched.map(|token| token.secret.expose().to_owned())
+    }
+
+    #[test]
+    fn the_first_that_succeeds_is_remembered() {
+        let (absent, present) = (link(Err(unavailable("absent"))), link(Ok("token")));
+        let chain = ChainedTokenCredential::new(vec![absent.clone(), present.clone()]);
+        for _ in 0..3 {
+            assert_eq!(fetch(&chain).unwrap(), "token");
+        }
+        assert_eq!(absent.asked.load(Ordering::Relaxed), 1);
+        assert_eq!(present.asked.load(Ordering::Relaxed), 3);
+    }
+
+    #[test]
+    fn a_link_that_was_refused_ends_the_search() {
+        let refused = link(Err(Error::AuthenticationFailed { credential: "Link", reason: "wrong secret".into() }));
+        let never = link(Ok("somebody else's"));
+        let chain = ChainedTokenCredential::new(vec![link(Err(unavailable("absent"))), refused, never.clone()]);
+        let text = fetch(&chain).unwrap_err().to_string();
+        assert!(text.contains("Link: absent") && text.contains("Link: wrong secret"), "{text}");
+        assert_eq!(never.asked.load(Ordering::Relaxed), 0);
+    }
+}

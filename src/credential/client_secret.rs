@@ -1,0 +1,49 @@
+//! A service principal with a client secret.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use azure_identity::ClientSecretCredentialOptions;
+use tokio::time::Instant;
+
+use super::{
+    TokenSource, ask, root_message,
+    transport::{self, AttemptLog, Authority},
+};
+use crate::{cache::FetchedToken, error::Error, secret::Secret};
+
+const NAME: &str = "ClientSecretCredential";
+
+/// Signs an application in with a secret that was made for it in Entra ID.
+#[derive(Debug)]
+pub struct ClientSecretCredential {
+    /// Directory (tenant) id or domain.
+    pub tenant_id: String,
+    /// Application (client) id.
+    pub client_id: String,
+    /// The secret's value.
+    pub client_secret: Secret,
+    /// Where to sign in; by default what `AZURE_AUTHORITY_HOST` says, or the public cloud.
+    pub authority: Option<Authority>,
+}
+
+#[async_trait]
+impl TokenSource for ClientSecretCredential {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    async fn fetch(&self, scope: &str, deadline: Instant) -> Result<FetchedToken, Error> {
+        let log = AttemptLog::default();
+        let mut options = ClientSecretCredentialOptions::default();
+        options.client_options = transport::entra(NAME, self.authority.as_ref(), log.clone())?;
+        let credential = azure_identity::ClientSecretCredential::new(
+            &self.tenant_id,
+            self.client_id.clone(),
+            self.client_secret.expose().to_owned().into(),
+            Some(options),
+        )
+        .map_err(|error| Error::AuthenticationFailed { credential: NAME, reason: root_message(NAME, &error) })?;
+        ask(NAME, credential as Arc<_>, scope, deadline, &log).await
+    }
+}

@@ -1,0 +1,125 @@
+//! Where tokens come from: one file per credential, each a [`TokenSource`].
+//!
+//! azure_identity does the talking. Each fetch builds its credential afresh, because azure_identity caches inside and would
+//! answer a refresh with the token that is to be refreshed; [`crate::cache`] keeps the tokens instead. That also means that
+//! the environment is read when a token is needed, not when a credential object is made.
+
+mod azure_cli;
+mod azure_developer_cli;
+mod chain;
+mod client_secret;
+mod command;
+mod environment;
+mod managed_identity;
+mod transport;
+mod workload_identity;
+
+use std::{
+    fmt,
+    future::Future,
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use async_trait::async_trait;
+pub use azure_cli::AzureCliCredential;
+use azure_core::credentials::TokenCredential;
+pub use azure_developer_cli::AzureDeveloperCliCredential;
+pub use chain::{ChainedTokenCredential, DefaultChain};
+pub use client_secret::ClientSecretCredential;
+pub use environment::EnvironmentCredential;
+use futures_util::FutureExt;
+pub use managed_identity::{ManagedIdentityCredential, UserAssigned};
+use tokio::time::Instant;
+pub use transport::Authority;
+pub use workload_identity::WorkloadIdentityCredential;
+
+use crate::{
+    cache::{Fetch, FetchedToken},
+    error::{Error, seconds},
+    runtime,
+};
+
+/// How long one fetch may take in all, whatever the links of a chain take each.
+pub const FETCH_LIMIT: Duration = Duration::from_secs(30);
+/// How long a command line may take unless the caller says otherwise; azure-identity for Python allows as much.
+pub const PROCESS_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Asks an identity service for one token.
+#[async_trait]
+pub trait TokenSource: Send + Sync + fmt::Debug {
+    /// The credential's public name.
+    fn name(&self) -> &'static str;
+
+    /// Fetches a token, giving up at `deadline`. Runs on [`crate::runtime`].
+    ///
+    /// # Errors
+    /// [`Error::CredentialUnavailable`] if it is not set up here, [`Error::AuthenticationFailed`] if it was refused.
+    async fn fetch(&self, scope: &str, deadline: Instant) -> Result<FetchedToken, Error>;
+}
+
+/// Makes a fetch with `source`, in the background. The waiters learn of every outcome.
+pub fn start(fetch: Fetch, source: Arc<dyn TokenSource>) {
+    let name = source.name();
+    let scope = Arc::clone(fetch.scope());
+    // Shared with the task, so that the answer is not lost where no task can be started.
+    let slot = Arc::new(std::sync::Mutex::new(Some(fetch)));
+    let task_slot = Arc::clone(&slot);
+    let answer = move |slot: &std::sync::Mutex<Option<Fetch>>, outcome| {
+        let fetch = slot.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        if let Some(fetch) = fetch {
+            fetch.answer(outcome);
+        }
+    };
+    let started = runtime::spawn(async move {
+        let deadline = Instant::now() + FETCH_LIMIT;
+        let outcome = AssertUnwindSafe(source.fetch(&scope, deadline)).catch_unwind().await;
+        answer(&task_slot, outcome.unwrap_or_else(|_| Err(Error::Abandoned(format!("{name}: failed unexpectedly; please report it")))));
+    });
+    if let Err(error) = started {
+        answer(&slot, Err(Error::Abandoned(format!("{name}: the operating system gave no thread to fetch a token with: {error}"))));
+    }
+}
+
+/// Asks one of azure_identity's credentials, bounded by `deadline`.
+async fn ask(
+    name: &'static str,
+    credential: Arc<dyn TokenCredential>,
+    scope: &str,
+    deadline: Instant,
+    log: &transport::AttemptLog,
+) -> Result<FetchedToken, Error> {
+    let begun = Instant::now();
+    let failed = |reason: String| Error::AuthenticationFailed { credential: name, reason };
+    match tokio::time::timeout_at(deadline, credential.get_token(&[scope], None)).await {
+        Ok(Ok(token)) => Ok(FetchedToken {
+            secret: token.token.secret().into(),
+            expires_at: SystemTime::from(token.expires_on),
+            refresh_at: None,
+        }),
+        Ok(Err(error)) => Err(failed(log.explain(&root_message(name, &error)))),
+        Err(_elapsed) => {
+            let waited = seconds(Duration::from_secs(begun.elapsed().as_secs().max(1)));
+            Err(failed(log.explain(&format!("no token within {waited} s"))))
+        }
+    }
+}
+
+/// Bounds one step of a credential.
+async fn within<T>(limit: Duration, deadline: Instant, step: impl Future<Output = T>) -> Option<T> {
+    tokio::time::timeout_at(deadline.min(Instant::now() + limit), step).await.ok()
+}
+
+/// What azure_identity says, without the frame that repeats the credential's name and links to Rust's troubleshooting page.
+fn root_message(name: &str, error: &azure_core::Error) -> String {
+    let text = error.to_string();
+    let text = text.split("\nTo troubleshoot").next().unwrap_or_default().trim();
+    let text = text.strip_prefix(name).unwrap_or(text).trim_start();
+    text.strip_prefix("authentication failed.").unwrap_or(text).trim().to_owned()
+}
+
+/// An environment variable that is set to something.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}

@@ -1,0 +1,225 @@
+//! The HTTP clients.
+//!
+//! azure_core's own would panic on a machine without CA certificates, and would send managed identity requests, secret
+//! header included, to `http_proxy`. Ours are built for one fetch each, which is why none is kept over a fork.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, Once, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use azure_core::{
+    cloud::{CloudConfiguration, CustomConfiguration},
+    http::{
+        AsyncRawResponse, ClientOptions, ExponentialRetryOptions, HttpClient, Request, RetryOptions, Transport, Url,
+    },
+};
+
+use crate::{error::Error, fork};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What became of a fetch's requests, so that a time-out can tell more than that time ran out.
+#[derive(Clone, Default)]
+pub struct AttemptLog(Arc<Mutex<Attempts>>);
+
+#[derive(Default)]
+struct Attempts {
+    sent: u32,
+    last: Option<String>,
+}
+
+impl AttemptLog {
+    fn record(&self, host: &str, outcome: &str) {
+        let mut attempts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        attempts.sent += 1;
+        attempts.last = Some(format!("{host} {outcome}"));
+    }
+
+    /// `message`, with the requests that were made where that says more.
+    pub fn explain(&self, message: &str) -> String {
+        let attempts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match (&attempts.last, attempts.sent) {
+            (Some(last), 1) => format!("{message} ({last})"),
+            (Some(last), sent) => format!("{message} (after {sent} requests, the last: {last})"),
+            (None, _) => message.to_owned(),
+        }
+    }
+}
+
+/// A reqwest client that may send its requests to another address than they name, and writes down what came of them.
+struct Client {
+    http: reqwest::Client,
+    /// Replaces scheme, host and port; and puts its path before the request's.
+    base: Option<Url>,
+    log: AttemptLog,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl HttpClient for Client {
+    async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
+        let mut request = request.clone();
+        if let Some(base) = &self.base {
+            let url = rebased(request.url(), base);
+            *request.url_mut() = url;
+        }
+        let host = request.url().host_str().unwrap_or_default().to_owned();
+        let outcome = self.http.execute_request(&request).await;
+        match &outcome {
+            Ok(response) => self.log.record(&host, &format!("answered {}", u16::from(response.status()))),
+            Err(error) => self.log.record(&host, &format!("failed: {}", innermost(error))),
+        }
+        outcome
+    }
+}
+
+/// `url` on the server that `base` names.
+fn rebased(url: &Url, base: &Url) -> Url {
+    let mut moved = base.clone();
+    moved.set_path(&format!("{}{}", base.path().trim_end_matches('/'), url.path()));
+    moved.set_query(url.query());
+    moved
+}
+
+/// The cause at the bottom, which is the one that a person can act on ("Connection refused", "certificate has expired").
+pub fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
+}
+
+fn install_ring() {
+    static INSTALLED: Once = Once::new();
+    // Err: the program has chosen a provider already, which serves as well.
+    INSTALLED.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
+}
+
+fn builder() -> reqwest::ClientBuilder {
+    install_ring();
+    reqwest::Client::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .redirect(reqwest::redirect::Policy::none())
+}
+
+/// A client for the managed identity endpoints: plain http inside the machine's own network, so neither TLS (whose set-up
+/// takes milliseconds) nor a proxy, as IMDS' documentation demands.
+pub fn plain_client() -> Result<reqwest::Client, reqwest::Error> {
+    let _guard = fork::guarded();
+    builder().no_proxy().tls_certs_only([]).build()
+}
+
+/// Options for managed identity.
+pub fn managed_identity(credential: &'static str, base: Option<Url>, log: AttemptLog) -> Result<ClientOptions, Error> {
+    let http = plain_client().map_err(|error| no_client(credential, &error))?;
+    Ok(options(http, base, log))
+}
+
+/// Options for Entra ID: https to `authority`, else to what `AZURE_AUTHORITY_HOST` says, else to the public cloud.
+pub fn entra(credential: &'static str, authority: Option<&Authority>, log: AttemptLog) -> Result<ClientOptions, Error> {
+    let http = {
+        let _guard = fork::guarded();
+        builder().build().map_err(|error| no_client(credential, &error))?
+    };
+    let cloud = authority.map(|authority| {
+        let mut custom = CustomConfiguration::default();
+        custom.authority_host.clone_from(&authority.0);
+        Arc::new(CloudConfiguration::Custom(custom))
+    });
+    Ok(ClientOptions { cloud, ..options(http, None, log) })
+}
+
+fn options(http: reqwest::Client, base: Option<Url>, log: AttemptLog) -> ClientOptions {
+    ClientOptions {
+        transport: Some(Transport::new(Arc::new(Client { http, base, log }))),
+        retry: RetryOptions::exponential(ExponentialRetryOptions { max_retries: 3, ..Default::default() }),
+        ..Default::default()
+    }
+}
+
+fn no_client(credential: &'static str, error: &reqwest::Error) -> Error {
+    Error::AuthenticationFailed {
+        credential,
+        reason: format!(
+            "could not set up HTTPS: {}; install your system's CA certificates, or point SSL_CERT_FILE at a PEM file with them",
+            innermost(error)
+        ),
+    }
+}
+
+/// An Entra ID authority that a caller named: the https URL of a host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Authority(String);
+
+impl Authority {
+    /// Reads "login.microsoftonline.us" or "https://login.microsoftonline.us/".
+    ///
+    /// # Errors
+    /// It is no URL, or not https.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let url = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
+        match Url::parse(&url) {
+            // "https:///x" would be mended to the host "x".
+            Ok(url) if url.scheme() == "https" && url.has_host() && !text.starts_with('/') => Ok(Self(url.to_string())),
+            Ok(_) | Err(_) => Err(Error::InvalidArgument(format!(
+                "authority={text:?}: expected the host name of an Entra ID authority or its https URL, such as \
+                 \"login.microsoftonline.com\""
+            ))),
+        }
+    }
+}
+
+/// Makes a URL of an endpoint that the environment or the caller names.
+pub fn parse_endpoint(name: &str, text: &str) -> Result<Url, String> {
+    Url::parse(text)
+        .ok()
+        .filter(|url| url.has_host() && matches!(url.scheme(), "http" | "https"))
+        .ok_or_else(|| format!("{name}={text:?} is no http URL"))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_moves_to_another_server_with_path_and_query() {
+        let url = Url::parse("http://169.254.169.254/metadata/identity/oauth2/token?a=1&b=2").unwrap();
+        for (base, moved) in [
+            ("http://127.0.0.1:9", "http://127.0.0.1:9/metadata/identity/oauth2/token?a=1&b=2"),
+            ("http://[::1]:80/x/", "http://[::1]/x/metadata/identity/oauth2/token?a=1&b=2"),
+        ] {
+            assert_eq!(rebased(&url, &Url::parse(base).unwrap()).as_str(), moved);
+        }
+    }
+
+    #[test]
+    fn authorities_are_https() {
+        for good in ["login.microsoftonline.us", "https://login.microsoftonline.us/", "https://127.0.0.1:8443"] {
+            assert!(Authority::parse(good).is_ok(), "{good}");
+        }
+        for bad in ["http://login.microsoftonline.com", "", "https://", "/relative", "ftp://host"] {
+            let error = Authority::parse(bad).unwrap_err().to_string();
+            assert!(error.starts_with("authority="), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_log_tells_the_last_answer() {
+        let log = AttemptLog::default();
+        assert_eq!(log.explain("no token"), "no token");
+        log.record("imds", "answered 503");
+        assert_eq!(log.explain("no token"), "no token (imds answered 503)");
+        log.record("imds", "answered 429");
+        assert_eq!(log.explain("no token"), "no token (after 2 requests, the last: imds answered 429)");
+    }
+}

@@ -1,0 +1,70 @@
+//! Workload identity federation: Kubernetes' token for Entra's.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use azure_identity::{ClientAssertionCredentialOptions, WorkloadIdentityCredentialOptions};
+use tokio::time::Instant;
+
+use super::{
+    TokenSource, ask, root_message,
+    transport::{self, AttemptLog, Authority},
+    variable,
+};
+use crate::{cache::FetchedToken, error::Error};
+
+const NAME: &str = "WorkloadIdentityCredential";
+
+/// Exchanges the token in a file for an access token. What is not given comes from the variables that Azure's webhook sets.
+#[derive(Debug, Default)]
+pub struct WorkloadIdentityCredential {
+    /// Directory (tenant) id; else `AZURE_TENANT_ID`.
+    pub tenant_id: Option<String>,
+    /// Application (client) id; else `AZURE_CLIENT_ID`.
+    pub client_id: Option<String>,
+    /// The file; else `AZURE_FEDERATED_TOKEN_FILE`. It is read at every fetch, because it rotates.
+    pub token_file_path: Option<String>,
+    /// Where to sign in; by default what `AZURE_AUTHORITY_HOST` says, or the public cloud.
+    pub authority: Option<Authority>,
+}
+
+fn unavailable(reason: String) -> Error {
+    Error::CredentialUnavailable { credential: NAME, reason }
+}
+
+#[async_trait]
+impl TokenSource for WorkloadIdentityCredential {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    async fn fetch(&self, scope: &str, deadline: Instant) -> Result<FetchedToken, Error> {
+        let mut missing = Vec::new();
+        let mut setting = |given: &Option<String>, name| {
+            given.clone().or_else(|| variable(name)).unwrap_or_else(|| {
+                missing.push(name);
+                String::new()
+            })
+        };
+        let tenant_id = setting(&self.tenant_id, "AZURE_TENANT_ID");
+        let client_id = setting(&self.client_id, "AZURE_CLIENT_ID");
+        let token_file_path = setting(&self.token_file_path, "AZURE_FEDERATED_TOKEN_FILE");
+        if !missing.is_empty() {
+            return Err(unavailable(format!(
+                "not set: {}; in Kubernetes the workload identity webhook sets them on labelled pods",
+                missing.join(", ")
+            )));
+        }
+        let log = AttemptLog::default();
+        let mut credential_options = ClientAssertionCredentialOptions::default();
+        credential_options.client_options = transport::entra(NAME, self.authority.as_ref(), log.clone())?;
+        let mut options = WorkloadIdentityCredentialOptions::default();
+        options.credential_options = credential_options;
+        options.tenant_id = Some(tenant_id);
+        options.client_id = Some(client_id);
+        options.token_file_path = Some(token_file_path.into());
+        let credential = azure_identity::WorkloadIdentityCredential::new(Some(options))
+            .map_err(|error| Error::AuthenticationFailed { credential: NAME, reason: root_message(NAME, &error) })?;
+        ask(NAME, credential as Arc<_>, scope, deadline, &log).await
+    }
+}

@@ -1,0 +1,131 @@
+//! Everything that can go wrong on the way to a login, in words for the person who has to mend it.
+
+use std::{any::Any, fmt, sync::Arc, time::Duration};
+
+/// Why there is no login. Cheap to clone: everybody who waited for the same fetch gets it.
+#[derive(Debug, Clone)]
+pub enum Error {
+    /// The credential is not set up here; a chain goes on to its next link.
+    CredentialUnavailable {
+        /// Name of the credential, e.g. "EnvironmentCredential".
+        credential: &'static str,
+        /// What was looked for, and the remedy.
+        reason: String,
+    },
+    /// The credential is set up and was refused, or its service failed; a chain stops here.
+    AuthenticationFailed {
+        /// Name of the credential.
+        credential: &'static str,
+        /// What the service answered.
+        reason: String,
+    },
+    /// No link of a chain gave a token; holds each link's own error in order.
+    ChainExhausted(Arc<[Error]>),
+    /// The credential gave a token whose life was already over.
+    ExpiredOnArrival,
+    /// A token is no JWT; says at which step reading it failed, never what it holds.
+    MalformedToken(String),
+    /// The token holds no claim that names a user; lists the claims there were.
+    NoPrincipalName {
+        /// Names of the claims in the database token, sorted.
+        claims: Vec<String>,
+    },
+    /// The token names no user, and one for the management scope could not be had either.
+    ManagementScope(Arc<Error>),
+    /// The caller's patience ended before the identity service answered.
+    TimedOut(Duration),
+    /// A credential object of another language raised; `cause` is that exception, for `py` alone to look into.
+    Foreign {
+        /// The exception as text.
+        message: String,
+        /// The exception itself.
+        cause: Arc<dyn Any + Send + Sync>,
+    },
+    /// A credential was given values that cannot be right.
+    InvalidArgument(String),
+    /// The fetch ended without an answer (a panic, or a thread that could not start).
+    Abandoned(String),
+}
+
+impl Error {
+    /// Whether a chain goes on to its next credential after this.
+    #[must_use]
+    pub const fn lets_chain_continue(&self) -> bool {
+        matches!(self, Self::CredentialUnavailable { .. })
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CredentialUnavailable { credential, reason } | Self::AuthenticationFailed { credential, reason } => {
+                write!(f, "{credential}: {reason}")
+            }
+            Self::ChainExhausted(attempts) => {
+                f.write_str("no credential produced a token")?;
+                for attempt in attempts.iter() {
+                    write!(f, "\n  {}", attempt.to_string().replace('\n', "\n  "))?;
+                }
+                Ok(())
+            }
+            Self::ExpiredOnArrival => f.write_str(
+                "the credential handed out a token that has already expired; check this machine's clock, then the credential",
+            ),
+            Self::MalformedToken(reason) => write!(f, "Invalid JWT token format: {reason}"),
+            Self::NoPrincipalName { claims } => write!(
+                f,
+                "could not tell the user name from the token: none of xms_mirid, upn, preferred_username, unique_name or \
+                 app_displayname names one (claims in the token: {}). Pass user=, the name of the PostgreSQL role that was \
+                 created for this identity",
+                if claims.is_empty() { "none".to_owned() } else { claims.join(", ") }
+            ),
+            Self::ManagementScope(cause) => write!(
+                f,
+                "Failed to acquire token from management scope, which was asked because the database token names no user; \
+                 pass user=, the name of the PostgreSQL role, and it is not needed. Cause: {cause}"
+            ),
+            Self::TimedOut(after) => write!(
+                f,
+                "no token within {} s; the identity service has not answered yet",
+                seconds(*after)
+            ),
+            Self::Foreign { message, .. } | Self::InvalidArgument(message) | Self::Abandoned(message) => f.write_str(message),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// A duration as a person writes it: "1", "0.5", "30".
+#[must_use]
+pub fn seconds(duration: Duration) -> String {
+    let text = format!("{:.3}", duration.as_secs_f64());
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_exhausted_chain_lists_every_attempt_on_a_line() {
+        let error = Error::ChainExhausted(Arc::from([
+            Error::CredentialUnavailable {
+                credential: "EnvironmentCredential",
+                reason: "AZURE_TENANT_ID is not set".into(),
+            },
+            Error::CredentialUnavailable { credential: "AzureCliCredential", reason: "az is not\ninstalled".into() },
+        ]));
+        assert_eq!(
+            error.to_string(),
+            "no credential produced a token\n  EnvironmentCredential: AZURE_TENANT_ID is not set\n  AzureCliCredential: az is not\n  installed"
+        );
+    }
+
+    #[test]
+    fn durations_read_like_text() {
+        for (millis, text) in [(1000, "1"), (500, "0.5"), (30_000, "30"), (1234, "1.234"), (0, "0")] {
+            assert_eq!(seconds(Duration::from_millis(millis)), text);
+        }
+    }
+}

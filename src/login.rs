@@ -1,0 +1,132 @@
+//! One login, from the request to user and password.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use crate::{
+    cache::{AccessToken, Fetch, Lookup, TokenCache},
+    claims::Claims,
+    clock::Clock,
+    cloud::Cloud,
+    error::Error,
+    fork,
+    principal::principal_name,
+};
+
+/// What a driver is handed.
+#[derive(Debug, Clone)]
+pub struct Login {
+    /// The PostgreSQL role; `None` where the caller has one.
+    pub user: Option<Arc<str>>,
+    /// The password.
+    pub token: Arc<AccessToken>,
+}
+
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub struct LoginRequest {
+    /// Scope of the token.
+    pub scope: Arc<str>,
+    /// The caller named the user: the token's claims are not looked at.
+    pub user_known: bool,
+}
+
+/// Fetches that a login has begun, for whoever drives it to make.
+pub type Fetches = Arc<Mutex<Vec<Fetch>>>;
+
+/// The tokens of one credential, and whose they are.
+#[derive(Debug)]
+pub struct Logins {
+    tokens: Arc<TokenCache>,
+    /// Role names by tenant and object id, so that a renewed token of the same identity needs no second look.
+    names: Mutex<HashMap<String, Arc<str>>>,
+}
+
+impl Logins {
+    /// Nothing known yet.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { tokens: TokenCache::new(clock), names: Mutex::default() }
+    }
+
+    /// The login, if it needs nothing that is not cached; with a fetch if it is time to renew the token.
+    #[must_use]
+    pub fn cached(&self, scope: &str, user_known: bool) -> Option<(Login, Option<Fetch>)> {
+        let (token, fetch) = self.tokens.ready(scope)?;
+        let user = if user_known { None } else { Some(Arc::clone(token.principal.get()?)) };
+        Some((Login { user, token }, fetch))
+    }
+
+    /// The whole way of a login.
+    ///
+    /// # Errors
+    /// See [`Error`]; nothing is left half-done.
+    pub async fn login(self: Arc<Self>, request: LoginRequest, fetches: Fetches) -> Result<Login, Error> {
+        let token = self.token(&request.scope, &fetches).await?;
+        if request.user_known {
+            return Ok(Login { user: None, token });
+        }
+        let user = match token.principal.get() {
+            Some(user) => Arc::clone(user),
+            None => self.name_principal(&token, &request.scope, &fetches).await?,
+        };
+        Ok(Login { user: Some(user), token })
+    }
+
+    /// The token for `scope`, cached or fetched. A flight that was abandoned is looked up again: someone must lead the next.
+    async fn token(&self, scope: &str, fetches: &Fetches) -> Result<Arc<AccessToken>, Error> {
+        loop {
+            let (lookup, fetch) = match self.tokens.lookup(scope) {
+                Lookup::Ready(token, fetch) => (Ok(token), fetch),
+                Lookup::Pending(flight, fetch) => (Err(flight), fetch),
+            };
+            if let Some(fetch) = fetch {
+                fetches.lock().unwrap_or_else(PoisonError::into_inner).push(fetch);
+            }
+            match lookup {
+                Ok(token) => return Ok(token),
+                Err(flight) => {
+                    if let Some(landing) = flight.await {
+                        return landing;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Works out whose token it is, from itself or from a token for Azure Resource Manager, and remembers it.
+    async fn name_principal(&self, token: &AccessToken, scope: &str, fetches: &Fetches) -> Result<Arc<str>, Error> {
+        let claims = Claims::of_token(token.secret.expose())?;
+        let identity = match (claims.text("tid"), claims.text("oid")) {
+            (tenant, Some(object)) => Some(format!("{}/{object}", tenant.unwrap_or_default())),
+            _ => None,
+        };
+        let known = identity.as_ref().and_then(|identity| self.known_name(identity));
+        let name = match known.or_else(|| principal_name(&claims).map(Arc::from)) {
+            Some(name) => name,
+            None => {
+                let management = Cloud::of_scope(scope).unwrap_or(Cloud::Public).management_scope();
+                let token = self
+                    .token(management, fetches)
+                    .await
+                    .map_err(|error| Error::ManagementScope(Arc::new(error)))?;
+                let management_claims = Claims::of_token(token.secret.expose())?;
+                principal_name(&management_claims)
+                    .map(Arc::from)
+                    .ok_or_else(|| Error::NoPrincipalName { claims: claims.names() })?
+            }
+        };
+        if let Some(identity) = identity {
+            let _guard = fork::guarded();
+            self.names.lock().unwrap_or_else(PoisonError::into_inner).insert(identity, Arc::clone(&name));
+        }
+        Ok(Arc::clone(token.principal.get_or_init(|| name)))
+    }
+
+    fn known_name(&self, identity: &str) -> Option<Arc<str>> {
+        let _guard = fork::guarded();
+        self.names.lock().unwrap_or_else(PoisonError::into_inner).get(identity).cloned()
+    }
+}

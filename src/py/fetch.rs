@@ -1,0 +1,75 @@
+//! A fetch that Python makes, with a credential object of its own.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use pyo3::{
+    exceptions::{PyBaseException, PyRuntimeError, PyValueError},
+    prelude::*,
+};
+
+use super::errors;
+use crate::{
+    cache::{self, FetchedToken},
+    secret::Secret,
+};
+
+/// The right and the duty to call a credential once. Dropped unanswered, it passes to somebody else who waits.
+#[pyclass(frozen, module = "azure_postgresql_auth._core")]
+pub struct Fetch(Mutex<Option<cache::Fetch>>);
+
+impl Fetch {
+    pub fn new(fetch: cache::Fetch) -> Self {
+        Self(Mutex::new(Some(fetch)))
+    }
+
+    fn take(&self) -> PyResult<cache::Fetch> {
+        let fetch = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        fetch.ok_or_else(|| PyRuntimeError::new_err("this fetch has been answered"))
+    }
+}
+
+fn moment(seconds: f64) -> PyResult<SystemTime> {
+    Duration::try_from_secs_f64(seconds)
+        .ok()
+        .and_then(|since| SystemTime::UNIX_EPOCH.checked_add(since))
+        .ok_or_else(|| PyValueError::new_err(format!("{seconds} is no time in seconds since 1970")))
+}
+
+#[pymethods]
+impl Fetch {
+    #[getter]
+    fn scope(&self) -> PyResult<String> {
+        let fetch = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        fetch
+            .as_ref()
+            .map(|fetch| fetch.scope().to_string())
+            .ok_or_else(|| PyRuntimeError::new_err("this fetch has been answered"))
+    }
+
+    /// The credential gave a token.
+    #[pyo3(signature = (token, expires_on, refresh_on=None))]
+    fn complete(&self, token: String, expires_on: f64, refresh_on: Option<f64>) -> PyResult<()> {
+        let fetched = FetchedToken {
+            secret: Secret::from(token),
+            expires_at: moment(expires_on)?,
+            refresh_at: refresh_on.map(moment).transpose()?,
+        };
+        self.take()?.answer(Ok(fetched));
+        Ok(())
+    }
+
+    /// Nobody will ask: one of those who wait takes over.
+    fn abandon(&self) -> PyResult<()> {
+        drop(self.take()?);
+        Ok(())
+    }
+
+    /// The credential raised.
+    fn fail(&self, exception: &Bound<'_, PyBaseException>) -> PyResult<()> {
+        self.take()?.answer(Err(errors::foreign(exception)));
+        Ok(())
+    }
+}

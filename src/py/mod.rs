@@ -1,0 +1,37 @@
+//! Python's face: the only place that names pyo3.
+
+mod bell;
+mod claims;
+mod credentials;
+mod errors;
+mod exit;
+mod fetch;
+mod pending;
+mod provider;
+
+use pyo3::prelude::*;
+
+/// The engine of `azure_postgresql_auth`; its public faces are `core` and `identity`.
+#[pymodule]
+mod _core {
+    use super::*;
+
+    #[cfg(unix)]
+    #[pymodule_export]
+    use super::bell::Bell;
+    #[pymodule_export]
+    use super::claims::{decode_jwt, is_azure_server, parse_principal_name, scope_for};
+    #[pymodule_export]
+    use super::fetch::Fetch;
+    #[pymodule_export]
+    use super::pending::PendingLogin;
+    #[pymodule_export]
+    use super::provider::{Login, TokenProvider};
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        crate::fork::install();
+        super::errors::warm_up(module.py());
+        super::exit::install(module)
+    }
+}

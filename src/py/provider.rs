@@ -1,0 +1,183 @@
+//! `TokenProvider`: a credential and its tokens.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, UNIX_EPOCH},
+};
+
+use pyo3::{
+    exceptions::{PyBaseException, PyTypeError, PyValueError},
+    prelude::*,
+    types::PyString,
+};
+
+use super::{errors, fetch::Fetch, pending::PendingLogin};
+use crate::{
+    cache::{self, AccessToken},
+    clock::SystemClock,
+    credential::{self, TokenSource},
+    login::{self, LoginRequest, Logins},
+};
+
+/// User and access token for one new connection.
+#[pyclass(frozen, module = "azure_postgresql_auth._core")]
+pub struct Login {
+    #[pyo3(get)]
+    user: Option<Py<PyString>>,
+    #[pyo3(get)]
+    password: Py<PyString>,
+    /// Seconds since 1970.
+    #[pyo3(get)]
+    expires_on: u64,
+}
+
+#[pymethods]
+impl Login {
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        let user = match &self.user {
+            Some(user) => user.bind(py).repr()?.to_string(),
+            None => "None".to_owned(),
+        };
+        Ok(format!("Login(user={user}, password=****, expires_on={})", self.expires_on))
+    }
+
+    fn __reduce__(&self) -> PyResult<()> {
+        Err(PyTypeError::new_err("a Login holds an access token and cannot be pickled; ask for a new one in each process"))
+    }
+}
+
+/// Where a provider's tokens come from.
+enum Source {
+    Native(Arc<dyn TokenSource>),
+    /// A function of ours that is handed a [`Fetch`] and whether the caller blocks its thread.
+    Python(Py<PyAny>),
+}
+
+/// The tokens of one credential.
+#[pyclass(frozen, module = "azure_postgresql_auth._core")]
+pub struct TokenProvider {
+    pub logins: Arc<Logins>,
+    source: Source,
+    /// The Python faces of current tokens, so that a cached login costs no copy of the token. Locked with the GIL held only.
+    faces: Mutex<Vec<Face>>,
+}
+
+struct Face {
+    token: Arc<AccessToken>,
+    user_known: bool,
+    login: Py<Login>,
+}
+
+/// More tokens than a credential has scopes in practice; beyond it the oldest face is made again when needed.
+const FACES: usize = 8;
+
+impl TokenProvider {
+    pub fn native(source: impl TokenSource + 'static) -> Self {
+        Self::new(Source::Native(Arc::new(source)))
+    }
+
+    fn new(source: Source) -> Self {
+        Self { logins: Arc::new(Logins::new(Arc::new(SystemClock))), source, faces: Mutex::default() }
+    }
+
+    /// The native credential, for a chain to hold.
+    pub fn source(&self) -> Option<Arc<dyn TokenSource>> {
+        match &self.source {
+            Source::Native(source) => Some(Arc::clone(source)),
+            Source::Python(_) => None,
+        }
+    }
+
+    /// Sees to it that a fetch is made.
+    pub fn start(&self, py: Python<'_>, fetch: cache::Fetch, blocking: bool) -> PyResult<()> {
+        match &self.source {
+            Source::Native(source) => {
+                credential::start(fetch, Arc::clone(source));
+                Ok(())
+            }
+            Source::Python(function) => {
+                let fetch = Py::new(py, Fetch::new(fetch))?;
+                if let Err(error) = function.call1(py, (&fetch, blocking)) {
+                    // Those who wait hear of it too, unless the function has told them.
+                    let exception = error.value(py).clone();
+                    let _ = fetch.call_method1(py, "fail", (exception.cast::<PyBaseException>()?,));
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// The Python object for a login, the same one for the same token.
+    pub fn face(&self, py: Python<'_>, login: &login::Login, user_known: bool) -> PyResult<Py<Login>> {
+        let mut faces = self.faces.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(face) = faces.iter().find(|face| Arc::ptr_eq(&face.token, &login.token) && face.user_known == user_known) {
+            return Ok(face.login.clone_ref(py));
+        }
+        let expires_at = login.token.lifetime.expires_at;
+        let made = Py::new(
+            py,
+            Login {
+                user: login.user.as_deref().map(|user| PyString::new(py, user).unbind()),
+                password: PyString::new(py, login.token.secret.expose()).unbind(),
+                expires_on: expires_at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+            },
+        )?;
+        // A token that only a face still holds has been replaced.
+        faces.retain(|face| Arc::strong_count(&face.token) > 1);
+        faces.truncate(FACES - 1);
+        faces.insert(0, Face { token: Arc::clone(&login.token), user_known, login: made.clone_ref(py) });
+        Ok(made)
+    }
+
+    /// The login if it is cached.
+    fn cached(&self, py: Python<'_>, scope: &str, user_known: bool, blocking: bool) -> PyResult<Option<Py<Login>>> {
+        let Some((login, fetch)) = self.logins.cached(scope, user_known) else { return Ok(None) };
+        if let Some(fetch) = fetch {
+            self.start(py, fetch, blocking)?;
+        }
+        self.face(py, &login, user_known).map(Some)
+    }
+}
+
+/// A timeout in seconds, as Python says it.
+pub fn patience(seconds: f64) -> PyResult<Duration> {
+    Duration::try_from_secs_f64(seconds)
+        .map_err(|_| PyValueError::new_err(format!("timeout={seconds}: expected a number of seconds, 0 or more")))
+}
+
+#[pymethods]
+impl TokenProvider {
+    /// The tokens of a credential object that Python calls.
+    #[staticmethod]
+    fn python(start: Py<PyAny>) -> Self {
+        Self::new(Source::Python(start))
+    }
+
+    /// The login; waits for it on this thread.
+    #[pyo3(signature = (scope, user_known=false, timeout=30.0))]
+    fn login(slf: &Bound<'_, Self>, scope: &str, user_known: bool, timeout: f64) -> PyResult<Py<Login>> {
+        let py = slf.py();
+        if let Some(login) = slf.get().cached(py, scope, user_known, true)? {
+            return Ok(login);
+        }
+        let request = LoginRequest { scope: scope.into(), user_known };
+        PendingLogin::new(slf.clone().unbind(), request).wait_blocking(py, patience(timeout)?)
+    }
+
+    /// The login if it is cached, else one to wait for.
+    #[pyo3(signature = (scope, user_known=false))]
+    fn begin_login<'py>(slf: &Bound<'py, Self>, scope: &str, user_known: bool) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        if let Some(login) = slf.get().cached(py, scope, user_known, false)? {
+            return Ok(login.into_bound(py).into_any());
+        }
+        let request = LoginRequest { scope: scope.into(), user_known };
+        let pending = PendingLogin::new(slf.clone().unbind(), request);
+        Ok(Bound::new(py, pending)?.into_any())
+    }
+}
+
+/// Raises what goes wrong before anything is asked.
+pub fn checked<T>(py: Python<'_>, value: Result<T, crate::error::Error>) -> PyResult<T> {
+    value.map_err(|error| errors::raise(py, &error))
+}

@@ -1,0 +1,139 @@
+//! The one tokio runtime: there while something is being fetched, gone afterwards.
+//!
+//! A fetch happens about once an hour, so a thread that waits for the next one would only be something to lose in a
+//! fork and to stop at exit. The thread starts with the first fetch and ends with the last; a fetch that begins meanwhile
+//! joins it. It never touches Python. After a fork the parent's is forgotten (see [`crate::fork`]).
+
+use std::{
+    future::Future,
+    io,
+    pin::Pin,
+    sync::{Mutex, MutexGuard, PoisonError},
+    thread,
+};
+
+use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
+use futures_util::{FutureExt, StreamExt, future::Either, stream::FuturesUnordered};
+
+use crate::fork;
+
+type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+struct Runner {
+    generation: u32,
+    tasks: UnboundedSender<Task>,
+    /// Tasks sent and not yet ended. The thread ends when this falls to 0, decided under the lock.
+    running: usize,
+}
+
+static RUNNER: Mutex<Option<Runner>> = Mutex::new(None);
+
+fn runner() -> MutexGuard<'static, Option<Runner>> {
+    RUNNER.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Runs `task` to its end, off every thread of the caller's. A panic in it ends only this task.
+///
+/// # Errors
+/// The operating system gave no thread.
+pub fn spawn(task: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
+    let task: Task = Box::pin(task);
+    let _guard = fork::guarded();
+    let mut slot = runner();
+    if slot.as_ref().is_some_and(|runner| runner.generation != fork::generation()) {
+        // The parent's: its thread and its tasks do not exist in this process. Dropping them would run their code.
+        std::mem::forget(slot.take());
+    }
+    let task = match slot.as_mut() {
+        Some(runner) => match runner.tasks.unbounded_send(task) {
+            Ok(()) => {
+                runner.running += 1;
+                return Ok(());
+            }
+            Err(refused) => refused.into_inner(),
+        },
+        None => task,
+    };
+    let (tasks, queue) = unbounded();
+    let _ = tasks.unbounded_send(task);
+    thread::Builder::new().name("azure-pg-auth".to_owned()).spawn(move || run(queue))?;
+    *slot = Some(Runner { generation: fork::generation(), tasks, running: 1 });
+    Ok(())
+}
+
+/// The thread.
+fn run(mut queue: UnboundedReceiver<Task>) {
+    // Built inside a guard, so that no fork catches the statics that tokio sets up on first use half-made.
+    let guard = fork::guarded();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    drop(guard);
+    let Ok(runtime) = runtime else {
+        // No file descriptors left: the tasks are dropped, which tells their waiters.
+        let _guard = fork::guarded();
+        *runner() = None;
+        return;
+    };
+    runtime.block_on(async {
+        let mut tasks = FuturesUnordered::new();
+        loop {
+            let next = if tasks.is_empty() {
+                Either::Left(queue.next().map(Some))
+            } else {
+                Either::Right(futures_util::future::select(queue.next(), tasks.next()).map(|first| match first {
+                    Either::Left((task, _)) => Some(task),
+                    Either::Right(_) => None,
+                }))
+            };
+            match next.await {
+                Some(Some(task)) => tasks.push(std::panic::AssertUnwindSafe(task).catch_unwind()),
+                Some(None) => return,
+                None if last_ended() => return,
+                None => {}
+            }
+        }
+    });
+    // Not waited for: a name lookup in the blocking pool cannot be cancelled.
+    runtime.shutdown_background();
+}
+
+/// Counts one task as ended, and whether that was the last: then the next [`spawn`] starts another thread.
+fn last_ended() -> bool {
+    let _guard = fork::guarded();
+    let mut slot = runner();
+    let Some(runner) = slot.as_mut() else { return true };
+    runner.running -= 1;
+    if runner.running == 0 {
+        *slot = None;
+        return true;
+    }
+    false
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::{sync::mpsc, time::Duration};
+
+    use super::*;
+
+    #[test]
+    fn tasks_run_beside_each_other_and_a_panic_ends_only_its_own() {
+        let (done, results) = mpsc::channel();
+        let (release, released) = futures_channel::oneshot::channel();
+        let waiting = done.clone();
+        spawn(async move {
+            let _ = released.await;
+            waiting.send("first").unwrap();
+        })
+        .unwrap();
+        spawn(async { panic!("a task's own") }).unwrap();
+        spawn(async move {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            done.send("second").unwrap();
+            let _ = release.send(());
+        })
+        .unwrap();
+        assert_eq!(results.recv().unwrap(), "second");
+        assert_eq!(results.recv().unwrap(), "first");
+    }
+}

@@ -1,0 +1,47 @@
+//! A string that cannot print.
+
+use std::fmt;
+
+use zeroize::Zeroizing;
+
+/// A token, a client secret or a password. Wiped from memory when dropped; `Debug` shows nothing, `Display` does not exist.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Zeroizing<String>);
+
+impl Secret {
+    /// The one way out.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Secret {
+    fn from(value: String) -> Self {
+        Self(Zeroizing::new(value))
+    }
+}
+
+impl From<&str> for Secret {
+    fn from(value: &str) -> Self {
+        value.to_owned().into()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(****)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_shows_nothing() {
+        let secret = Secret::from("eyJ0eXAi");
+        assert_eq!(format!("{secret:?}"), "Secret(****)");
+        assert_eq!(secret.expose(), "eyJ0eXAi");
+    }
+}

@@ -1,0 +1,62 @@
+"""Fixtures: Azure by the emulator, and nothing of the outer world."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from azure_postgresql_auth.emulator import Emulator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_FOREIGN = ("AZURE_", "IDENTITY_", "MSI_", "IMDS_", "PG")
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+# Nobody listens there, so whoever looks for IMDS is refused at once instead of asking 169.254.169.254.
+NO_IMDS = "http://127.0.0.1:9"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_outer_world() -> Iterator[None]:
+    """Hide the developer's own Azure and PostgreSQL settings, and keep every test on this machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.startswith(_FOREIGN) or name.upper() in _PROXIES:
+                patch.delenv(name)
+        patch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", NO_IMDS)
+        for method in ("connect", "connect_ex"):
+            patch.setattr(socket.socket, method, _guarded(getattr(socket.socket, method)))
+        yield
+
+
+def _guarded(connect: Any) -> Any:
+    def guarded(self: socket.socket, address: Any) -> Any:
+        if self.family in {socket.AF_INET, socket.AF_INET6} and not _is_loopback(address[0]):
+            message = f"a test tried to connect to {address[0]}"
+            raise AssertionError(message)
+        return connect(self, address)
+
+    return guarded
+
+
+def _is_loopback(host: str) -> bool:
+    return host == "localhost" or ipaddress.ip_address(host).is_loopback
+
+
+@pytest.fixture(scope="session")
+def emulator_server(_no_outer_world: None) -> Iterator[Emulator]:
+    """The one emulator of the session; tests take `emulator`."""
+    with Emulator() as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def emulator(emulator_server: Emulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
+    """The emulator as it is after its start, found by every SDK and libpq through the environment."""
+    for name, value in emulator_server.env.items():
+        monkeypatch.setenv(name, value)
+    yield emulator_server
+    emulator_server.reset()

@@ -1,0 +1,782 @@
+"""The emulator, seen by the programs that it serves: psycopg, azure-identity, plain sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import glob
+import json
+import os
+import shutil
+import socket
+import ssl
+import struct
+import subprocess
+import sys
+import tempfile
+import textwrap
+import threading
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Callable
+
+import jwt
+import psycopg
+import pytest
+from azure_postgresql_auth.emulator import Emulator, Identity, _binaries
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DATABASE = "https://ossrdbms-aad.database.windows.net"
+DATABASE_SCOPE = f"{DATABASE}/.default"
+MANAGEMENT_SCOPE = "https://management.azure.com/.default"
+
+
+def connect(emulator: Emulator, identity: Identity, **options: Any) -> psycopg.Connection[Any]:
+    parameters = {"user": identity.role, "password": emulator.token(identity), **options}
+    return psycopg.connect(emulator.dsn, **parameters)
+
+
+def one(connection: psycopg.Connection[Any], query: str) -> Any:
+    row = connection.execute(query).fetchone()
+    assert row is not None
+    return row[0]
+
+
+def refusal(emulator: Emulator, **options: Any) -> str:
+    with pytest.raises(psycopg.OperationalError) as refused:
+        psycopg.connect(emulator.dsn, **options)
+    assert not emulator.logins[-1].accepted
+    assert emulator.logins[-1].message in str(refused.value)
+    return str(refused.value).partition("FATAL:  ")[2].strip()
+
+
+def claims_of(token: str) -> dict[str, Any]:
+    return jwt.decode(token, options={"verify_signature": False})
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about in time"
+        time.sleep(0.02)
+
+
+def get(url: str, headers: dict[str, str]) -> tuple[int, dict[str, Any], dict[str, str]]:
+    request = urllib.request.Request(url, headers=headers)  # noqa: S310
+    try:
+        with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310
+            return response.status, json.load(response), dict(response.headers)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.loads(error.read() or b"{}"), dict(error.headers)
+
+
+def imds(emulator: Emulator, **query: str) -> tuple[int, dict[str, Any], dict[str, str]]:
+    parameters = {"api-version": "2018-02-01", "resource": DATABASE, **query}
+    base = emulator.env["AZURE_POD_IDENTITY_AUTHORITY_HOST"]
+    url = f"{base}/metadata/identity/oauth2/token?{urllib.parse.urlencode(parameters)}"
+    return get(url, {"Metadata": "true"})
+
+
+# --- the door -----------------------------------------------------------------------------------------------------
+
+
+def test_login_is_the_role_and_is_encrypted(emulator: Emulator) -> None:
+    identity = emulator.add_identity("app@contoso.com", "user")
+    for version in ("TLSv1.2", "TLSv1.3"):
+        with connect(
+            emulator, identity, ssl_min_protocol_version=version, ssl_max_protocol_version=version
+        ) as connection:
+            assert one(connection, "SELECT current_user") == "app@contoso.com"
+            assert connection.pgconn.ssl_in_use
+    assert [(login.role, login.accepted) for login in emulator.logins] == [("app@contoso.com", True)] * 2
+    assert emulator.logins[0].object_id == identity.object_id
+    assert 0 <= emulator.logins[0].token_age < 30
+
+
+@pytest.mark.parametrize(
+    "name", ["guest_gmail.com#EXT#@contoso.onmicrosoft.com", "Mixed Case", 'a "quoted" name', "it's", "back\\slash", "名前"]
+)
+def test_any_role_name(emulator: Emulator, name: str) -> None:
+    with connect(emulator, emulator.add_identity(name, "user")) as connection:
+        assert one(connection, "SELECT current_user") == name
+
+
+def test_server_bears_azure_names(emulator: Emulator) -> None:
+    with connect(
+        emulator, emulator.identity, host="server.postgres.database.azure.com", hostaddr="127.0.0.1"
+    ) as connection:
+        assert one(connection, "SELECT 1") == 1
+    with pytest.raises(psycopg.OperationalError, match="certificate"):
+        connect(emulator, emulator.identity, host="server.example.com", hostaddr="127.0.0.1")
+
+
+def test_plain_connection_is_refused(emulator: Emulator) -> None:
+    with pytest.raises(psycopg.OperationalError, match=r"no pg_hba\.conf entry for host .*no encryption"):
+        connect(emulator, emulator.identity, sslmode="disable")
+    assert emulator.logins == []
+
+
+def test_bad_tokens(emulator: Emulator) -> None:
+    identity = emulator.identity
+    good = claims_of(emulator.token(identity))
+    user = {"user": identity.role}
+
+    def signed(**changes: Any) -> str:
+        return emulator.sign({name: value for name, value in {**good, **changes}.items() if value is not None})
+
+    validating = "An error occurred while validating the access token"
+    foreign = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    audience = "The access token does not have a valid audience claim"
+    cases = [
+        ("not a token", "The access token has invalid format"),
+        ("a.b.c", "The access token has invalid format"),
+        ("ÿ" * 30000, "The access token has invalid format"),
+        (emulator.token(identity, lifetime=-1), "The access token has expired"),
+        (emulator.token(identity, MANAGEMENT_SCOPE), audience),
+        (signed(aud=None), audience),
+        (signed(oid=None), "The access token does not have a valid oid claim"),
+        (signed(nbf=int(time.time()) + 60), validating),
+        (signed(exp=None), validating),
+        (signed(tid="another"), validating),
+        (jwt.encode(good, foreign, "RS256"), validating),
+        (jwt.encode(good, "secret" * 8, "HS256"), validating),
+        (jwt.encode(good, None, "none"), validating),
+    ]
+    for token, said in cases:
+        assert refusal(emulator, **user, password=token).startswith(said)
+    assert psycopg.connect(emulator.dsn, **user, password=signed()).close() is None
+    assert all(token not in repr(emulator.logins) for token, _ in cases)
+
+
+def test_a_token_expires_while_the_session_lives_on(emulator: Emulator) -> None:
+    identity = emulator.identity
+    token = emulator.token(identity, lifetime=0.1)
+    with psycopg.connect(emulator.dsn, user=identity.role, password=token) as connection:
+        time.sleep(max(0.0, claims_of(token)["exp"] - time.time()) + 0.05)
+        assert refusal(emulator, user=identity.role, password=token).startswith("The access token has expired")
+        assert one(connection, "SELECT 1") == 1
+
+
+def test_every_cloud_is_accepted(emulator: Emulator) -> None:
+    for suffix in ("windows.net", "usgovcloudapi.net", "chinacloudapi.cn"):
+        token = emulator.token(emulator.identity, f"https://ossrdbms-aad.database.{suffix}/.default")
+        psycopg.connect(emulator.dsn, user=emulator.identity.role, password=token).close()
+
+
+def test_a_role_belongs_to_its_principal(emulator: Emulator) -> None:
+    first, second = emulator.add_identity("First"), emulator.add_identity("Second")
+    nobody = emulator.add_identity("nobody", role=None)
+    for role, identity in (("missing", first), ("first", first), ("First", second), ("nobody", nobody)):
+        said = refusal(emulator, user=role, password=emulator.token(identity))
+        assert said == f'password authentication failed for user "{role}"'
+
+
+def test_sqlstates(emulator: Emulator) -> None:
+    """Psycopg and libpq hide them; asyncpg does not."""
+    assert raw_login(emulator, "missing", emulator.token(emulator.identity))["C"] == "28P01"
+    assert raw_login(emulator, str(emulator.identity.role), "x")["C"] == "28000"
+
+
+def test_a_role_has_a_type(emulator: Emulator) -> None:
+    app = emulator.add_identity("app", role="made-as-user", role_type="user")
+    said = refusal(emulator, user="made-as-user", password=emulator.token(app))
+    assert "neither an AAD_AUTH_TOKENTYPE_APP_USER or an AAD_AUTH_TOKENTYPE_APP_OBO token" in said
+    user = emulator.add_identity("ann@contoso.com", "user", role="made-as-service", role_type="service")
+    said = refusal(emulator, user="made-as-service", password=emulator.token(user))
+    assert said.startswith("Service principals cannot generate AAD_AUTH_TOKENTYPE_APP_USER tokens for role")
+    with pytest.raises(ValueError, match="role_type='app': one of user, service, group"):
+        emulator.add_identity("other", role_type="app")
+
+
+def test_group_members_log_in_with_their_own_tokens(emulator: Emulator) -> None:
+    ann = emulator.add_identity("ann@contoso.com", "user", role=None)
+    app = emulator.add_identity("app", role=None)
+    emulator.add_group("Readers", [ann, app])
+    for member in (ann, app):
+        with connect(emulator, member, user="Readers") as connection:
+            assert one(connection, "SELECT current_user") == "Readers"
+    token = emulator.token(emulator.identity)
+    assert refusal(emulator, user="Readers", password=token).startswith("password authentication failed")
+
+
+def test_revoke_refuses_older_tokens_only(emulator: Emulator) -> None:
+    identity = emulator.identity
+    old = emulator.token(identity)
+    emulator.revoke(str(identity.role))
+    assert "validating the access token" in refusal(emulator, user=identity.role, password=old)
+    connect(emulator, identity).close()
+
+
+def test_errors_of_the_server_behind_arrive(emulator: Emulator) -> None:
+    with pytest.raises(psycopg.OperationalError, match='database "nowhere" does not exist'):
+        connect(emulator, emulator.identity, dbname="nowhere")
+    with connect(emulator, emulator.identity) as connection, pytest.raises(psycopg.errors.DivisionByZero):
+        connection.execute("SELECT 1/0")
+
+
+@pytest.mark.parametrize("encrypted", [True, False])
+def test_cancel(emulator: Emulator, encrypted: bool) -> None:
+    with connect(emulator, emulator.identity) as connection:
+        cancel = connection.cancel_safe if encrypted else connection.cancel
+        timer = threading.Timer(0.2, cancel)
+        timer.start()
+        begin = time.monotonic()
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            connection.execute("SELECT pg_sleep(20)")
+        timer.join()
+    assert time.monotonic() - begin < 5
+
+
+def test_large_copy_both_ways(emulator: Emulator) -> None:
+    rows, line = 200_000, b"x" * 100 + b"\n"
+    with connect(emulator, emulator.identity) as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE TEMP TABLE big (line text)")
+        with cursor.copy("COPY big FROM STDIN") as copy:
+            for _ in range(rows // 1000):
+                copy.write(line * 1000)
+        assert one(connection, "SELECT count(*) FROM big") == rows
+        with cursor.copy("COPY big TO STDOUT") as copy:
+            assert sum(len(block) for block in copy) == rows * len(line)
+
+
+def test_three_hundred_at_once(emulator: Emulator) -> None:
+    token = emulator.token(emulator.identity)
+
+    async def all_of_them() -> list[Any]:
+        async with contextlib.AsyncExitStack() as stack:
+
+            async def opened() -> Any:
+                connection = await psycopg.AsyncConnection.connect(
+                    emulator.dsn, user=emulator.identity.role, password=token
+                )
+                return await stack.enter_async_context(connection)
+
+            connections = await asyncio.gather(*(opened() for _ in range(300)))
+            cursors = await asyncio.gather(*(c.execute("SELECT pg_backend_pid()") for c in connections))
+            assert sessions(emulator) == 300
+            return [await cursor.fetchone() for cursor in cursors]
+
+    assert len(set(asyncio.run(all_of_them()))) == 300
+    eventually(lambda: sessions(emulator) == 0)
+
+
+def sessions(emulator: Emulator) -> int:
+    query = f"SELECT count(*) FROM pg_stat_activity WHERE usename = '{emulator.identity.role}'"  # noqa: S608
+    return int(emulator.sql(query)[0][0] or 0)
+
+
+def test_a_client_that_vanishes_leaves_no_session(emulator: Emulator) -> None:
+    connection = connect(emulator, emulator.identity)
+    assert sessions(emulator) == 1
+    with socket.socket(fileno=os.dup(connection.fileno())) as wire:
+        wire.shutdown(socket.SHUT_RDWR)
+    eventually(lambda: sessions(emulator) == 0)
+    connection.close()
+
+
+def test_a_killed_session_ends_the_client(emulator: Emulator) -> None:
+    with connect(emulator, emulator.identity, autocommit=True) as connection:
+        emulator.sql(f"SELECT pg_terminate_backend({connection.info.backend_pid})")
+        with pytest.raises(psycopg.errors.AdminShutdown):
+            connection.execute("SELECT 1")
+
+
+def test_half_close_still_gets_the_answer(emulator: Emulator) -> None:
+    with raw_tls(emulator) as wire:
+        assert raw_authenticate(wire, str(emulator.identity.role), emulator.token(emulator.identity))[0] == b"R"
+        query = b"SELECT repeat('x', 1000000)\0"
+        wire.sendall(b"Q" + struct.pack("!i", len(query) + 4) + query)
+        with socket.socket(fileno=os.dup(wire.fileno())) as plain:
+            plain.shutdown(socket.SHUT_WR)
+        received = b"".join(iter(lambda: wire.recv(65536), b""))
+    assert b"x" * 1_000_000 in received
+
+
+@pytest.mark.parametrize("garbage", [b"", b"\0", b"GET / HTTP/1.1\r\n\r\n", struct.pack("!ii", 8, 80877103) + b"no TLS"])
+def test_garbage_does_no_harm(emulator: Emulator, garbage: bytes) -> None:
+    with socket.create_connection((emulator.host, emulator.port), timeout=5) as wire:
+        wire.sendall(garbage)
+        wire.shutdown(socket.SHUT_WR)
+        while wire.recv(1000):
+            pass
+    connect(emulator, emulator.identity).close()
+
+
+def test_a_silent_client_holds_up_nobody(emulator: Emulator) -> None:
+    authority = urllib.parse.urlsplit(emulator.env["AZURE_AUTHORITY_HOST"])
+    with (
+        socket.create_connection((emulator.host, emulator.port)),
+        socket.create_connection((str(authority.hostname), authority.port or 0)),
+    ):
+        connect(emulator, emulator.identity, connect_timeout=5).close()
+        context = ssl.create_default_context(cafile=emulator.ca_file)
+        url = f"{authority.geturl()}/{emulator.tenant_id}/discovery/v2.0/keys"
+        with urllib.request.urlopen(url, timeout=5, context=context) as response:
+            assert json.load(response)["keys"][0]["kty"] == "RSA"
+
+
+@contextlib.contextmanager
+def raw_tls(emulator: Emulator) -> Iterator[ssl.SSLSocket]:
+    context = ssl.create_default_context(cafile=emulator.ca_file)
+    with socket.create_connection((emulator.host, emulator.port), timeout=10) as plain:
+        plain.sendall(struct.pack("!ii", 8, 80877104))
+        assert plain.recv(1) == b"N"  # no GSS
+        plain.sendall(struct.pack("!ii", 8, 80877103))
+        assert plain.recv(1) == b"S"
+        with context.wrap_socket(plain, server_hostname="localhost") as wire:
+            yield wire
+
+
+def raw_authenticate(wire: ssl.SSLSocket, user: str, password: str) -> tuple[bytes, bytes]:
+    startup = struct.pack("!i", 3 << 16) + f"user\0{user}\0database\0postgres\0\0".encode()
+    wire.sendall(struct.pack("!i", len(startup) + 4) + startup)
+    assert raw_message(wire) == (b"R", struct.pack("!i", 3))
+    secret = password.encode() + b"\0"
+    wire.sendall(b"p" + struct.pack("!i", len(secret) + 4) + secret)
+    return raw_message(wire)
+
+
+def raw_message(wire: ssl.SSLSocket) -> tuple[bytes, bytes]:
+    with wire.makefile("rb", buffering=0) as reader:
+        kind = reader.read(1)
+        (length,) = struct.unpack("!i", reader.read(4))
+        return kind, reader.read(length - 4)
+
+
+def raw_login(emulator: Emulator, user: str, password: str) -> dict[str, str]:
+    with raw_tls(emulator) as wire:
+        kind, payload = raw_authenticate(wire, user, password)
+        assert kind == b"E"
+        assert wire.recv(1) == b""
+    fields = payload.decode().split("\0")
+    return {field[0]: field[1:] for field in fields if field}
+
+
+# --- the identity endpoints -----------------------------------------------------------------------------------------
+
+
+def test_app_service(emulator: Emulator) -> None:
+    url = emulator.env["IDENTITY_ENDPOINT"] + f"?api-version=2019-08-01&resource={DATABASE}"
+    secret = {"X-IDENTITY-HEADER": emulator.env["IDENTITY_HEADER"]}
+    status, answer, _ = get(url, secret)
+    assert status == 200
+    assert set(answer) == {"access_token", "expires_on", "resource", "token_type", "client_id"}
+    assert answer["client_id"] == emulator.identity.client_id
+    assert answer["expires_on"] == str(claims_of(answer["access_token"])["exp"])
+    assert get(url, {})[0] == 401
+    assert get(url, {"X-IDENTITY-HEADER": "wrong"})[0] == 403
+    assert get(url + "&client_id=unknown", secret)[0] == 400
+    other = emulator.add_identity("other")
+    for key, value in (
+        ("client_id", other.client_id),
+        ("object_id", other.object_id),
+        ("principal_id", other.object_id),
+        ("mi_res_id", str(other.resource_id)),
+    ):
+        assert get(f"{url}&{key}={urllib.parse.quote(value)}", secret)[1]["client_id"] == other.client_id
+    records = [(r.endpoint, r.resource, r.status) for r in emulator.token_requests]
+    statuses = [200, 401, 403, 400, 200, 200, 200, 200]
+    assert records == [("app-service", DATABASE, status) for status in statuses]
+
+
+def test_imds(emulator: Emulator) -> None:
+    status, answer, _ = imds(emulator)
+    assert status == 200
+    assert set(answer) == {
+        "access_token", "client_id", "expires_in", "expires_on", "ext_expires_in", "not_before", "resource", "token_type"
+    }  # fmt: skip
+    assert all(isinstance(value, str) for value in answer.values())
+    assert answer["expires_in"] == "3600"
+    url = emulator.env["AZURE_POD_IDENTITY_AUTHORITY_HOST"] + "/metadata/identity/oauth2/token"
+    assert get(url, {})[:2] == (
+        400,
+        {"error": "invalid_request", "error_description": "Required metadata header not specified"},
+    )
+    assert imds(emulator, client_id="unknown")[1]["error_description"] == "Identity not found"
+    system = emulator.add_identity("vm-1", "system-assigned", default=True)
+    assert imds(emulator)[1]["client_id"] == system.client_id
+    principal = emulator.add_identity("app", "service-principal")
+    assert imds(emulator, client_id=principal.client_id)[0] == 400
+
+
+def test_claims(emulator: Emulator) -> None:
+    def of(identity: Identity, scope: str = DATABASE_SCOPE) -> dict[str, Any]:
+        return claims_of(emulator.token(identity, scope))
+
+    managed = of(emulator.identity)
+    assert managed["xms_mirid"].endswith("/Microsoft.ManagedIdentity/userAssignedIdentities/emulator-identity")
+    assert (managed["aud"], managed["idtyp"], managed["ver"]) == (DATABASE, "app", "1.0")
+    assert managed["oid"] == emulator.identity.object_id
+    assert 1500 < len(emulator.token(emulator.identity)) < 2100
+    system = of(emulator.add_identity("vm-1", "system-assigned"))
+    assert system["xms_mirid"].endswith("/Microsoft.Compute/virtualMachines/vm-1")
+    principal = of(emulator.add_identity("app", "service-principal"))
+    assert not {"xms_mirid", "app_displayname", "upn", "unique_name", "name"} & set(principal)
+    user = of(emulator.add_identity("ann@contoso.com", "user"))
+    assert (user["upn"], user["unique_name"], user["scp"]) == ("ann@contoso.com", "ann@contoso.com", "user_impersonation")
+    assert "idtyp" not in user
+    hidden = emulator.add_identity("hidden", claims={"extra": 1}, database_claims={"xms_mirid": None})
+    assert "xms_mirid" not in of(hidden)
+    assert "xms_mirid" in of(hidden, MANAGEMENT_SCOPE)
+    assert of(hidden)["extra"] == of(hidden, MANAGEMENT_SCOPE)["extra"] == 1
+
+
+def test_lifetime_and_latency(emulator: Emulator) -> None:
+    emulator.lifetime, emulator.latency = 7200, 0.3
+    begin = time.monotonic()
+    answer = imds(emulator)[1]
+    assert 0.3 <= time.monotonic() - begin < 3
+    assert answer["expires_in"] == "7200"
+
+
+def test_faults(emulator: Emulator) -> None:
+    emulator.fail(500, times=2, headers={"Retry-After": "7"})
+    probe = emulator.env["AZURE_POD_IDENTITY_AUTHORITY_HOST"] + "/metadata/identity/oauth2/token"
+    assert get(probe, {})[0] == 400  # a probe does not use the failure up
+    status, body, headers = imds(emulator)
+    assert (status, headers["Retry-After"]) == (500, "7")
+    assert "error" in body
+    assert [imds(emulator)[0] for _ in range(2)] == [500, 200]
+    emulator.fail(418, body='{"mine": true}')
+    assert get(probe, {})[0] == 418
+    assert imds(emulator)[:2] == (418, {"mine": True})
+    emulator.fail(reset=True)
+    with pytest.raises(ConnectionResetError):
+        imds(emulator)
+    emulator.fail(truncate=True)
+    with pytest.raises(Exception, match="IncompleteRead"):
+        imds(emulator)
+    emulator.fail(hang=True)
+    threading.Timer(0.3, emulator.heal).start()
+    begin = time.monotonic()
+    with pytest.raises((ConnectionError, urllib.error.URLError)):
+        imds(emulator)
+    assert time.monotonic() - begin > 0.25
+    assert imds(emulator)[0] == 200
+    statuses = [request.status for request in emulator.token_requests]
+    assert statuses == [400, 500, 500, 200, 418, 418, 0, 200, 0, 200]
+
+
+def test_throttle(emulator: Emulator) -> None:
+    emulator.throttle(per_second=3)
+    answers = [imds(emulator) for _ in range(5)]
+    assert [status for status, _, _ in answers] == [200, 200, 200, 429, 429]
+    assert answers[-1][2]["Retry-After"] == "1"
+    emulator.throttle(per_second=1000, concurrent=2)
+    emulator.latency = 0.5
+    results: list[int] = []
+    threads = [threading.Thread(target=lambda: results.append(imds(emulator)[0])) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(results) == [200, 200, 429, 429]
+    emulator.throttle(None)
+    emulator.latency = 0
+    assert {imds(emulator)[0] for _ in range(40)} == {200}
+
+
+@pytest.mark.parametrize("protocol", ["app-service", "imds"])
+def test_azure_identity_managed(emulator: Emulator, monkeypatch: pytest.MonkeyPatch, protocol: str) -> None:
+    from azure.identity import CredentialUnavailableError, ManagedIdentityCredential
+
+    if protocol == "imds":
+        monkeypatch.delenv("IDENTITY_ENDPOINT")
+        monkeypatch.delenv("IDENTITY_HEADER")
+    other = emulator.add_identity("other")
+    for identity, options in (
+        (emulator.identity, {}),
+        (other, {"client_id": other.client_id}),
+        (other, {"identity_config": {"object_id": other.object_id}}),
+        (other, {"identity_config": {"resource_id": other.resource_id}}),
+    ):
+        with ManagedIdentityCredential(**options) as credential:
+            token = credential.get_token(DATABASE_SCOPE)
+        assert token.expires_on == claims_of(token.token)["exp"]
+        with psycopg.connect(user=identity.role, password=token.token) as connection:  # the rest is in PG*
+            assert one(connection, "SELECT current_user") == identity.role
+    assert {request.endpoint for request in emulator.token_requests} == {protocol}
+    with ManagedIdentityCredential(client_id="unknown") as credential, pytest.raises(CredentialUnavailableError):
+        credential.get_token(DATABASE_SCOPE)
+
+
+def test_azure_identity_client_secret(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    from azure.core.exceptions import ClientAuthenticationError
+    from azure.identity import ClientSecretCredential
+
+    principal = emulator.add_identity("app", "service-principal")
+    env = emulator.client_secret_env(principal)
+    assert not {"IDENTITY_ENDPOINT", "IDENTITY_HEADER"} & set(env)
+    assert str(principal.client_secret) not in repr(principal)
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+
+    def token(tenant: str = env["AZURE_TENANT_ID"], client: str = principal.client_id, secret: str = "") -> str:
+        with ClientSecretCredential(
+            tenant,
+            client,
+            secret or env["AZURE_CLIENT_SECRET"],
+            authority=env["AZURE_AUTHORITY_HOST"],
+            disable_instance_discovery=True,
+        ) as credential:
+            return str(credential.get_token(DATABASE_SCOPE).token)
+
+    with psycopg.connect(emulator.dsn, user="app", password=token()) as connection:
+        assert one(connection, "SELECT current_user") == "app"
+    with pytest.raises(ClientAuthenticationError, match="AADSTS7000215: .*Trace ID: .*Timestamp: "):
+        token(secret="wrong")  # noqa: S106
+    with pytest.raises(ClientAuthenticationError, match="AADSTS700016"):
+        token(client="11111111-1111-1111-1111-111111111111")
+    with pytest.raises(ClientAuthenticationError, match="AADSTS90002"):
+        token(tenant="22222222-2222-2222-2222-222222222222")
+    assert [request.status for request in emulator.token_requests] == [200, 401, 400]
+
+
+def test_wrong_secret_in_full(emulator: Emulator) -> None:
+    form = {"grant_type": "client_credentials", "scope": DATABASE_SCOPE, "client_secret": "wrong"}
+    form["client_id"] = emulator.add_identity("app", "service-principal").client_id
+    url = f"{emulator.env['AZURE_AUTHORITY_HOST']}/{emulator.tenant_id}/oauth2/v2.0/token"
+    context = ssl.create_default_context(cafile=emulator.ca_file)
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(url, urllib.parse.urlencode(form).encode(), context=context)
+    with refused.value as response:
+        body = json.load(response)
+    assert refused.value.code == 401
+    assert (body["error"], body["error_codes"]) == ("invalid_client", [7000215])
+    assert {"error_description", "timestamp", "trace_id", "correlation_id", "error_uri"} < set(body)
+
+
+def test_azure_identity_workload(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    from azure.core.exceptions import ClientAuthenticationError
+    from azure.identity import WorkloadIdentityCredential
+
+    identity = emulator.add_identity("pod")
+    env = emulator.workload_identity_env(identity)
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+
+    def token() -> str:
+        with WorkloadIdentityCredential(disable_instance_discovery=True) as credential:
+            return str(credential.get_token(DATABASE_SCOPE).token)
+
+    with psycopg.connect(emulator.dsn, user="pod", password=token()) as connection:
+        assert one(connection, "SELECT current_user") == "pod"
+    other = emulator.workload_identity_env(emulator.identity)
+    monkeypatch.setenv("AZURE_FEDERATED_TOKEN_FILE", other["AZURE_FEDERATED_TOKEN_FILE"])
+    with pytest.raises(ClientAuthenticationError, match="AADSTS700213"):
+        token()
+    Path(other["AZURE_FEDERATED_TOKEN_FILE"]).write_text(emulator.token(identity))
+    with pytest.raises(ClientAuthenticationError, match="AADSTS700212"):
+        token()
+    Path(other["AZURE_FEDERATED_TOKEN_FILE"]).write_text("rubbish")
+    with pytest.raises(ClientAuthenticationError, match="AADSTS700027"):
+        token()
+
+
+def test_reset_and_duplicates(emulator: Emulator) -> None:
+    first = emulator.identity
+    added = emulator.add_identity("added", default=True)
+    emulator.add_group("all", [added])
+    with pytest.raises(ValueError, match="belongs to another identity"):
+        emulator.add_identity("another", role="added")
+    with pytest.raises(ValueError, match="kind='robot': one of user-assigned"):
+        emulator.add_identity("another", "robot")
+    with connect(emulator, added) as connection:
+        connection.execute("CREATE TABLE kept (id int)")
+    emulator.lifetime = 5
+    emulator.reset()
+    assert (emulator.identity, emulator.lifetime, emulator.logins) == (first, 3600, [])
+    assert refusal(emulator, user="added", password=emulator.token(added)).startswith("password authentication failed")
+    assert emulator.sql("SELECT rolname FROM pg_roles WHERE rolname IN ('added', 'all')") == []
+    connect(emulator, emulator.add_identity("added")).close()
+
+
+# --- coming and going -----------------------------------------------------------------------------------------------
+
+
+def leftovers() -> set[str]:
+    return set(glob.glob(f"{tempfile.gettempdir()}/pg-entra-*"))
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        if Path("/proc/self").exists():
+            return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def postmaster(emulator: Emulator) -> int:
+    data = emulator.sql("SHOW data_directory")[0][0]
+    return int(Path(str(data), "postmaster.pid").read_text().split()[0])
+
+
+def run_script(script: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, **options)  # noqa: S603
+
+
+def test_two_at_once_and_nothing_left(emulator: Emulator) -> None:
+    before, threads = leftovers(), set(threading.enumerate())
+    with Emulator() as second:
+        pid = postmaster(second)
+        connect(second, second.identity).close()
+        own = second.token(second.identity)
+        said = refusal(emulator, user=emulator.identity.role, password=own)
+        assert said.startswith("An error occurred while validating")
+        held = connect(second, second.identity)
+        assert len(leftovers() - before) == 1
+    with pytest.raises(psycopg.OperationalError):
+        held.execute("SELECT 1")
+    held.close()
+    assert leftovers() == before
+    assert not is_alive(pid)
+    eventually(lambda: set(threading.enumerate()) == threads)
+    with pytest.raises(RuntimeError, match="not running"):
+        second.dsn  # noqa: B018
+    connect(emulator, emulator.identity).close()
+
+
+def test_a_start_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    before, threads = leftovers(), set(threading.enumerate())
+    for program in ("postgres", "initdb"):
+        (tmp_path / program).write_text("#!/bin/sh\necho no luck today; [ \"$1\" = --version ]\n")
+        (tmp_path / program).chmod(0o755)
+    tmp_path.chmod(0o755)
+    with pytest.raises(RuntimeError, match=r"(?s)initdb failed.*no luck today|cannot be run by user"), Emulator(
+        postgres=tmp_path
+    ):
+        pass
+    with pytest.raises(ValueError, match="expected a directory with the programs"), Emulator(postgres="/nowhere"):
+        pass
+    with pytest.raises(RuntimeError, match="dsn"), Emulator(dsn="postgresql://someone:secret@127.0.0.1:9/db"):
+        pass
+    assert leftovers() == before
+    assert set(threading.enumerate()) == threads
+
+
+def test_forgotten_emulator_stops_at_exit() -> None:
+    done = run_script(
+        """
+        from azure_postgresql_auth.emulator import Emulator
+        emulator = Emulator().__enter__()
+        print(emulator.sql("SHOW data_directory")[0][0])
+        """
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not Path(done.stdout.strip()).exists()
+
+
+def test_killed_program_leaves_no_server() -> None:
+    script = """
+        import os, signal, sys
+        from azure_postgresql_auth.emulator import Emulator
+        emulator = Emulator().__enter__()
+        if os.fork() == 0:
+            os.close(1)
+            os.close(2)
+            signal.pause()  # a child that lives on does not keep the server
+        print(emulator.sql("SHOW data_directory")[0][0], flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+        """
+    process = subprocess.Popen(  # noqa: S603
+        [sys.executable, "-W", "ignore", "-c", textwrap.dedent(script)], stdout=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    try:
+        data = Path(process.communicate(timeout=30)[0].strip())
+        assert data.name == "data"
+        eventually(lambda: not data.parent.parent.exists(), 15)
+    finally:
+        os.killpg(process.pid, 9)
+
+
+def test_fork_does_not_stop_it() -> None:
+    done = run_script(
+        """
+        import os, sys, warnings
+        warnings.simplefilter("ignore")
+        from azure_postgresql_auth.emulator import Emulator
+        import psycopg
+        with Emulator() as emulator:
+            if os.fork() == 0:
+                sys.exit(0)  # runs __exit__ and atexit
+            assert os.wait()[1] == 0
+            kept = emulator.__class__()
+            token = emulator.token(emulator.identity)
+            with psycopg.connect(emulator.dsn, user=emulator.identity.role, password=token) as connection:
+                print(connection.execute("SELECT 'alive'").fetchone()[0])
+        """
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "alive\n", "")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_root_and_an_ordinary_user(tmp_path_factory: pytest.TempPathFactory) -> None:
+    # The copy stands for a virtual environment that everybody may read.
+    with tempfile.TemporaryDirectory() as open_to_all:
+        binaries = _binaries.find(None)
+        Path(open_to_all).chmod(0o755)
+        shutil.copytree(binaries.parent, f"{open_to_all}/pg", ignore=shutil.ignore_patterns("include", "doc"))
+        subprocess.run(["chmod", "-R", "a+rX", open_to_all], check=True)  # noqa: S603, S607
+        done = run_script(
+            f"""
+            import os, pwd
+            from azure_postgresql_auth.emulator import Emulator
+            import psycopg
+            def who_runs_postgres():
+                with Emulator(postgres="{open_to_all}/pg/bin") as emulator:
+                    data = emulator.sql("SHOW data_directory")[0][0]
+                    token = emulator.token(emulator.identity)
+                    psycopg.connect(emulator.dsn, user=emulator.identity.role, password=token).close()
+                    return pwd.getpwuid(os.stat(data).st_uid).pw_name
+            first = who_runs_postgres()
+            nobody = pwd.getpwnam("nobody")
+            os.setgroups([]); os.setgid(nobody.pw_gid); os.setuid(nobody.pw_uid)
+            print(first != "root", who_runs_postgres())
+            """,
+            cwd="/",
+        )
+    assert (done.stdout, done.stderr) == ("True nobody\n", "")
+
+
+@pytest.mark.parametrize("method", ["trust", "password", "scram-sha-256"])
+def test_a_given_server(emulator: Emulator, method: str) -> None:
+    """The emulator's own server plays the given one, with another authentication method."""
+    home = Path(str(emulator.sql("SHOW data_directory")[0][0])).parent
+    emulator.sql("DROP ROLE IF EXISTS boss; CREATE ROLE boss SUPERUSER LOGIN PASSWORD 'it''s:@secret'")
+    emulator.sql("CREATE ROLE taken")
+    emulator.sql(
+        f"COPY (VALUES ('local all postgres trust'), ('local all all {method}')) TO '{home}/data/pg_hba.conf'"
+    )
+    emulator.sql("SELECT pg_reload_conf()")
+    password = urllib.parse.quote("it's:@secret", safe="")
+    try:
+        with Emulator(dsn=f"postgresql://boss:{password}@/postgres?host={home}") as second:
+            other = second.add_identity("other 'quoted'")
+            with connect(second, other) as connection:
+                assert one(connection, "SELECT current_user") == other.role
+            connect(second, second.add_identity("taken")).close()
+        names = "SELECT rolname FROM pg_roles WHERE rolname IN ('other ''quoted''', 'taken')"
+        assert emulator.sql(names) == [("taken",)]
+        with pytest.raises(RuntimeError, match="dsn") as refused:
+            if method == "trust":
+                pytest.skip("trust lets everybody in")
+            Emulator(dsn=f"postgresql://boss:wrong@/postgres?host={home}").__enter__()
+        assert "wrong" not in str(refused.value)
+    finally:
+        emulator.sql(f"COPY (VALUES ('local all all trust')) TO '{home}/data/pg_hba.conf'")
+        emulator.sql("SELECT pg_reload_conf()")
+        emulator.sql("DROP ROLE taken; DROP ROLE boss")
