@@ -31,10 +31,8 @@ impl Claims {
     /// [`Error::MalformedToken`] says which step failed, without a piece of the token.
     pub fn of_token(token: &str) -> Result<Self, Error> {
         let malformed = |reason: &str| Error::MalformedToken(reason.to_owned());
-        let payload = token
-            .split('.')
-            .nth(1)
-            .ok_or_else(|| malformed("expected header.payload.signature, found no '.'"))?;
+        let payload =
+            token.split('.').nth(1).ok_or_else(|| malformed("expected header.payload.signature, found no '.'"))?;
         let json = BASE64URL.decode(payload).map_err(|_| malformed("its payload is not base64url"))?;
         match serde_json::from_slice(&json) {
             Ok(Value::Object(claims)) => Ok(Self(claims)),
@@ -65,7 +63,6 @@ impl Claims {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use proptest::prelude::*;
     use serde_json::json;
@@ -79,7 +76,8 @@ mod tests {
 
     #[test]
     fn reads_claims_of_any_type_and_script() {
-        let payload = json!({"upn": "łukasz@contoso.com", "exp": 1, "groups": ["a"], "nested": {"x": null}, "empty": ""});
+        let payload =
+            json!({"upn": "łukasz@contoso.com", "exp": 1, "groups": ["a"], "nested": {"x": null}, "empty": ""});
         let claims = Claims::of_token(&token(payload.to_string().as_bytes())).unwrap();
         assert_eq!(claims.text("upn"), Some("łukasz@contoso.com"));
         for not_text in ["exp", "groups", "nested", "empty", "absent"] {

@@ -24,15 +24,15 @@ impl Clock for SystemClock {
 pub struct TestClock(std::sync::Mutex<SystemTime>);
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-impl TestClock {
-    /// A clock that stands at a round time in 2026.
-    pub fn new() -> Self {
-        Self(std::sync::Mutex::new(
-            SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_800_000_000),
-        ))
+impl Default for TestClock {
+    /// A clock that stands at a round time in 2027.
+    fn default() -> Self {
+        Self(std::sync::Mutex::new(SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_800_000_000)))
     }
+}
 
+#[cfg(test)]
+impl TestClock {
     /// Moves the clock forward.
     pub fn advance(&self, by: std::time::Duration) {
         *self.0.lock().unwrap() += by;
@@ -40,7 +40,6 @@ impl TestClock {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 impl Clock for TestClock {
     fn now(&self) -> SystemTime {
         *self.0.lock().unwrap()

@@ -7,14 +7,14 @@ use std::{any::Any, fmt, sync::Arc, time::Duration};
 pub enum Error {
     /// The credential is not set up here; a chain goes on to its next link.
     CredentialUnavailable {
-        /// Name of the credential, e.g. "EnvironmentCredential".
+        /// Its public name.
         credential: &'static str,
         /// What was looked for, and the remedy.
         reason: String,
     },
     /// The credential is set up and was refused, or its service failed; a chain stops here.
     AuthenticationFailed {
-        /// Name of the credential.
+        /// Its public name.
         credential: &'static str,
         /// What the service answered.
         reason: String,

@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
+    time::SystemTime,
 };
 
 use crate::{
@@ -59,6 +60,18 @@ impl Logins {
         Some((Login { user, token }, fetch))
     }
 
+    /// See [`TokenCache::edition`].
+    #[must_use]
+    pub fn edition(&self) -> u64 {
+        self.tokens.edition()
+    }
+
+    /// The time by the cache's clock.
+    #[must_use]
+    pub fn now(&self) -> SystemTime {
+        self.tokens.now()
+    }
+
     /// The whole way of a login.
     ///
     /// # Errors
@@ -104,19 +117,15 @@ impl Logins {
             _ => None,
         };
         let known = identity.as_ref().and_then(|identity| self.known_name(identity));
-        let name = match known.or_else(|| principal_name(&claims).map(Arc::from)) {
-            Some(name) => name,
-            None => {
-                let management = Cloud::of_scope(scope).unwrap_or(Cloud::Public).management_scope();
-                let token = self
-                    .token(management, fetches)
-                    .await
-                    .map_err(|error| Error::ManagementScope(Arc::new(error)))?;
-                let management_claims = Claims::of_token(token.secret.expose())?;
-                principal_name(&management_claims)
-                    .map(Arc::from)
-                    .ok_or_else(|| Error::NoPrincipalName { claims: claims.names() })?
-            }
+        let name = if let Some(name) = known.or_else(|| principal_name(&claims).map(Arc::from)) {
+            name
+        } else {
+            let management = Cloud::of_scope(scope).unwrap_or(Cloud::Public).management_scope();
+            let token =
+                self.token(management, fetches).await.map_err(|error| Error::ManagementScope(Arc::new(error)))?;
+            principal_name(&Claims::of_token(token.secret.expose())?)
+                .map(Arc::from)
+                .ok_or_else(|| Error::NoPrincipalName { claims: claims.names() })?
         };
         if let Some(identity) = identity {
             let _guard = fork::guarded();

@@ -35,7 +35,6 @@ pub fn principal_name(claims: &Claims) -> Option<&str> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
     use serde_json::{Value, json};
@@ -44,7 +43,8 @@ mod tests {
 
     const USER_ASSIGNED_ID: &str =
         "/subscriptions/1/resourcegroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/orders";
-    const VIRTUAL_MACHINE_ID: &str = "/subscriptions/1/resourcegroups/rg/providers/Microsoft.Compute/virtualMachines/vm-1";
+    const VIRTUAL_MACHINE_ID: &str =
+        "/subscriptions/1/resourcegroups/rg/providers/Microsoft.Compute/virtualMachines/vm-1";
 
     fn name(claims: &Value) -> Option<String> {
         let payload = URL_SAFE_NO_PAD.encode(claims.to_string());
@@ -61,7 +61,10 @@ mod tests {
             (json!({"xms_mirid": VIRTUAL_MACHINE_ID, "upn": "a@b"}), Some("a@b")),
             (json!({"xms_mirid": VIRTUAL_MACHINE_ID, "app_displayname": "app"}), Some("vm-1")),
             (json!({"app_displayname": "app"}), Some("app")),
-            (json!({"upn": "guest_gmail.com#EXT#@contoso.onmicrosoft.com"}), Some("guest_gmail.com#EXT#@contoso.onmicrosoft.com")),
+            (
+                json!({"upn": "guest_gmail.com#EXT#@contoso.onmicrosoft.com"}),
+                Some("guest_gmail.com#EXT#@contoso.onmicrosoft.com"),
+            ),
             (json!({"xms_mirid": 7, "upn": ["a"], "unique_name": ""}), None),
             (json!({"xms_mirid": "no-slash"}), None),
             (json!({"oid": "1", "appid": "2"}), None),

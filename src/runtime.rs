@@ -110,7 +110,6 @@ fn last_ended() -> bool {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use std::{sync::mpsc, time::Duration};
 

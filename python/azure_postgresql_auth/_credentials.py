@@ -8,23 +8,28 @@ from __future__ import annotations
 
 import weakref
 
-from azure_postgresql_auth._core import TokenProvider
+from azure_postgresql_auth._core import TokenProvider, scope_for
 from azure_postgresql_auth.errors import CredentialValueError
+
+TYPE_CHECKING = False  # typing's own costs milliseconds of start-up
+if TYPE_CHECKING:
+    from typing import Callable
 
 
 class Adopted:
-    """A credential and the provider of its tokens."""
+    """A credential's tokens, and what kind of code can have them."""
 
-    __slots__ = ("asynchronous", "provider")
+    __slots__ = ("asynchronous", "provider", "scope")
 
-    def __init__(self, provider: TokenProvider, *, asynchronous: bool | None) -> None:
+    def __init__(self, provider: TokenProvider, *, asynchronous: bool = False) -> None:
         self.provider = provider
-        # None: native, for both worlds.
         self.asynchronous = asynchronous
+        self.scope = scope_for(())
+        """The scope for who names neither a scope nor a host; settled here, for looking it up costs more than a login."""
 
 
-_default: Adopted | None = None
-_adopted: dict[int, tuple[weakref.ref[object], Adopted]] = {}
+# By id: credentials need not be hashable, and may be equal without being the same.
+_adopted: dict[int, tuple[Callable[[], object | None], Adopted]] = {}
 
 
 def adopt(credential: object) -> Adopted:
@@ -33,18 +38,25 @@ def adopt(credential: object) -> Adopted:
     Raises:
         CredentialValueError: it has not the shape of a credential.
     """
-    global _default  # noqa: PLW0603 - one default credential per process is what shares its tokens
-    if credential is None:
-        if _default is None:
-            _default = Adopted(TokenProvider.default_chain(exclude=[]), asynchronous=None)
-        return _default
-    native = getattr(credential, "_adopted", None)
-    if isinstance(native, Adopted):
-        return native
     known = _adopted.get(id(credential))
     if known is not None and known[0]() is credential:
         return known[1]
+    if credential is None:
+        # One default credential per process is what shares its tokens.
+        adopted = Adopted(TokenProvider.default_chain(exclude=()))
+        _adopted[id(None)] = (lambda: None, adopted)
+        return adopted
     return _adopt_foreign(credential)
+
+
+def keep(credential: object, adopted: Adopted) -> None:
+    """Remembers the tokens of `credential` for as long as it lives.
+
+    Raises:
+        TypeError: it cannot be held weakly.
+    """
+    key = id(credential)
+    _adopted[key] = (weakref.ref(credential, lambda _: _adopted.pop(key, None)), adopted)
 
 
 def _adopt_foreign(credential: object) -> Adopted:
@@ -62,14 +74,12 @@ def _adopt_foreign(credential: object) -> Adopted:
     from azure_postgresql_auth._foreign import is_asynchronous, starter  # noqa: PLC0415
 
     asynchronous = is_asynchronous(method)
-    key = id(credential)
     try:
-        reference = weakref.ref(credential, lambda _: _adopted.pop(key, None))
+        adopted = Adopted(TokenProvider.python(starter(weakref.ref(credential), name)), asynchronous=asynchronous)
+        keep(credential, adopted)
     except TypeError:
         # It cannot be held weakly (slots): its tokens are not kept beyond this login.
-        return Adopted(TokenProvider.python(starter(lambda: credential, name)), asynchronous=asynchronous)
-    adopted = Adopted(TokenProvider.python(starter(reference, name)), asynchronous=asynchronous)
-    _adopted[key] = (reference, adopted)
+        adopted = Adopted(TokenProvider.python(starter(lambda: credential, name)), asynchronous=asynchronous)
     return adopted
 
 

@@ -8,12 +8,13 @@ threads and tasks ask at once, the identity service is asked once.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-
 from azure_postgresql_auth import _credentials
-from azure_postgresql_auth._core import PendingLogin, decode_jwt, parse_principal_name, scope_for
+from azure_postgresql_auth._core import PendingLogin, decode_jwt, parse_principal_name
 
+TYPE_CHECKING = False  # typing's own costs milliseconds of start-up
 if TYPE_CHECKING:
+    from typing import Final
+
     from azure_postgresql_auth._core import Login
 
 __all__ = [
@@ -107,7 +108,7 @@ def login(
     adopted = _credentials.adopt(credential)
     if adopted.asynchronous:
         raise _credentials.needs_sync(credential)
-    return adopted.provider.login(scope or scope_for(()), user_known, timeout)
+    return adopted.provider.login(scope or adopted.scope, user_known, timeout)
 
 
 async def login_async(
@@ -118,7 +119,8 @@ async def login_async(
     timeout: float = DEFAULT_TIMEOUT,  # noqa: ASYNC109 - a timeout with words of its own
 ) -> Login:
     """`login` on an event loop, which is not touched when the login is cached."""
-    begun = _credentials.adopt(credential).provider.begin_login(scope or scope_for(()), user_known)
+    adopted = _credentials.adopt(credential)
+    begun = adopted.provider.begin_login(scope or adopted.scope, user_known)
     if not isinstance(begun, PendingLogin):
         return begun
     # Imported here: synchronous programs need no asyncio.

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from azure_postgresql_auth import _credentials
 from azure_postgresql_auth._core import TokenProvider
-from azure_postgresql_auth._credentials import Adopted
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -62,10 +62,9 @@ class AccessTokenInfo(NamedTuple):
 class _NativeCredential:
     """What all credentials here can do."""
 
-    _adopted: Adopted
-
     def __init__(self, provider: TokenProvider) -> None:
-        self._adopted = Adopted(provider, asynchronous=None)
+        self._provider = provider
+        _credentials.keep(self, _credentials.Adopted(provider))
 
     def get_token(self, *scopes: str, **_: Any) -> AccessToken:
         """An access token for one scope, cached or fetched.
@@ -88,7 +87,7 @@ class _NativeCredential:
         if len(scopes) != 1:
             message = f"{type(self).__name__} gives a token for exactly one scope, not for {len(scopes)}"
             raise ValueError(message)
-        return self._adopted.provider.login(scopes[0], user_known=True)
+        return self._provider.login(scopes[0], user_known=True)
 
     def close(self) -> None:
         """Does nothing: there is nothing to close. Here because azure-identity's credentials have it."""
@@ -239,7 +238,7 @@ class ChainedTokenCredential(_NativeCredential):
                     f"azure.identity.ChainedTokenCredential takes both"
                 )
                 raise ValueError(message)  # noqa: TRY004 - what azure-identity raises
-        super().__init__(TokenProvider.chain([credential._adopted.provider for credential in credentials]))
+        super().__init__(TokenProvider.chain([credential._provider for credential in credentials]))
 
 
 class DefaultAzureCredential(_NativeCredential):

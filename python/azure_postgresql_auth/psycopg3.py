@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from azure_postgresql_auth import core, tls
+from azure_postgresql_auth._core import scope_for
 from azure_postgresql_auth._params import Said
 from azure_postgresql_auth.errors import (
     CredentialValueError,
@@ -80,7 +81,7 @@ class _Request:
     @property
     def login_arguments(self) -> dict[str, Any]:
         return {
-            "scope": self._scope or core.scope_for(self.said.hosts),
+            "scope": self._scope or scope_for(self.said.hosts),
             "user_known": self.said.user is not None,
             "timeout": self.said.connect_timeout or core.DEFAULT_TIMEOUT,
         }

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import ipaddress
 import os
-from typing import TYPE_CHECKING, Final
-
 from azure_postgresql_auth._core import is_azure_server
 from azure_postgresql_auth.errors import InsecureTransportError
 
+TYPE_CHECKING = False  # typing's own costs milliseconds of start-up
 if TYPE_CHECKING:
+    from typing import Final
+
     from azure_postgresql_auth._params import Said
 
 AZURE_ROOTS: Final = os.path.join(os.path.dirname(__file__), "azure_roots.pem")  # noqa: PTH118, PTH120 - pathlib costs ms

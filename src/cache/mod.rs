@@ -10,7 +10,10 @@ pub mod policy;
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::SystemTime,
 };
 
@@ -60,6 +63,8 @@ struct Slot {
 /// The tokens of one credential, by scope.
 pub struct TokenCache {
     slots: Mutex<HashMap<Arc<str>, Slot>>,
+    /// Counts the changes to any token, so that copies outside know when they are old.
+    edition: AtomicU64,
     clock: Arc<dyn Clock>,
 }
 
@@ -67,7 +72,17 @@ impl TokenCache {
     /// An empty cache.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Arc<Self> {
-        Arc::new(Self { slots: Mutex::default(), clock })
+        Arc::new(Self { slots: Mutex::default(), edition: AtomicU64::new(0), clock })
+    }
+
+    /// Changes whenever a token is replaced: what was looked up before may be kept as long as this stays the same.
+    pub fn edition(&self) -> u64 {
+        self.edition.load(Ordering::Acquire)
+    }
+
+    /// The time by this cache's clock.
+    pub fn now(&self) -> SystemTime {
+        self.clock.now()
     }
 
     fn slots(&self) -> MutexGuard<'_, HashMap<Arc<str>, Slot>> {
@@ -127,6 +142,7 @@ impl TokenCache {
             match &landing {
                 Ok(token) => {
                     slot.token = Some(Arc::clone(token));
+                    self.edition.fetch_add(1, Ordering::Release);
                     slot.retry = Retry::default();
                 }
                 Err(_) => slot.retry = slot.retry.after_failure(now),
@@ -173,7 +189,6 @@ impl fmt::Debug for TokenCache {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
     use std::time::Duration;
 
@@ -189,7 +204,7 @@ mod tests {
 
     impl Bench {
         fn new() -> Self {
-            let clock = Arc::new(TestClock::new());
+            let clock = Arc::new(TestClock::default());
             Self { cache: TokenCache::new(clock.clone()), clock }
         }
 
@@ -211,7 +226,7 @@ mod tests {
         fn ready(&self) -> (String, Option<Fetch>) {
             match self.cache.lookup(SCOPE) {
                 Lookup::Ready(token, fetch) => (token.secret.expose().to_owned(), fetch),
-                other => panic!("expected a token, got {other:?}"),
+                pending @ Lookup::Pending(..) => panic!("expected a token, got {pending:?}"),
             }
         }
     }

@@ -38,7 +38,8 @@ impl Lifetime {
     /// Renewal begins here: at the issuer's wish, else half-way through a short life or in the last quarter of a long one.
     /// `spread`, between 0 and 1, moves it by up to a tenth of the life, so that processes that share a token by fork do
     /// not all ask together.
-    fn refresh_from(&self, spread: f64) -> SystemTime {
+    #[must_use]
+    pub fn refresh_from(&self, spread: f64) -> SystemTime {
         let total = self.total();
         let start = self.refresh_at.unwrap_or(if total <= LONG_LIVED {
             self.obtained_at + total / 2
@@ -111,7 +112,8 @@ pub fn spread() -> f64 {
 }
 
 fn share(drawn: u64) -> f64 {
-    f64::from((drawn & u64::from(u32::MAX)) as u32) / f64::from(u32::MAX)
+    let [.., a, b, c, d] = drawn.to_be_bytes();
+    f64::from(u32::from_be_bytes([a, b, c, d])) / f64::from(u32::MAX)
 }
 
 #[cfg(test)]

@@ -40,10 +40,11 @@ impl TokenSource for AzureCliCredential {
     }
 
     async fn fetch(&self, scope: &str, deadline: Instant) -> Result<FetchedToken, Error> {
-        let mut options = AzureCliCredentialOptions::default();
-        options.tenant_id.clone_from(&self.tenant_id);
-        options.subscription.clone_from(&self.subscription);
-        options.executor = Some(BoundedExecutor::new(self.process_timeout, deadline));
+        let options = AzureCliCredentialOptions {
+            tenant_id: self.tenant_id.clone(),
+            subscription: self.subscription.clone(),
+            executor: Some(BoundedExecutor::new(self.process_timeout, deadline)),
+        };
         let credential = azure_identity::AzureCliCredential::new(Some(options))
             .map_err(|error| Error::AuthenticationFailed { credential: NAME, reason: root_message(NAME, &error) })?;
         ask(NAME, credential as Arc<_>, scope, deadline, &AttemptLog::default())

@@ -27,9 +27,10 @@ impl TokenSource for AzureDeveloperCliCredential {
     }
 
     async fn fetch(&self, scope: &str, deadline: Instant) -> Result<FetchedToken, Error> {
-        let mut options = AzureDeveloperCliCredentialOptions::default();
-        options.tenant_id.clone_from(&self.tenant_id);
-        options.executor = Some(BoundedExecutor::new(self.process_timeout, deadline));
+        let options = AzureDeveloperCliCredentialOptions {
+            tenant_id: self.tenant_id.clone(),
+            executor: Some(BoundedExecutor::new(self.process_timeout, deadline)),
+        };
         let credential = azure_identity::AzureDeveloperCliCredential::new(Some(options))
             .map_err(|error| Error::AuthenticationFailed { credential: NAME, reason: root_message(NAME, &error) })?;
         ask(NAME, credential as Arc<_>, scope, deadline, &AttemptLog::default())

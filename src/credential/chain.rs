@@ -120,7 +120,6 @@ impl DefaultChain {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use std::{sync::atomic::AtomicU32, time::SystemTime};
 

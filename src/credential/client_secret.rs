@@ -35,8 +35,9 @@ impl TokenSource for ClientSecretCredential {
 
     async fn fetch(&self, scope: &str, deadline: Instant) -> Result<FetchedToken, Error> {
         let log = AttemptLog::default();
-        let mut options = ClientSecretCredentialOptions::default();
-        options.client_options = transport::entra(NAME, self.authority.as_ref(), log.clone())?;
+        let options = ClientSecretCredentialOptions {
+            client_options: transport::entra(NAME, self.authority.as_ref(), log.clone())?,
+        };
         let credential = azure_identity::ClientSecretCredential::new(
             &self.tenant_id,
             self.client_id.clone(),

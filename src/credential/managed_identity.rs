@@ -121,10 +121,10 @@ impl TokenSource for ManagedIdentityCredential {
             UserAssigned::ObjectId(id) => UserAssignedId::ObjectId(id),
             UserAssigned::ResourceId(id) => UserAssignedId::ResourceId(id),
         });
-        let client_options = transport::managed_identity(NAME, base, log.clone())?;
-        let mut options = ManagedIdentityCredentialOptions::default();
-        options.user_assigned_id = user_assigned_id;
-        options.client_options = client_options;
+        let options = ManagedIdentityCredentialOptions {
+            user_assigned_id,
+            client_options: transport::managed_identity(NAME, base, log.clone())?,
+        };
         let credential = azure_identity::ManagedIdentityCredential::new(Some(options))
             .map_err(|error| Self::unavailable(super::root_message(NAME, &error)))?;
         ask(NAME, credential as Arc<_>, scope, deadline, &log).await

@@ -75,10 +75,18 @@ pub fn start(fetch: Fetch, source: Arc<dyn TokenSource>) {
     let started = runtime::spawn(async move {
         let deadline = Instant::now() + FETCH_LIMIT;
         let outcome = AssertUnwindSafe(source.fetch(&scope, deadline)).catch_unwind().await;
-        answer(&task_slot, outcome.unwrap_or_else(|_| Err(Error::Abandoned(format!("{name}: failed unexpectedly; please report it")))));
+        answer(
+            &task_slot,
+            outcome.unwrap_or_else(|_| Err(Error::Abandoned(format!("{name}: failed unexpectedly; please report it")))),
+        );
     });
     if let Err(error) = started {
-        answer(&slot, Err(Error::Abandoned(format!("{name}: the operating system gave no thread to fetch a token with: {error}"))));
+        answer(
+            &slot,
+            Err(Error::Abandoned(format!(
+                "{name}: the operating system gave no thread to fetch a token with: {error}"
+            ))),
+        );
     }
 }
 

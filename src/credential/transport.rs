@@ -106,9 +106,7 @@ fn install_ring() {
 
 fn builder() -> reqwest::ClientBuilder {
     install_ring();
-    reqwest::Client::builder()
-        .connect_timeout(CONNECT_TIMEOUT)
-        .redirect(reqwest::redirect::Policy::none())
+    reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).redirect(reqwest::redirect::Policy::none())
 }
 
 /// A client for the managed identity endpoints: plain http inside the machine's own network, so neither TLS (whose set-up
@@ -161,7 +159,7 @@ fn no_client(credential: &'static str, error: &reqwest::Error) -> Error {
 pub struct Authority(String);
 
 impl Authority {
-    /// Reads "login.microsoftonline.us" or "https://login.microsoftonline.us/".
+    /// Reads `login.microsoftonline.us` or `https://login.microsoftonline.us/`.
     ///
     /// # Errors
     /// It is no URL, or not https.
@@ -187,7 +185,6 @@ pub fn parse_endpoint(name: &str, text: &str) -> Result<Url, String> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

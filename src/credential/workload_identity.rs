@@ -56,13 +56,14 @@ impl TokenSource for WorkloadIdentityCredential {
             )));
         }
         let log = AttemptLog::default();
-        let mut credential_options = ClientAssertionCredentialOptions::default();
-        credential_options.client_options = transport::entra(NAME, self.authority.as_ref(), log.clone())?;
-        let mut options = WorkloadIdentityCredentialOptions::default();
-        options.credential_options = credential_options;
-        options.tenant_id = Some(tenant_id);
-        options.client_id = Some(client_id);
-        options.token_file_path = Some(token_file_path.into());
+        let options = WorkloadIdentityCredentialOptions {
+            credential_options: ClientAssertionCredentialOptions {
+                client_options: transport::entra(NAME, self.authority.as_ref(), log.clone())?,
+            },
+            tenant_id: Some(tenant_id),
+            client_id: Some(client_id),
+            token_file_path: Some(token_file_path.into()),
+        };
         let credential = azure_identity::WorkloadIdentityCredential::new(Some(options))
             .map_err(|error| Error::AuthenticationFailed { credential: NAME, reason: root_message(NAME, &error) })?;
         ask(NAME, credential as Arc<_>, scope, deadline, &log).await

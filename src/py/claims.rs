@@ -76,6 +76,7 @@ pub fn scope_for(hosts: Vec<String>) -> PyResult<&'static str> {
             "the hosts belong to different Azure clouds, and no token is good for two; pass scope= to choose one",
         ));
     }
-    let by_authority = || std::env::var("AZURE_AUTHORITY_HOST").ok().and_then(|authority| Cloud::of_authority(&authority));
+    let by_authority =
+        || std::env::var("AZURE_AUTHORITY_HOST").ok().and_then(|authority| Cloud::of_authority(&authority));
     Ok(cloud.or_else(by_authority).unwrap_or(Cloud::Public).database_scope())
 }

@@ -14,7 +14,7 @@ use pyo3::prelude::*;
 /// The engine of `azure_postgresql_auth`; its public faces are `core` and `identity`.
 #[pymodule]
 mod _core {
-    use super::*;
+    use super::{Bound, PyModule, PyResult};
 
     #[cfg(unix)]
     #[pymodule_export]

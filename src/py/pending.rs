@@ -9,7 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use pyo3::{exceptions::{PyBaseException, PyRuntimeError}, prelude::*};
+use pyo3::{
+    exceptions::{PyBaseException, PyRuntimeError},
+    prelude::*,
+};
 
 #[cfg(unix)]
 use super::bell::Bell;
@@ -26,7 +29,7 @@ type LoginFuture = Pin<Box<dyn Future<Output = Result<login::Login, Error>> + Se
 #[pyclass(frozen, module = "azure_postgresql_auth._core")]
 pub struct PendingLogin {
     provider: Py<TokenProvider>,
-    user_known: bool,
+    scope: Arc<str>,
     future: Mutex<Option<LoginFuture>>,
     fetches: Fetches,
 }
@@ -51,9 +54,9 @@ impl Wake for Unpark {
 impl PendingLogin {
     pub fn new(provider: Py<TokenProvider>, request: login::LoginRequest) -> Self {
         let fetches = Fetches::default();
-        let user_known = request.user_known;
+        let scope = Arc::clone(&request.scope);
         let future = Arc::clone(&provider.get().logins).login(request, Arc::clone(&fetches));
-        Self { provider, user_known, future: Mutex::new(Some(Box::pin(future))), fetches }
+        Self { provider, scope, future: Mutex::new(Some(Box::pin(future))), fetches }
     }
 
     /// One look; begins the fetches that it called for.
@@ -61,6 +64,8 @@ impl PendingLogin {
         let guard = fork::guarded();
         let mut slot = self.future.lock().unwrap_or_else(PoisonError::into_inner);
         let future = slot.as_mut().ok_or_else(|| PyRuntimeError::new_err("this login has ended"))?;
+        // Before the poll, so that a token that is replaced in between makes this one old, not new.
+        let edition = self.provider.get().logins.edition();
         let outcome = future.as_mut().poll(&mut Context::from_waker(waker));
         if outcome.is_ready() {
             *slot = None;
@@ -74,7 +79,7 @@ impl PendingLogin {
         }
         match outcome {
             Poll::Pending => Ok(None),
-            Poll::Ready(Ok(login)) => provider.face(py, &login, self.user_known).map(Some),
+            Poll::Ready(Ok(login)) => provider.face(py, &self.scope, &login, edition).map(Some),
             Poll::Ready(Err(error)) => Err(errors::raise(py, &error)),
         }
     }

@@ -1,8 +1,8 @@
 //! `TokenProvider`: a credential and its tokens.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::{Duration, UNIX_EPOCH},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use pyo3::{
@@ -13,7 +13,7 @@ use pyo3::{
 
 use super::{errors, fetch::Fetch, pending::PendingLogin};
 use crate::{
-    cache::{self, AccessToken},
+    cache::{self, policy},
     clock::SystemClock,
     credential::{self, TokenSource},
     login::{self, LoginRequest, Logins},
@@ -41,8 +41,11 @@ impl Login {
         Ok(format!("Login(user={user}, password=****, expires_on={})", self.expires_on))
     }
 
+    #[allow(clippy::unused_self, reason = "Python calls it on an object")]
     fn __reduce__(&self) -> PyResult<()> {
-        Err(PyTypeError::new_err("a Login holds an access token and cannot be pickled; ask for a new one in each process"))
+        Err(PyTypeError::new_err(
+            "a Login holds an access token and cannot be pickled; ask for a new one in each process",
+        ))
     }
 }
 
@@ -58,17 +61,21 @@ enum Source {
 pub struct TokenProvider {
     pub logins: Arc<Logins>,
     source: Source,
-    /// The Python faces of current tokens, so that a cached login costs no copy of the token. Locked with the GIL held only.
+    /// Logins as Python has them, so that a cached one costs no copy of its token. Locked with the GIL held only, so that a
+    /// fork finds it free.
     faces: Mutex<Vec<Face>>,
 }
 
+/// A login's Python object, good without a further look until its token is due for renewal or replaced.
 struct Face {
-    token: Arc<AccessToken>,
+    scope: Box<str>,
     user_known: bool,
+    edition: u64,
+    fresh_until: SystemTime,
     login: Py<Login>,
 }
 
-/// More tokens than a credential has scopes in practice; beyond it the oldest face is made again when needed.
+/// More than a credential has scopes in practice; beyond it the oldest is made again when needed.
 const FACES: usize = 8;
 
 impl TokenProvider {
@@ -107,35 +114,55 @@ impl TokenProvider {
         }
     }
 
-    /// The Python object for a login, the same one for the same token.
-    pub fn face(&self, py: Python<'_>, login: &login::Login, user_known: bool) -> PyResult<Py<Login>> {
-        let mut faces = self.faces.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(face) = faces.iter().find(|face| Arc::ptr_eq(&face.token, &login.token) && face.user_known == user_known) {
-            return Ok(face.login.clone_ref(py));
-        }
-        let expires_at = login.token.lifetime.expires_at;
+    /// Makes the Python object of a login, and keeps it.
+    pub fn face(&self, py: Python<'_>, scope: &str, login: &login::Login, edition: u64) -> PyResult<Py<Login>> {
+        let lifetime = &login.token.lifetime;
         let made = Py::new(
             py,
             Login {
                 user: login.user.as_deref().map(|user| PyString::new(py, user).unbind()),
                 password: PyString::new(py, login.token.secret.expose()).unbind(),
-                expires_on: expires_at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+                expires_on: lifetime.expires_at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
             },
         )?;
-        // A token that only a face still holds has been replaced.
-        faces.retain(|face| Arc::strong_count(&face.token) > 1);
+        let user_known = login.user.is_none();
+        let face = Face {
+            scope: scope.into(),
+            user_known,
+            edition,
+            fresh_until: lifetime.refresh_from(policy::spread()),
+            login: made.clone_ref(py),
+        };
+        let mut faces = self.faces();
+        faces.retain(|old| old.user_known != user_known || *old.scope != *scope);
         faces.truncate(FACES - 1);
-        faces.insert(0, Face { token: Arc::clone(&login.token), user_known, login: made.clone_ref(py) });
+        faces.insert(0, face);
         Ok(made)
+    }
+
+    fn faces(&self) -> MutexGuard<'_, Vec<Face>> {
+        self.faces.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The login if it is cached.
     fn cached(&self, py: Python<'_>, scope: &str, user_known: bool, blocking: bool) -> PyResult<Option<Py<Login>>> {
+        let edition = self.logins.edition();
+        let faces = self.faces();
+        let face = faces.iter().find(|face| face.user_known == user_known && *face.scope == *scope);
+        let current = face.filter(|face| face.edition == edition);
+        if let Some(fresh) = current.filter(|face| self.logins.now() < face.fresh_until) {
+            return Ok(Some(fresh.login.clone_ref(py)));
+        }
+        let current = current.map(|face| face.login.clone_ref(py));
+        drop(faces);
         let Some((login, fetch)) = self.logins.cached(scope, user_known) else { return Ok(None) };
         if let Some(fetch) = fetch {
             self.start(py, fetch, blocking)?;
         }
-        self.face(py, &login, user_known).map(Some)
+        match current {
+            Some(face) => Ok(Some(face)),
+            None => self.face(py, scope, &login, edition).map(Some),
+        }
     }
 }
 

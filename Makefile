@@ -1,0 +1,60 @@
+# `make demo` and `make test` are all the set-up there is. What they need goes to .venv, once; later runs need no network.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# What a default credential looks for is not on this machine, and no test may go and look elsewhere.
+export AZURE_POD_IDENTITY_AUTHORITY_HOST ?= http://127.0.0.1:9
+export CARGO_TERM_COLOR ?= never
+
+.PHONY: demo test test-rust test-python lint format bench wheel clean
+
+demo: $(VENV)/built
+	$(BIN)/python examples/demo.py
+
+test: test-rust test-python
+
+test-rust:
+	cargo test --locked --no-default-features --quiet
+
+test-python: $(VENV)/built
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/built
+	cargo fmt --check
+	cargo clippy --locked --all-targets --quiet -- -D warnings
+	cargo clippy --locked --all-targets --no-default-features --quiet -- -D warnings
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	MYPYPATH=python $(BIN)/python -m mypy.stubtest azure_postgresql_auth._core
+
+format:
+	cargo fmt
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+# Measures the release wheel beside what a user would have instead, in environments of their own.
+bench: wheel
+	$(BIN)/python benches/run.py
+
+wheel: $(VENV)/ready
+	rm -rf dist
+	$(BIN)/maturin build --release --locked --out dist
+
+clean:
+	rm -rf $(VENV) dist target
+	rm -f python/azure_postgresql_auth/_core.*.so
+
+# The extension, in the profile that builds quickly. The package itself is used where it lies.
+$(VENV)/built: $(VENV)/ready Cargo.toml Cargo.lock build.rs $(shell find src -name '*.rs')
+	$(BIN)/maturin develop --locked --quiet
+	touch $@
+
+$(VENV)/ready: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 9) else "Python 3.9 or later is required, found " + sys.version)'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --group dev
+	$(BIN)/python -m pip install --quiet $$($(BIN)/python .ci/extras.py)
+	touch $@
