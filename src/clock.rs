@@ -35,13 +35,13 @@ impl Default for TestClock {
 impl TestClock {
     /// Moves the clock forward.
     pub fn advance(&self, by: std::time::Duration) {
-        *self.0.lock().unwrap() += by;
+        *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner) += by;
     }
 }
 
 #[cfg(test)]
 impl Clock for TestClock {
     fn now(&self) -> SystemTime {
-        *self.0.lock().unwrap()
+        *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }

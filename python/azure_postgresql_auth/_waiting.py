@@ -32,9 +32,11 @@ class _Doorbell:
             if waiting is not None and not waiting.done():
                 waiting.set_result(None)
 
-    async def wait(self, pending: PendingLogin) -> Login:
+    async def wait(self, pending: PendingLogin, timeout: float) -> Login:  # noqa: ASYNC109 - see below
         self._keys = key = self._keys + 1
         loop = asyncio.get_running_loop()
+        # Not asyncio.timeout, which Python 3.9 and 3.10 lack, nor wait_for, which takes a task for each wait.
+        alarm = loop.call_later(timeout, self._expire, key, pending.timed_out(timeout))
         try:
             while True:
                 # In place before the poll: the bell may ring at once.
@@ -44,7 +46,18 @@ class _Doorbell:
                     return login
                 await rung
         finally:
+            alarm.cancel()
             del self._waiting[key]
+
+    def _expire(self, key: int, error: BaseException) -> None:
+        waiting = self._waiting.get(key)
+        if waiting is None:
+            return
+        if waiting.done():
+            # The bell rang in this very turn of the loop: look again when the wait has, too.
+            asyncio.get_running_loop().call_soon(self._expire, key, error)
+        else:
+            waiting.set_exception(error)
 
     @property
     def idle(self) -> bool:
@@ -71,9 +84,7 @@ async def wait(pending: PendingLogin, timeout: float) -> Login:  # noqa: ASYNC10
         # Windows' proactor loop watches no sockets for others: a thread waits instead.
         return await loop.run_in_executor(None, functools.partial(pending.wait, timeout))
     try:
-        return await asyncio.wait_for(doorbell.wait(pending), timeout)
-    except asyncio.TimeoutError:
-        raise pending.timed_out(timeout) from None
+        return await doorbell.wait(pending, timeout)
     finally:
         if doorbell.idle and _doorbells.get(id(loop)) is doorbell:
             del _doorbells[id(loop)]

@@ -12,7 +12,7 @@ import anyio
 from anyio import BrokenResourceError, ClosedResourceError, EndOfStream, IncompleteRead
 from anyio.abc import SocketAttribute
 from anyio.streams.buffered import BufferedByteReceiveStream
-from anyio.streams.tls import TLSStream
+from anyio.streams.tls import TLSAttribute, TLSStream
 
 from . import _protocol
 from ._backend import BackendError
@@ -72,8 +72,9 @@ class Door:
                 for listener in listeners:
                     group.start_soon(listener.serve, self._handle)
         finally:
-            for listener in listeners:
-                await anyio.aclose_forcefully(listener)
+            with anyio.CancelScope(shield=True):
+                for listener in listeners:
+                    await listener.aclose()
 
     async def _handle(self, stream: SocketStream) -> None:
         try:
@@ -146,7 +147,10 @@ class Door:
             await client.send(_protocol.fatal("08P01", str(error)))
             return None
         verdict = self._judge(password, role)
-        self.logins.append(Login(role, verdict.object_id, verdict.accepted, verdict.message, verdict.token_age))
+        tls_version = client.extra(TLSAttribute.tls_version)
+        self.logins.append(
+            Login(role, verdict.object_id, verdict.accepted, verdict.message, verdict.token_age, tls_version)
+        )
         if not verdict.accepted:
             await client.send(_protocol.fatal(verdict.sqlstate, verdict.message))
             return None

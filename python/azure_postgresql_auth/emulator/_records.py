@@ -34,3 +34,5 @@ class Login:
     """What the server said, "" when accepted."""
     token_age: float
     """Seconds since the token was issued, 0 where the token could not be read."""
+    tls_version: str
+    """What the client and the server agreed on, such as "TLSv1.3"."""

@@ -1,0 +1,5 @@
+"""One plugin per outside thing."""
+
+from __future__ import annotations
+
+pytest_plugins = ("tests.fix_emulator", "tests.fix_credentials")

@@ -1,0 +1,67 @@
+"""Credential objects as programs bring them, and tokens that are not the emulator's."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import threading
+import time
+from typing import Any, NamedTuple
+
+import pytest
+
+
+class Token(NamedTuple):
+    """What azure-core calls an AccessToken."""
+
+    token: str
+    expires_on: float
+
+
+def make_token(**claims: Any) -> str:
+    """A token with these claims and no signature, as good as any for reading claims."""
+
+    def segment(value: dict[str, Any]) -> str:
+        return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
+
+    return f"{segment({'alg': 'RS256', 'typ': 'JWT'})}.{segment(claims)}.c2lnbmF0dXJl"
+
+
+class SyncCredential:
+    """A synchronous credential that counts its calls, and waits in them until it is released."""
+
+    def __init__(self, token: str, *, lifetime: float = 3600, held: bool = False) -> None:
+        self.token = token
+        self.lifetime = lifetime
+        self.calls: list[str] = []
+        self.error: Exception | None = None
+        self.released = threading.Event()
+        if not held:
+            self.released.set()
+
+    def get_token(self, *scopes: str, **_: Any) -> Token:
+        self.calls.extend(scopes)
+        assert self.released.wait(20), "never released"
+        if self.error is not None:
+            raise self.error
+        return Token(self.token, time.time() + self.lifetime)
+
+
+class AsyncCredential(SyncCredential):
+    """The same, asynchronous."""
+
+    async def get_token(self, *scopes: str, **_: Any) -> Token:  # type: ignore[override]
+        self.calls.extend(scopes)
+        while not self.released.is_set():
+            await asyncio.sleep(0.001)
+        if self.error is not None:
+            raise self.error
+        return Token(self.token, time.time() + self.lifetime)
+
+
+@pytest.fixture(params=[SyncCredential, AsyncCredential])
+def credential_class(request: pytest.FixtureRequest) -> type[SyncCredential]:
+    """Both kinds, one after the other."""
+    kind: type[SyncCredential] = request.param
+    return kind
