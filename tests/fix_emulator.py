@@ -48,14 +48,14 @@ def _is_loopback(host: str) -> bool:
 
 @pytest.fixture(scope="session")
 def emulator_server(_no_outer_world: None) -> Iterator[Emulator]:
-    """The one emulator of the session; tests take `emulator`."""
+    """Start the one emulator of the session; tests take `emulator`."""
     with Emulator() as emulator:
         yield emulator
 
 
 @pytest.fixture
 def emulator(emulator_server: Emulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
-    """The emulator as it is after its start, found by every SDK and libpq through the environment."""
+    """Give the emulator as it is after its start, found by every SDK and libpq through the environment."""
     for name, value in emulator_server.env.items():
         monkeypatch.setenv(name, value)
     yield emulator_server

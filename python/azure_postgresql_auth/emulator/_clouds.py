@@ -18,8 +18,7 @@ SERVER_NAMES = (
 
 def audience(scope: str) -> str:
     """Tell the audience that Entra puts into a token for this scope or resource."""
-    suffix = "/.default"
-    return scope[: -len(suffix)] if scope.endswith(suffix) else scope
+    return scope.removesuffix("/.default")
 
 
 def is_database(resource: str) -> bool:

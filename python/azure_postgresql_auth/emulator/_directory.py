@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import uuid
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,12 +24,12 @@ class Identity:
 
     name: str
     kind: str
-    role: Optional[str]
+    role: str | None
     client_id: str
     object_id: str
-    resource_id: Optional[str] = None
+    resource_id: str | None = None
     """The Azure resource, of managed identities."""
-    client_secret: Optional[str] = field(default=None, repr=False)
+    client_secret: str | None = field(default=None, repr=False)
     """Of service principals."""
     claims: Mapping[str, Any] = field(default_factory=dict, repr=False)
     database_claims: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -68,13 +68,13 @@ class Directory:
         self.identities: list[Identity] = []
         self.groups: list[Group] = []
         self.roles: dict[str, Role] = {}
-        self.default: Optional[Identity] = None
+        self.default: Identity | None = None
 
     def new_identity(
         self,
         name: str,
         kind: str,
-        role: Optional[str],
+        role: str | None,
         claims: Mapping[str, Any],
         database_claims: Mapping[str, Any],
     ) -> Identity:
@@ -94,7 +94,7 @@ class Directory:
             database_claims=dict(database_claims),
         )
 
-    def _resource_id(self, name: str, kind: str) -> Optional[str]:
+    def _resource_id(self, name: str, kind: str) -> str | None:
         types = {
             "user-assigned": "Microsoft.ManagedIdentity/userAssignedIdentities",
             "system-assigned": "Microsoft.Compute/virtualMachines",
@@ -117,7 +117,7 @@ class Directory:
             raise ValueError(message)
         self.roles[name] = Role(name, role_type, frozenset(object_ids))
 
-    def managed(self, query: Mapping[str, str]) -> Optional[Identity]:
+    def managed(self, query: Mapping[str, str]) -> Identity | None:
         """Find the managed identity that a request names; the default one where it names none."""
         selectors = {
             "client_id": "client_id",
@@ -136,7 +136,7 @@ class Directory:
                 return identity
         return None
 
-    def application(self, client_id: str) -> Optional[Identity]:
+    def application(self, client_id: str) -> Identity | None:
         """Find the application or user-assigned identity that may use the token endpoint."""
         for identity in self.identities:
             if identity.client_id == client_id.lower() and identity.kind in {"service-principal", "user-assigned"}:

@@ -6,7 +6,7 @@ import contextlib
 import errno
 import logging
 import ssl
-from typing import TYPE_CHECKING, Callable, Optional, Union
+from typing import TYPE_CHECKING, Callable
 
 import anyio
 from anyio import BrokenResourceError, ClosedResourceError, EndOfStream, IncompleteRead
@@ -55,7 +55,7 @@ class Door:
         """Listen on one free port of 127.0.0.1 and, where there is IPv6, of ::1: "localhost" may be either."""
         while True:
             first = await anyio.create_tcp_listener(local_host="127.0.0.1", backlog=1024)
-            port = first.extra(SocketAttribute.local_port)
+            port = first.extra(SocketAttribute.local_port)  # noqa: S610 - not Django
             try:
                 second = await anyio.create_tcp_listener(local_host="::1", local_port=port, backlog=1024)
             except OSError as error:
@@ -86,7 +86,7 @@ class Door:
             logger.exception("a connection failed")
 
     async def _serve_one(self, stream: SocketStream) -> None:
-        client: Optional[TLSStream] = None
+        client: TLSStream | None = None
         with anyio.move_on_after(_AUTHENTICATION_SECONDS) as timeout:
             client = await self._negotiate(stream)
             joined = None if client is None else await self._welcome(client)
@@ -98,7 +98,7 @@ class Door:
         with anyio.move_on_after(_FAREWELL_SECONDS), contextlib.suppress(*GONE):
             await client.unwrap()
 
-    async def _negotiate(self, stream: SocketStream) -> Optional[TLSStream]:
+    async def _negotiate(self, stream: SocketStream) -> TLSStream | None:
         """Come to TLS; None where the client wanted something else and got its answer."""
         reader = BufferedByteReceiveStream(stream)
         while True:
@@ -109,9 +109,7 @@ class Door:
                 return None
             if startup.code == _protocol.SSL_REQUEST:
                 await stream.send(b"S")
-                return await TLSStream.wrap(
-                    stream, server_side=True, ssl_context=self._tls, standard_compatible=False
-                )
+                return await TLSStream.wrap(stream, server_side=True, ssl_context=self._tls, standard_compatible=False)
             if startup.code == _protocol.GSSENC_REQUEST:
                 await stream.send(b"N")
             elif startup.code == _protocol.CANCEL_REQUEST:
@@ -119,14 +117,14 @@ class Door:
                 return None
             else:
                 parameters = startup.parameters()
-                host = stream.extra(SocketAttribute.remote_address)[0]
+                host = stream.extra(SocketAttribute.remote_address)[0]  # noqa: S610 - not Django
                 user = parameters.get("user", "")
                 database = parameters.get("database", user)
                 text = f'no pg_hba.conf entry for host "{host}", user "{user}", database "{database}", no encryption'
                 await stream.send(_protocol.fatal("28000", text))
                 return None
 
-    async def _welcome(self, client: TLSStream) -> Optional[ByteStream]:
+    async def _welcome(self, client: TLSStream) -> ByteStream | None:
         """Ask for the token and, if it is good, log in behind; None where the connection ends here."""
         reader = BufferedByteReceiveStream(client)
         try:
@@ -147,7 +145,7 @@ class Door:
             await client.send(_protocol.fatal("08P01", str(error)))
             return None
         verdict = self._judge(password, role)
-        tls_version = client.extra(TLSAttribute.tls_version)
+        tls_version = client.extra(TLSAttribute.tls_version)  # noqa: S610 - not Django
         self.logins.append(
             Login(role, verdict.object_id, verdict.accepted, verdict.message, verdict.token_age, tls_version)
         )
@@ -156,7 +154,7 @@ class Door:
             return None
         return await self._enter(client, startup.raw, role)
 
-    async def _enter(self, client: TLSStream, startup: bytes, role: str) -> Optional[ByteStream]:
+    async def _enter(self, client: TLSStream, startup: bytes, role: str) -> ByteStream | None:
         try:
             backend, heard = await self._backend.login(startup, role, self._password_of(role))
         except BackendError as error:
@@ -201,7 +199,7 @@ async def _relay(client: ByteStream, backend: ByteStream) -> None:
         group.cancel_scope.cancel()
 
 
-async def _pump(source: Union[ByteStream, TLSStream], sink: Union[ByteStream, TLSStream]) -> None:
+async def _pump(source: ByteStream | TLSStream, sink: ByteStream | TLSStream) -> None:
     with contextlib.suppress(EndOfStream):
         while True:
             await sink.send(await source.receive())

@@ -6,7 +6,7 @@ import atexit
 import os
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Optional, Union
+from typing import TYPE_CHECKING, Any
 
 from . import _entra, _managed_identity
 from ._clouds import DATABASE_SCOPE, audience
@@ -44,6 +44,10 @@ class Emulator:
             else an installed server's.
 
     In the server that it runs itself, every role may create databases and create tables in `public`.
+
+    The emulator answers from threads of this process. Calls that wait for the server with the GIL held can therefore
+    never return: psycopg2's `connection.cancel()` and psycopg's `Connection.cancel()` are such, `cancel_safe()` and the
+    cancellation of asyncio tasks (libpq 17) are not. Programs that need them run in another process, with `env`.
     """
 
     def __init__(
@@ -51,19 +55,19 @@ class Emulator:
         *,
         lifetime: float = 3600.0,
         latency: float = 0.0,
-        dsn: Optional[str] = None,
-        postgres: Union[str, os.PathLike[str], None] = None,
+        dsn: str | None = None,
+        postgres: str | os.PathLike[str] | None = None,
     ) -> None:
         """Prepare; nothing runs before `with`."""
         self._initial = (lifetime, latency)
         self._knobs = Knobs(lifetime, latency)
         self._dsn = dsn
         self._postgres = None if postgres is None else Path(postgres)
-        self._run: Optional[Run] = None
+        self._run: Run | None = None
         self._pid = 0
         self._kept: tuple[Identity, ...] = ()
 
-    def __enter__(self) -> Emulator:
+    def __enter__(self) -> Emulator:  # noqa: PYI034 - Self is newer than Python 3.9
         """Start; on return everything answers."""
         if self._run is not None:
             message = "this emulator is running already"
@@ -81,9 +85,9 @@ class Emulator:
 
     def __exit__(
         self,
-        kind: Optional[type[BaseException]],
-        error: Optional[BaseException],
-        traceback: Optional[TracebackType],
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         """Stop everything; no process, thread or file is left."""
         self._stop()
@@ -214,15 +218,15 @@ class Emulator:
     def identity(self, identity: Identity) -> None:
         self._running.directory.default = identity
 
-    def add_identity(  # noqa: PLR0913 - each is a property of an identity
+    def add_identity(  # noqa: PLR0913
         self,
         name: str,
         kind: str = "user-assigned",
         *,
-        role: Union[str, _SameAsName, None] = _SAME_AS_NAME,
-        role_type: Optional[str] = None,
-        claims: Optional[Mapping[str, Any]] = None,
-        database_claims: Optional[Mapping[str, Any]] = None,
+        role: str | _SameAsName | None = _SAME_AS_NAME,
+        role_type: str | None = None,
+        claims: Mapping[str, Any] | None = None,
+        database_claims: Mapping[str, Any] | None = None,
         default: bool = False,
     ) -> Identity:
         """Create a principal and, unless told otherwise, its role.
@@ -266,7 +270,7 @@ class Emulator:
             del run.directory.roles[name]
             raise
 
-    def remove(self, principal: Union[Identity, Group]) -> None:
+    def remove(self, principal: Identity | Group) -> None:
         """Delete an identity or a group, and its role; connections that are open stay open."""
         run = self._running
         if isinstance(principal, Group):
@@ -281,7 +285,7 @@ class Emulator:
 
     # Tokens without an endpoint
 
-    def token(self, identity: Identity, scope: str = DATABASE_SCOPE, lifetime: Optional[float] = None) -> str:
+    def token(self, identity: Identity, scope: str = DATABASE_SCOPE, lifetime: float | None = None) -> str:
         """Issue a token as the endpoints do; a negative lifetime makes one that has expired."""
         seconds = self.lifetime if lifetime is None else lifetime
         return self._running.issuer.issue(identity, audience(scope), seconds).token
@@ -314,13 +318,13 @@ class Emulator:
     def latency(self, seconds: float) -> None:
         self._knobs.latency = seconds
 
-    def fail(  # noqa: PLR0913 - ways to fail
+    def fail(  # noqa: PLR0913
         self,
         status: int = 503,
         *,
-        times: Optional[int] = None,
-        body: Union[str, bytes, None] = None,
-        headers: Optional[Mapping[str, str]] = None,
+        times: int | None = None,
+        body: str | bytes | None = None,
+        headers: Mapping[str, str] | None = None,
         hang: bool = False,
         reset: bool = False,
         truncate: bool = False,
@@ -342,8 +346,8 @@ class Emulator:
         """End the failure; connections that hang are closed."""
         self._knobs.faults.set(None)
 
-    def throttle(self, per_second: Optional[float] = 20, concurrent: Optional[int] = 5) -> None:
-        """Answer 429 with Retry-After above these limits, by default those of IMDS; throttle(None) ends it."""
+    def throttle(self, per_second: float | None = 20, concurrent: int | None = 5) -> None:
+        """Answer 429 with Retry-After above these limits, by default those of IMDS; None for the first ends it."""
         self._knobs.throttle.limit(per_second, None if per_second is None else concurrent)
 
     # What happened
@@ -382,6 +386,6 @@ class Emulator:
         self.identity = self._kept[0]
         self.reset_counters()
 
-    def sql(self, statement: str) -> list[tuple[Optional[str], ...]]:
+    def sql(self, statement: str) -> list[tuple[str | None, ...]]:
         """Run SQL as the administrator of the server behind, for grants and for a look; values come as text."""
         return self._running.sql(statement)

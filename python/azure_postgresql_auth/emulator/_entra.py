@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import secrets
 import time
 import uuid
-from typing import TYPE_CHECKING, Any, Callable, Optional
+from typing import TYPE_CHECKING, Any, Callable
 
 import jwt
 
@@ -85,9 +85,7 @@ class TokenEndpoint:
         }
         return Answer(200, body, scope, client_id)
 
-    def _refusal(
-        self, request: Request, tenant: str, identity: Optional[Identity]
-    ) -> Optional[tuple[int, dict[str, Any]]]:
+    def _refusal(self, request: Request, tenant: str, identity: Identity | None) -> tuple[int, dict[str, Any]] | None:
         form = request.form
         if tenant.lower() != self._directory.tenant_id:
             return unknown_tenant(tenant)
@@ -108,7 +106,7 @@ class TokenEndpoint:
             )
         return self._bad_credential(request, identity) or _bad_scope(form.get("scope", ""))
 
-    def _bad_credential(self, request: Request, identity: Identity) -> Optional[tuple[int, dict[str, Any]]]:
+    def _bad_credential(self, request: Request, identity: Identity) -> tuple[int, dict[str, Any]] | None:
         secret, assertion = request.form.get("client_secret"), request.form.get("client_assertion")
         if assertion is not None:
             return self._bad_assertion(assertion, request.form.get("client_assertion_type"), identity)
@@ -132,8 +130,8 @@ class TokenEndpoint:
         return None
 
     def _bad_assertion(
-        self, assertion: str, assertion_type: Optional[str], identity: Identity
-    ) -> Optional[tuple[int, dict[str, Any]]]:
+        self, assertion: str, assertion_type: str | None, identity: Identity
+    ) -> tuple[int, dict[str, Any]] | None:
         if assertion_type != _JWT_BEARER:
             return entra_error("invalid_request", 90014, f"client_assertion_type must be '{_JWT_BEARER}'.")
         try:
@@ -153,7 +151,7 @@ class TokenEndpoint:
         return None
 
 
-def _bad_scope(scope: str) -> Optional[tuple[int, dict[str, Any]]]:
+def _bad_scope(scope: str) -> tuple[int, dict[str, Any]] | None:
     if scope.endswith("/.default") and " " not in scope:
         return None
     return entra_error(
@@ -178,7 +176,7 @@ def unknown_tenant(tenant: str) -> tuple[int, dict[str, Any]]:
 def entra_error(error: str, code: int, text: str, *, status: int = 400) -> tuple[int, dict[str, Any]]:
     """Word an error as Entra does, ids and time in the description included."""
     trace, correlation = str(uuid.uuid4()), str(uuid.uuid4())
-    timestamp = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M:%SZ")
+    timestamp = dt.datetime.now(dt.timezone.utc).strftime("%Y-%m-%d %H:%M:%SZ")
     return status, {
         "error": error,
         "error_description": f"AADSTS{code}: {text} Trace ID: {trace} Correlation ID: {correlation} "

@@ -6,7 +6,7 @@ import collections
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Optional, Union
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,8 +17,8 @@ class Fault:
     """One way of failing."""
 
     status: int
-    times: Optional[int]
-    body: Union[str, bytes, None]
+    times: int | None
+    body: str | bytes | None
     headers: Mapping[str, str]
     hang: bool
     reset: bool
@@ -32,16 +32,16 @@ class Faults:
     def __init__(self) -> None:
         """Start healthy."""
         self._lock = threading.Lock()
-        self._fault: Optional[Fault] = None
+        self._fault: Fault | None = None
 
-    def set(self, fault: Optional[Fault]) -> None:
+    def set(self, fault: Fault | None) -> None:
         """Put a fault in the place of the one before; whoever hangs in that is let go."""
         with self._lock:
             previous, self._fault = self._fault, fault
         if previous is not None:
             previous.over.set()
 
-    def take(self, *, probe: bool) -> Optional[Fault]:
+    def take(self, *, probe: bool) -> Fault | None:
         """Tell what befalls the next request.
 
         An SDK's probe meets a lasting fault, but does not use up a counted one: `times` counts requests for tokens.
@@ -62,12 +62,12 @@ class Throttle:
     def __init__(self) -> None:
         """Start without limits."""
         self._lock = threading.Lock()
-        self._per_second: Optional[float] = None
-        self._concurrent: Optional[int] = None
+        self._per_second: float | None = None
+        self._concurrent: int | None = None
         self._recent: collections.deque[float] = collections.deque()
         self._running = 0
 
-    def limit(self, per_second: Optional[float], concurrent: Optional[int]) -> None:
+    def limit(self, per_second: float | None, concurrent: int | None) -> None:
         """Set the limits; None lifts one."""
         with self._lock:
             self._per_second, self._concurrent = per_second, concurrent

@@ -11,7 +11,7 @@ import threading
 import urllib.parse
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any, Callable, Optional, Union
+from typing import TYPE_CHECKING, Any, Callable
 
 if TYPE_CHECKING:
     import ssl
@@ -42,9 +42,9 @@ class Response:
     """What it gets; with a fault that has to do with the wire, perhaps not all of it."""
 
     status: int
-    body: Union[Mapping[str, Any], str, bytes]
+    body: Mapping[str, Any] | str | bytes
     headers: Mapping[str, str] = field(default_factory=dict)
-    fault: Optional[Fault] = None
+    fault: Fault | None = None
 
 
 class Server(ThreadingHTTPServer):
@@ -53,7 +53,7 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 512  # the default of 5 drops connections when many clients start at once
 
-    def __init__(self, answer: Callable[[Request], Response], tls: Optional[ssl.SSLContext] = None) -> None:
+    def __init__(self, answer: Callable[[Request], Response], tls: ssl.SSLContext | None = None) -> None:
         """Listen on a free port of loopback."""
         super().__init__(("127.0.0.1", 0), _Handler)
         self.answer = answer
@@ -101,7 +101,7 @@ class Server(ThreadingHTTPServer):
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Log what the base class would print; a client that went away is nothing special."""
         del request, client_address
-        logger.debug("connection to an identity endpoint broke", exc_info=True)
+        logger.debug("connection to an identity endpoint broke", exc_info=True)  # noqa: LOG014 - called while handling
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -113,9 +113,7 @@ class _Handler(BaseHTTPRequestHandler):
     def setup(self) -> None:
         if self.server.tls is not None:
             # Here and not in the accept loop, where one silent client would hold up all others.
-            self.request = self.server.tls.wrap_socket(
-                self.request, server_side=True, do_handshake_on_connect=False
-            )
+            self.request = self.server.tls.wrap_socket(self.request, server_side=True, do_handshake_on_connect=False)
         self.server.sockets.add(self.request)
         self.request.settimeout(_HANDSHAKE_SECONDS)
         try:
@@ -147,7 +145,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _respond(self, form: Mapping[str, str]) -> None:
         url = urllib.parse.urlsplit(self.path)
-        request = Request(self.command, url.path, _pairs(url.query), self.headers, form)
+        request = Request(self.command, url.path, _pairs(url.query), dict(self.headers.items()), form)
         response = self.server.answer(request)
         fault = response.fault
         if fault is not None and (fault.hang or fault.reset):
@@ -178,7 +176,7 @@ def _pairs(encoded: str) -> dict[str, str]:
     return dict(urllib.parse.parse_qsl(encoded, keep_blank_values=True))
 
 
-def _encode(body: Union[Mapping[str, Any], str, bytes]) -> bytes:
+def _encode(body: Mapping[str, Any] | str | bytes) -> bytes:
     if isinstance(body, bytes):
         return body
     return body.encode() if isinstance(body, str) else json.dumps(body).encode()

@@ -19,9 +19,7 @@ class Loop:
     def __init__(self) -> None:
         """Start; the portal is ready when this returns."""
         started: Future[BlockingPortal] = Future()
-        self._thread = threading.Thread(
-            target=_run, args=(started,), name="emulator-postgresql", daemon=True
-        )
+        self._thread = threading.Thread(target=_run, args=(started,), name="emulator-postgresql", daemon=True)
         self._thread.start()
         self.portal = started.result()
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from anyio.streams.buffered import BufferedByteReceiveStream
@@ -50,7 +50,7 @@ class Startup:
 async def read_startup(stream: BufferedByteReceiveStream) -> Startup:
     """Read a packet that has no type byte, and not one byte more: TLS may follow."""
     (length,) = struct.unpack("!i", await stream.receive_exactly(4))
-    if not 8 <= length <= _LONGEST_STARTUP:  # noqa: PLR2004 - a length and a code
+    if not 8 <= length <= _LONGEST_STARTUP:  # noqa: PLR2004
         message = "invalid length of startup packet"
         raise ProtocolError(message)
     rest = await stream.receive_exactly(length - 4)
@@ -58,13 +58,11 @@ async def read_startup(stream: BufferedByteReceiveStream) -> Startup:
     return Startup(code, struct.pack("!i", length) + rest)
 
 
-async def read_message(
-    stream: BufferedByteReceiveStream, longest: int = _LONGEST_MESSAGE
-) -> tuple[bytes, bytes]:
+async def read_message(stream: BufferedByteReceiveStream, longest: int = _LONGEST_MESSAGE) -> tuple[bytes, bytes]:
     """Read one message: its type and its payload."""
     kind = await stream.receive_exactly(1)
     (length,) = struct.unpack("!i", await stream.receive_exactly(4))
-    if not 4 <= length <= longest:  # noqa: PLR2004 - a length counts itself
+    if not 4 <= length <= longest:  # noqa: PLR2004
         error = f"invalid length of message {kind!r}"
         raise ProtocolError(error)
     return kind, await stream.receive_exactly(length - 4) if length > 4 else b""  # noqa: PLR2004
@@ -103,10 +101,10 @@ def error_fields(payload: bytes) -> dict[str, str]:
     return {field[0]: field[1:] for field in fields}
 
 
-def data_row(payload: bytes) -> tuple[Optional[str], ...]:
+def data_row(payload: bytes) -> tuple[str | None, ...]:
     """Read a DataRow in text format."""
     (count,) = struct.unpack_from("!h", payload)
-    values: list[Optional[str]] = []
+    values: list[str | None] = []
     position = 2
     for _ in range(count):
         (length,) = struct.unpack_from("!i", payload, position)

@@ -68,5 +68,5 @@ class Roles:
         for name in list(self._created):
             try:
                 self.drop(name)
-            except Exception as error:  # noqa: BLE001 - the server may be gone; stopping goes on
+            except Exception as error:  # noqa: BLE001, PERF203 - the server may be gone; stopping goes on
                 logger.warning("role %s could not be dropped: %s", name, error)

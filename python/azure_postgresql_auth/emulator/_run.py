@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Optional
+from typing import TYPE_CHECKING, Any, Callable
 
 from . import _binaries, _verdict
 from ._backend import Backend, BackendError
@@ -33,7 +33,7 @@ _LONGEST_DIRECTORY = 80  # a socket's path has 107 bytes at most, on some system
 class Run:
     """Everything that exists between start and stop."""
 
-    def __init__(self, knobs: Knobs, dsn: Optional[str], postgres: Optional[Path]) -> None:
+    def __init__(self, knobs: Knobs, dsn: str | None, postgres: Path | None) -> None:
         """Start every part."""
         self.directory = Directory()
         self.issuer = Issuer(self.directory.tenant_id)
@@ -47,9 +47,7 @@ class Run:
             self.backend = self._behind(dsn, postgres, stack.callback)
             self.roles = Roles(self.sql, ours=dsn is None)
             stack.callback(self.roles.drop_all)
-            self.identities = IdentityService(
-                self.directory, self.issuer, knobs, self.certificates.server_context()
-            )
+            self.identities = IdentityService(self.directory, self.issuer, knobs, self.certificates.server_context())
             stack.callback(self.identities.stop)
             self.identities.start()
             self.door, self.port = self._open_door()
@@ -59,11 +57,11 @@ class Run:
         """Stop every part and remove every file."""
         self._stack.close()
 
-    def sql(self, statement: str) -> list[tuple[Optional[str], ...]]:
+    def sql(self, statement: str) -> list[tuple[str | None, ...]]:
         """Run SQL as the server's administrator."""
         return self._loop.portal.call(self.backend.query, statement)
 
-    def _behind(self, dsn: Optional[str], postgres: Optional[Path], on_stop: Callable[..., Any]) -> Backend:
+    def _behind(self, dsn: str | None, postgres: Path | None, on_stop: Callable[..., Any]) -> Backend:
         if dsn is not None:
             backend = Backend.from_dsn(dsn)
             try:

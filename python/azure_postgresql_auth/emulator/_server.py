@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 import weakref
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any
 
 from ._account import Account
 from ._backend import Backend
@@ -45,8 +45,8 @@ class Server:
         self._work = work
         self._home = work / "pg"
         self._log = work / "postgres.log"
-        self._postmaster: Optional[subprocess.Popen[bytes]] = None
-        self._watchdog: Optional[subprocess.Popen[bytes]] = None
+        self._postmaster: subprocess.Popen[bytes] | None = None
+        self._watchdog: subprocess.Popen[bytes] | None = None
         self.backend = Backend(database="postgres", user="postgres", socket=str(self._home / ".s.PGSQL.5432"))
 
     def start(self) -> None:
@@ -71,7 +71,7 @@ class Server:
         initdb += ["-E", "UTF8", "--locale=C", "--no-sync"]
         with self._log.open("wb") as log:
             if subprocess.run(initdb, check=False, stdout=log, **options).returncode != 0:  # noqa: S603
-                raise self._failure("initdb failed")
+                raise self._failure("initdb failed")  # noqa: TRY003
             settings = [word for setting in _SETTINGS for word in ("-c", setting)]
             postgres = [str(self._binaries / "postgres"), "-D", data, "-k", str(self._home), *settings]
             self._postmaster = subprocess.Popen(postgres, stdout=log, **options)  # noqa: S603
@@ -83,12 +83,13 @@ class Server:
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline:
             if self._postmaster is None or self._postmaster.poll() is not None:
-                raise self._failure("PostgreSQL ended while starting")
+                raise self._failure("PostgreSQL ended while starting")  # noqa: TRY003
             # Since PostgreSQL 10 the last line tells the state; pg_ctl -w reads it too.
             if status.exists() and status.read_bytes().rstrip().endswith(b"ready"):
                 return
             time.sleep(0.01)
-        raise self._failure(f"PostgreSQL did not start within {_START_SECONDS} s")
+        what = f"PostgreSQL did not start within {_START_SECONDS} s"
+        raise self._failure(what)
 
     def _failure(self, what: str) -> RuntimeError:
         said = self._log.read_text(errors="replace")[-2000:]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any
 
 import jwt
 
@@ -60,14 +60,14 @@ def judge(password: str, role: str, directory: Directory, issuer: Issuer, revoke
     return Verdict(str(claims.get("oid", "")), age, sqlstate, message)
 
 
-def _unverified(token: str) -> Optional[dict[str, Any]]:
+def _unverified(token: str) -> dict[str, Any] | None:
     try:
         return jwt.decode(token, options={"verify_signature": False})
     except jwt.InvalidTokenError:
         return None
 
 
-def _bad_token(token: str, issuer: Issuer) -> Optional[tuple[str, str]]:
+def _bad_token(token: str, issuer: Issuer) -> tuple[str, str] | None:
     try:
         claims = issuer.verify(token, _AUDIENCES)
     except jwt.ExpiredSignatureError:
@@ -89,7 +89,7 @@ def _bad_token(token: str, issuer: Issuer) -> Optional[tuple[str, str]]:
     return _INVALID_AUTHORIZATION, text
 
 
-def _bad_role(name: str, role: Optional[Role], claims: Mapping[str, Any]) -> Optional[tuple[str, str]]:
+def _bad_role(name: str, role: Role | None, claims: Mapping[str, Any]) -> tuple[str, str] | None:
     is_application = claims.get("idtyp") == "app"
     if role is not None and role.type == "user" and is_application:
         text = (

@@ -1,0 +1,457 @@
+"""Each credential against its protocol, as the emulator speaks it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import pickle
+import socket
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from azure.core.credentials import SupportsTokenInfo, TokenCredential
+from azure.core.pipeline import PipelineContext, PipelineRequest
+from azure.core.pipeline.policies import BearerTokenCredentialPolicy
+from azure.core.rest import HttpRequest
+from azure_postgresql_auth import core, errors, identity
+
+from tests.fix_credentials import make_token
+
+if TYPE_CHECKING:
+    from azure_postgresql_auth.emulator import Emulator, Identity
+
+SCOPE = core.AZURE_DB_FOR_POSTGRES_SCOPE
+RESOURCE = SCOPE[: -len("/.default")]
+GUID = "11111111-2222-3333-4444-555555555555"
+
+
+def object_id(credential: TokenCredential) -> str:
+    found: str = core.decode_jwt(credential.get_token(SCOPE).token)["oid"]
+    return found
+
+
+def endpoints(emulator: Emulator) -> list[str]:
+    return [request.endpoint for request in emulator.token_requests]
+
+
+@pytest.fixture
+def imds(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emulator:
+    """A virtual machine: IMDS and no App Service."""
+    monkeypatch.delenv("IDENTITY_ENDPOINT")
+    monkeypatch.delenv("IDENTITY_HEADER")
+    return emulator
+
+
+@pytest.fixture
+def nowhere(imds: Emulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Emulator:
+    """A machine where nothing is set up, not even a command line."""
+    monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", "http://127.0.0.1:9")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    return imds
+
+
+@pytest.fixture
+def tool(nowhere: Emulator, tmp_path: Path) -> Any:
+    """Installs a command line that does what the test says."""
+    assert nowhere
+
+    def install(name: str, script: str) -> None:
+        path = tmp_path / name
+        path.write_text(f"#!/bin/sh\nPATH=/usr/bin:/bin\n{script}\n")
+        path.chmod(0o755)
+
+    return install
+
+
+class TestManagedIdentity:
+    def test_app_service(self, emulator: Emulator) -> None:
+        assert object_id(identity.ManagedIdentityCredential()) == emulator.identity.object_id
+        assert endpoints(emulator) == ["app-service"]
+        assert emulator.token_requests[0].resource == RESOURCE
+
+    def test_imds(self, imds: Emulator) -> None:
+        assert object_id(identity.ManagedIdentityCredential()) == imds.identity.object_id
+        assert endpoints(imds) == ["imds"]
+
+    @pytest.mark.parametrize("kind", ["client_id", "object_id", "resource_id"])
+    @pytest.mark.parametrize("config", [False, True])
+    def test_user_assigned(self, imds: Emulator, kind: str, config: bool) -> None:  # noqa: FBT001
+        second = imds.add_identity("second")
+        named = {kind: getattr(second, kind)}
+        credential = (
+            identity.ManagedIdentityCredential(identity_config=named)
+            if config
+            else identity.ManagedIdentityCredential(**named)
+        )
+        assert object_id(credential) == second.object_id
+
+    def test_system_assigned(self, emulator: Emulator) -> None:
+        emulator.add_identity("vm-1", "system-assigned", default=True)
+        assert core.get_entra_conninfo(identity.ManagedIdentityCredential())["user"] == "vm-1"
+
+    def test_app_service_knows_no_resource_ids(self, emulator: Emulator) -> None:
+        credential = identity.ManagedIdentityCredential(resource_id=emulator.identity.resource_id)
+        with pytest.raises(errors.EntraConnectionValueError, match="ManagedIdentityCredential.*App Service"):
+            credential.get_token(SCOPE)
+
+    def test_not_assigned(self, imds: Emulator) -> None:
+        with pytest.raises(errors.EntraConnectionValueError, match="has not been assigned.*answered 400"):
+            identity.ManagedIdentityCredential(client_id=GUID).get_token(SCOPE)
+        assert imds.token_requests[-1].status == 400
+
+    def test_its_requests_go_to_no_proxy(self, imds: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as trap:
+            trap.settimeout(0)
+            for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+                monkeypatch.setenv(name, f"http://127.0.0.1:{trap.getsockname()[1]}")
+            assert object_id(identity.ManagedIdentityCredential()) == imds.identity.object_id
+            with pytest.raises(BlockingIOError):
+                trap.accept()
+
+    def test_retries_until_the_service_is_back(self, imds: Emulator) -> None:
+        imds.fail(429, times=1, headers={"Retry-After": "0"})
+        assert object_id(identity.ManagedIdentityCredential()) == imds.identity.object_id
+        assert [request.status for request in imds.token_requests] == [429, 200]
+
+    def test_named_once(self) -> None:
+        with pytest.raises(ValueError, match="one of client_id, object_id and resource_id"):
+            identity.ManagedIdentityCredential(client_id="a", object_id="b")
+        with pytest.raises(ValueError, match="'name': one of client_id, object_id, resource_id"):
+            identity.ManagedIdentityCredential(identity_config={"name": "x"})
+
+
+class TestServicePrincipal:
+    @pytest.fixture
+    def principal(self, nowhere: Emulator) -> Identity:
+        return nowhere.add_identity("app", "service-principal")
+
+    def test_client_secret(self, emulator: Emulator, principal: Identity) -> None:
+        credential = identity.ClientSecretCredential(emulator.tenant_id, principal.client_id, principal.client_secret or "")
+        assert object_id(credential) == principal.object_id
+        assert endpoints(emulator) == ["token"]
+
+    def test_authority(self, emulator: Emulator, principal: Identity, monkeypatch: pytest.MonkeyPatch) -> None:
+        authority = os.environ["AZURE_AUTHORITY_HOST"]
+        monkeypatch.setenv("AZURE_AUTHORITY_HOST", "https://127.0.0.1:9")
+        credential = identity.ClientSecretCredential(
+            emulator.tenant_id, principal.client_id, principal.client_secret or "", authority=authority
+        )
+        assert object_id(credential) == principal.object_id
+
+    def test_wrong_secret(self, emulator: Emulator, principal: Identity) -> None:
+        credential = identity.ClientSecretCredential(emulator.tenant_id, principal.client_id, "wrong-secret")
+        with pytest.raises(errors.EntraConnectionValueError, match="AADSTS7000215.*answered 401") as raised:
+            credential.get_token(SCOPE)
+        assert "wrong-secret" not in str(raised.value)
+        assert len(emulator.token_requests) == 1
+
+    def test_unknown_application_and_tenant(self, emulator: Emulator, principal: Identity) -> None:
+        for tenant, client, code in [(emulator.tenant_id, GUID, "AADSTS700016"), (GUID, principal.client_id, "AADSTS90002")]:
+            with pytest.raises(errors.EntraConnectionValueError, match=code):
+                identity.ClientSecretCredential(tenant, client, "secret").get_token(SCOPE)
+
+    def test_untrusted_certificate(
+        self, emulator: Emulator, principal: Identity, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        from azure_postgresql_auth.tls import AZURE_ROOTS  # noqa: PLC0415
+
+        monkeypatch.setenv("SSL_CERT_FILE", AZURE_ROOTS)
+        monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
+        credential = identity.ClientSecretCredential(emulator.tenant_id, principal.client_id, principal.client_secret or "")
+        with pytest.raises(errors.EntraConnectionValueError, match="(?i)certificate"):
+            credential.get_token(SCOPE)
+
+    def test_no_certificates_at_all(
+        self, emulator: Emulator, principal: Identity, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        empty = tmp_path / "empty.pem"
+        empty.touch()
+        monkeypatch.setenv("SSL_CERT_FILE", str(empty))
+        monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
+        credential = identity.ClientSecretCredential(emulator.tenant_id, principal.client_id, principal.client_secret or "")
+        with pytest.raises(errors.EntraConnectionValueError, match="could not set up HTTPS.*SSL_CERT_FILE"):
+            credential.get_token(SCOPE)
+
+    def test_proxy(self, emulator: Emulator, principal: Identity, monkeypatch: pytest.MonkeyPatch) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as proxy:
+            monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.getsockname()[1]}")
+            credential = identity.ClientSecretCredential(emulator.tenant_id, principal.client_id, "secret")
+            from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
+
+            with ThreadPoolExecutor(1) as pool:
+                asked = pool.submit(core.login, credential, timeout=5)
+                connection, _ = proxy.accept()
+                with connection:
+                    assert connection.recv(100).startswith(b"CONNECT 127.0.0.1:")
+                    connection.sendall(b"HTTP/1.1 403 Forbidden\r\n\r\n")
+                proxy.close()
+                with pytest.raises(errors.EntraConnectionValueError):
+                    asked.result()
+
+    def test_environment(self, emulator: Emulator, principal: Identity, monkeypatch: pytest.MonkeyPatch) -> None:
+        credential = identity.EnvironmentCredential()
+        with pytest.raises(
+            errors.EntraConnectionValueError,
+            match="EnvironmentCredential: not set: AZURE_TENANT_ID, AZURE_CLIENT_ID, AZURE_CLIENT_SECRET",
+        ):
+            credential.get_token(SCOPE)
+        for name, value in emulator.client_secret_env(principal).items():
+            monkeypatch.setenv(name, value)
+        # Read when a token is needed, not when the object was made.
+        assert object_id(credential) == principal.object_id
+
+    def test_workload_identity_reads_its_file_every_time(
+        self, emulator: Emulator, principal: Identity, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        credential = identity.WorkloadIdentityCredential()
+        with pytest.raises(errors.EntraConnectionValueError, match="not set:.*AZURE_FEDERATED_TOKEN_FILE"):
+            credential.get_token(SCOPE)
+        for name, value in emulator.workload_identity_env(principal).items():
+            monkeypatch.setenv(name, value)
+        path = Path(os.environ["AZURE_FEDERATED_TOKEN_FILE"])
+        good = path.read_text()
+        path.write_text(make_token(sub="somebody else"))
+        with pytest.raises(errors.EntraConnectionValueError, match="AADSTS"):
+            credential.get_token(SCOPE)
+        path.write_text(good)
+        assert object_id(credential) == principal.object_id
+        explicit = identity.WorkloadIdentityCredential(
+            tenant_id=emulator.tenant_id, client_id=principal.client_id, token_file_path=str(path)
+        )
+        monkeypatch.delenv("AZURE_FEDERATED_TOKEN_FILE")
+        assert object_id(explicit) == principal.object_id
+        path.unlink()
+        with pytest.raises(errors.EntraConnectionValueError, match="federated token from file"):
+            identity.WorkloadIdentityCredential(
+                tenant_id=GUID, client_id=GUID, token_file_path=str(path)
+            ).get_token(SCOPE)
+
+
+class TestCommandLines:
+    AZ = """echo "$@" >> "$(dirname "$0")/calls"; echo '{json}'"""
+
+    def az_answer(self, emulator: Emulator) -> str:
+        token = emulator.token(emulator.identity)
+        return json.dumps({"accessToken": token, "expires_on": int(time.time()) + 3600, "tokenType": "Bearer"})
+
+    def test_az(self, nowhere: Emulator, tool: Any, tmp_path: Path) -> None:
+        tool("az", self.AZ.replace("{json}", self.az_answer(nowhere)))
+        credential = identity.AzureCliCredential(tenant_id=GUID, subscription="My subscription")
+        assert object_id(credential) == nowhere.identity.object_id
+        assert object_id(credential) == nowhere.identity.object_id
+        expected = f"account get-access-token -o json --scope {SCOPE} --tenant {GUID} --subscription My subscription"
+        assert (tmp_path / "calls").read_text() == f"{expected}\n"
+
+    def test_azd(self, nowhere: Emulator, tool: Any, tmp_path: Path) -> None:
+        answer = {"token": nowhere.token(nowhere.identity), "expiresOn": "2099-01-01T00:00:00Z"}
+        tool("azd", self.AZ.replace("{json}", json.dumps(answer)))
+        assert object_id(identity.AzureDeveloperCliCredential(tenant_id=GUID)) == nowhere.identity.object_id
+        expected = f"auth token -o json --no-prompt --scope {SCOPE} --tenant-id {GUID}"
+        assert (tmp_path / "calls").read_text() == f"{expected}\n"
+
+    @pytest.mark.parametrize(
+        ("credential", "name", "sign_in"),
+        [(identity.AzureCliCredential, "az", "az login"), (identity.AzureDeveloperCliCredential, "azd", "azd auth login")],
+    )
+    def test_failures(self, nowhere: Emulator, tool: Any, credential: Any, name: str, sign_in: str) -> None:
+        assert nowhere
+        with pytest.raises(errors.EntraConnectionValueError, match=rf"\({name}\) is not installed"):
+            credential().get_token(SCOPE)
+        tool(name, "echo 'ERROR: Please sign in.' >&2; exit 1")
+        with pytest.raises(errors.EntraConnectionValueError, match=f"Please sign in.*`{sign_in}`"):
+            credential().get_token(SCOPE)
+        tool(name, "echo '{not json'")
+        with pytest.raises(errors.EntraConnectionValueError, match=f"{credential.__name__}: "):
+            credential().get_token(SCOPE)
+
+    def test_a_command_that_hangs_is_stopped(self, nowhere: Emulator, tool: Any, tmp_path: Path) -> None:
+        assert nowhere
+        tool("az", f"echo $$ > {tmp_path}/pid; sleep 600 & echo $! >> {tmp_path}/pid; wait")
+        with pytest.raises(errors.EntraConnectionValueError, match=r"did not answer within 0\.5 s"):
+            identity.AzureCliCredential(process_timeout=0.5).get_token(SCOPE)
+        for pid in (tmp_path / "pid").read_text().split():
+            for _ in range(500):
+                if not Path(f"/proc/{pid}").exists() or "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text():
+                    break
+                time.sleep(0.01)
+            else:
+                pytest.fail(f"{pid} still runs")
+
+    @pytest.mark.parametrize("bad", ["x; touch /tmp/owned", "$(id)", "a b", "'"])
+    def test_nothing_is_smuggled_into_the_shell(self, bad: str) -> None:
+        with pytest.raises(ValueError, match="tenant_id="):
+            identity.AzureCliCredential(tenant_id=bad)
+        with pytest.raises(errors.EntraConnectionValueError, match="(?i)subscription"):
+            identity.AzureCliCredential(subscription=f'{bad}"').get_token(SCOPE)
+
+
+class TestDefault:
+    def test_order(self, emulator: Emulator, tool: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Everything is set up; the first links are taken away one by one."""
+        principal = emulator.add_identity("app", "service-principal")
+        federated = emulator.add_identity("pod")
+        tool("az", TestCommandLines.AZ.replace("{json}", TestCommandLines().az_answer(emulator)))
+        expected = [(principal, "token"), (federated, "token"), (emulator.identity, "app-service"), (emulator.identity, None)]
+        settings = [
+            emulator.client_secret_env(principal),
+            emulator.workload_identity_env(federated),
+            {name: emulator.env[name] for name in ("IDENTITY_ENDPOINT", "IDENTITY_HEADER")},
+            {},
+        ]
+        for name in (name for setting in settings for name in setting):
+            monkeypatch.delenv(name, raising=False)
+        for (who, endpoint), setting in zip(expected, settings):
+            emulator.reset_counters()
+            with monkeypatch.context() as patch:
+                for name, value in {**os.environ, **setting}.items():
+                    patch.setenv(name, value)
+                patch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", "http://127.0.0.1:9")
+                assert object_id(identity.DefaultAzureCredential()) == who.object_id
+            assert endpoints(emulator) == ([endpoint] if endpoint else [])
+
+    def test_exclusions(self, imds: Emulator) -> None:
+        with pytest.raises(errors.EntraConnectionValueError) as raised:
+            identity.DefaultAzureCredential(
+                exclude_managed_identity_credential=True,
+                exclude_cli_credential=True,
+                exclude_developer_cli_credential=True,
+                exclude_interactive_browser_credential=False,
+            ).get_token(SCOPE)
+        assert "EnvironmentCredential" in str(raised.value)
+        assert "ManagedIdentityCredential" not in str(raised.value)
+        assert imds.token_requests == []
+        with pytest.raises(TypeError, match="exclude_typo.*one of exclude_environment_credential"):
+            identity.DefaultAzureCredential(exclude_typo_credential=True)
+        with pytest.raises(ValueError, match="at least one"):
+            identity.DefaultAzureCredential(**{f"exclude_{link}_credential": True for link in identity.DefaultAzureCredential._LINKS})
+
+    def test_managed_identity_client_id(self, imds: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+        second = imds.add_identity("second")
+        assert object_id(identity.DefaultAzureCredential(managed_identity_client_id=second.client_id)) == second.object_id
+        monkeypatch.setenv("AZURE_CLIENT_ID", second.client_id)
+        assert object_id(identity.DefaultAzureCredential()) == second.object_id
+
+    def test_nothing_anywhere(self, nowhere: Emulator) -> None:
+        assert nowhere
+        with pytest.raises(errors.EntraConnectionValueError) as raised:
+            identity.DefaultAzureCredential().get_token(SCOPE)
+        lines = str(raised.value).splitlines()
+        assert lines[0] == "Could not retrieve Entra credentials: no credential produced a token"
+        assert [line.split(":")[0].strip() for line in lines[1:]] == [
+            "EnvironmentCredential",
+            "WorkloadIdentityCredential",
+            "ManagedIdentityCredential",
+            "AzureCliCredential",
+            "AzureDeveloperCliCredential",
+        ]
+
+    def test_an_imds_that_never_answers(self, nowhere: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert nowhere
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", f"http://127.0.0.1:{silent.getsockname()[1]}")
+            begun = time.monotonic()
+            with pytest.raises(errors.EntraConnectionValueError, match="did not answer within 1 s"):
+                identity.DefaultAzureCredential().get_token(SCOPE)
+            assert time.monotonic() - begun < 3
+
+    def test_a_wrong_secret_is_not_passed_over(self, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+        principal = emulator.add_identity("app", "service-principal")
+        for name, value in {**emulator.client_secret_env(principal), "AZURE_CLIENT_SECRET": "wrong"}.items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(errors.EntraConnectionValueError, match="EnvironmentCredential: AADSTS7000215"):
+            identity.DefaultAzureCredential().get_token(SCOPE)
+        assert endpoints(emulator) == ["token"]
+
+    def test_chain(self, emulator: Emulator) -> None:
+        chain = identity.ChainedTokenCredential(
+            identity.EnvironmentCredential(), identity.ManagedIdentityCredential(), identity.AzureCliCredential()
+        )
+        assert object_id(chain) == emulator.identity.object_id
+        with pytest.raises(ValueError, match="at least one"):
+            identity.ChainedTokenCredential()
+        with pytest.raises(ValueError, match=r"azure\.identity\.ChainedTokenCredential"):
+            identity.ChainedTokenCredential(object())  # type: ignore[arg-type]
+
+
+CREDENTIALS: list[Any] = [
+    identity.DefaultAzureCredential,
+    identity.EnvironmentCredential,
+    identity.ManagedIdentityCredential,
+    identity.WorkloadIdentityCredential,
+    lambda: identity.ClientSecretCredential(GUID, GUID, "a-secret"),
+    identity.AzureCliCredential,
+    identity.AzureDeveloperCliCredential,
+    lambda: identity.ChainedTokenCredential(identity.EnvironmentCredential()),
+]
+
+
+class TestShape:
+    @pytest.mark.parametrize("make", CREDENTIALS)
+    def test_azure_core_knows_them(self, make: Any) -> None:
+        credential = make()
+        assert isinstance(credential, TokenCredential)
+        assert isinstance(credential, SupportsTokenInfo)
+        with credential as entered:
+            assert entered is credential
+        assert "a-secret" not in repr(vars(credential)) + repr(credential)
+        with pytest.raises(TypeError, match="cannot be pickled"):
+            pickle.dumps(credential)
+        for scopes in ((), ("a", "b")):
+            with pytest.raises(ValueError, match="exactly one scope"):
+                credential.get_token(*scopes)
+
+    def test_azure_clients_take_them(self, emulator: Emulator) -> None:
+        credential = identity.ManagedIdentityCredential()
+        policy = BearerTokenCredentialPolicy(credential, "https://management.azure.com/.default")
+        request = PipelineRequest(HttpRequest("GET", "https://management.azure.com/"), PipelineContext(None))  # type: ignore[arg-type]
+        policy.on_request(request)
+        token = request.http_request.headers["Authorization"].split()[1]
+        assert core.decode_jwt(token)["oid"] == emulator.identity.object_id
+
+    def test_tokens(self, emulator: Emulator) -> None:
+        credential = identity.ManagedIdentityCredential()
+        token = credential.get_token(SCOPE, claims="{}", tenant_id=GUID, enable_cae=True)
+        info = credential.get_token_info(SCOPE, options={})
+        assert (token.token, token.expires_on) == tuple(token) == (info.token, info.expires_on)
+        assert (info.token_type, info.refresh_on) == ("Bearer", None)
+        assert abs(token.expires_on - time.time() - emulator.lifetime) < 60
+        assert token.token not in f"{token!r} {info!r}"
+
+    def test_one_object_serves_both_worlds(self, emulator: Emulator) -> None:
+        credential = identity.ManagedIdentityCredential()
+        assert asyncio.run(core.get_entra_token_async(credential)) == credential.get_token(SCOPE).token
+        assert len(emulator.token_requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda: identity.ClientSecretCredential("", "c", "s"), "tenant_id=''"),
+        (lambda: identity.ClientSecretCredential("a/b", "c", "s"), "tenant_id='a/b'"),
+        (lambda: identity.ClientSecretCredential(GUID, "", "s"), "client_id is required"),
+        (lambda: identity.ClientSecretCredential(GUID, "c", ""), "client_secret is required"),
+        (lambda: identity.ClientSecretCredential(GUID, "c", "s", authority="http://x"), "authority='http://x'"),
+        (lambda: identity.EnvironmentCredential(authority="/relative"), "authority='/relative'"),
+        (lambda: identity.DefaultAzureCredential(process_timeout=-1), "timeout=-1"),
+    ],
+)
+def test_values_that_cannot_be_right(make: Any, text: str) -> None:
+    with pytest.raises(ValueError, match=text.split("=")[0]) as raised:
+        make()
+    assert text in str(raised.value).replace('"', "'")
+
+
+@pytest.mark.parametrize("host", ["relative", "ftp://x", "http://"])
+def test_a_bad_imds_address(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", host)
+    with pytest.raises(errors.EntraConnectionValueError, match="AZURE_POD_IDENTITY_AUTHORITY_HOST"):
+        identity.ManagedIdentityCredential().get_token(SCOPE)
+
+
+def test_an_insecure_authority(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AZURE_AUTHORITY_HOST", "http://127.0.0.1:9")
+    with pytest.raises(errors.EntraConnectionValueError, match="HTTPS"):
+        identity.ClientSecretCredential(GUID, GUID, "secret").get_token(SCOPE)
