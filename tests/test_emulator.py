@@ -101,6 +101,7 @@ def test_login_is_the_role_and_is_encrypted(emulator: Emulator) -> None:
         ) as connection:
             assert one(connection, "SELECT current_user") == "app@contoso.com"
             assert connection.pgconn.ssl_in_use
+            assert emulator.logins[-1].tls_version == version
     assert [(login.role, login.accepted) for login in emulator.logins] == [("app@contoso.com", True)] * 2
     assert emulator.logins[0].object_id == identity.object_id
     assert 0 <= emulator.logins[0].token_age < 30

@@ -60,7 +60,7 @@ def _as_operational_error() -> Iterator[None]:
     except EntraConnectionValueError as error:
         raise EntraOperationalError(str(error)) from error
     except Exception as error:
-        message = f"Could not retrieve Entra credentials: {error or type(error).__name__}"
+        message = f"Could not retrieve Entra credentials: {str(error) or type(error).__name__}"
         raise EntraOperationalError(message) from error
 
 

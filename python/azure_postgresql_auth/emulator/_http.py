@@ -28,7 +28,7 @@ _LONGEST_BODY = 1 << 20
 
 @dataclass(frozen=True)
 class Request:
-    """What a client asked."""
+    """What a client asked; the names of headers are in lower case."""
 
     method: str
     path: str
@@ -145,7 +145,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _respond(self, form: Mapping[str, str]) -> None:
         url = urllib.parse.urlsplit(self.path)
-        request = Request(self.command, url.path, _pairs(url.query), dict(self.headers.items()), form)
+        request = Request(
+            self.command,
+            url.path,
+            _pairs(url.query),
+            {name.lower(): value for name, value in self.headers.items()},
+            form,
+        )
         response = self.server.answer(request)
         fault = response.fault
         if fault is not None and (fault.hang or fault.reset):

@@ -21,7 +21,7 @@ _APP_SERVICE_VERSIONS = ("2019-08-01",)
 
 def is_probe(request: Request) -> bool:
     """Tell whether this only asks if IMDS is there: SDKs leave the header out and count any 400 as a yes."""
-    return request.path == IMDS_PATH and request.headers.get("Metadata", "").lower() != "true"
+    return request.path == IMDS_PATH and request.headers.get("metadata", "").lower() != "true"
 
 
 def imds(request: Request, directory: Directory, issue: Callable[[Identity, str], Issued]) -> Answer:
@@ -55,7 +55,7 @@ def app_service(
 ) -> Answer:
     """Answer as the endpoint in IDENTITY_ENDPOINT does, to those who know IDENTITY_HEADER."""
     resource = request.query.get("resource", "")
-    shown = request.headers.get("X-IDENTITY-HEADER")
+    shown = request.headers.get("x-identity-header")
     if shown is None:
         return _app_service_error(401, "The X-IDENTITY-HEADER header is missing.", resource)
     if not secrets.compare_digest(shown.encode(), header.encode()):

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, Callable
 from . import _binaries, _verdict
 from ._backend import Backend, BackendError
 from ._certificates import Certificates
+from ._cluster import Cluster
 from ._directory import Directory
 from ._door import Door
 from ._identity_service import IdentityService
 from ._portal import Loop
 from ._protocol import ProtocolError
 from ._roles import Roles
-from ._server import Server
 from ._tokens import Issuer
 
 if TYPE_CHECKING:
@@ -70,10 +70,10 @@ class Run:
                 message = f"the PostgreSQL of dsn= cannot be used: {error}"
                 raise RuntimeError(message) from error
             return backend
-        server = Server(_binaries.find(postgres), self.work)
-        on_stop(server.stop)
-        server.start()
-        return server.backend
+        cluster = Cluster(_binaries.find(postgres), self.work)
+        on_stop(cluster.stop)
+        cluster.start()
+        return cluster.backend
 
     def _open_door(self) -> tuple[Door, int]:
         door = Door(self.certificates.server_context(), self.backend, self._judge, self._password_of)

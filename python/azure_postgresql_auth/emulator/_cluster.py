@@ -1,4 +1,4 @@
-"""A PostgreSQL server of our own: a fresh cluster in a temporary directory, gone afterwards."""
+"""A PostgreSQL of our own: a fresh cluster in a temporary directory, gone afterwards."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ rm -rf -- "$2"
 """
 
 
-class Server:
+class Cluster:
     """One cluster and its postmaster."""
 
     def __init__(self, binaries: Path, work: Path) -> None:

@@ -1,0 +1,219 @@
+"""No token in the wrong hands: the rules, and servers that try to get one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import re
+import socket
+import ssl
+import struct
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+import trustme
+from azure_postgresql_auth import errors, tls
+from azure_postgresql_auth._params import Said
+from azure_postgresql_auth.psycopg3 import AsyncEntraConnection, EntraConnection
+
+from tests.fix_credentials import SyncCredential, make_token
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from azure_postgresql_auth.emulator import Emulator
+
+AZURE = "srv.postgres.database.azure.com"
+FULL = {"sslmode": "verify-full", "sslrootcert": tls.AZURE_ROOTS}
+TOKEN = make_token(upn="ada@contoso.com")
+
+
+def test_the_roots_are_those_that_azure_documents() -> None:
+    blocks = re.findall("-----BEGIN.*?END CERTIFICATE-----\n", Path(tls.AZURE_ROOTS).read_text("ascii"), re.DOTALL)
+    prints = {hashlib.sha256(ssl.PEM_cert_to_DER_cert(block)).hexdigest().upper() for block in blocks}
+    assert prints == {
+        "CB3CCBB76031E5E0138F8DD39A23F9DE47FFC35E43C1144CEA27D46A5AB1CB5F",  # DigiCert Global Root G2
+        "C741F70F4B2A8D88BF2E71C14122EF53EF10EBA0CFA5E64CFA20F418853073E0",  # Microsoft RSA Root CA 2017
+        "4348A0E9444C78CB265E058D5E8944B4D84F9662BD26DB257F8934A443C70161",  # DigiCert Global Root CA
+    }
+
+
+@pytest.mark.parametrize(
+    ("parameters", "added"),
+    [
+        # This machine: as the caller says.
+        ({}, {}),
+        ({"host": "localhost", "sslmode": "disable"}, {}),
+        ({"host": "127.0.0.1"}, {}),
+        ({"host": "::1"}, {}),
+        ({"host": "/var/run/postgresql"}, {}),
+        ({"host": "@abstract"}, {}),
+        ({"host": "db.example.com", "hostaddr": "127.0.0.1"}, {}),
+        # An Azure host: verified, against Azure's roots.
+        ({"host": AZURE}, FULL),
+        ({"host": AZURE.upper()}, FULL),
+        ({"host": "x.postgres.database.usgovcloudapi.net"}, FULL),
+        ({"host": "x.postgres.database.chinacloudapi.cn"}, FULL),
+        ({"host": AZURE, "hostaddr": "127.0.0.1"}, FULL),
+        ({"host": f"{AZURE},{AZURE}"}, FULL),
+        ({"host": AZURE, "sslrootcert": "mine.pem"}, {"sslmode": "verify-full"}),
+        ({"host": AZURE, "sslmode": "require"}, {}),
+        ({"host": AZURE, "sslmode": "verify-ca"}, {"sslrootcert": tls.AZURE_ROOTS}),
+        ({"host": AZURE, "sslmode": "verify-full"}, {"sslrootcert": tls.AZURE_ROOTS}),
+        # Any other host: encrypted at least.
+        ({"host": "db.example.com"}, {"sslmode": "require"}),
+        ({"host": "10.0.0.5"}, {"sslmode": "require"}),
+        ({"hostaddr": "10.0.0.5"}, {"sslmode": "require"}),
+        ({"host": "localhost", "hostaddr": "10.0.0.5"}, {"sslmode": "require"}),
+        ({"host": "localhost,db.example.com"}, {"sslmode": "require"}),
+        ({"host": "db.example.com", "sslmode": "verify-full"}, {}),
+        ({"host": f"localhost,{AZURE}"}, {"sslmode": "verify-full"}),
+    ],
+)
+def test_rules(parameters: dict[str, str], added: dict[str, str]) -> None:
+    assert tls.libpq_settings(Said.from_libpq(parameters), allow_insecure_transport=False) == added
+
+
+@pytest.mark.parametrize("sslmode", ["disable", "allow", "prefer", "nonsense"])
+@pytest.mark.parametrize("host", [AZURE, "db.example.com", "10.0.0.5", f"localhost,{AZURE}"])
+def test_refusals(host: str, sslmode: str) -> None:
+    said = Said.from_libpq({"host": host, "sslmode": sslmode})
+    with pytest.raises(errors.InsecureTransportError, match=f"sslmode={sslmode}.*allow_insecure_transport=True"):
+        tls.libpq_settings(said, allow_insecure_transport=False)
+    assert tls.libpq_settings(said, allow_insecure_transport=True) == {}
+
+
+def test_the_environment_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGHOST", AZURE)
+    assert tls.libpq_settings(Said.from_libpq({}), allow_insecure_transport=False) == FULL
+    monkeypatch.setenv("PGSSLROOTCERT", "mine.pem")
+    assert tls.libpq_settings(Said.from_libpq({}), allow_insecure_transport=False) == {"sslmode": "verify-full"}
+    monkeypatch.setenv("PGSSLMODE", "disable")
+    with pytest.raises(errors.InsecureTransportError):
+        tls.libpq_settings(Said.from_libpq({}), allow_insecure_transport=False)
+
+
+class Rogue:
+    """A server that wants the password: asks for it in clear, over TLS or without, and keeps all it is sent."""
+
+    def __init__(self, context: ssl.SSLContext | None) -> None:
+        self.heard = b""
+        self._context = context
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        # Wakes the thread, which accept() does not let go otherwise.
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join(10)
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            with connection, contextlib.suppress(OSError):
+                connection.settimeout(5)
+                request = connection.recv(4096)
+                if request[4:8] != struct.pack("!I", 80877103):  # no SSLRequest
+                    self._listen(connection, request)
+                elif self._context is None:
+                    connection.sendall(b"N")
+                    self._listen(connection, connection.recv(4096))
+                else:
+                    connection.sendall(b"S")
+                    with self._context.wrap_socket(connection, server_side=True) as encrypted:
+                        self._listen(encrypted, encrypted.recv(4096))
+
+    def _listen(self, connection: socket.socket, startup: bytes) -> None:
+        self.heard += startup
+        connection.sendall(b"R" + struct.pack("!II", 8, 3))  # AuthenticationCleartextPassword
+        self.heard += connection.recv(65536)
+
+
+@pytest.fixture(params=["refuses TLS", "self-signed", "another host's certificate"])
+def rogue(request: pytest.FixtureRequest) -> Iterator[Rogue]:
+    contexts: dict[str, ssl.SSLContext | None] = {"refuses TLS": None}
+    for kind, name in [("self-signed", AZURE), ("another host's certificate", "evil.example.com")]:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        trustme.CA().issue_cert(name).configure_cert(context)
+        contexts[kind] = context
+    server = Rogue(contexts[request.param])
+    yield server
+    server.close()
+
+
+def connect_sync(**keywords: Any) -> None:
+    EntraConnection.connect(**keywords).close()
+
+
+def connect_async(**keywords: Any) -> None:
+    async def connect() -> None:
+        await (await AsyncEntraConnection.connect(**keywords)).close()
+
+    asyncio.run(connect())
+
+
+@pytest.mark.parametrize("connect", [connect_sync, connect_async])
+def test_rogue_servers_get_nothing(rogue: Rogue, connect: Any) -> None:
+    credential = SyncCredential(TOKEN)
+    with pytest.raises(psycopg.OperationalError):
+        connect(host=AZURE, hostaddr="127.0.0.1", port=rogue.port, dbname="x", credential=credential)
+    rogue.close()
+    assert TOKEN.encode() not in rogue.heard
+    assert b"ada@contoso.com" not in rogue.heard
+
+
+@pytest.mark.parametrize("connect", [connect_sync, connect_async])
+def test_a_rogue_server_would_get_it_otherwise(connect: Any) -> None:
+    """What the test above rests on: the rogue does understand a password."""
+    server = Rogue(None)
+    with pytest.raises(psycopg.OperationalError):
+        connect(host="localhost", port=server.port, sslmode="disable", credential=SyncCredential(TOKEN))
+    server.close()
+    assert TOKEN.encode() in server.heard
+
+
+def test_a_certificate_of_another_authority_for_the_right_host(tmp_path: Path) -> None:
+    """Only what `sslrootcert` trusts passes, and that does."""
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(AZURE).configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    server = Rogue(context)
+    with pytest.raises(psycopg.OperationalError):
+        connect_sync(
+            host=AZURE,
+            hostaddr="127.0.0.1",
+            port=server.port,
+            sslrootcert=str(tmp_path / "ca.pem"),
+            credential=SyncCredential(TOKEN),
+        )
+    server.close()
+    assert TOKEN.encode() in server.heard
+
+
+@pytest.mark.parametrize("connect", [connect_sync, connect_async])
+def test_an_insecure_setting_is_refused_before_a_token_is_asked_for(connect: Any) -> None:
+    credential = SyncCredential(TOKEN)
+    with pytest.raises(errors.InsecureTransportError) as raised:
+        connect(conninfo=f"host={AZURE} sslmode=prefer", credential=credential)
+    assert isinstance(raised.value, psycopg.OperationalError)
+    assert str(raised.value).startswith("Could not retrieve Entra credentials")
+    assert credential.calls == []
+
+
+@pytest.mark.parametrize("connect", [connect_sync, connect_async])
+def test_the_right_server_passes(emulator: Emulator, connect: Any) -> None:
+    token = emulator.token(emulator.identity)
+    connect(host=AZURE, hostaddr="127.0.0.1", port=emulator.port, credential=SyncCredential(token))
+    assert emulator.logins[-1].accepted
