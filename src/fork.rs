@@ -4,7 +4,9 @@
 //! whatever another thread was fetching is never answered. So:
 //!
 //! - [`guarded`] marks every section that holds one of our locks. Such sections are short and wait for nothing, least of all
-//!   for the GIL; the *prepare* handler waits until none is running, and lets none begin until the fork is done.
+//!   for the GIL; the *prepare* handler waits until none is running, and lets none begin until the fork is done. The
+//!   fetching thread is inside one whenever it is not parked, because other people's code has locks too: on first use,
+//!   and in the standard library (capturing a backtrace takes one).
 //! - [`generation`] counts the forks between this process and the first one. What belongs to an older generation (flights,
 //!   the runtime) is forgotten, never dropped or waited for. Tokens stay valid.
 
@@ -52,6 +54,10 @@ impl Drop for Guard {
 }
 
 extern "C" fn prepare() {
+    if DEPTH.get() > 0 {
+        // A section of ours starts a command line; that child becomes another program at once.
+        return;
+    }
     let closed = GATE.write().unwrap_or_else(std::sync::PoisonError::into_inner);
     CLOSED.set(Some(closed));
 }

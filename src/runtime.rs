@@ -5,6 +5,7 @@
 //! joins it. It never touches Python. After a fork the parent's is forgotten (see [`crate::fork`]).
 
 use std::{
+    cell::Cell,
     future::Future,
     io,
     pin::Pin,
@@ -63,14 +64,20 @@ pub fn spawn(task: impl Future<Output = ()> + Send + 'static) -> io::Result<()> 
 
 /// The thread.
 fn run(mut queue: UnboundedReceiver<Task>) {
-    // Built inside a guard, so that no fork catches the statics that tokio sets up on first use half-made.
-    let guard = fork::guarded();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    drop(guard);
+    thread_local! {
+        static AWAKE: Cell<Option<fork::Guard>> = const { Cell::new(None) };
+    }
+    AWAKE.set(Some(fork::guarded()));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .on_thread_park(|| AWAKE.set(None))
+        .on_thread_unpark(|| AWAKE.set(Some(fork::guarded())))
+        .build();
     let Ok(runtime) = runtime else {
         // No file descriptors left: the tasks are dropped, which tells their waiters.
-        let _guard = fork::guarded();
         *runner() = None;
+        drop(queue);
+        AWAKE.set(None);
         return;
     };
     runtime.block_on(async {
@@ -94,11 +101,11 @@ fn run(mut queue: UnboundedReceiver<Task>) {
     });
     // Not waited for: a name lookup in the blocking pool cannot be cancelled.
     runtime.shutdown_background();
+    AWAKE.set(None);
 }
 
 /// Counts one task as ended, and whether that was the last: then the next [`spawn`] starts another thread.
 fn last_ended() -> bool {
-    let _guard = fork::guarded();
     let mut slot = runner();
     let Some(runner) = slot.as_mut() else { return true };
     runner.running -= 1;

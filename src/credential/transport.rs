@@ -17,7 +17,7 @@ use azure_core::{
     },
 };
 
-use crate::{error::Error, fork};
+use crate::error::Error;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -112,7 +112,6 @@ fn builder() -> reqwest::ClientBuilder {
 /// A client for the managed identity endpoints: plain http inside the machine's own network, so neither TLS (whose set-up
 /// takes milliseconds) nor a proxy, as IMDS' documentation demands.
 pub fn plain_client() -> Result<reqwest::Client, reqwest::Error> {
-    let _guard = fork::guarded();
     builder().no_proxy().tls_certs_only([]).build()
 }
 
@@ -124,10 +123,7 @@ pub fn managed_identity(credential: &'static str, base: Option<Url>, log: Attemp
 
 /// Options for Entra ID: https to `authority`, else to what `AZURE_AUTHORITY_HOST` says, else to the public cloud.
 pub fn entra(credential: &'static str, authority: Option<&Authority>, log: AttemptLog) -> Result<ClientOptions, Error> {
-    let http = {
-        let _guard = fork::guarded();
-        builder().build().map_err(|error| no_client(credential, &error))?
-    };
+    let http = builder().build().map_err(|error| no_client(credential, &error))?;
     let cloud = authority.map(|authority| {
         let mut custom = CustomConfiguration::default();
         custom.authority_host.clone_from(&authority.0);

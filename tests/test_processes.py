@@ -1,0 +1,270 @@
+"""Forks and exits: what a server does to a library that has threads."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from azure_postgresql_auth.emulator import Emulator
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+
+PRELUDE = """
+import asyncio, os, sys, threading, time, warnings
+from azure_postgresql_auth import core, identity
+warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 and later on forks of threaded processes
+
+def ask(credential): return core.get_entra_conninfo(credential)["password"]
+def ask_async(credential): return asyncio.run(core.get_entra_conninfo_async(credential))["password"]
+
+def fork(child):
+    pid = os.fork()
+    if pid == 0:
+        try:
+            child()
+            os._exit(0)
+        except BaseException as error:
+            print(repr(error), file=sys.stderr, flush=True)
+            os._exit(1)
+    return pid
+
+def reap(pids, seconds=30):
+    end = time.monotonic() + seconds
+    for pid in pids:
+        while True:
+            done, status = os.waitpid(pid, os.WNOHANG)
+            if done:
+                assert status == 0, f"child ended with {status}"
+                break
+            if time.monotonic() > end:
+                os.kill(pid, 9); os.waitpid(pid, 0)
+                raise SystemExit("a child hangs")
+            time.sleep(0.001)
+"""
+
+
+def run(emulator: Emulator, script: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", PRELUDE + textwrap.dedent(script)],
+        env={**os.environ, **emulator.env},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    return done.stdout
+
+
+class TestFork:
+    def test_a_child_keeps_its_parents_token(self, emulator: Emulator) -> None:
+        run(
+            emulator,
+            """
+            credential = identity.ManagedIdentityCredential()
+            token = ask(credential)
+            def child():
+                assert ask(credential) == ask_async(credential) == token
+                pids = [fork(grandchild)]
+                reap(pids)
+            def grandchild():
+                assert ask(credential) == ask_async(credential) == token
+            reap([fork(child) for _ in range(10)])
+            """,
+        )
+        assert len(emulator.token_requests) == 1
+
+    def test_a_child_fetches_its_own(self, emulator: Emulator) -> None:
+        run(
+            emulator,
+            """
+            credential = identity.ManagedIdentityCredential()
+            def child():
+                assert ask(credential)
+                assert ask_async(identity.ManagedIdentityCredential())
+                # A certificate store and TLS are set up anew as well.
+                reap([fork(lambda: ask(identity.ManagedIdentityCredential()))])
+            reap([fork(child) for _ in range(10)])
+            assert ask(credential)
+            """,
+        )
+        assert len(emulator.token_requests) == 31
+
+    @pytest.mark.parametrize("kind", ["native", "secret", "python"])
+    def test_forked_in_the_middle_of_fetches(self, emulator: Emulator, kind: str) -> None:
+        emulator.latency = 0.01
+        principal = emulator.add_identity("app", "service-principal")
+        make = {
+            "native": "identity.ManagedIdentityCredential()",
+            "secret": f"identity.ClientSecretCredential({emulator.tenant_id!r}, {principal.client_id!r}, "
+            f"{principal.client_secret!r})",
+            "python": "Slow()",
+        }[kind]
+        run(
+            emulator,
+            f"""
+            class Slow:
+                def get_token(self, *scopes, **_):
+                    time.sleep(0.01)
+                    class Token: token = {emulator.token(emulator.identity)!r}; expires_on = time.time() + 60
+                    return Token
+
+            def ask(credential): return core.get_entra_token(credential)
+            def ask_async(credential): return asyncio.run(core.get_entra_token_async(credential))
+
+            stop = threading.Event()
+            shared = [{make}]
+            def fetch():
+                while not stop.is_set():
+                    shared[0] = {make}
+                    ask(shared[0])
+            def child():
+                # What the parent was fetching never arrives here; what it had is there.
+                assert ask(shared[0])
+                assert ask_async({make})
+            threads = [threading.Thread(target=fetch, daemon=True) for _ in range(3)]
+            for thread in threads: thread.start()
+            pids = []
+            for _ in range(60):
+                pids.append(fork(child))
+                if len(pids) >= 4: reap([pids.pop(0)])
+            reap(pids)
+            stop.set()
+            for thread in threads: thread.join()
+            """,
+        )
+
+    def test_forked_during_the_very_first_use(self, emulator: Emulator) -> None:
+        for _ in range(10):
+            run(
+                emulator,
+                """
+                credential = identity.ManagedIdentityCredential()
+                thread = threading.Thread(target=ask, args=(credential,))
+                thread.start()
+                reap([fork(lambda: ask(credential)) for _ in range(4)])
+                thread.join()
+                """,
+            )
+
+    def test_forked_with_an_event_loop_that_waits(self, emulator: Emulator) -> None:
+        emulator.latency = 0.2
+        run(
+            emulator,
+            """
+            credential = identity.ManagedIdentityCredential()
+            async def main():
+                waiting = asyncio.ensure_future(core.get_entra_token_async(credential))
+                await asyncio.sleep(0.05)
+                pid = fork(lambda: ask(credential))
+                token = await waiting
+                await asyncio.to_thread(reap, [pid]) if hasattr(asyncio, "to_thread") else reap([pid])
+                assert token == await core.get_entra_token_async(credential)
+            asyncio.run(main())
+            """,
+        )
+        assert len(emulator.token_requests) == 2
+
+    @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+    def test_multiprocessing(self, emulator: Emulator, method: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+        script = tmp_path_factory.mktemp("multiprocessing") / "main.py"
+        script.write_text(
+            textwrap.dedent(
+                """
+                import multiprocessing, sys, warnings
+                from azure_postgresql_auth import identity
+                from azure_postgresql_auth.psycopg3 import EntraConnection
+
+                credential = identity.ManagedIdentityCredential()
+
+                def work(_):
+                    with EntraConnection.connect(credential=credential) as connection:
+                        return connection.execute("SELECT session_user").fetchone()[0]
+
+                if __name__ == "__main__":
+                    warnings.simplefilter("ignore", DeprecationWarning)
+                    print(work(0))
+                    with multiprocessing.get_context(sys.argv[1]).Pool(4) as pool:
+                        print(*set(pool.map(work, range(20))))
+                """
+            )
+        )
+        done = subprocess.run(
+            [sys.executable, str(script), method],
+            env={**os.environ, **emulator.env},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.split() == [emulator.identity.role, emulator.identity.role]
+
+
+class TestExit:
+    """However a process ends: its own exit code, nothing on stderr, no waiting for what nobody waits for."""
+
+    @pytest.mark.parametrize(
+        "ending",
+        [
+            # A native fetch in flight that a daemon thread waits for.
+            "threading.Thread(target=ask, args=(credential,), daemon=True).start(); time.sleep(0.02)",
+            # Many of them, so that some come back just then.
+            "[threading.Thread(target=ask, args=(identity.ManagedIdentityCredential(),), daemon=True).start() "
+            "for _ in range(20)]; time.sleep(0.1)",
+            # An await in flight.
+            "asyncio.run(asyncio.wait_for(core.get_entra_token_async(credential), 0.02))",
+            # Tasks that nobody awaits.
+            "asyncio.run(leave_tasks())",
+            # Given up, with the fetch still under way.
+            "core.login(credential, timeout=0.02)",
+            # A login from an atexit hook.
+            "import atexit; atexit.register(ask, credential)",
+            # A Python credential in flight.
+            "threading.Thread(target=ask, args=(Slow(),), daemon=True).start(); time.sleep(0.02)",
+        ],
+    )
+    def test_with_work_in_flight(self, emulator: Emulator, ending: str) -> None:
+        emulator.latency = 0.1
+        run(
+            emulator,
+            f"""
+            class Slow:
+                def get_token(self, *scopes, **_):
+                    time.sleep(0.1)
+                    raise LookupError
+
+            async def leave_tasks():
+                leave_tasks.kept = [asyncio.ensure_future(core.get_entra_token_async(credential)) for _ in range(5)]
+                await asyncio.sleep(0.02)
+
+            credential = identity.ManagedIdentityCredential()
+            for _ in range(8):
+                pid = os.fork()
+                if pid == 0:
+                    try:
+                        {ending}
+                    except Exception:
+                        pass
+                    sys.exit(7)
+                assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+            """,
+        )
+
+    def test_a_fresh_process(self, emulator: Emulator) -> None:
+        emulator.latency = 0.05
+        for _ in range(20):
+            run(
+                emulator,
+                """
+                for _ in range(5):
+                    threading.Thread(target=ask, args=(identity.ManagedIdentityCredential(),), daemon=True).start()
+                time.sleep(0.05)
+                """,
+            )
