@@ -1,0 +1,124 @@
+"""What imports what, and what is public."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import azure_postgresql_auth
+import pytest
+from azure_postgresql_auth import core, errors, identity, psycopg3
+
+PACKAGE = Path(azure_postgresql_auth.__file__).parent
+SOURCES = Path(__file__).parent.parent / "src"
+
+# Each module may import those of the lines below its own.
+LAYERS = [
+    {"psycopg3"},
+    {"core", "identity"},
+    {"_waiting", "_foreign"},  # imported by core where needed
+    {"_credentials", "tls"},
+    {"_core", "_params"},
+    {"errors"},
+]
+RUST_LAYERS = [
+    {"py"},
+    {"login"},
+    {"credential"},
+    {"cache", "claims", "principal", "runtime"},
+    {"cloud", "clock", "secret", "error", "fork"},
+]
+
+
+def imported_by(module: str) -> set[str]:
+    """Modules of this package that a module imports at any place of its own."""
+    path = PACKAGE / f"{module}.py"
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("azure_postgresql_auth"):
+            inner = (node.module or "").split(".")[1:]
+            found |= set(inner[:1]) if inner else {alias.name for alias in node.names}
+    return found
+
+
+def below(layers: list[set[str]], module: str) -> set[str]:
+    place = next(index for index, layer in enumerate(layers) if module in layer)
+    return set().union(*layers[place:])
+
+
+@pytest.mark.parametrize("module", sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__"))
+def test_imports_go_down(module: str) -> None:
+    lazily = {"_credentials": {"_foreign"}, "_foreign": {"_credentials"}}.get(module, set())
+    assert imported_by(module) <= below(LAYERS, module) | lazily
+
+
+@pytest.mark.parametrize("path", sorted(SOURCES.rglob("*.rs")), ids=lambda path: str(path.relative_to(SOURCES)))
+def test_rust_imports_go_down(path: Path) -> None:
+    module = path.relative_to(SOURCES).parts[0].removesuffix(".rs")
+    if module == "lib":
+        return
+    # Tests beside the code may look up, for clocks that they set.
+    text = path.read_text("utf-8").split("#[cfg(test)]\nmod tests")[0]
+    named = set(re.findall(r"crate::(\w+)", text))
+    for group in re.findall(r"use crate::\{(.*?)\};", text, re.DOTALL):
+        named |= set(re.findall(r"(?:^|,)\s*(\w+)", re.sub(r"\{[^{}]*\}", "", group)))
+    assert named <= below(RUST_LAYERS, module)
+    if module != "py":
+        assert "pyo3" not in text
+
+
+def test_the_package_imports_nothing() -> None:
+    script = (
+        "import sys; before = set(sys.modules)\n"
+        "import azure_postgresql_auth.core, azure_postgresql_auth.errors\n"
+        "print(*sorted(set(sys.modules) - before))"
+    )
+    printed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    ours = {name for name in printed if name.startswith("azure_postgresql_auth")}
+    assert ours == {
+        "azure_postgresql_auth",
+        *(f"azure_postgresql_auth.{name}" for name in ("_core", "_credentials", "core", "errors")),
+    }
+    # Start-up is counted in modules: these cost milliseconds each.
+    assert not set(printed) & {"asyncio", "inspect", "json", "logging", "re", "socket", "ssl", "threading", "typing"}
+
+
+def test_public_names_exist_and_say_what_they_are() -> None:
+    assert set(core.__all__) >= {"get_entra_token", "get_entra_conninfo", "decode_jwt", "parse_principal_name"}
+    for module in (core, identity, psycopg3):
+        for name in module.__all__:
+            found = getattr(module, name)
+            if callable(found):
+                assert inspect.getdoc(found), name
+
+
+def test_the_error_tree_is_as_drawn() -> None:
+    drawn = re.findall(r"^\s*((?:\|  )*)\+- (\w+)", errors.__doc__ or "", re.MULTILINE)
+    parents = ["AzurePgEntraError"]
+    for indent, name in drawn:
+        depth = len(indent) // 3 + 1
+        assert getattr(errors, name).__bases__ == (getattr(errors, parents[depth - 1]),)
+        parents[depth:] = [name]
+    classes = {name for name, kind in vars(errors).items() if inspect.isclass(kind)}
+    assert classes == {"AzurePgEntraError", *(name for _, name in drawn)}
+
+
+def test_a_missing_driver_names_the_extra() -> None:
+    script = (
+        "import sys; sys.modules['psycopg'] = None\n"
+        "try: import azure_postgresql_auth.psycopg3\n"
+        "except ImportError as error: print(error)"
+    )
+    printed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert "pip install 'azure-postgresql-auth-rs[psycopg3]'" in printed
+
+
+def test_version() -> None:
+    assert importlib.import_module("azure_postgresql_auth").__version__ == "0.1.0"
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = azure_postgresql_auth.nothing  # type: ignore[attr-defined]
