@@ -43,7 +43,14 @@ def until_expired(credential: identity.ManagedIdentityCredential) -> None:
 
 class TestDecodeJwt:
     def test_claims_keep_their_types(self) -> None:
-        claims = {"upn": "łukasz@contoso.com", "exp": 9999999999, "amr": ["pwd", "mfa"], "x": {"y": None}, "f": 1.5, "b": True}
+        claims = {
+            "upn": "łukasz@contoso.com",
+            "exp": 9999999999,
+            "amr": ["pwd", "mfa"],
+            "x": {"y": None},
+            "f": 1.5,
+            "b": True,
+        }
         assert core.decode_jwt(make_token(**claims)) == claims
 
     @pytest.mark.parametrize("big", [2**63 - 1, 2**64 - 1, -(2**63)])
@@ -69,7 +76,7 @@ class TestDecodeJwt:
 
     def test_same_claims_as_a_reader_in_python(self) -> None:
         token = make_token(**{f"claim_{index}": "ü" * index for index in range(60)})
-        import base64  # noqa: PLC0415
+        import base64
 
         payload = token.split(".")[1]
         assert core.decode_jwt(token) == json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
@@ -118,7 +125,9 @@ class TestWho:
         emulator.reset_counters()
         assert core.get_entra_conninfo(credential)["user"] == "quiet"
         # A renewed token of the same identity needs no second look.
-        assert [request.resource for request in emulator.token_requests] == ["https://ossrdbms-aad.database.windows.net"]
+        assert [request.resource for request in emulator.token_requests] == [
+            "https://ossrdbms-aad.database.windows.net"
+        ]
 
     def test_nobody(self, credential_class: type[SyncCredential]) -> None:
         credential = credential_class(make_token(oid="1", appid="2"))
@@ -128,7 +137,9 @@ class TestWho:
 
     def test_management_refused(self, emulator: Emulator) -> None:
         principal = emulator.add_identity("app", "service-principal")
-        credential = identity.ClientSecretCredential(emulator.tenant_id, principal.client_id, principal.client_secret or "")
+        credential = identity.ClientSecretCredential(
+            emulator.tenant_id, principal.client_id, principal.client_secret or ""
+        )
         assert core.get_entra_token(credential)
         emulator.fail(403, body="{}")
         with pytest.raises(errors.ScopePermissionError, match="management scope") as raised:
@@ -166,7 +177,9 @@ class TestAnyCredential:
     def test_asynchronous_in_synchronous_code(self) -> None:
         credential = AsyncCredential(USER)
         for ask in (core.get_entra_conninfo, core.get_entra_token):
-            with pytest.raises(errors.CredentialValueError, match=r"^credential is required to be synchronous here.*identity"):
+            with pytest.raises(
+                errors.CredentialValueError, match=r"^credential is required to be synchronous here.*identity"
+            ):
                 ask(credential)
         assert credential.calls == []
 
@@ -371,7 +384,7 @@ class TestWaiting:
     def test_nothing_stays_in_the_loop(self) -> None:
         async def ask() -> None:
             await asyncio.gather(*(core.get_entra_token_async(SyncCredential(USER)) for _ in range(10)))
-            from azure_postgresql_auth import _waiting  # noqa: PLC0415
+            from azure_postgresql_auth import _waiting
 
             assert not _waiting._doorbells
 
@@ -407,7 +420,10 @@ class TestWaiting:
             "except KeyboardInterrupt: print('interrupted')\n"
         )
         with socket.create_server(("127.0.0.1", 0)) as silent:
-            environment = {"IDENTITY_ENDPOINT": f"http://127.0.0.1:{silent.getsockname()[1]}/", "IDENTITY_HEADER": "secret"}
+            environment = {
+                "IDENTITY_ENDPOINT": f"http://127.0.0.1:{silent.getsockname()[1]}/",
+                "IDENTITY_HEADER": "secret",
+            }
             process = subprocess.Popen(
                 [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, env={**os.environ, **environment}
             )
@@ -455,7 +471,7 @@ def test_a_login_hides_its_token() -> None:
     assert isinstance(login, Login)
     assert USER not in repr(login)
     assert "ada@contoso.com" in repr(login)
-    import pickle  # noqa: PLC0415
+    import pickle
 
     with pytest.raises(TypeError, match="access token"):
         pickle.dumps(login)

@@ -359,7 +359,7 @@ class Wire:
         while True:
             try:
                 result = step()
-            except ssl.SSLWantReadError:  # noqa: PERF203
+            except ssl.SSLWantReadError:
                 self.flush()
                 self.incoming.write(self.plain.recv(65536))
             else:

@@ -121,4 +121,4 @@ def test_a_missing_driver_names_the_extra() -> None:
 def test_version() -> None:
     assert importlib.import_module("azure_postgresql_auth").__version__ == "0.1.0"
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        _ = azure_postgresql_auth.nothing  # type: ignore[attr-defined]
+        _ = azure_postgresql_auth.nothing

@@ -216,8 +216,10 @@ class TestExit:
             # A native fetch in flight that a daemon thread waits for.
             "threading.Thread(target=ask, args=(credential,), daemon=True).start(); time.sleep(0.02)",
             # Many of them, so that some come back just then.
-            "[threading.Thread(target=ask, args=(identity.ManagedIdentityCredential(),), daemon=True).start() "
-            "for _ in range(20)]; time.sleep(0.1)",
+            (
+                "[threading.Thread(target=ask, args=(identity.ManagedIdentityCredential(),), daemon=True).start() "
+                "for _ in range(20)]; time.sleep(0.1)"
+            ),
             # An await in flight.
             "asyncio.run(asyncio.wait_for(core.get_entra_token_async(credential), 0.02))",
             # Tasks that nobody awaits.

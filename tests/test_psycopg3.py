@@ -64,12 +64,12 @@ class TestConnect:
         assert user(credential=credential) == emulator.identity.role
 
     def test_keywords_of_psycopg(self, emulator: Emulator, credential: Any) -> None:
-        connection: psycopg.Connection[Any]
         with EntraConnection.connect(
             host="localhost", dbname="postgres", autocommit=True, row_factory=dict_row, credential=credential
         ) as connection:
             assert connection.autocommit
-            assert connection.execute("SELECT 1 AS one").fetchone() == {"one": 1}
+            row: Any = connection.execute("SELECT 1 AS one").fetchone()
+            assert row == {"one": 1}
         assert emulator.logins
 
     def test_no_credential_named(self, emulator: Emulator, user: Any) -> None:
@@ -303,7 +303,9 @@ class TestErrors:
     def test_any_failure_of_a_credential(self, emulator: Emulator, user: Any, error: Exception) -> None:
         credential = SyncCredential(make_token(upn="a"))
         credential.error = error
-        with pytest.raises(errors.EntraConnectionValueError, match=r"^Could not retrieve Entra credentials: ") as raised:
+        with pytest.raises(
+            errors.EntraConnectionValueError, match=r"^Could not retrieve Entra credentials: "
+        ) as raised:
             user(emulator.dsn, credential=credential)
         assert isinstance(raised.value, psycopg.OperationalError)
         assert raised.value.__cause__ is error
@@ -319,7 +321,9 @@ class TestErrors:
     def test_tokens_without_a_name(
         self, emulator: Emulator, user: Any, token: str, cause: type[Exception], text: str
     ) -> None:
-        with pytest.raises(errors.EntraConnectionValueError, match=r"^Could not retrieve Entra credentials: ") as raised:
+        with pytest.raises(
+            errors.EntraConnectionValueError, match=r"^Could not retrieve Entra credentials: "
+        ) as raised:
             user(emulator.dsn, credential=SyncCredential(token))
         assert isinstance(raised.value, psycopg.OperationalError)
         assert isinstance(raised.value.__cause__, cause)

@@ -15,7 +15,7 @@ from __future__ import annotations
 def __getattr__(name: str) -> str:
     if name == "__version__":
         # Imported here: importlib.metadata costs more than the rest of the package together.
-        from importlib.metadata import version
+        from importlib.metadata import version  # noqa: PLC0415
 
         return version("azure-postgresql-auth-rs")
     message = f"module {__name__!r} has no attribute {name!r}"

@@ -1,7 +1,8 @@
 """The engine, in Rust. Its public faces are `core` and `identity`; nothing here is promised to stay."""
 
 import sys
-from typing import Any, Callable, Sequence, final
+from collections.abc import Sequence
+from typing import Any, Callable, final
 
 __all__ = [
     "Bell",
@@ -56,9 +57,7 @@ class TokenProvider:
         *, tenant_id: str | None = None, subscription: str | None = None, process_timeout: float | None = None
     ) -> TokenProvider: ...
     @staticmethod
-    def azure_developer_cli(
-        *, tenant_id: str | None = None, process_timeout: float | None = None
-    ) -> TokenProvider: ...
+    def azure_developer_cli(*, tenant_id: str | None = None, process_timeout: float | None = None) -> TokenProvider: ...
     @staticmethod
     def default_chain(
         *,
@@ -68,7 +67,11 @@ class TokenProvider:
         authority: str | None = None,
         process_timeout: float | None = None,
     ) -> TokenProvider:
-        """The default chain without the links in `exclude` (environment, workload_identity, managed_identity, cli, developer_cli)."""
+        """The default chain without the links in `exclude`.
+
+        Args:
+            exclude: of environment, workload_identity, managed_identity, cli, developer_cli.
+        """
     @staticmethod
     def chain(links: Sequence[TokenProvider]) -> TokenProvider: ...
     @staticmethod
@@ -76,8 +79,8 @@ class TokenProvider:
         """The tokens of a credential object that Python calls.
 
         Args:
-            start: called with a `Fetch` that it has to see answered, and whether the caller's thread will be blocked until
-                then. What it raises, all who wait get.
+            start: called with a `Fetch` that it has to see answered, and whether the caller's thread will be blocked
+            until then. What it raises, all who wait get.
         """
     def login(self, scope: str, user_known: bool = False, timeout: float = 30.0) -> Login:
         """User and access token for one new connection; waits for them on this thread, letting signals through.

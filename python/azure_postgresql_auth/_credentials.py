@@ -1,7 +1,7 @@
 """Credential objects of any origin, and the tokens that they gave.
 
-Whatever has azure-core's shape is taken, without importing azure-core: `get_token(scope)` or `get_token_info(scope)`, plain or
-a coroutine function. Tokens are kept per object, for as long as the object lives.
+Whatever has azure-core's shape is taken, without importing azure-core: `get_token(scope)` or `get_token_info(scope)`,
+plain or a coroutine function. Tokens are kept per object, for as long as the object lives.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Adopted:
         self.provider = provider
         self.asynchronous = asynchronous
         self.scope = scope_for(())
-        """The scope for who names neither a scope nor a host; settled here, for looking it up costs more than a login."""
+        """For who names neither a scope nor a host; settled here, for looking it up costs more than a login."""
 
 
 # By id: credentials need not be hashable, and may be equal without being the same.
@@ -87,6 +87,6 @@ def needs_sync(credential: object) -> CredentialValueError:
     """The refusal of an asynchronous credential where nothing can await."""
     kind = type(credential)
     return CredentialValueError(
-        f"credential is required to be synchronous here: {kind.__module__}.{kind.__qualname__} is asynchronous. Pass the "
-        f"synchronous class of the same name, or one of azure_postgresql_auth.identity, which serve both"
+        f"credential is required to be synchronous here: {kind.__module__}.{kind.__qualname__} is asynchronous. Pass "
+        f"the synchronous class of the same name, or one of azure_postgresql_auth.identity, which serve both"
     )

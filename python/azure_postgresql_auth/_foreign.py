@@ -1,7 +1,7 @@
 """Calling credential objects that are not ours, when the engine asks for a token.
 
-A synchronous one is called on a thread of its own, so that no event loop is blocked and whoever waits can stop waiting. An
-asynchronous one is awaited in a task of the caller's own event loop, to which its sessions belong.
+A synchronous one is called on a thread of its own, so that no event loop is blocked and whoever waits can stop
+waiting. An asynchronous one is awaited in a task of the caller's own event loop, to which its sessions belong.
 """
 
 from __future__ import annotations

@@ -1,13 +1,16 @@
 """What the caller said, wherever it was said: keyword, connection string, environment.
 
-Precedence is libpq's: keyword over connection string over environment. `user` counts as said in `PGUSER` too; an operating
-system's user name, which libpq would fall back to, does not.
+Precedence is libpq's: keyword over connection string over environment. `user` counts as said in `PGUSER` too; an
+operating system's user name, which libpq would fall back to, does not.
 """
 
 from __future__ import annotations
 
 import os
-from typing import Any, Mapping, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class Said(NamedTuple):

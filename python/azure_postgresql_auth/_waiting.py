@@ -32,7 +32,7 @@ class _Doorbell:
             if waiting is not None and not waiting.done():
                 waiting.set_result(None)
 
-    async def wait(self, pending: PendingLogin, timeout: float) -> Login:  # noqa: ASYNC109 - see below
+    async def wait(self, pending: PendingLogin, timeout: float) -> Login:
         self._keys = key = self._keys + 1
         loop = asyncio.get_running_loop()
         # Not asyncio.timeout, which Python 3.9 and 3.10 lack, nor wait_for, which takes a task for each wait.
@@ -70,7 +70,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_doorbells.clear)
 
 
-async def wait(pending: PendingLogin, timeout: float) -> Login:  # noqa: ASYNC109 - a timeout with words of its own
+async def wait(pending: PendingLogin, timeout: float) -> Login:
     """The login.
 
     Raises:

@@ -2,8 +2,8 @@
 
 Every function takes an optional `credential`: one of `azure_postgresql_auth.identity`, any object with azure-core's
 `get_token` or `get_token_info`, or None for the default credential, which looks where azure-identity's
-`DefaultAzureCredential` looks. Tokens are cached per credential and scope and renewed ahead of their expiry; however many
-threads and tasks ask at once, the identity service is asked once.
+`DefaultAzureCredential` looks. Tokens are cached per credential and scope and renewed ahead of their expiry; however
+many threads and tasks ask at once, the identity service is asked once.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ async def login_async(
     scope: str | None = None,
     *,
     user_known: bool = False,
-    timeout: float = DEFAULT_TIMEOUT,  # noqa: ASYNC109 - a timeout with words of its own
+    timeout: float = DEFAULT_TIMEOUT,
 ) -> Login:
     """`login` on an event loop, which is not touched when the login is cached."""
     adopted = _credentials.adopt(credential)

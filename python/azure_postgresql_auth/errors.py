@@ -37,7 +37,7 @@ class EntraConnectionValueError(AzurePgEntraError):
 
 
 class InsecureTransportError(EntraConnectionValueError):
-    """The settings would have sent the token, which is a password, where others could read it. Raised before one is asked for."""
+    """The settings would have sent the token in the clear. Raised before one is asked for."""
 
 
 class ScopePermissionError(AzurePgEntraError):

@@ -1,8 +1,8 @@
 """Credentials that serve synchronous and asynchronous code alike, any number of threads and event loops, and forks.
 
 They take the constructor keywords of azure-identity's classes of the same names, and have their `get_token` and
-`get_token_info`, so that they also work with Azure's other clients. Settings from the environment are read when a token is
-needed. `get_token` returns a cached token while it is good, and renews it in the background before it expires.
+`get_token_info`, so that they also work with Azure's other clients. Settings from the environment are read when a
+token is needed. `get_token` returns a cached token while it is good, and renews it in the background before it expires.
 
 Their values are checked when they are made (`ValueError`); whether they work shows when a token is asked for
 (`EntraConnectionValueError`).
@@ -18,7 +18,36 @@ from azure_postgresql_auth._core import TokenProvider
 if TYPE_CHECKING:
     from types import TracebackType
 
+    # For the type checker ours are azure-core's, whose clients take nothing else; at run time they have the same shape.
+    from azure.core.credentials import AccessToken, AccessTokenInfo, TokenRequestOptions
+    from typing_extensions import Self
+
     from azure_postgresql_auth._core import Login
+else:
+
+    class AccessToken(NamedTuple):
+        """An access token, shaped as azure-core's."""
+
+        token: str
+        expires_on: int
+        """Seconds since 1970."""
+
+        def __repr__(self) -> str:
+            return f"AccessToken(token='****', expires_on={self.expires_on})"
+
+    class AccessTokenInfo(NamedTuple):
+        """An access token with more to say, shaped as azure-core's."""
+
+        token: str
+        expires_on: int
+        """Seconds since 1970."""
+        token_type: str = "Bearer"  # noqa: S105 - no password
+        refresh_on: int | None = None
+        """Seconds since 1970; None if the issuer has no wish."""
+
+        def __repr__(self) -> str:
+            return f"AccessTokenInfo(token='****', expires_on={self.expires_on})"
+
 
 __all__ = [
     "AccessToken",
@@ -34,31 +63,6 @@ __all__ = [
 ]
 
 
-class AccessToken(NamedTuple):
-    """An access token, shaped as azure-core's."""
-
-    token: str
-    expires_on: int
-    """Seconds since 1970."""
-
-    def __repr__(self) -> str:
-        return f"AccessToken(token='****', expires_on={self.expires_on})"
-
-
-class AccessTokenInfo(NamedTuple):
-    """An access token with more to say, shaped as azure-core's."""
-
-    token: str
-    expires_on: int
-    """Seconds since 1970."""
-    token_type: str = "Bearer"
-    refresh_on: int | None = None
-    """Seconds since 1970; None if the issuer has no wish."""
-
-    def __repr__(self) -> str:
-        return f"AccessTokenInfo(token='****', expires_on={self.expires_on})"
-
-
 class _NativeCredential:
     """What all credentials here can do."""
 
@@ -66,10 +70,17 @@ class _NativeCredential:
         self._provider = provider
         _credentials.keep(self, _credentials.Adopted(provider))
 
-    def get_token(self, *scopes: str, **_: Any) -> AccessToken:
+    def get_token(
+        self,
+        *scopes: str,
+        claims: str | None = None,  # noqa: ARG002 - this and the following are azure-core's
+        tenant_id: str | None = None,  # noqa: ARG002
+        enable_cae: bool = False,  # noqa: ARG002
+        **_: Any,
+    ) -> AccessToken:
         """An access token for one scope, cached or fetched.
 
-        Further keywords that Azure's clients pass (`claims`, `tenant_id`, `enable_cae`) do not apply and are ignored.
+        The keywords that Azure's clients pass do not apply here and are ignored.
 
         Raises:
             ValueError: not exactly one scope.
@@ -78,7 +89,11 @@ class _NativeCredential:
         login = self._login(scopes)
         return AccessToken(login.password, login.expires_on)
 
-    def get_token_info(self, *scopes: str, options: Any = None) -> AccessTokenInfo:  # noqa: ARG002 - azure-core's
+    def get_token_info(
+        self,
+        *scopes: str,
+        options: TokenRequestOptions | None = None,  # noqa: ARG002 - azure-core's
+    ) -> AccessTokenInfo:
         """`get_token` for azure-core's `SupportsTokenInfo`; `options` do not apply and are ignored."""
         login = self._login(scopes)
         return AccessTokenInfo(login.password, login.expires_on)
@@ -92,7 +107,7 @@ class _NativeCredential:
     def close(self) -> None:
         """Does nothing: there is nothing to close. Here because azure-identity's credentials have it."""
 
-    def __enter__(self) -> _NativeCredential:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -234,26 +249,27 @@ class ChainedTokenCredential(_NativeCredential):
         for credential in credentials:
             if not isinstance(credential, _NativeCredential):
                 message = (
-                    f"a chain here holds credentials of azure_postgresql_auth.identity, not {type(credential).__name__}; "
-                    f"azure.identity.ChainedTokenCredential takes both"
+                    f"a chain here holds credentials of azure_postgresql_auth.identity, not "
+                    f"{type(credential).__name__}; azure.identity.ChainedTokenCredential takes both"
                 )
                 raise ValueError(message)  # noqa: TRY004 - what azure-identity raises
-        super().__init__(TokenProvider.chain([credential._provider for credential in credentials]))
+        links = [credential._provider for credential in credentials]  # noqa: SLF001 - its own kind
+        super().__init__(TokenProvider.chain(links))
 
 
 class DefaultAzureCredential(_NativeCredential):
     """Whatever signs this program in: on Azure the workload, on a developer's machine the developer.
 
-    Tries, in azure-identity's order, the environment, workload identity, managed identity (looked for one second at most),
-    the Azure CLI and the Azure Developer CLI. The first that gives a token is used from then on.
+    Tries, in azure-identity's order, the environment, workload identity, managed identity (looked for one second at
+    most), the Azure CLI and the Azure Developer CLI. The first that gives a token is used from then on.
 
     Args:
         authority: host of the Entra ID authority; by default `AZURE_AUTHORITY_HOST`, else the public cloud's.
         managed_identity_client_id: client id of a user-assigned identity; by default `AZURE_CLIENT_ID`.
         workload_identity_client_id: by default as for the managed identity.
         process_timeout: seconds that each command line may take; by default 10.
-        exclude_environment_credential: leaves this one out; likewise the other `exclude_` keywords. azure-identity's further
-            ones name credentials that are not tried here, and are accepted.
+        exclude_environment_credential: leaves this one out; likewise the other `exclude_` keywords. azure-identity's
+        further ones name credentials that are not tried here, and are accepted.
     """
 
     _LINKS = ("environment", "workload_identity", "managed_identity", "cli", "developer_cli")

@@ -96,7 +96,7 @@ class EntraConnection(psycopg.Connection[Row]):
     """A `psycopg.Connection` whose user and password, where they are not given, come from Microsoft Entra ID."""
 
     @classmethod
-    def connect(cls, conninfo: str = "", **kwargs: Any) -> Self:  # type: ignore[override]
+    def connect(cls, conninfo: str = "", **kwargs: Any) -> Self:
         """Connects.
 
         Args:
@@ -123,7 +123,7 @@ class AsyncEntraConnection(psycopg.AsyncConnection[Row]):
     """A `psycopg.AsyncConnection` whose user and password, where they are not given, come from Microsoft Entra ID."""
 
     @classmethod
-    async def connect(cls, conninfo: str = "", **kwargs: Any) -> Self:  # type: ignore[override]
+    async def connect(cls, conninfo: str = "", **kwargs: Any) -> Self:
         """Connects; takes the arguments of `EntraConnection.connect`, and any kind of credential.
 
         Raises:

@@ -1,16 +1,17 @@
-"""May a token travel on this wire?
+"""Whether a token may travel on a wire.
 
-A token is a password that whoever reads it can use until it expires. So a connection to another machine has TLS, one to an
-Azure host verifies the server too, and settings that say otherwise are refused before a token is asked for.
+A token is a password that whoever reads it can use until it expires. So a connection to another machine has TLS, one
+to an Azure host verifies the server too, and settings that say otherwise are refused before a token is asked for.
 
-Azure documents the root certificates that clients must trust; they are shipped in `azure_roots.pem`, because the drivers'
-binary wheels do not find the operating system's.
+Azure documents the root certificates that clients must trust; they are shipped in `azure_roots.pem`, because the
+drivers' binary wheels do not find the operating system's.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import os
+
 from azure_postgresql_auth._core import is_azure_server
 from azure_postgresql_auth.errors import InsecureTransportError
 
@@ -38,7 +39,8 @@ def libpq_settings(said: Said, *, allow_insecure_transport: bool) -> dict[str, s
     if said.sslmode is not None and said.sslmode not in _ENCRYPTING:
         if allow_insecure_transport:
             return {}
-        raise insecure(f"sslmode={said.sslmode}", exposed[0])
+        setting = f"sslmode={said.sslmode}"
+        raise insecure(setting, exposed[0])
     if said.sslmode is not None:
         return _roots(said.sslmode, said)
     if not any(is_azure_server(name) for name in exposed):
@@ -73,8 +75,9 @@ def is_local(host: str) -> bool:
 
 def insecure(setting: str, host: str) -> InsecureTransportError:
     """The refusal."""
-    return InsecureTransportError(
-        f"Could not retrieve Entra credentials: none was asked for, because {setting} could send the token, which is a "
-        f"password, unencrypted to {host}. Use sslmode=require or stronger (without sslmode, Azure hosts get verify-full), or "
-        f"pass allow_insecure_transport=True if something else protects this connection"
+    message = (
+        f"Could not retrieve Entra credentials: none was asked for, because {setting} could send the token, which is "
+        f"a password, unencrypted to {host}. Use sslmode=require or stronger (without sslmode, Azure hosts get "
+        f"verify-full), or pass allow_insecure_transport=True if something else protects this connection"
     )
+    return InsecureTransportError(message)
