@@ -7,6 +7,10 @@ BIN := $(VENV)/bin
 export AZURE_POD_IDENTITY_AUTHORITY_HOST ?= http://127.0.0.1:9
 export CARGO_TERM_COLOR ?= never
 
+ifeq ($(shell uname -s),Linux)
+PORTABLE := --zig --compatibility manylinux2014
+endif
+
 .PHONY: demo test test-rust test-python lint format bench wheel clean
 
 demo: $(VENV)/built
@@ -38,9 +42,13 @@ format:
 bench: wheel
 	$(BIN)/python benches/run.py
 
-wheel: $(VENV)/ready
+wheel: $(VENV)/wheel
 	rm -rf dist
-	$(BIN)/maturin build --release --locked --out dist
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/maturin build --release --locked --out dist $(PORTABLE)
+
+$(VENV)/wheel: $(VENV)/ready
+	$(BIN)/python -m pip install --quiet --group wheel
+	touch $@
 
 clean:
 	rm -rf $(VENV) dist target

@@ -1,0 +1,76 @@
+"""The wheel that `make wheel` built, in clean environments of every CPython on this machine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from azure_postgresql_auth.emulator import Emulator
+
+WHEELS = sorted((Path(__file__).parent.parent / "dist").glob("*.whl"))
+VERSIONS = [f"3.{minor}" for minor in range(9, 15)]
+
+SCRIPT = """
+import asyncio, os, threading
+from azure_postgresql_auth import core, errors, identity
+assert "site-packages" in core.__file__
+user = core.get_entra_conninfo()["user"]
+assert asyncio.run(core.get_entra_conninfo_async(identity.ManagedIdentityCredential()))["user"] == user
+assert core.decode_jwt(core.get_entra_token())["aud"].startswith("https://ossrdbms-aad")
+try:
+    identity.EnvironmentCredential().get_token("x/.default")
+except errors.EntraConnectionValueError as error:
+    assert "AZURE_TENANT_ID" in str(error)
+assert os.path.exists(os.path.join(os.path.dirname(core.__file__), "azure_roots.pem"))
+assert os.path.exists(os.path.join(os.path.dirname(core.__file__), "py.typed"))
+print(user)
+"""
+
+
+def interpreter(version: str) -> str | None:
+    """A CPython of this version that runs: on the PATH, or one of pyenv's."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    candidates = [shutil.which(f"python{version}"), *map(str, sorted(pyenv.glob(f"{version}.*/bin/python")))]
+    for candidate in filter(None, candidates):
+        if not subprocess.run([candidate, "-c", ""], capture_output=True, check=False).returncode:
+            return candidate
+    return None
+
+
+@pytest.mark.skipif(not WHEELS, reason="`make wheel` has not been run")
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_clean_environment(version: str, emulator: Emulator, tmp_path: Path) -> None:
+    python = interpreter(version)
+    if python is None:
+        pytest.skip(f"no CPython {version} here")
+    clean = tmp_path / "venv"
+    subprocess.run([python, "-m", "venv", clean], check=True)
+    install = ["install", "--quiet", "--no-index", "--disable-pip-version-check", str(WHEELS[-1])]
+    subprocess.run([clean / "bin" / "python", "-m", "pip", *install], check=True)
+    done = subprocess.run(
+        [clean / "bin" / "python", "-I", "-c", SCRIPT],
+        env={**os.environ, **emulator.env},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout.strip(), done.stderr) == (emulator.identity.name, "")
+
+
+@pytest.mark.skipif(not WHEELS, reason="`make wheel` has not been run")
+def test_what_it_holds() -> None:
+    from zipfile import ZipFile
+
+    names = ZipFile(WHEELS[-1]).namelist()
+    assert any(name.endswith("_core.abi3.so") for name in names)
+    assert {f"azure_postgresql_auth/{name}" for name in ("py.typed", "_core.pyi", "azure_roots.pem", "core.py")} <= set(
+        names
+    )
+    assert not [name for name in names if name.startswith(("tests/", "benches/", "src/"))]
+    assert "abi3" in WHEELS[-1].name
