@@ -75,7 +75,7 @@ def test_the_roots_are_those_that_azure_documents() -> None:
     ],
 )
 def test_rules(parameters: dict[str, str], added: dict[str, str]) -> None:
-    assert tls.libpq_settings(Said.from_libpq(parameters), allow_insecure_transport=False) == added
+    assert tls.libpq_settings(Said.from_libpq(parameters), False) == added
 
 
 @pytest.mark.parametrize("sslmode", ["disable", "allow", "prefer", "nonsense"])
@@ -83,18 +83,18 @@ def test_rules(parameters: dict[str, str], added: dict[str, str]) -> None:
 def test_refusals(host: str, sslmode: str) -> None:
     said = Said.from_libpq({"host": host, "sslmode": sslmode})
     with pytest.raises(errors.InsecureTransportError, match=f"sslmode={sslmode}.*allow_insecure_transport=True"):
-        tls.libpq_settings(said, allow_insecure_transport=False)
-    assert tls.libpq_settings(said, allow_insecure_transport=True) == {}
+        tls.libpq_settings(said, False)
+    assert tls.libpq_settings(said, True) == {}
 
 
 def test_the_environment_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGHOST", AZURE)
-    assert tls.libpq_settings(Said.from_libpq({}), allow_insecure_transport=False) == FULL
+    assert tls.libpq_settings(Said.from_libpq({}), False) == FULL
     monkeypatch.setenv("PGSSLROOTCERT", "mine.pem")
-    assert tls.libpq_settings(Said.from_libpq({}), allow_insecure_transport=False) == {"sslmode": "verify-full"}
+    assert tls.libpq_settings(Said.from_libpq({}), False) == {"sslmode": "verify-full"}
     monkeypatch.setenv("PGSSLMODE", "disable")
     with pytest.raises(errors.InsecureTransportError):
-        tls.libpq_settings(Said.from_libpq({}), allow_insecure_transport=False)
+        tls.libpq_settings(Said.from_libpq({}), False)
 
 
 class Rogue:

@@ -1,7 +1,7 @@
-"""What the caller said, wherever it was said: keyword, connection string, environment.
+"""What the caller said, wherever it was said: keyword, connection string, service file, environment.
 
-Precedence is libpq's: keyword over connection string over environment. `user` counts as said in `PGUSER` too; an
-operating system's user name, which libpq would fall back to, does not.
+Precedence is libpq's, in this order. `user` counts as said in `PGUSER` too; an operating system's user name, which
+drivers would fall back to, does not, and neither does `PGPASSWORD`: it is for those who ask for no Entra login.
 """
 
 from __future__ import annotations
@@ -10,55 +10,129 @@ import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 
 class Said(NamedTuple):
-    """The part of a libpq connection's parameters that decides how to log in."""
+    """The part of a connection's parameters that decides how to log in."""
 
     user: str | None
-    password: str | None
+    password: Any
+    """A string, or what a driver takes instead, such as a function; None if it is not said."""
     hosts: tuple[str, ...]
-    """Host names as given; empty for libpq's own default, a local socket."""
+    """Host names as given; empty for the driver's own default, a local socket."""
     addresses: tuple[str, ...]
     """Numeric addresses (`hostaddr`) that are connected to instead, one for each host."""
     sslmode: str | None
     sslrootcert: str | None
-    connect_timeout: float | None
-
-    @classmethod
-    def from_libpq(cls, parameters: Mapping[str, Any]) -> Said:
-        """Reads parameters that keywords and connection string have been merged into."""
-
-        def said(keyword: str, variable: str) -> str | None:
-            value = parameters.get(keyword)
-            return str(value) if value not in (None, "") else os.environ.get(variable) or None
-
-        def listed(keyword: str, variable: str) -> tuple[str, ...]:
-            value = said(keyword, variable)
-            return tuple(value.split(",")) if value else ()
-
-        return cls(
-            user=said("user", "PGUSER"),
-            # PGPASSWORD is not counted: it is for whoever asks for no Entra login.
-            password=str(parameters["password"]) if parameters.get("password") else None,
-            hosts=listed("host", "PGHOST"),
-            addresses=listed("hostaddr", "PGHOSTADDR"),
-            sslmode=said("sslmode", "PGSSLMODE"),
-            sslrootcert=said("sslrootcert", "PGSSLROOTCERT"),
-            connect_timeout=_timeout(said("connect_timeout", "PGCONNECT_TIMEOUT")),
-        )
+    timeout: float | None
+    """Seconds that connecting may take."""
 
     @property
     def complete(self) -> bool:
         """User and password are both said: a plain login that needs no token."""
         return self.user is not None and self.password is not None
 
+    @classmethod
+    def from_libpq(cls, parameters: Mapping[str, Any]) -> Said:
+        """Reads libpq's parameters, that keywords and connection string have been merged into."""
+        given = _given(parameters)
+        service = given.get("service") or os.environ.get("PGSERVICE")
+        said = {**_environment(), **(_service(str(service)) if service else {}), **given}
+        return cls._from(said, said.get("host"), said.get("hostaddr"))
 
-def _timeout(text: str | None) -> float | None:
-    """Seconds; libpq takes 0 and less for no limit, and refuses what is no number itself."""
+    @classmethod
+    def from_url(cls, url: str | None, parameters: Mapping[str, Any]) -> Said:
+        """Reads asyncpg's parameters: a URL, and keywords that win over it."""
+        from urllib.parse import parse_qsl, unquote, urlsplit  # noqa: PLC0415 - libpq's drivers need none of it
+
+        given: dict[str, Any] = {}
+        if url:
+            parts = urlsplit(url)
+            credentials, _, hosts = parts.netloc.rpartition("@")
+            user, _, password = credentials.partition(":")
+            given = {"user": unquote(user), "password": unquote(password)}
+            given["host"] = [_without_port(unquote(host)) for host in hosts.split(",") if host]
+            given.update(parse_qsl(parts.query))
+        given = {**_given(given), **_given(parameters)}
+        service = given.get("service") or os.environ.get("PGSERVICE")
+        said = {**_environment(), **(_service(str(service), given.get("servicefile")) if service else {}), **given}
+        return cls._from(said, said.get("host"), None)
+
+    @classmethod
+    def _from(cls, said: Mapping[str, Any], host: Any, hostaddr: Any) -> Said:
+        return cls(
+            user=_text(said.get("user")),
+            password=said.get("password"),
+            hosts=tuple(_listed(host)),
+            addresses=tuple(_listed(hostaddr)),
+            sslmode=_text(said.get("sslmode")),
+            sslrootcert=_text(said.get("sslrootcert")),
+            timeout=_seconds(said.get("connect_timeout") or said.get("timeout")),
+        )
+
+
+_VARIABLES = {
+    "user": "PGUSER",
+    "host": "PGHOST",
+    "hostaddr": "PGHOSTADDR",
+    "sslmode": "PGSSLMODE",
+    "sslrootcert": "PGSSLROOTCERT",
+    "connect_timeout": "PGCONNECT_TIMEOUT",
+}
+
+
+def _environment() -> dict[str, str]:
+    return {keyword: os.environ[name] for keyword, name in _VARIABLES.items() if os.environ.get(name)}
+
+
+def _given(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Without those that are empty: drivers pass them on as not given."""
+    return {keyword: value for keyword, value in parameters.items() if value is not None and value not in ("", [], ())}
+
+
+def _service(name: str, file: str | None = None) -> dict[str, str]:
+    """A section of the connection service file; empty if there is none, of which the driver will complain.
+
+    Source: PostgreSQL's documentation, "The Connection Service File".
+    """
+    from configparser import ConfigParser, Error  # noqa: PLC0415 - few use one
+
+    candidates = [file or os.environ.get("PGSERVICEFILE") or os.path.expanduser("~/.pg_service.conf")]  # noqa: PTH111
+    if directory := os.environ.get("PGSYSCONFDIR"):
+        candidates.append(os.path.join(directory, "pg_service.conf"))  # noqa: PTH118 - pathlib costs ms
+    for candidate in candidates:
+        services = ConfigParser(interpolation=None, strict=False, delimiters=("=",), comment_prefixes=("#",))
+        try:
+            services.read(candidate, encoding="utf-8")
+        except (Error, UnicodeDecodeError):
+            continue
+        if services.has_section(name):
+            return {keyword: value for keyword, value in services[name].items() if value}
+    return {}
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def _listed(value: Any) -> Iterable[str]:
+    if value is None:
+        return ()
+    return value.split(",") if isinstance(value, str) else (str(item) for item in value)
+
+
+def _without_port(host: str) -> str:
+    """`[::1]:5432` and `name:5432` without what is not the host."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0]
+
+
+def _seconds(value: Any) -> float | None:
+    """libpq takes 0 and less for no limit; what is no number, the driver refuses itself."""
     try:
-        seconds = float(text) if text else 0.0
-    except ValueError:
+        seconds = float(value)
+    except (TypeError, ValueError):
         return None
     return seconds if seconds > 0 else None

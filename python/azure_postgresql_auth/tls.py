@@ -17,7 +17,8 @@ from azure_postgresql_auth.errors import InsecureTransportError
 
 TYPE_CHECKING = False  # typing's own costs milliseconds of start-up
 if TYPE_CHECKING:
-    from typing import Final
+    from ssl import SSLContext
+    from typing import Any, Final
 
     from azure_postgresql_auth._params import Said
 
@@ -27,25 +28,33 @@ AZURE_ROOTS: Final = os.path.join(os.path.dirname(__file__), "azure_roots.pem") 
 _ENCRYPTING: Final = ("require", "verify-ca", "verify-full")
 
 
-def libpq_settings(said: Said, *, allow_insecure_transport: bool) -> dict[str, str]:
+def libpq_settings(said: Said, allow_insecure_transport: bool) -> dict[str, str]:  # noqa: FBT001 - as it is called
     """What to add to the parameters of a libpq connection, so that its token is safe.
 
     Raises:
         InsecureTransportError: the parameters forbid it.
     """
+    mode = _mode(said, allow_insecure_transport)
+    if mode is None:
+        return {}
+    return {**({} if said.sslmode else {"sslmode": mode}), **_roots(mode, said)}
+
+
+def _mode(said: Said, allow_insecure_transport: bool) -> str | None:  # noqa: FBT001 - as it is called
+    """The `sslmode` that a connection must have; None where the caller's settings stay as they are."""
+    if said.complete:
+        # A password of the caller's own: none of our business.
+        return None
     exposed = [name for name, target in _targets(said) if not is_local(target) or is_azure_server(name)]
     if not exposed:
-        return {}
-    if said.sslmode is not None and said.sslmode not in _ENCRYPTING:
-        if allow_insecure_transport:
-            return {}
-        setting = f"sslmode={said.sslmode}"
-        raise insecure(setting, exposed[0])
-    if said.sslmode is not None:
-        return _roots(said.sslmode, said)
-    if not any(is_azure_server(name) for name in exposed):
-        return {"sslmode": "require"}
-    return {"sslmode": "verify-full", **_roots("verify-full", said)}
+        return None
+    if said.sslmode in _ENCRYPTING:
+        return said.sslmode
+    if said.sslmode is None:
+        return "verify-full" if any(is_azure_server(name) for name in exposed) else "require"
+    if allow_insecure_transport:
+        return None
+    raise _insecure(said.sslmode, exposed[0])
 
 
 def _roots(sslmode: str, said: Said) -> dict[str, str]:
@@ -73,10 +82,70 @@ def is_local(host: str) -> bool:
         return False
 
 
-def insecure(setting: str, host: str) -> InsecureTransportError:
+def asyncpg_mode(ssl: Any) -> str | None:
+    """What asyncpg's `ssl` argument means in libpq's terms."""
+    if ssl is None or isinstance(ssl, str):
+        return ssl or None
+    if isinstance(ssl, bool):
+        return "verify-full" if ssl else "disable"
+    # asyncpg's SSLMode, or a context that never lets a connection go unencrypted.
+    return getattr(ssl, "name", "require").replace("_", "-")
+
+
+def asyncpg_settings(
+    said: Said,
+    ssl: Any,
+    allow_insecure_transport: bool,  # noqa: FBT001 - as it is called
+) -> dict[str, Any]:
+    """What to add to the arguments of `asyncpg.connect`, so that its token is safe.
+
+    Raises:
+        InsecureTransportError: the arguments forbid it.
+    """
+    mode = _mode(said, allow_insecure_transport)
+    if mode is None or (ssl is not None and asyncpg_mode(ssl) != ssl):
+        # Local, or a context of the caller's.
+        return {}
+    roots = _roots(mode, said)
+    if roots:
+        return {"ssl": verifying_context(check_hostname=mode == "verify-full")}
+    return {} if said.sslmode else {"ssl": mode}
+
+
+def pg8000_settings(
+    said: Said,
+    ssl_context: Any,
+    allow_insecure_transport: bool,  # noqa: FBT001 - as it is called
+) -> dict[str, Any]:
+    """What to add to the arguments of `pg8000.connect`, so that its token is safe.
+
+    Raises:
+        InsecureTransportError: the arguments forbid it.
+    """
+    mode = _mode(said, allow_insecure_transport)
+    if mode is None or ssl_context is not None:
+        return {}
+    if mode == "require":
+        # pg8000's own default would go on without TLS where the server refuses it.
+        return {"ssl_context": True}
+    roots = said.sslrootcert or _roots(mode, said).get("sslrootcert")
+    return {"ssl_context": verifying_context(check_hostname=mode == "verify-full", roots=roots)}
+
+
+def verifying_context(*, check_hostname: bool = True, roots: str | None = AZURE_ROOTS) -> SSLContext:
+    """A TLS context that trusts nothing but these roots, or what the operating system trusts if there are none."""
+    from ssl import TLSVersion, create_default_context  # noqa: PLC0415 - libpq's drivers need none of it
+
+    context = create_default_context(cafile=roots)
+    context.minimum_version = TLSVersion.TLSv1_2
+    context.check_hostname = check_hostname
+    return context
+
+
+def _insecure(sslmode: str, host: str) -> InsecureTransportError:
     """The refusal."""
     message = (
-        f"Could not retrieve Entra credentials: none was asked for, because {setting} could send the token, which is "
+        f"Could not retrieve Entra credentials: none was asked for, because sslmode={sslmode} could send the token, which is "
         f"a password, unencrypted to {host}. Use sslmode=require or stronger (without sslmode, Azure hosts get "
         f"verify-full), or pass allow_insecure_transport=True if something else protects this connection"
     )

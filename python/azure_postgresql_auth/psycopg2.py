@@ -1,0 +1,77 @@
+"""psycopg2: connections that log in with Microsoft Entra ID.
+
+    from functools import partial
+    from azure_postgresql_auth.psycopg2 import EntraConnection
+    from psycopg2.pool import ThreadedConnectionPool
+
+    pool = ThreadedConnectionPool(1, 5, host="server.postgres.database.azure.com", dbname="db",
+                                  connection_factory=EntraConnection)
+
+A credential other than the default one is closed over, for psycopg2 hands a factory nothing but the connection string:
+`connection_factory=partial(EntraConnection, credential=credential)`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from azure_postgresql_auth import tls
+from azure_postgresql_auth._login import Options, failing_as, user_and_password
+from azure_postgresql_auth._params import Said
+from azure_postgresql_auth.errors import EntraConnectionValueError, InsecureTransportError
+
+try:
+    import psycopg2
+except ImportError as error:
+    message = "psycopg2 is not installed; install it with: pip install 'azure-postgresql-auth-rs[psycopg2]'"
+    raise ImportError(message) from error
+from psycopg2.extensions import connection, make_dsn, parse_dsn
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["EntraConnection", "EntraOperationalError", "InsecureTransportOperationalError"]
+
+
+class EntraOperationalError(EntraConnectionValueError, psycopg2.OperationalError):
+    """No login could be had, so there is no connection: what pools and retries around psycopg2 look for."""
+
+
+class InsecureTransportOperationalError(InsecureTransportError, psycopg2.OperationalError):
+    """The connection would have sent its token in the clear, so there is none."""
+
+
+class EntraConnection(connection):
+    """A psycopg2 connection whose user and password, where they are not given, come from Microsoft Entra ID.
+
+    Args:
+        dsn: as for `psycopg2.connect`.
+        async_: as for `psycopg2.connect`; the token is waited for all the same.
+        **kwargs: as for `psycopg2.connect`, and:
+            credential: whose login; by default `azure_postgresql_auth.identity.DefaultAzureCredential`.
+            scope: OAuth 2.0 scope of the token; by default that of the host's Azure cloud.
+            allow_insecure_transport: True to send the token over a connection that TLS does not protect.
+
+    Raises:
+        CredentialValueError: `credential` is none, or an asynchronous one.
+        EntraConnectionValueError: no login could be had; also a `psycopg2.OperationalError`.
+        psycopg2.OperationalError: the server cannot be reached, or refuses the login.
+    """
+
+    def __init__(self, dsn: str | None = None, async_: int = 0, **kwargs: Any) -> None:
+        asynchronous = int(kwargs.pop("async", async_))
+        cursor_factory = kwargs.pop("cursor_factory", None)
+        options = Options.taken_from(kwargs)
+        given = make_dsn(dsn, **kwargs)
+        said = Said.from_libpq(parse_dsn(given))
+        with failing_as(EntraOperationalError, InsecureTransportOperationalError):
+            settings = tls.libpq_settings(said, options.allow_insecure_transport)
+            settings.update(user_and_password(said, options))
+        super().__init__(make_dsn(given, **settings), asynchronous)
+        if cursor_factory is not None:
+            self.cursor_factory = cursor_factory
+
+    @classmethod
+    def connect(cls, dsn: str | None = None, **kwargs: Any) -> Self:
+        """Connects, as the constructor does."""
+        return cls(dsn, **kwargs)

@@ -1,0 +1,196 @@
+"""SQLAlchemy: engines whose new connections log in with Microsoft Entra ID.
+
+    from azure_postgresql_auth.sqlalchemy import enable_entra_authentication
+    from sqlalchemy import create_engine
+
+    engine = create_engine("postgresql+psycopg://server.postgres.database.azure.com/db")
+    enable_entra_authentication(engine)
+
+Works with psycopg, psycopg2 and pg8000, and on asynchronous engines with psycopg and asyncpg. The login is asked for
+whenever a pool opens a connection (SQLAlchemy's `do_connect` event). A credential other than the default one is given to
+the function, or as `connect_args={"credential": ...}` to `create_engine`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from azure_postgresql_auth import tls
+from azure_postgresql_auth._login import Options, failing_as, user_and_password, user_and_password_async
+from azure_postgresql_auth._params import Said
+from azure_postgresql_auth.errors import EntraConnectionValueError, InsecureTransportError
+
+try:
+    from sqlalchemy import Engine, event, exc
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.util import await_only
+except ImportError as error:
+    message = "SQLAlchemy is not installed; install it with: pip install 'azure-postgresql-auth-rs[sqlalchemy]'"
+    raise ImportError(message) from error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy.engine import URL, Dialect
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+__all__ = [
+    "EntraOperationalError",
+    "InsecureTransportOperationalError",
+    "create_asyncpg_engine",
+    "enable_entra_authentication",
+    "enable_entra_authentication_async",
+]
+
+
+_LIBPQ_ONLY = ("sslmode", "sslrootcert", "sslcert", "sslkey", "sslpassword", "sslcrl")
+
+
+class EntraOperationalError(EntraConnectionValueError, exc.OperationalError):
+    """No login could be had, so there is no connection: what leaves `engine.connect()`."""
+
+    def __init__(self, text: str) -> None:
+        exc.OperationalError.__init__(self, None, None, Exception(text))
+        self.args = (text,)
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self.args
+
+
+class InsecureTransportOperationalError(EntraOperationalError, InsecureTransportError):
+    """The connection would have sent its token in the clear, so there is none."""
+
+
+def enable_entra_authentication(
+    engine: Engine,
+    credential: object = None,
+    *,
+    scope: str | None = None,
+    allow_insecure_transport: bool = False,
+) -> None:
+    """Makes the connections that an engine opens from now on log in with Microsoft Entra ID.
+
+    Args:
+        engine: a synchronous engine; any PostgreSQL dialect whose driver takes `user` and `password`.
+        credential: whose login; `connect_args={"credential": ...}` wins over it. By default
+            `azure_postgresql_auth.identity.DefaultAzureCredential`.
+        scope: OAuth 2.0 scope of the token; by default that of the host's Azure cloud.
+        allow_insecure_transport: True to send the token over a connection that TLS does not protect.
+
+    Raises:
+        TypeError: `engine` is an asynchronous one.
+
+    From `engine.connect()` and the like:
+        CredentialValueError: the credential is none, or an asynchronous one.
+        EntraConnectionValueError: no login could be had; also a `sqlalchemy.exc.OperationalError`.
+    """
+    if not isinstance(engine, Engine):
+        text = f"enable_entra_authentication takes a synchronous engine, not {type(engine).__name__}"
+        if hasattr(engine, "sync_engine"):
+            text += "; use enable_entra_authentication_async"
+        raise TypeError(text)
+    _listen(engine, Options(credential, scope, allow_insecure_transport), user_and_password)
+
+
+def enable_entra_authentication_async(
+    engine: AsyncEngine,
+    credential: object = None,
+    *,
+    scope: str | None = None,
+    allow_insecure_transport: bool = False,
+) -> None:
+    """`enable_entra_authentication` for an asynchronous engine, on psycopg or asyncpg.
+
+    The token is awaited, so the event loop runs on while it is fetched; synchronous and asynchronous credentials will do.
+
+    Raises:
+        TypeError: `engine` is a synchronous one.
+    """
+    sync_engine = getattr(engine, "sync_engine", None)
+    if sync_engine is None:
+        text = f"enable_entra_authentication_async takes an AsyncEngine, not {type(engine).__name__}"
+        raise TypeError(text)
+
+    def awaited(said: Said, options: Options) -> dict[str, str]:
+        # SQLAlchemy calls its drivers from a greenlet of the event loop's, where this gives way to other tasks.
+        return await_only(user_and_password_async(said, options))
+
+    _listen(sync_engine, Options(credential, scope, allow_insecure_transport), awaited)
+
+
+def create_asyncpg_engine(url: str | URL, credential: object = None, **kwargs: Any) -> AsyncEngine:
+    """An asynchronous engine on asyncpg whose connections log in with Microsoft Entra ID.
+
+    Args:
+        url: a `postgresql+asyncpg` URL. libpq's `sslmode` and `sslrootcert` are understood in its query.
+        credential: as for `enable_entra_authentication_async`.
+        **kwargs: as for `sqlalchemy.ext.asyncio.create_async_engine`.
+
+    Raises:
+        CredentialValueError: `credential` is none.
+        ImportError: asyncpg is not installed.
+    """
+    from azure_postgresql_auth import _credentials, asyncpg  # noqa: PLC0415 - names the extra if it is missing
+
+    _ = asyncpg
+    _credentials.adopt(credential)
+    from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415 - synchronous programs need none of it
+
+    engine = create_async_engine(make_url(url), **kwargs)
+    enable_entra_authentication_async(engine, credential)
+    return engine
+
+
+def _listen(engine: Engine, options: Options, login: Callable[[Said, Options], dict[str, str]]) -> None:
+    @event.listens_for(engine, "do_connect")
+    def connect(dialect: Dialect, _record: object, arguments: tuple[Any, ...], shared: dict[str, Any]) -> Any:
+        # SQLAlchemy passes the same dictionary for every connection of the engine.
+        parameters = dict(shared)
+        if "credential" in parameters:
+            given = options._replace(credential=parameters.pop("credential"))
+        else:
+            given = options
+        with failing_as(EntraOperationalError, InsecureTransportOperationalError):
+            said = _secured(dialect, arguments, parameters, given)
+            parameters.update(login(said, given))
+        return dialect.connect(*arguments, **parameters)
+
+
+def _secured(dialect: Dialect, arguments: tuple[Any, ...], parameters: dict[str, Any], options: Options) -> Said:
+    """What the engine's URL and arguments say; settles the transport in the driver's own terms."""
+    insecure = options.allow_insecure_transport
+    if dialect.driver == "asyncpg":
+        # The dialect passes libpq's names on as keywords, which asyncpg understands in a URL only.
+        query = {name: parameters.pop(name) for name in _LIBPQ_ONLY if name in parameters}
+        if query:
+            parameters["dsn"] = f"postgresql://?{urlencode(query)}"
+        ssl = parameters.get("ssl")
+        said = Said.from_url(parameters.get("dsn"), {**parameters, "sslmode": tls.asyncpg_mode(ssl)})
+        parameters.update(tls.asyncpg_settings(said, ssl, insecure))
+        return said
+    if dialect.driver == "pg8000":
+        context = parameters.get("ssl_context")
+        said = Said.from_libpq({**parameters, "sslmode": tls.asyncpg_mode(context)})
+        parameters.update(tls.pg8000_settings(said, context, insecure))
+        return said
+    conninfo = arguments[0] if arguments and isinstance(arguments[0], str) else ""
+    said = Said.from_libpq({**_parsed(dialect, conninfo), **parameters})
+    parameters.update(tls.libpq_settings(said, insecure))
+    return said
+
+
+def _parsed(dialect: Dialect, conninfo: str) -> dict[str, Any]:
+    """A connection string that was passed to the driver as it is."""
+    if not conninfo:
+        return {}
+    if dialect.driver == "psycopg2":
+        from psycopg2.extensions import parse_dsn  # noqa: PLC0415 - the driver that is in use
+
+        return dict(parse_dsn(conninfo))
+    from psycopg.conninfo import conninfo_to_dict  # noqa: PLC0415 - the driver that is in use
+
+    return dict(conninfo_to_dict(conninfo))
