@@ -56,11 +56,14 @@ clean:
 
 # The extension, in the profile that builds quickly. The package itself is used where it lies.
 $(VENV)/built: $(VENV)/ready Cargo.toml Cargo.lock build.rs $(shell find src -name '*.rs')
-	$(BIN)/maturin develop --locked --quiet
+	@echo "Building the extension; the first time this takes a minute or two."
+	@$(BIN)/maturin develop --locked --quiet > $(VENV)/build.log 2>&1 || { cat $(VENV)/build.log; exit 1; }
 	touch $@
 
 $(VENV)/ready: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 9) else "Python 3.9 or later is required, found " + sys.version)'
+	@command -v cargo > /dev/null || { echo "Rust is required: cargo is not on the PATH (https://rustup.rs)"; exit 1; }
+	@echo "Setting up $(VENV); the first time this downloads some packages."
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 	$(BIN)/python -m pip install --quiet --group dev

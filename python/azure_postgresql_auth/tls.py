@@ -42,11 +42,11 @@ def libpq_settings(said: Said, allow_insecure_transport: bool) -> dict[str, str]
 
 def _mode(said: Said, allow_insecure_transport: bool) -> str | None:  # noqa: FBT001 - as it is called
     """The `sslmode` that a connection must have; None where the caller's settings stay as they are."""
-    if said.complete:
-        # A password of the caller's own: none of our business.
-        return None
     exposed = [name for name, target in _targets(said) if not is_local(target) or is_azure_server(name)]
     if not exposed:
+        return None
+    if said.complete and (said.sslmode or not any(is_azure_server(name) for name in exposed)):
+        # A password of the caller's own: theirs to decide about.
         return None
     if said.sslmode in _ENCRYPTING:
         return said.sslmode

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::{
     AzureCliCredential, AzureDeveloperCliCredential, EnvironmentCredential, ManagedIdentityCredential, TokenSource,
-    UserAssigned, WorkloadIdentityCredential, transport::Authority, variable,
+    UserAssigned, WorkloadIdentityCredential, transport::Authority,
 };
 use crate::{cache::FetchedToken, error::Error};
 
@@ -93,7 +93,7 @@ impl DefaultChain {
     #[must_use]
     pub fn build(self) -> ChainedTokenCredential {
         let process_timeout = self.process_timeout.unwrap_or(super::PROCESS_TIMEOUT);
-        let managed_identity_client_id = self.managed_identity_client_id.or_else(|| variable("AZURE_CLIENT_ID"));
+        let managed_identity_client_id = self.managed_identity_client_id;
         let mut links: Vec<Arc<dyn TokenSource>> = Vec::new();
         if !self.exclude_environment {
             links.push(Arc::new(EnvironmentCredential { authority: self.authority.clone() }));

@@ -116,7 +116,9 @@ impl TokenSource for ManagedIdentityCredential {
             self.look_for_imds(base, deadline).await?;
         }
         let log = AttemptLog::default();
-        let user_assigned_id = self.user_assigned.clone().map(|id| match id {
+        // As a link of the default chain it means what the environment names.
+        let from_environment = || variable("AZURE_CLIENT_ID").filter(|_| self.probe).map(UserAssigned::ClientId);
+        let user_assigned_id = self.user_assigned.clone().or_else(from_environment).map(|id| match id {
             UserAssigned::ClientId(id) => UserAssignedId::ClientId(id),
             UserAssigned::ObjectId(id) => UserAssignedId::ObjectId(id),
             UserAssigned::ResourceId(id) => UserAssignedId::ResourceId(id),
@@ -127,6 +129,16 @@ impl TokenSource for ManagedIdentityCredential {
         };
         let credential = azure_identity::ManagedIdentityCredential::new(Some(options))
             .map_err(|error| Self::unavailable(super::root_message(NAME, &error)))?;
-        ask(NAME, credential as Arc<_>, scope, deadline, &log).await
+        let outcome = ask(NAME, credential as Arc<_>, scope, deadline, &log).await;
+        match outcome {
+            // IMDS is there, an identity is not; or, from within Docker Desktop, a host that cannot reach one.
+            Err(Error::AuthenticationFailed { reason, .. })
+                if !app_service
+                    && (log.status() == Some(400) || log.status() == Some(403) && reason.contains("unreachable")) =>
+            {
+                Err(Self::unavailable(reason))
+            }
+            outcome => outcome,
+        }
     }
 }

@@ -41,8 +41,9 @@ use crate::{
     runtime,
 };
 
-/// How long one fetch may take in all, whatever the links of a chain take each.
-pub const FETCH_LIMIT: Duration = Duration::from_secs(30);
+/// How long one fetch may take in all, whatever the links of a chain take each: a second less than its callers wait by
+/// default, so that they hear what it found.
+pub const FETCH_LIMIT: Duration = Duration::from_secs(29);
 /// How long a command line may take unless the caller says otherwise; azure-identity for Python allows as much.
 pub const PROCESS_TIMEOUT: Duration = Duration::from_secs(10);
 

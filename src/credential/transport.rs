@@ -11,13 +11,15 @@ use std::{
 
 use async_trait::async_trait;
 use azure_core::{
+    Error,
     cloud::{CloudConfiguration, CustomConfiguration},
+    error::ErrorKind,
     http::{
         AsyncRawResponse, ClientOptions, ExponentialRetryOptions, HttpClient, Request, RetryOptions, Transport, Url,
     },
 };
 
-use crate::error::Error;
+use crate::error;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -29,13 +31,23 @@ pub struct AttemptLog(Arc<Mutex<Attempts>>);
 struct Attempts {
     sent: u32,
     last: Option<String>,
+    status: Option<u16>,
 }
 
 impl AttemptLog {
-    fn record(&self, host: &str, outcome: &str) {
+    fn record(&self, host: &str, outcome: Result<u16, &str>) {
         let mut attempts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         attempts.sent += 1;
-        attempts.last = Some(format!("{host} {outcome}"));
+        attempts.status = outcome.ok();
+        attempts.last = Some(match outcome {
+            Ok(status) => format!("{host} answered {status}"),
+            Err(error) => format!("{host} failed: {error}"),
+        });
+    }
+
+    /// HTTP status of the last answer.
+    pub fn status(&self) -> Option<u16> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).status
     }
 
     /// `message`, with the requests that were made where that says more.
@@ -54,6 +66,8 @@ struct Client {
     http: reqwest::Client,
     /// Replaces scheme, host and port; and puts its path before the request's.
     base: Option<Url>,
+    /// The server is part of this machine or there is none: where nobody listens, nobody will in a minute.
+    local: bool,
     log: AttemptLog,
 }
 
@@ -74,11 +88,22 @@ impl HttpClient for Client {
         let host = request.url().host_str().unwrap_or_default().to_owned();
         let outcome = self.http.execute_request(&request).await;
         match &outcome {
-            Ok(response) => self.log.record(&host, &format!("answered {}", u16::from(response.status()))),
-            Err(error) => self.log.record(&host, &format!("failed: {}", innermost(error))),
+            Ok(response) => self.log.record(&host, Ok(response.status().into())),
+            Err(error) => self.log.record(&host, Err(&innermost(error))),
         }
-        outcome
+        // The kind decides whether azure_core tries again, for minutes with IMDS: where nobody listens, and where the
+        // certificate is not to be trusted, that does not help.
+        outcome.map_err(|error| {
+            let hopeless = self.local && *error.kind() == ErrorKind::Connection || distrusted(&error);
+            if hopeless { Error::with_message(ErrorKind::Other, "no connection") } else { error }
+        })
     }
+}
+
+/// Whether TLS refused the server's certificate.
+fn distrusted(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |cause| cause.source())
+        .any(|cause| matches!(cause.downcast_ref(), Some(rustls::Error::InvalidCertificate(_))))
 }
 
 /// `url` on the server that `base` names.
@@ -116,36 +141,36 @@ pub fn plain_client() -> Result<reqwest::Client, reqwest::Error> {
 }
 
 /// Options for managed identity.
-pub fn managed_identity(credential: &'static str, base: Option<Url>, log: AttemptLog) -> Result<ClientOptions, Error> {
+pub fn managed_identity(credential: &'static str, base: Option<Url>, log: AttemptLog) -> Result<ClientOptions, error::Error> {
     let http = plain_client().map_err(|error| no_client(credential, &error))?;
-    Ok(options(http, base, log))
+    Ok(options(Client { http, base, local: true, log }))
 }
 
 /// Options for Entra ID: https to `authority`, else to what `AZURE_AUTHORITY_HOST` says, else to the public cloud.
-pub fn entra(credential: &'static str, authority: Option<&Authority>, log: AttemptLog) -> Result<ClientOptions, Error> {
+pub fn entra(credential: &'static str, authority: Option<&Authority>, log: AttemptLog) -> Result<ClientOptions, error::Error> {
     let http = builder().build().map_err(|error| no_client(credential, &error))?;
     let cloud = authority.map(|authority| {
         let mut custom = CustomConfiguration::default();
         custom.authority_host.clone_from(&authority.0);
         Arc::new(CloudConfiguration::Custom(custom))
     });
-    Ok(ClientOptions { cloud, ..options(http, None, log) })
+    Ok(ClientOptions { cloud, ..options(Client { http, base: None, local: false, log }) })
 }
 
-fn options(http: reqwest::Client, base: Option<Url>, log: AttemptLog) -> ClientOptions {
+fn options(client: Client) -> ClientOptions {
     ClientOptions {
-        transport: Some(Transport::new(Arc::new(Client { http, base, log }))),
+        transport: Some(Transport::new(Arc::new(client))),
         retry: RetryOptions::exponential(ExponentialRetryOptions { max_retries: 3, ..Default::default() }),
         ..Default::default()
     }
 }
 
-fn no_client(credential: &'static str, error: &reqwest::Error) -> Error {
-    Error::AuthenticationFailed {
+fn no_client(credential: &'static str, cause: &reqwest::Error) -> error::Error {
+    error::Error::AuthenticationFailed {
         credential,
         reason: format!(
             "could not set up HTTPS: {}; install your system's CA certificates, or point SSL_CERT_FILE at a PEM file with them",
-            innermost(error)
+            innermost(cause)
         ),
     }
 }
@@ -159,12 +184,12 @@ impl Authority {
     ///
     /// # Errors
     /// It is no URL, or not https.
-    pub fn parse(text: &str) -> Result<Self, Error> {
+    pub fn parse(text: &str) -> Result<Self, error::Error> {
         let url = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
         match Url::parse(&url) {
             // "https:///x" would be mended to the host "x".
             Ok(url) if url.scheme() == "https" && url.has_host() && !text.starts_with('/') => Ok(Self(url.to_string())),
-            Ok(_) | Err(_) => Err(Error::InvalidArgument(format!(
+            Ok(_) | Err(_) => Err(error::Error::InvalidArgument(format!(
                 "authority={text:?}: expected the host name of an Entra ID authority or its https URL, such as \
                  \"login.microsoftonline.com\""
             ))),
@@ -210,9 +235,9 @@ mod tests {
     fn a_log_tells_the_last_answer() {
         let log = AttemptLog::default();
         assert_eq!(log.explain("no token"), "no token");
-        log.record("imds", "answered 503");
+        log.record("imds", Ok(503));
         assert_eq!(log.explain("no token"), "no token (imds answered 503)");
-        log.record("imds", "answered 429");
+        log.record("imds", Ok(429));
         assert_eq!(log.explain("no token"), "no token (after 2 requests, the last: imds answered 429)");
     }
 }

@@ -196,6 +196,7 @@ class Emulator:
             "AZURE_AUTHORITY_HOST": run.identities.authority_url,
             "SSL_CERT_FILE": bundle,
             "REQUESTS_CA_BUNDLE": bundle,
+            "NO_PROXY": ",".join(filter(None, (os.environ.get("NO_PROXY"), "localhost,127.0.0.1"))),
             "PGHOST": self.host,
             "PGPORT": str(self.port),
             "PGDATABASE": self.database,

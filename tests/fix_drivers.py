@@ -1,0 +1,192 @@
+"""Every way into PostgreSQL that this package has, behind one face."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from functools import partial
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple
+
+import psycopg2
+import pytest
+from azure_postgresql_auth import asyncpg as entra_asyncpg
+from azure_postgresql_auth import psycopg2 as entra_psycopg2
+from azure_postgresql_auth import psycopg3 as entra_psycopg3
+from azure_postgresql_auth import sqlalchemy as entra_sqlalchemy
+from psycopg2.extras import wait_select
+from sqlalchemy import NullPool, create_engine, make_url, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+AZURE = "srv.postgres.database.azure.com"
+WHO = "SELECT session_user"
+
+
+class Driver(NamedTuple):
+    """One way: `who(url, credential, **keywords)` logs in and tells as whom."""
+
+    name: str
+    who: Callable[..., str]
+    error: type[Exception]
+    """Its own base for connections that fail."""
+    asynchronous: bool = False
+    libpq: bool = True
+
+    def on(self, emulator: Any, **user_info: str) -> str:
+        """The emulator's URL for this driver."""
+        url = emulator.dsn if self.name != "sqlalchemy+pg8000" else emulator.dsn.partition("?")[0]
+        user = ":".join(user_info.values())
+        return url.replace("//", f"//{user}@") if user else url
+
+    def via(self, port: int) -> tuple[str, dict[str, Any]]:
+        """URL and keywords by which an Azure host's name leads to a port on this machine."""
+        return f"postgresql://{AZURE}:{port}/postgres", {"hostaddr": "127.0.0.1"} if self.libpq else {}
+
+
+def psycopg3(url: str, credential: object = None, **keywords: Any) -> str:
+    with entra_psycopg3.EntraConnection.connect(url, credential=credential, **keywords) as connection:
+        row: Any = connection.execute(WHO).fetchone()
+        return str(row[0])
+
+
+async def psycopg3_async(url: str, credential: object = None, **keywords: Any) -> str:
+    async with await entra_psycopg3.AsyncEntraConnection.connect(url, credential=credential, **keywords) as connection:
+        row: Any = await (await connection.execute(WHO)).fetchone()
+        return str(row[0])
+
+
+def asked(connection: Any) -> str:
+    """psycopg2's answer; closes the connection."""
+    try:
+        if connection.async_:
+            wait_select(connection)
+        with connection.cursor() as cursor:
+            cursor.execute(WHO)
+            if connection.async_:
+                wait_select(connection)
+            return str(cursor.fetchone()[0])
+    finally:
+        connection.close()
+
+
+def psycopg2_class(url: str, credential: object = None, **keywords: Any) -> str:
+    return asked(entra_psycopg2.EntraConnection(url, credential=credential, **keywords))
+
+
+def psycopg2_connect(url: str, credential: object = None, **keywords: Any) -> str:
+    return asked(entra_psycopg2.EntraConnection.connect(url, credential=credential, **keywords))
+
+
+def psycopg2_factory(url: str, credential: object = None, **keywords: Any) -> str:
+    factory: Any = partial(entra_psycopg2.EntraConnection, credential=credential)
+    return asked(psycopg2.connect(url, connection_factory=factory, **keywords))
+
+
+def psycopg2_async(url: str, credential: object = None, **keywords: Any) -> str:
+    factory: Any = partial(entra_psycopg2.EntraConnection, credential=credential)
+    return asked(psycopg2.connect(url, connection_factory=factory, async_=True, **keywords))
+
+
+async def asyncpg(url: str, credential: object = None, **keywords: Any) -> str:
+    connection = await entra_asyncpg.connect(url, credential=credential, **keywords)
+    try:
+        return str(await connection.fetchval(WHO))
+    finally:
+        await connection.close()
+
+
+async def asyncpg_pool(url: str, credential: object = None, **keywords: Any) -> str:
+    async with entra_asyncpg.create_pool(url, credential=credential, min_size=1, max_size=2, **keywords) as pool:
+        return str(await pool.fetchval(WHO))
+
+
+def sqlalchemy_sync(driver: str, url: str, credential: object = None, **keywords: Any) -> str:
+    dialect = make_url(url).set(drivername=f"postgresql+{driver}")
+    engine = create_engine(dialect, poolclass=NullPool, connect_args={"credential": credential, **keywords})
+    entra_sqlalchemy.enable_entra_authentication(engine)
+    with engine.connect() as connection:
+        return str(connection.execute(text(WHO)).scalar())
+
+
+async def sqlalchemy_async(driver: str, url: str, credential: object = None, **keywords: Any) -> str:
+    dialect = make_url(url).set(drivername=f"postgresql+{driver}")
+    engine = create_async_engine(dialect, poolclass=NullPool, connect_args=keywords)
+    entra_sqlalchemy.enable_entra_authentication_async(engine, credential)
+    async with engine.connect() as connection:
+        return str((await connection.execute(text(WHO))).scalar())
+
+
+async def asyncpg_engine(url: str, credential: object = None, **keywords: Any) -> str:
+    dialect = make_url(url).set(drivername="postgresql+asyncpg")
+    engine = entra_sqlalchemy.create_asyncpg_engine(dialect, credential, connect_args=keywords)
+    try:
+        async with engine.connect() as connection:
+            return str((await connection.execute(text(WHO))).scalar())
+    finally:
+        await engine.dispose()
+
+
+def run(way: Callable[..., Awaitable[str]]) -> Callable[..., str]:
+    """A coroutine function as a plain one, on a new event loop each time."""
+
+    def call(*arguments: Any, **keywords: Any) -> str:
+        async def main() -> str:
+            return await way(*arguments, **keywords)
+
+        return asyncio.run(main())
+
+    return call
+
+
+def drivers() -> list[Driver]:
+    import asyncpg as driver_asyncpg
+    import psycopg
+    import sqlalchemy.exc
+
+    pg3, pg2, apg, sa = (
+        psycopg.OperationalError,
+        psycopg2.OperationalError,
+        driver_asyncpg.PostgresConnectionError,
+        sqlalchemy.exc.OperationalError,
+    )
+    return [
+        Driver("psycopg3", psycopg3, pg3),
+        Driver("psycopg3-async", run(psycopg3_async), pg3, asynchronous=True),
+        Driver("psycopg2", psycopg2_class, pg2),
+        Driver("psycopg2.connect", psycopg2_connect, pg2),
+        Driver("psycopg2-factory", psycopg2_factory, pg2),
+        Driver("psycopg2-async", psycopg2_async, pg2),
+        Driver("asyncpg", run(asyncpg), apg, asynchronous=True, libpq=False),
+        Driver("asyncpg-pool", run(asyncpg_pool), apg, asynchronous=True, libpq=False),
+        Driver("sqlalchemy+psycopg", partial(sqlalchemy_sync, "psycopg"), sa),
+        Driver("sqlalchemy+psycopg2", partial(sqlalchemy_sync, "psycopg2"), sa),
+        Driver("sqlalchemy+pg8000", partial(sqlalchemy_sync, "pg8000"), sa, libpq=False),
+        Driver("sqlalchemy+psycopg-async", run(partial(sqlalchemy_async, "psycopg")), sa, asynchronous=True),
+        Driver("sqlalchemy+asyncpg", run(partial(sqlalchemy_async, "asyncpg")), sa, asynchronous=True, libpq=False),
+        Driver("create_asyncpg_engine", run(asyncpg_engine), sa, asynchronous=True, libpq=False),
+    ]
+
+
+@pytest.fixture(params=drivers(), ids=lambda driver: driver.name)
+def driver(request: pytest.FixtureRequest) -> Driver:
+    """All of them, one after the other."""
+    found: Driver = request.param
+    return found
+
+
+@pytest.fixture
+def azure_is_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For drivers that resolve names in Python: Azure's lead to this machine, all others nowhere."""
+    resolve = socket.getaddrinfo
+
+    def here(host: Any, *arguments: Any, **keywords: Any) -> Any:
+        name = host.decode() if isinstance(host, bytes) else host
+        if name == AZURE:
+            return resolve("127.0.0.1", *arguments, **keywords)
+        if name not in {None, "localhost", "127.0.0.1", "::1"}:
+            raise socket.gaierror(socket.EAI_NONAME, f"a test looked up {name}")
+        return resolve(host, *arguments, **keywords)
+
+    monkeypatch.setattr(socket, "getaddrinfo", here)
