@@ -186,6 +186,8 @@ class TestServicePrincipal:
 
     def test_proxy(self, emulator: Emulator, principal: Identity, monkeypatch: pytest.MonkeyPatch) -> None:
         with socket.create_server(("127.0.0.1", 0)) as proxy:
+            proxy.settimeout(20)
+            monkeypatch.delenv("NO_PROXY")
             monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.getsockname()[1]}")
             credential = identity.ClientSecretCredential(emulator.tenant_id, principal.client_id, "secret")
             from concurrent.futures import ThreadPoolExecutor

@@ -12,14 +12,16 @@ from pathlib import Path
 
 import azure_postgresql_auth
 import pytest
-from azure_postgresql_auth import core, errors, identity, psycopg3
+from azure_postgresql_auth import asyncpg, core, errors, identity, psycopg2, psycopg3, sqlalchemy
 
 PACKAGE = Path(azure_postgresql_auth.__file__).parent
 SOURCES = Path(__file__).parent.parent / "src"
 
 # Each module may import those of the lines below its own.
 LAYERS = [
-    {"psycopg3"},
+    {"sqlalchemy"},
+    {"psycopg2", "psycopg3", "asyncpg"},
+    {"_login"},
     {"core", "identity"},
     {"_waiting", "_foreign"},  # imported by core where needed
     {"_credentials", "tls"},
@@ -90,7 +92,7 @@ def test_the_package_imports_nothing() -> None:
 
 def test_public_names_exist_and_say_what_they_are() -> None:
     assert set(core.__all__) >= {"get_entra_token", "get_entra_conninfo", "decode_jwt", "parse_principal_name"}
-    for module in (core, identity, psycopg3):
+    for module in (core, identity, psycopg2, psycopg3, asyncpg, sqlalchemy):
         for name in module.__all__:
             found = getattr(module, name)
             if callable(found):
@@ -108,14 +110,18 @@ def test_the_error_tree_is_as_drawn() -> None:
     assert classes == {"AzurePgEntraError", *(name for _, name in drawn)}
 
 
-def test_a_missing_driver_names_the_extra() -> None:
+@pytest.mark.parametrize(
+    ("extra", "driver"),
+    [("psycopg3", "psycopg"), ("psycopg2", "psycopg2"), ("asyncpg", "asyncpg"), ("sqlalchemy", "sqlalchemy")],
+)
+def test_a_missing_driver_names_the_extra(extra: str, driver: str) -> None:
     script = (
-        "import sys; sys.modules['psycopg'] = None\n"
-        "try: import azure_postgresql_auth.psycopg3\n"
-        "except ImportError as error: print(error)"
+        f"import sys; sys.modules[{driver!r}] = None\n"
+        f"try: import azure_postgresql_auth.{extra}\n"
+        f"except ImportError as error: print(error)"
     )
     printed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
-    assert "pip install 'azure-postgresql-auth-rs[psycopg3]'" in printed
+    assert f"pip install 'azure-postgresql-auth-rs[{extra}]'" in printed
 
 
 def test_version() -> None:
