@@ -23,6 +23,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent
 ENVIRONMENTS = ROOT / ".venv" / "bench"
 DRIVER = ["psycopg[binary]", "psycopg-pool"]
+DRIVERS = [*DRIVER, "psycopg2-binary", "asyncpg", "sqlalchemy[asyncio]"]
 ROUNDS = 15
 
 
@@ -38,7 +39,7 @@ def environment(name: str, *requirements: str) -> Path:
 def installed() -> dict[str, Path]:
     """Pythons of the candidates."""
     (wheel,) = (ROOT / "dist").glob("*.whl")
-    ours = environment("ours", *DRIVER)
+    ours = environment("ours", *DRIVERS)
     subprocess.run([ours, "-m", "pip", "install", "--quiet", "--force-reinstall", "--no-deps", wheel], check=True)
     return {
         "ours": ours,
@@ -66,7 +67,8 @@ def measure(pythons: dict[str, Path], emulator: Emulator) -> dict[str, Any]:
     identity = emulator.identity
     variables = {**emulator.env, "BENCH_USER": identity.name, "BENCH_TOKEN": emulator.token(identity)}
     results: dict[str, Any] = {}
-    for what in ("import", "cached", "login"):
+    for what in ("import", "cached", "login", "added", "gap"):
+        emulator.latency = 0.5 if what == "gap" else 0.0
         rows: dict[str, list[dict[str, float]]] = {}
         for _ in range(ROUNDS):
             for candidate, python in pythons.items():
@@ -95,6 +97,8 @@ def goals(results: dict[str, Any], wheel: int, extension: int) -> list[tuple[str
         ("extension, MB", round(extension / 1e6, 2), 5.0),
         ("wheel, MB", round(wheel / 1e6, 2), 2.5),
         ("threads left after first row", ours("threads left after first row"), 1),
+        *((name, ours(name), 50.0) for name in results if name.startswith("added to a connection")),
+        *((name, ours(name), 25.0) for name in results if name.startswith("longest gap")),
         ("memory above plain psycopg, MB", round(ours("memory after first row, MB") - floor, 2), 6.0),
     ]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import hashlib
 import re
@@ -18,16 +17,19 @@ import pytest
 import trustme
 from azure_postgresql_auth import errors, tls
 from azure_postgresql_auth._params import Said
-from azure_postgresql_auth.psycopg3 import AsyncEntraConnection, EntraConnection
+from azure_postgresql_auth.psycopg3 import EntraConnection
 
 from tests.fix_credentials import SyncCredential, make_token
+from tests.fix_drivers import AZURE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from azure_postgresql_auth.emulator import Emulator
 
-AZURE = "srv.postgres.database.azure.com"
+    from tests.fix_drivers import Driver
+
+
 FULL = {"sslmode": "verify-full", "sslrootcert": tls.AZURE_ROOTS}
 TOKEN = make_token(upn="ada@contoso.com")
 
@@ -152,46 +154,43 @@ def rogue(request: pytest.FixtureRequest) -> Iterator[Rogue]:
     server.close()
 
 
-def connect_sync(**keywords: Any) -> None:
-    EntraConnection.connect(**keywords).close()
-
-
-def connect_async(**keywords: Any) -> None:
-    async def connect() -> None:
-        await (await AsyncEntraConnection.connect(**keywords)).close()
-
-    asyncio.run(connect())
-
-
-@pytest.mark.parametrize("connect", [connect_sync, connect_async])
-def test_rogue_servers_get_nothing(rogue: Rogue, connect: Any) -> None:
+def test_rogue_servers_get_nothing(rogue: Rogue, driver: Driver, azure_is_here: None) -> None:
     credential = SyncCredential(TOKEN)
-    with pytest.raises(psycopg.OperationalError):
-        connect(host=AZURE, hostaddr="127.0.0.1", port=rogue.port, dbname="x", credential=credential)
+    url, keywords = driver.via(rogue.port)
+    with pytest.raises(Exception, match=".") as raised:
+        driver.who(url, credential, **keywords)
+    assert not isinstance(raised.value, errors.AzurePgEntraError), "it never came so far as to connect"
     rogue.close()
+    assert credential.calls, "no token was asked for, so none could be lost"
     assert TOKEN.encode() not in rogue.heard
     assert b"ada@contoso.com" not in rogue.heard
 
 
-@pytest.mark.parametrize("connect", [connect_sync, connect_async])
-def test_a_rogue_server_would_get_it_otherwise(connect: Any) -> None:
+def test_a_rogue_server_would_get_it_otherwise(driver: Driver, azure_is_here: None) -> None:
     """What the test above rests on: the rogue does understand a password."""
     server = Rogue(None)
-    with pytest.raises(psycopg.OperationalError):
-        connect(host="localhost", port=server.port, sslmode="disable", credential=SyncCredential(TOKEN))
+    insecure = {"sslmode": "disable"} if driver.libpq else {}
+    url, _ = driver.via(server.port)
+    plain = url.replace(AZURE, "localhost")
+    if not driver.libpq and "pg8000" not in driver.name:
+        insecure = {"ssl": "disable"}
+    elif not driver.libpq:
+        insecure = {"ssl_context": False}  # type: ignore[dict-item]
+    with pytest.raises(Exception, match="."):
+        driver.who(plain, SyncCredential(TOKEN), **insecure)
     server.close()
     assert TOKEN.encode() in server.heard
 
 
-def test_a_certificate_of_another_authority_for_the_right_host(tmp_path: Path) -> None:
-    """Only what `sslrootcert` trusts passes, and that does."""
+def test_only_what_sslrootcert_trusts_passes(tmp_path: Path) -> None:
+    """And that does."""
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(AZURE).configure_cert(context)
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     server = Rogue(context)
     with pytest.raises(psycopg.OperationalError):
-        connect_sync(
+        EntraConnection.connect(
             host=AZURE,
             hostaddr="127.0.0.1",
             port=server.port,
@@ -202,18 +201,39 @@ def test_a_certificate_of_another_authority_for_the_right_host(tmp_path: Path) -
     assert TOKEN.encode() in server.heard
 
 
-@pytest.mark.parametrize("connect", [connect_sync, connect_async])
-def test_an_insecure_setting_is_refused_before_a_token_is_asked_for(connect: Any) -> None:
+@pytest.mark.parametrize("host", [AZURE, "db.example.com"])
+def test_an_insecure_setting_is_refused_before_a_token_is_asked_for(driver: Driver, host: str) -> None:
     credential = SyncCredential(TOKEN)
-    with pytest.raises(errors.InsecureTransportError) as raised:
-        connect(conninfo=f"host={AZURE} sslmode=prefer", credential=credential)
-    assert isinstance(raised.value, psycopg.OperationalError)
-    assert str(raised.value).startswith("Could not retrieve Entra credentials")
+    insecure: dict[str, Any] = {"sslmode": "prefer"}
+    if "asyncpg" in driver.name:
+        insecure = {"ssl": "prefer"}
+    elif "pg8000" in driver.name:
+        insecure = {"ssl_context": False}
+    with pytest.raises(errors.InsecureTransportError, match=r"^Could not retrieve Entra credentials") as raised:
+        driver.who(f"postgresql://{host}/x", credential, **insecure)
+    assert isinstance(raised.value, driver.error)
     assert credential.calls == []
 
 
-@pytest.mark.parametrize("connect", [connect_sync, connect_async])
-def test_the_right_server_passes(emulator: Emulator, connect: Any) -> None:
-    token = emulator.token(emulator.identity)
-    connect(host=AZURE, hostaddr="127.0.0.1", port=emulator.port, credential=SyncCredential(token))
-    assert emulator.logins[-1].accepted
+def test_the_right_server_passes(emulator: Emulator, driver: Driver, azure_is_here: None) -> None:
+    """The emulator's certificate bears the name of an Azure host; its authority has to be named."""
+    url, keywords = driver.via(emulator.port)
+    if driver.libpq:
+        keywords["sslrootcert"] = emulator.ca_file
+    elif "pg8000" in driver.name:
+        keywords["ssl_context"] = tls.verifying_context(roots=emulator.ca_file)
+    else:
+        keywords["ssl"] = tls.verifying_context(roots=emulator.ca_file)
+    assert driver.who(url, SyncCredential(emulator.token(emulator.identity)), **keywords) == emulator.identity.role
+
+
+def test_without_its_authority_it_does_not(
+    emulator: Emulator, driver: Driver, azure_is_here: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By default only Azure's roots are trusted."""
+    for name in ("PGSSLROOTCERT", "PGSSLMODE"):
+        monkeypatch.delenv(name)
+    url, keywords = driver.via(emulator.port)
+    with pytest.raises(Exception, match="(?i)certificate"):
+        driver.who(url, SyncCredential(emulator.token(emulator.identity)), **keywords)
+    assert emulator.logins == []

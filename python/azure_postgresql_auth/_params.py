@@ -34,9 +34,11 @@ class Said(NamedTuple):
         return self.user is not None and self.password is not None
 
     @classmethod
-    def from_libpq(cls, parameters: Mapping[str, Any]) -> Said:
-        """Reads libpq's parameters, that keywords and connection string have been merged into."""
-        given = _given(parameters)
+    def from_libpq(cls, *parameters: Mapping[str, Any]) -> Said:
+        """Reads libpq's parameters; of several dictionaries, the later ones win."""
+        given: dict[str, Any] = {}
+        for level in parameters:
+            given.update(_given(level))
         service = given.get("service") or os.environ.get("PGSERVICE")
         said = {**_environment(), **(_service(str(service)) if service else {}), **given}
         return cls._from(said, said.get("host"), said.get("hostaddr"))
@@ -130,7 +132,7 @@ def _without_port(host: str) -> str:
 
 
 def _seconds(value: Any) -> float | None:
-    """libpq takes 0 and less for no limit; what is no number, the driver refuses itself."""
+    """Libpq takes 0 and less for no limit; what is no number, the driver refuses itself."""
     try:
         seconds = float(value)
     except (TypeError, ValueError):

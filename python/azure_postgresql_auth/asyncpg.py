@@ -1,9 +1,9 @@
 """asyncpg: connections that log in with Microsoft Entra ID.
 
-    from azure_postgresql_auth.asyncpg import create_pool
+from azure_postgresql_auth.asyncpg import create_pool
 
-    async with create_pool("postgresql://server.postgres.database.azure.com/db") as pool:
-        await pool.fetchval("SELECT current_user")
+async with create_pool("postgresql://server.postgres.database.azure.com/db") as pool:
+    await pool.fetchval("SELECT current_user")
 """
 
 from __future__ import annotations

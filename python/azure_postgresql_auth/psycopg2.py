@@ -13,6 +13,7 @@ A credential other than the default one is closed over, for psycopg2 hands a fac
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 from azure_postgresql_auth import tls
@@ -41,6 +42,10 @@ class InsecureTransportOperationalError(InsecureTransportError, psycopg2.Operati
     """The connection would have sent its token in the clear, so there is none."""
 
 
+# libpq's parser costs more than the rest of a login, and a pool passes the same string again and again.
+_parsed = functools.lru_cache(maxsize=64)(parse_dsn)
+
+
 class EntraConnection(connection):
     """A psycopg2 connection whose user and password, where they are not given, come from Microsoft Entra ID.
 
@@ -62,12 +67,14 @@ class EntraConnection(connection):
         asynchronous = int(kwargs.pop("async", async_))
         cursor_factory = kwargs.pop("cursor_factory", None)
         options = Options.taken_from(kwargs)
-        given = make_dsn(dsn, **kwargs)
-        said = Said.from_libpq(parse_dsn(given))
+        if "database" in kwargs:
+            kwargs["dbname"] = kwargs.pop("database")
+        parsed = _parsed(dsn) if dsn else {}
+        said = Said.from_libpq(parsed, kwargs)
         with failing_as(EntraOperationalError, InsecureTransportOperationalError):
-            settings = tls.libpq_settings(said, options.allow_insecure_transport)
-            settings.update(user_and_password(said, options))
-        super().__init__(make_dsn(given, **settings), asynchronous)
+            kwargs.update(tls.libpq_settings(said, options.allow_insecure_transport))
+            kwargs.update(user_and_password(said, options))
+        super().__init__(make_dsn(**{**parsed, **kwargs}), asynchronous)
         if cursor_factory is not None:
             self.cursor_factory = cursor_factory
 

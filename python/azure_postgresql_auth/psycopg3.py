@@ -10,6 +10,7 @@ Each new connection gets a token that is valid at that moment; one that is open 
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 from azure_postgresql_auth import tls
@@ -39,6 +40,10 @@ class InsecureTransportOperationalError(InsecureTransportError, psycopg.Operatio
     """The connection would have sent its token in the clear, so there is none."""
 
 
+# libpq's parser costs more than the rest of a login, and a pool passes the same string again and again.
+_parsed = functools.lru_cache(maxsize=64)(conninfo_to_dict)
+
+
 class EntraConnection(psycopg.Connection[Row]):
     """A `psycopg.Connection` whose user and password, where they are not given, come from Microsoft Entra ID."""
 
@@ -59,7 +64,7 @@ class EntraConnection(psycopg.Connection[Row]):
             psycopg.OperationalError: the server cannot be reached, or refuses the login.
         """
         options = Options.taken_from(kwargs)
-        said = Said.from_libpq(conninfo_to_dict(conninfo, **kwargs))
+        said = Said.from_libpq(_parsed(conninfo), kwargs)
         with failing_as(EntraOperationalError, InsecureTransportOperationalError):
             kwargs.update(tls.libpq_settings(said, options.allow_insecure_transport))
             kwargs.update(user_and_password(said, options))
@@ -79,7 +84,7 @@ class AsyncEntraConnection(psycopg.AsyncConnection[Row]):
             psycopg.OperationalError: the server cannot be reached, or refuses the login.
         """
         options = Options.taken_from(kwargs)
-        said = Said.from_libpq(conninfo_to_dict(conninfo, **kwargs))
+        said = Said.from_libpq(_parsed(conninfo), kwargs)
         with failing_as(EntraOperationalError, InsecureTransportOperationalError):
             kwargs.update(tls.libpq_settings(said, options.allow_insecure_transport))
             kwargs.update(await user_and_password_async(said, options))

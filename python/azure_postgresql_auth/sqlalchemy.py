@@ -178,7 +178,7 @@ def _secured(dialect: Dialect, arguments: tuple[Any, ...], parameters: dict[str,
         parameters.update(tls.pg8000_settings(said, context, insecure))
         return said
     conninfo = arguments[0] if arguments and isinstance(arguments[0], str) else ""
-    said = Said.from_libpq({**_parsed(dialect, conninfo), **parameters})
+    said = Said.from_libpq(_parsed(dialect, conninfo), parameters)
     parameters.update(tls.libpq_settings(said, insecure))
     return said
 

@@ -1,0 +1,31 @@
+"""asyncpg with Microsoft Entra ID: a connection, and a pool of them.
+
+    python asyncpg_example.py
+
+Needs the extra `asyncpg`. Where it connects to, `settings.py` says; who you are, the default credential finds out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from azure_postgresql_auth.asyncpg import connect, create_pool
+from settings import Settings, read_settings
+
+QUERY = "SELECT current_user, current_setting('server_version')"
+
+
+async def main(settings: Settings) -> None:
+    """Connect in the ways that asyncpg has."""
+    connection = await connect(host=settings.server, database=settings.database)
+    try:
+        print("connect:", tuple(await connection.fetchrow(QUERY)))
+    finally:
+        await connection.close()
+
+    async with create_pool(host=settings.server, database=settings.database, min_size=1) as pool:
+        print("create_pool:", tuple(await pool.fetchrow(QUERY)))
+
+
+if __name__ == "__main__":
+    asyncio.run(main(read_settings()))
