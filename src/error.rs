@@ -23,6 +23,8 @@ pub enum Error {
     ChainExhausted(Arc<[Error]>),
     /// The credential gave a token whose life was already over.
     ExpiredOnArrival,
+    /// The credential gave a token of no length.
+    EmptyToken,
     /// A token is no JWT; says at which step reading it failed, never what it holds.
     MalformedToken(String),
     /// The token holds no claim that names a user; lists the claims there were.
@@ -71,6 +73,7 @@ impl fmt::Display for Error {
             Self::ExpiredOnArrival => f.write_str(
                 "the credential handed out a token that has already expired; check this machine's clock, then the credential",
             ),
+            Self::EmptyToken => f.write_str("the credential handed out an empty token"),
             Self::MalformedToken(reason) => write!(f, "Invalid JWT token format: {reason}"),
             Self::NoPrincipalName { claims } => write!(
                 f,

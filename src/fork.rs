@@ -13,9 +13,11 @@
 use std::{
     cell::{Cell, RefCell},
     sync::{
-        RwLock, RwLockReadGuard, RwLockWriteGuard,
+        RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError,
         atomic::{AtomicU32, Ordering},
     },
+    thread,
+    time::{Duration, Instant},
 };
 
 static GENERATION: AtomicU32 = AtomicU32::new(0);
@@ -58,8 +60,16 @@ extern "C" fn prepare() {
         // A section of ours starts a command line; that child becomes another program at once.
         return;
     }
-    let closed = GATE.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-    CLOSED.set(Some(closed));
+    // Bounded: a section that reads a file may hang with the file. Better a child at risk than a parent that stands still.
+    let patience = Instant::now() + Duration::from_secs(2);
+    loop {
+        match GATE.try_write() {
+            Ok(closed) => return CLOSED.set(Some(closed)),
+            Err(TryLockError::Poisoned(poisoned)) => return CLOSED.set(Some(poisoned.into_inner())),
+            Err(TryLockError::WouldBlock) if Instant::now() < patience => thread::sleep(Duration::from_micros(50)),
+            Err(TryLockError::WouldBlock) => return,
+        }
+    }
 }
 
 extern "C" fn in_parent() {

@@ -14,9 +14,10 @@
 //! No thread of ours ever touches Python. The cache is a state machine without any I/O: it says "use this token" or
 //! "wait for this flight", and hands out a [`cache::Fetch`] where somebody has to ask the identity service. Native
 //! fetches run on [`runtime`]'s thread, which exists only while there are some; fetches of Python credential objects
-//! are run by Python. Either answers the [`cache::Fetch`], which wakes the waiters: threads by unparking them,
-//! event loops through a file descriptor that they watch. So nothing waits for the GIL outside Python's own calls, there
-//! is nothing to crash when the interpreter exits, and [`fork`] has only short critical sections to wait for.
+//! are run by Python. Either answers the [`cache::Fetch`], which wakes the waiters, threads and event loops alike,
+//! through a file descriptor that they watch. It is Python's own system calls that wait: nothing of ours ever waits for the
+//! GIL, or runs other people's Python code while it is on the stack. So there is nothing of ours to crash when the
+//! interpreter exits, greenlets wait as greenlets do, and [`fork`] has only short critical sections to wait for.
 
 pub mod cache;
 pub mod claims;
@@ -29,5 +30,9 @@ pub mod login;
 pub mod principal;
 #[cfg(feature = "python")]
 mod py;
+#[cfg(all(feature = "python", not(unix)))]
+compile_error!(
+    "Windows has no descriptor that both threads and event loops can watch; py/bell.rs needs another way there"
+);
 pub mod runtime;
 pub mod secret;

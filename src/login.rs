@@ -34,6 +34,9 @@ pub struct LoginRequest {
     pub user_known: bool,
 }
 
+/// How often a login looks again after a fetch that was abandoned, by an event loop that ended for one.
+const HANDOVERS: usize = 5;
+
 /// Fetches that a login has begun, for whoever drives it to make.
 pub type Fetches = Arc<Mutex<Vec<Fetch>>>;
 
@@ -90,7 +93,7 @@ impl Logins {
 
     /// The token for `scope`, cached or fetched. A flight that was abandoned is looked up again: someone must lead the next.
     async fn token(&self, scope: &str, fetches: &Fetches) -> Result<Arc<AccessToken>, Error> {
-        loop {
+        for _ in 0..HANDOVERS {
             let (lookup, fetch) = match self.tokens.lookup(scope) {
                 Lookup::Ready(token, fetch) => (Ok(token), fetch),
                 Lookup::Pending(flight, fetch) => (Err(flight), fetch),
@@ -107,6 +110,10 @@ impl Logins {
                 }
             }
         }
+        Err(Error::Abandoned(
+            "every attempt to fetch a token was given up before it ended; is the process out of threads or file descriptors?"
+                .to_owned(),
+        ))
     }
 
     /// Works out whose token it is, from itself or from a token for Azure Resource Manager, and remembers it.

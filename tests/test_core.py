@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import json
 import os
@@ -10,15 +11,17 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from unittest.mock import AsyncMock, MagicMock
 
 import pytest
 from azure_postgresql_auth import core, errors, identity
-from azure_postgresql_auth._core import Login, TokenProvider
+from azure_postgresql_auth._core import Login
 
 from tests.fix_credentials import AsyncCredential, SyncCredential, Token, make_token
 
@@ -313,6 +316,19 @@ class TestOneRequest:
         assert {type(error) for error in asyncio.run(ask())} == {LookupError}
         assert len(credential.calls) == 1
 
+    def test_threads_that_are_the_first_of_all(self) -> None:
+        for _ in range(20):
+            credential = SyncCredential(USER)
+            barrier = threading.Barrier(20)
+
+            def ask(_: int, credential: SyncCredential = credential, barrier: threading.Barrier = barrier) -> None:
+                barrier.wait()
+                core.get_entra_token(credential)
+
+            with ThreadPoolExecutor(20) as pool:
+                list(pool.map(ask, range(20)))
+            assert len(credential.calls) == 1
+
 
 class TestWaiting:
     def test_the_loop_runs_on(self, credential_class: type[SyncCredential]) -> None:
@@ -355,6 +371,36 @@ class TestWaiting:
         credential.released.set()
         assert asyncio.run(core.get_entra_token_async(credential)) == USER
         assert len(credential.calls) == 2
+
+    def test_a_loop_that_was_closed_under_its_fetch_does_not_block_others(self) -> None:
+        credential = AsyncCredential(USER, held=True)
+        loop = asyncio.new_event_loop()
+        task = loop.create_task(core.get_entra_token_async(credential))
+        loop.run_until_complete(asyncio.sleep(0.01))
+        loop.close()
+        assert not task.done()
+        credential.released.set()
+        assert asyncio.run(core.get_entra_token_async(credential)) == USER
+        task._log_destroy_pending = False  # type: ignore[attr-defined]
+
+    def test_a_credential_that_cancels_itself_is_not_asked_for_ever(self) -> None:
+        class Cancelling(AsyncCredential):
+            async def get_token(self, *scopes: str, **_: Any) -> Any:
+                self.calls.extend(scopes)
+                raise asyncio.CancelledError
+
+        credential = Cancelling(USER)
+        with pytest.raises(errors.EntraConnectionValueError, match="given up"):
+            asyncio.run(core.get_entra_token_async(credential))
+        assert len(credential.calls) < 10
+
+    def test_without_file_descriptors(self, monkeypatch: pytest.MonkeyPatch, emulator: Emulator) -> None:
+        from azure_postgresql_auth import _waiting
+
+        monkeypatch.setattr(_waiting, "_new_bell", lambda: None)
+        assert core.get_entra_token(identity.ManagedIdentityCredential())
+        assert asyncio.run(core.get_entra_token_async(identity.ManagedIdentityCredential()))
+        assert len(emulator.token_requests) == 2
 
     def test_a_cached_login_needs_no_loop(self) -> None:
         credential = SyncCredential(USER)
@@ -466,6 +512,54 @@ class TestRenewal:
         assert core.get_entra_token(credential) != first
 
 
+class Wishing(SyncCredential):
+    """A credential whose issuer wishes its tokens renewed at some time, in seconds from now."""
+
+    wish = 0.0
+
+    def get_token_info(self, *scopes: str, options: Any = None) -> Any:
+        assert options is None
+        token, expires_on = super().get_token(*scopes)
+        return SimpleNamespace(token=token, expires_on=expires_on, refresh_on=time.time() + self.wish)
+
+
+class TestOddDates:
+    def test_a_renewal_wished_for_after_the_end(self) -> None:
+        credential = Wishing(USER, lifetime=1)
+        credential.wish = 100
+        core.get_entra_token(credential)
+        time.sleep(1.1)
+        credential.token = make_token(upn="renewed@contoso.com")
+        assert core.get_entra_token(credential) == credential.token
+
+    def test_a_renewal_wished_for_at_once(self) -> None:
+        credential = Wishing(USER)
+        credential.wish = -3600
+        for _ in range(200):
+            core.get_entra_token(credential)
+        assert len(credential.calls) == 1
+
+    @pytest.mark.parametrize("expires_on", [9.2e18, 1e300, float("inf"), float("nan"), -1.0, "soon", None])
+    def test_expiry(self, expires_on: Any) -> None:
+        credential = MagicMock()
+        credential.get_token.return_value = Token(USER, expires_on)
+        for _ in range(2):
+            with contextlib.suppress(errors.AzurePgEntraError, ValueError, TypeError):
+                assert core.get_entra_token(credential) == USER
+
+    @pytest.mark.parametrize("timeout", [1e18, 9.3e18])
+    def test_endless_patience(self, timeout: float) -> None:
+        assert core.login(SyncCredential(USER), timeout=timeout).password == USER
+
+    def test_empty_and_unprintable_tokens(self) -> None:
+        with pytest.raises(errors.EntraConnectionValueError, match="empty token"):
+            core.get_entra_token(SyncCredential(""))
+        with pytest.raises(TypeError, match="no access token") as raised:
+            core.get_entra_token(SyncCredential("secret\ud800"))
+        assert "secret" not in repr(raised.value)
+        assert raised.value.__cause__ is None
+
+
 def test_a_login_hides_its_token() -> None:
     login = core.login(SyncCredential(USER))
     assert isinstance(login, Login)
@@ -475,9 +569,3 @@ def test_a_login_hides_its_token() -> None:
 
     with pytest.raises(TypeError, match="access token"):
         pickle.dumps(login)
-
-
-def test_the_engine_stands_on_its_own() -> None:
-    # Scopes are its callers' business.
-    provider = TokenProvider.python(lambda fetch, _: fetch.complete(fetch.scope, time.time() + 60))
-    assert provider.login("anything", user_known=True).password == "anything"

@@ -1,9 +1,10 @@
-"""The examples run as a reader would run them: each in its own process, with nothing but the settings that they name."""
+"""The examples run as a reader would run them: each in its own process, with the settings that they ask for."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -16,37 +17,38 @@ if TYPE_CHECKING:
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 AZURE = "myserver.postgres.database.azure.com"
-WAYS = [
-    ("psycopg3_example.py", "--mode", "sync"),
-    ("psycopg3_example.py", "--mode", "async"),
-    ("psycopg2_example.py",),
-    ("asyncpg_example.py",),
-    ("sqlalchemy_example.py", "--mode", "sync", "--driver", "psycopg"),
-    ("sqlalchemy_example.py", "--mode", "sync", "--driver", "psycopg2"),
-    ("sqlalchemy_example.py", "--mode", "async", "--driver", "psycopg"),
-    ("sqlalchemy_example.py", "--mode", "async", "--driver", "asyncpg"),
-]
-DEMO = {"demo.py", "demo_steps.py"}
-SETTINGS = ("POSTGRES_SERVER", "POSTGRES_DATABASE", "HOSTNAME", "DATABASE")
+# What each of them connects through, in this order.
+PROGRAMS = {
+    "psycopg3_example.py --mode sync": ["EntraConnection", "ConnectionPool"],
+    "psycopg3_example.py --mode async": ["AsyncEntraConnection", "AsyncConnectionPool"],
+    "psycopg2_example.py": ["EntraConnection", "ThreadedConnectionPool"],
+    "asyncpg_example.py": ["connect", "create_pool"],
+    "sqlalchemy_example.py --mode sync --driver psycopg": ["create_engine, no pool", "create_engine"],
+    "sqlalchemy_example.py --mode sync --driver psycopg2": ["create_engine, no pool", "create_engine"],
+    "sqlalchemy_example.py --mode async --driver psycopg": ["create_async_engine, no pool", "create_async_engine"],
+    "sqlalchemy_example.py --mode async --driver asyncpg": [
+        "create_async_engine, no pool",
+        "create_async_engine",
+        "create_asyncpg_engine",
+    ],
+}
+ONE = "psycopg2_example.py"
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Copy the examples, without whatever `.env` the developer has."""
+    """A copy of the examples, without a `.env` that a developer may have there."""
     return Path(shutil.copytree(EXAMPLES, tmp_path / "examples", ignore=shutil.ignore_patterns(".env", "__pycache__")))
 
 
-def run(folder: Path, *command: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    """Run an example that finds these settings, and by PGHOSTADDR the emulator under an Azure host's name."""
-    hidden = {*SETTINGS, "PGHOST", "PGDATABASE", "PGHOSTADDR"}
-    env = {name: value for name, value in os.environ.items() if name not in hidden} | settings
-    if AZURE in settings.values() or (folder / ".env").exists():
-        # Then the default is what has to protect the token.
-        del env["PGSSLMODE"]
-        env["PGHOSTADDR"] = "127.0.0.1"
+def run(folder: Path, command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    hidden = {"POSTGRES_SERVER", "POSTGRES_DATABASE", "HOSTNAME", "DATABASE", "PGHOST", "PGDATABASE", "PGSSLMODE"}
+    kept = {name: value for name, value in os.environ.items() if name not in hidden}
+    # libpq connects there, whatever the server's name; its certificate bears Azure's.
+    kept["PGHOSTADDR"] = "127.0.0.1"
     return subprocess.run(
-        [sys.executable, "-W", "error", *command],
-        env=env,
+        [sys.executable, "-W", "error", *command.split()],
+        env={**kept, **environment},
         cwd=folder,
         capture_output=True,
         text=True,
@@ -55,30 +57,84 @@ def run(folder: Path, *command: str, **settings: str) -> subprocess.CompletedPro
     )
 
 
-def check(done: subprocess.CompletedProcess[str], emulator: Emulator) -> None:
-    """It says whom the server took it for, at each of its connections, and nothing went wrong on the way."""
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stderr == ""
+def assert_logged_in(done: subprocess.CompletedProcess[str], command: str, emulator: Emulator) -> None:
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
     ((version,),) = emulator.sql("SHOW server_version")
-    lines = done.stdout.splitlines()
-    assert len(lines) >= 2
-    assert all(line.endswith(f": ('emulator-identity', '{version}')") for line in lines), lines
-    assert len(emulator.logins) >= len(lines)
-    assert all(login.accepted for login in emulator.logins)
+    assert done.stdout.splitlines() == [f"{name}: ('emulator-identity', '{version}')" for name in PROGRAMS[command]]
+    assert len(emulator.logins) >= len(PROGRAMS[command])
+    assert all(login.accepted and login.tls_version for login in emulator.logins)
 
 
-@pytest.mark.parametrize("command", WAYS, ids=" ".join)
-def test_runs(command: tuple[str, ...], emulator: Emulator, folder: Path) -> None:
-    # asyncpg has no hostaddr, so it cannot take the emulator for an Azure host.
-    server = "localhost" if "asyncpg" in "".join(command) else AZURE
-    check(run(folder, *command, POSTGRES_SERVER=server, POSTGRES_DATABASE="postgres"), emulator)
+@pytest.mark.parametrize("command", PROGRAMS)
+def test_example_logs_in(command: str, emulator: Emulator, folder: Path) -> None:
+    # asyncpg knows no PGHOSTADDR.
+    where = (
+        {"POSTGRES_SERVER": "localhost", "PGSSLMODE": "verify-full"}
+        if "asyncpg" in command
+        else {"POSTGRES_SERVER": AZURE}
+    )
+    assert_logged_in(run(folder, command, POSTGRES_DATABASE="postgres", **where), command, emulator)
 
 
-def test_each_mode_differs() -> None:
-    """Both are the same program; the test above would not see it if it ignored its command line."""
+def test_no_example_is_left_out() -> None:
+    files = {path.name for path in EXAMPLES.glob("*.py")}
+    assert files == {command.split()[0] for command in PROGRAMS} | {"settings.py", "demo.py", "demo_steps.py"}
 
 
-@pytest.mark.parametrize("server", ["POSTGRES_SERVER", "HOSTNAME"])
-@pytest.mark.parametrize("database", ["POSTGRES_DATABASE", "DATABASE"])
-def test_settings_from_the_environment(server: str, database: str, emulator: Emulator, folder: Path) -> None:
-    check(run(folder, "psycopg2_example.py", **{server: AZURE, database: "postgres"}), emulator)
+def test_the_demo_can_be_imported(emulator: Emulator, folder: Path) -> None:
+    (folder / "importing.py").write_text("import demo\nassert len(demo.CHAPTERS) > 4\n", "utf-8")
+    done = run(folder, "importing.py")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert emulator.token_requests == []
+
+
+class TestSettings:
+    @pytest.mark.parametrize("server", ["POSTGRES_SERVER", "HOSTNAME"])
+    @pytest.mark.parametrize("database", ["POSTGRES_DATABASE", "DATABASE"])
+    def test_from_the_environment(self, server: str, database: str, emulator: Emulator, folder: Path) -> None:
+        done = run(folder, ONE, **{server: AZURE, database: "postgres"})
+        assert_logged_in(done, ONE, emulator)
+
+    def test_from_the_file(self, emulator: Emulator, folder: Path) -> None:
+        """As the example of it stands, with this machine's name in HOSTNAME, as shells have it."""
+        (folder / ".env.example").rename(folder / ".env")
+        assert_logged_in(run(folder, ONE, HOSTNAME=socket.gethostname()), ONE, emulator)
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            f"HOSTNAME={AZURE}\nDATABASE=postgres\n",
+            f"# a comment\r\n\r\n export POSTGRES_SERVER = \"{AZURE}\" # mine\r\nPOSTGRES_DATABASE='postgres'",
+            f"POSTGRES_SERVER={AZURE}  # mine\nDATABASE=postgres\nDATABASES=a=b\n#POSTGRES_SERVER=elsewhere\nnothing\n",
+        ],
+    )
+    def test_what_a_file_may_look_like(self, text: str, emulator: Emulator, folder: Path) -> None:
+        (folder / ".env").write_bytes(text.encode())
+        assert_logged_in(run(folder, ONE), ONE, emulator)
+
+    def test_the_environment_wins_over_the_file(self, emulator: Emulator, folder: Path) -> None:
+        (folder / ".env").write_text(f"POSTGRES_SERVER={AZURE}\nPOSTGRES_DATABASE=missing\n", "utf-8")
+        assert 'database "missing" does not exist' in run(folder, ONE).stderr
+        assert_logged_in(run(folder, ONE, POSTGRES_DATABASE="postgres"), ONE, emulator)
+
+    @pytest.mark.parametrize("environment", [{}, {"POSTGRES_SERVER": AZURE}, {"DATABASE": "postgres"}])
+    def test_missing(self, environment: dict[str, str], emulator: Emulator, folder: Path) -> None:
+        done = run(folder, ONE, **environment)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.startswith("Set POSTGRES_SERVER and POSTGRES_DATABASE, or copy .env.example to .env")
+        assert emulator.token_requests == []
+
+
+def test_a_driver_that_does_not_go_with_the_mode(folder: Path) -> None:
+    done = run(folder, "sqlalchemy_example.py --mode async --driver psycopg2")
+    assert done.returncode == 2
+    assert "--mode async goes with --driver psycopg or asyncpg" in done.stderr
+
+
+@pytest.mark.parametrize("command", PROGRAMS)
+def test_a_login_that_fails_is_seen(command: str, emulator: Emulator, folder: Path) -> None:
+    emulator.fail(400)
+    done = run(folder, command, POSTGRES_SERVER=AZURE, POSTGRES_DATABASE="postgres")
+    assert done.returncode == 1
+    assert "EntraOperationalError: Could not retrieve Entra credentials" in done.stderr
+    assert emulator.logins == []

@@ -153,6 +153,41 @@ class TestFork:
                 """,
             )
 
+    def test_forked_during_the_very_first_use_of_a_python_credential(self, emulator: Emulator) -> None:
+        script = """
+        import os, sys, threading, time
+        from azure_postgresql_auth import core
+        class Credential:
+            def get_token(self, *scopes, **_):
+                class Token: token = "a.e30.c"; expires_on = time.time() + 60
+                return Token
+        thread = threading.Thread(target=core.get_entra_token, args=(Credential(),))
+        thread.start()
+        pids = []
+        for _ in range(4):
+            pid = os.fork()
+            if pid == 0:
+                core.get_entra_token(Credential())
+                os._exit(0)
+            pids.append(pid)
+        thread.join()
+        end = time.monotonic() + 20
+        while pids and time.monotonic() < end:
+            done, status = os.waitpid(-1, os.WNOHANG)
+            assert status == 0, status
+            if done: pids.remove(done)
+        for pid in pids: os.kill(pid, 9)
+        sys.exit(len(pids))
+        """
+        for _ in range(10):
+            done = subprocess.run(
+                [sys.executable, "-W", "ignore", "-c", textwrap.dedent(script)],
+                env={**os.environ, **emulator.env},
+                timeout=60,
+                check=False,
+            )
+            assert done.returncode == 0
+
     def test_forked_with_an_event_loop_that_waits(self, emulator: Emulator) -> None:
         emulator.latency = 0.2
         run(
@@ -228,8 +263,11 @@ class TestExit:
             "core.login(credential, timeout=0.02)",
             # A login from an atexit hook.
             "import atexit; atexit.register(ask, credential)",
-            # A Python credential in flight.
-            "threading.Thread(target=ask, args=(Slow(),), daemon=True).start(); time.sleep(0.02)",
+            # Python credentials in flight, on threads and on event loops of threads.
+            "[threading.Thread(target=ask, args=(Slow(),), daemon=True).start() for _ in range(5)]; time.sleep(0.02)",
+            "[threading.Thread(target=ask_async, args=(Slow(),), daemon=True).start() for _ in range(5)]; time.sleep(0.02)",
+            # The same while logins begin and end all the time.
+            "[threading.Thread(target=ask_on, daemon=True).start() for _ in range(5)]; time.sleep(0.1)",
         ],
     )
     def test_with_work_in_flight(self, emulator: Emulator, ending: str) -> None:
@@ -241,6 +279,14 @@ class TestExit:
                 def get_token(self, *scopes, **_):
                     time.sleep(0.1)
                     raise LookupError
+
+            class Quick:
+                def get_token(self, *scopes, **_):
+                    class Token: token = "a.e30.c"; expires_on = time.time() + 60
+                    return Token
+
+            def ask_on():
+                while True: core.get_entra_token(Quick())
 
             async def leave_tasks():
                 leave_tasks.kept = [asyncio.ensure_future(core.get_entra_token_async(credential)) for _ in range(5)]
@@ -259,6 +305,35 @@ class TestExit:
             """,
         )
 
+    def test_hooks_that_were_there_before_us_wait_for_threads_that_log_in(self, emulator: Emulator) -> None:
+        """Their turn at exit comes after that of hooks that were registered later."""
+        emulator.latency = 0.2
+        script = """
+        import atexit, sys, threading
+        started = []
+        atexit.register(lambda: [thread.join() for thread in started])
+        from azure_postgresql_auth import core, identity
+        class Credential:
+            def get_token(self, *scopes, **_):
+                import time
+                time.sleep(0.2)
+                class Token: token = "a.e30.c"; expires_on = time.time() + 60
+                return Token
+        for credential in (identity.ManagedIdentityCredential(), Credential()):
+            started.append(threading.Thread(target=core.get_entra_token, args=(credential,), daemon=True))
+            started[-1].start()
+        sys.exit(7)
+        """
+        done = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(script)],
+            env={**os.environ, **emulator.env},
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (7, "")
+
     def test_a_fresh_process(self, emulator: Emulator) -> None:
         emulator.latency = 0.05
         for _ in range(20):
@@ -270,3 +345,47 @@ class TestExit:
                 time.sleep(0.05)
                 """,
             )
+
+
+@pytest.mark.parametrize("kind", ["native", "python"])
+def test_gevent(emulator: Emulator, kind: str) -> None:
+    """Greenlets that wait let others run, whatever the credential."""
+    pytest.importorskip("gevent")
+    emulator.latency = 0.3
+    script = """
+    from gevent import monkey
+    monkey.patch_all()
+    import sys, time, gevent
+    from azure_postgresql_auth import core, identity
+
+    class Credential:
+        calls = 0
+        def get_token(self, *scopes, **_):
+            Credential.calls += 1
+            time.sleep(0.3)
+            class Token: token = "a.e30.c"; expires_on = time.time() + 60
+            return Token
+
+    ticks = []
+    def tick():
+        while True:
+            ticks.append(1)
+            gevent.sleep(0.01)
+
+    gevent.spawn(tick)
+    credential = Credential() if sys.argv[1] == "python" else identity.ManagedIdentityCredential()
+    asked = [gevent.spawn(core.get_entra_token, credential) for _ in range(20)]
+    gevent.joinall(asked, raise_error=True, timeout=20)
+    assert len({greenlet.value for greenlet in asked}) == 1
+    assert Credential.calls <= 1
+    assert len(ticks) > 10, ticks
+    """
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", textwrap.dedent(script), kind],
+        env={**os.environ, **emulator.env},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")

@@ -21,15 +21,30 @@ PYTHON_BLOCKS = [
     pytest.param(match[1], id=f"line {README.count(chr(10), 0, match.start()) + 1}")
     for match in re.finditer(r"^```python\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
 ]
-PUBLIC_MODULES = ("core", "emulator", "errors", "identity", "psycopg3")
+AZURE = "myserver.postgres.database.azure.com"
+PUBLIC_MODULES = ("asyncpg", "core", "emulator", "errors", "identity", "psycopg2", "psycopg3", "sqlalchemy")
+
+# libpq is led to the emulator by PGHOSTADDR; for drivers that resolve names in Python, Python does it at its start.
+LEAD_THE_WAY = f"""
+import socket
+resolve = socket.getaddrinfo
+def here(host, *arguments, **keywords):
+    if host in ({AZURE!r}, {AZURE.encode()!r}):
+        host = "127.0.0.1"
+    return resolve(host, *arguments, **keywords)
+socket.getaddrinfo = here
+"""
 
 
 @pytest.fixture
-def azure_env(emulator: Emulator) -> dict[str, str]:
+def azure_env(emulator: Emulator, tmp_path: Path) -> dict[str, str]:
     """Make `myserver.postgres.database.azure.com` the emulator, whose certificate bears that name too."""
     emulator.add_group("orders-team", [emulator.identity])
+    start = tmp_path / "start"
+    start.mkdir()
+    (start / "sitecustomize.py").write_text(LEAD_THE_WAY, "utf-8")
     env = {name: value for name, value in os.environ.items() if name not in {"PGHOST", "PGSSLMODE"}}
-    return {**env, "PGHOSTADDR": "127.0.0.1", "PYTHONWARNINGS": "error"}
+    return {**env, "PGHOSTADDR": "127.0.0.1", "PYTHONPATH": str(start), "PYTHONWARNINGS": "error"}
 
 
 @pytest.mark.parametrize("block", PYTHON_BLOCKS)
@@ -40,7 +55,7 @@ def test_python_block_runs(block: str, emulator: Emulator, azure_env: dict[str, 
     command = [sys.executable, *(["-m", "pytest", "-q", "-p", "no:cacheprovider"] if is_test else []), str(script)]
     done = subprocess.run(command, env=azure_env, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    if "myserver.postgres.database.azure.com" in block:
+    if AZURE in block:
         assert emulator.logins, "it did not get as far as the server"
         assert all(login.accepted for login in emulator.logins), emulator.logins
         assert "no login could be had" not in done.stdout
@@ -62,8 +77,12 @@ def test_make_targets_exist() -> None:
 def test_extras_exist() -> None:
     pyproject = (ROOT / "pyproject.toml").read_text("utf-8")
     named = {extra for extras in re.findall(r"\.whl\)\[([a-z0-9,]+)\]", README) for extra in extras.split(",")}
-    assert named == {"psycopg3", "emulator"}
-    assert all(re.search(rf"^{extra} = \[", pyproject, re.MULTILINE) for extra in named)
+    in_table = set(
+        re.findall(r"^\| `([a-z0-9]+)` \|", README.partition("| extra |")[2].partition("\n\n")[0], re.MULTILINE)
+    )
+    extras = pyproject.partition("[project.optional-dependencies]")[2].partition("\n[")[0]
+    assert in_table == set(re.findall(r"^([a-z0-9]+) = \[", extras, re.MULTILINE))
+    assert {"emulator", "sqlalchemy"} < named <= in_table
 
 
 def test_links_lead_somewhere() -> None:
@@ -79,4 +98,6 @@ def test_changelog_names_everything_public(name: str) -> None:
     public = getattr(module, "__all__", [key for key in defined if not key.startswith("_")])
     assert public
     changelog = (ROOT / "CHANGELOG.md").read_text("utf-8")
-    assert [key for key in public if f"`{key}`" not in changelog] == []
+    entry = re.search(rf"^- `azure_postgresql_auth\.{name}`.*?(?=^- |\Z)", changelog, re.DOTALL | re.MULTILINE)
+    assert entry
+    assert [key for key in public if f"`{key}`" not in entry[0]] == []

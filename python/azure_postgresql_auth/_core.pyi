@@ -1,8 +1,7 @@
 """The engine, in Rust. Its public faces are `core` and `identity`; nothing here is promised to stay."""
 
-import sys
 from collections.abc import Sequence
-from typing import Any, Callable, final
+from typing import Any, final
 
 __all__ = [
     "Bell",
@@ -75,67 +74,66 @@ class TokenProvider:
     @staticmethod
     def chain(links: Sequence[TokenProvider]) -> TokenProvider: ...
     @staticmethod
-    def python(start: Callable[[Fetch, bool], None]) -> TokenProvider:
-        """The tokens of a credential object that Python calls.
-
-        Args:
-            start: called with a `Fetch` that it has to see answered, and whether the caller's thread will be blocked
-            until then. What it raises, all who wait get.
-        """
-    def login(self, scope: str, user_known: bool = False, timeout: float = 30.0) -> Login:
-        """User and access token for one new connection; waits for them on this thread, letting signals through.
+    def python() -> TokenProvider:
+        """The tokens of a credential object that Python calls, see `take_fetches`."""
+    def login(self, scope: str, user_known: bool = False) -> Login | PendingLogin:
+        """The login if it is cached, else one to wait for. Both may leave something in `take_fetches`.
 
         Args:
             scope: OAuth 2.0 scope, e.g. "https://ossrdbms-aad.database.windows.net/.default".
             user_known: the token's claims are not looked at, and the login has no user.
-            timeout: seconds that this call may wait; a cached token is returned at once.
+        """
+    def take_fetches(self) -> list[Fetch]:
+        """What Python has to ask its credential object for now; each has to be answered."""
+
+@final
+class PendingLogin:
+    """A login that is waited for. Dropping it ends only this wait."""
+
+    def poll(self, bell: Bell | None, key: int) -> Login | None:
+        """The login, or None: then `bell` will ring for `key`. May leave something in `TokenProvider.take_fetches`.
 
         Raises:
             EntraConnectionValueError: no token could be had; the message lists every attempt.
             TokenDecodeError, UsernameExtractionError, ScopePermissionError: there is a token, but no user.
             Exception: what a credential object raised itself.
         """
-    def begin_login(self, scope: str, user_known: bool = False) -> Login | PendingLogin:
-        """The login if it is cached, else one to wait for."""
-
-@final
-class PendingLogin:
-    """A login that is waited for. Dropping it ends only this wait."""
-
-    if sys.platform != "win32":
-        def poll(self, bell: Bell, key: int) -> Login | None:
-            """The login, or None: then `bell` will ring for `key`. Raises what `TokenProvider.login` raises."""
-
-    def wait(self, timeout: float) -> Login:
-        """Waits on this thread."""
     @staticmethod
     def timed_out(timeout: float) -> BaseException:
-        """What to raise when the caller's time is over."""
+        """What to raise when the caller's time is over.
+
+        Raises:
+            ValueError: the timeout is no number of seconds.
+        """
 
 @final
 class Fetch:
-    """The right and the duty to call a credential once. Dropped unanswered, it passes to somebody else who waits."""
+    """The right and the duty to call a credential once. Dropped unanswered, it passes to somebody else who waits.
+
+    Only the first answer counts.
+    """
 
     @property
     def scope(self) -> str:
         """The scope to ask for."""
     def complete(self, token: str, expires_on: float, refresh_on: float | None = None) -> None:
         """The credential gave a token; times in seconds since 1970."""
-    def fail(self, exception: BaseException) -> None:
-        """The credential raised."""
+    def fail(self, exception: BaseException, message: str) -> None:
+        """The credential raised; `message` says it in words."""
     def abandon(self) -> None:
         """Nobody will ask: one of those who wait takes over."""
 
-if sys.platform != "win32":
-    @final
-    class Bell:
-        """A file descriptor that becomes readable when a wait is over; one serves a whole event loop."""
+@final
+class Bell:
+    """A file descriptor that becomes readable when a wait is over; one serves a whole event loop."""
 
-        def __new__(cls) -> Bell: ...
-        def fileno(self) -> int:
-            """For the event loop to watch."""
-        def drain(self) -> list[int]:
-            """Keys of the waits that are over."""
+    def __new__(cls) -> Bell: ...
+    def fileno(self) -> int:
+        """To watch; -1 once it is closed."""
+    def close(self) -> None:
+        """Closes the descriptor."""
+    def drain(self) -> list[int]:
+        """Keys of the waits that are over."""
 
 def decode_jwt(token: str) -> dict[str, Any]:
     """The claims of a JWT, unverified: the server verifies the token, this only looks into it.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import weakref
 
 from azure_postgresql_auth._core import TokenProvider, scope_for
+from azure_postgresql_auth._foreign import Caller, is_asynchronous
 from azure_postgresql_auth.errors import CredentialValueError
 
 TYPE_CHECKING = False  # typing's own costs milliseconds of start-up
@@ -19,13 +20,20 @@ if TYPE_CHECKING:
 class Adopted:
     """A credential's tokens, and what kind of code can have them."""
 
-    __slots__ = ("asynchronous", "provider", "scope")
+    __slots__ = ("_caller", "asynchronous", "provider", "scope")
 
-    def __init__(self, provider: TokenProvider, *, asynchronous: bool = False) -> None:
+    def __init__(self, provider: TokenProvider, caller: Caller | None = None, *, asynchronous: bool = False) -> None:
         self.provider = provider
         self.asynchronous = asynchronous
+        # None: native, the engine makes its fetches itself.
+        self._caller = caller
         self.scope = scope_for(())
         """For who names neither a scope nor a host; settled here, for looking it up costs more than a login."""
+
+    def make_fetches(self, *, blocking: bool) -> None:
+        """Calls the credential object if the engine has asked for it."""
+        if self._caller is not None:
+            self._caller.make(blocking=blocking)
 
 
 # By id: credentials need not be hashable, and may be equal without being the same.
@@ -42,21 +50,20 @@ def adopt(credential: object) -> Adopted:
     if known is not None and known[0]() is credential:
         return known[1]
     if credential is None:
-        # One default credential per process is what shares its tokens.
-        adopted = Adopted(TokenProvider.default_chain(exclude=()))
-        _adopted[id(None)] = (lambda: None, adopted)
-        return adopted
+        # One default credential per process is what shares its tokens. setdefault: threads may come here together.
+        entry = (lambda: None, Adopted(TokenProvider.default_chain(exclude=())))
+        return _adopted.setdefault(id(None), entry)[1]
     return _adopt_foreign(credential)
 
 
-def keep(credential: object, adopted: Adopted) -> None:
-    """Remembers the tokens of `credential` for as long as it lives.
+def keep(credential: object, adopted: Adopted) -> Adopted:
+    """Remembers the tokens of `credential` for as long as it lives; gives those that another thread was faster with.
 
     Raises:
         TypeError: it cannot be held weakly.
     """
     key = id(credential)
-    _adopted[key] = (weakref.ref(credential, lambda _: _adopted.pop(key, None)), adopted)
+    return _adopted.setdefault(key, (weakref.ref(credential, lambda _: _adopted.pop(key, None)), adopted))[1]
 
 
 def _adopt_foreign(credential: object) -> Adopted:
@@ -70,23 +77,11 @@ def _adopt_foreign(credential: object) -> Adopted:
             f"azure.identity have; got {kind}"
         )
         raise CredentialValueError(message)
-    # Imported here: what calling them takes (asyncio, threading, inspect) is for those who pass such objects.
-    from azure_postgresql_auth._foreign import is_asynchronous, starter  # noqa: PLC0415
-
     asynchronous = is_asynchronous(method)
+    provider = TokenProvider.python()
     try:
-        adopted = Adopted(TokenProvider.python(starter(weakref.ref(credential), name)), asynchronous=asynchronous)
-        keep(credential, adopted)
+        reference: Callable[[], object | None] = weakref.ref(credential)
+        return keep(credential, Adopted(provider, Caller(provider, reference, name), asynchronous=asynchronous))
     except TypeError:
         # It cannot be held weakly (slots): its tokens are not kept beyond this login.
-        adopted = Adopted(TokenProvider.python(starter(lambda: credential, name)), asynchronous=asynchronous)
-    return adopted
-
-
-def needs_sync(credential: object) -> CredentialValueError:
-    """The refusal of an asynchronous credential where nothing can await."""
-    kind = type(credential)
-    return CredentialValueError(
-        f"credential is required to be synchronous here: {kind.__module__}.{kind.__qualname__} is asynchronous. Pass "
-        f"the synchronous class of the same name, or one of azure_postgresql_auth.identity, which serve both"
-    )
+        return Adopted(provider, Caller(provider, lambda: credential, name), asynchronous=asynchronous)

@@ -1,104 +1,170 @@
 """Calling credential objects that are not ours, when the engine asks for a token.
 
-A synchronous one is called on a thread of its own, so that no event loop is blocked and whoever waits can stop
-waiting. An asynchronous one is awaited in a task of the caller's own event loop, to which its sessions belong.
+A synchronous one is called on a thread of its own, so that no event loop is blocked and whoever waits can stop waiting.
+An asynchronous one is awaited in a task of the caller's own event loop, to which its sessions belong.
+
+All that is imported here is imported at once, and asyncio only where a loop runs: a process that forks while another
+thread imports leaves its child with a lock that no one releases.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
-import inspect
-import sys
 import threading
-from typing import TYPE_CHECKING, Any, Callable
 
-from azure_postgresql_auth import _credentials
 from azure_postgresql_auth.errors import CredentialValueError
 
+TYPE_CHECKING = False  # typing's own costs milliseconds of start-up
 if TYPE_CHECKING:
-    from azure_postgresql_auth._core import Fetch
+    import asyncio
+    from typing import Any, Callable, Final
+
+    from azure_postgresql_auth._core import Fetch, TokenProvider
+
+_CO_COROUTINE: Final = 0x80
+"""`inspect.CO_COROUTINE`; importing inspect costs more than a login."""
 
 
-def is_asynchronous(method: Callable[..., Any]) -> bool:
-    """Whether a credential's method has to be awaited."""
-    return inspect.iscoroutinefunction(method)
+def is_asynchronous(method: Any) -> bool:
+    """Whether a credential's method is a coroutine function, under whatever wrappers."""
+    while hasattr(type(method), "func"):  # functools.partial
+        method = method.func
+    for candidate in (method, getattr(type(method), "__call__", None)):
+        function = getattr(candidate, "__func__", candidate)
+        flags = getattr(getattr(function, "__code__", None), "co_flags", 0)
+        if isinstance(flags, int) and flags & _CO_COROUTINE:
+            return True
+    return False
 
 
-def starter(reference: Callable[[], object | None], name: str) -> Callable[[Fetch, bool], None]:
-    """What the engine calls when a token has to be asked for."""
+def needs_sync(credential: object) -> CredentialValueError:
+    """The refusal of an asynchronous credential where nothing can await."""
+    kind = type(credential)
+    return CredentialValueError(
+        f"credential is required to be synchronous here: {kind.__module__}.{kind.__qualname__} is asynchronous. Pass "
+        f"the synchronous class of the same name, or one of azure_postgresql_auth.identity, which serve both"
+    )
 
-    def start(fetch: Fetch, blocking: bool) -> None:  # noqa: FBT001 - called by Rust
-        credential = reference()
+
+class Caller:
+    """Makes the fetches that the engine asks a credential object for."""
+
+    __slots__ = ("_name", "_provider", "_reference")
+
+    def __init__(self, provider: TokenProvider, reference: Callable[[], object | None], name: str) -> None:
+        self._provider = provider
+        self._reference = reference
+        self._name = name
+
+    def make(self, *, blocking: bool) -> None:
+        """Begins what is asked for.
+
+        Args:
+            blocking: the caller's thread will do nothing else until it is there.
+        """
+        if _tasks:
+            _sweep()
+        for fetch in self._provider.take_fetches():
+            try:
+                self._begin(fetch, blocking=blocking)
+            except Exception as error:  # noqa: BLE001 - whoever waits gets it, and raises it
+                fetch.fail(error, _words(error))
+            except BaseException:
+                fetch.abandon()
+                raise
+
+    def _begin(self, fetch: Fetch, *, blocking: bool) -> None:
+        credential = self._reference()
         if credential is None:
             fetch.abandon()
             return
-        method = getattr(credential, name)
+        method = getattr(credential, self._name)
         if is_asynchronous(method):
             if blocking:
-                raise _credentials.needs_sync(credential)
-            task = asyncio.get_running_loop().create_task(_fetch_async(fetch, method))
-            _tasks.add(task)
-            task.add_done_callback(_tasks.discard)
-        elif blocking and _threads_are_greenlets():
-            # A greenlet would never run while we wait for it with the whole thread.
+                raise needs_sync(credential)
+            # Loaded long since: an event loop runs.
+            from asyncio import get_running_loop  # noqa: PLC0415
+
+            task = get_running_loop().create_task(_fetch_async(fetch, method))
+            _tasks[task] = fetch
+            task.add_done_callback(_ended)
+            return
+        context = contextvars.copy_context()
+        thread = threading.Thread(
+            target=context.run, args=(_fetch, fetch, method), name="azure-pg-auth-credential", daemon=True
+        )
+        try:
+            thread.start()
+        except RuntimeError:
+            # No more threads, or the interpreter is ending and starts none: a login from an atexit hook still works.
+            if not blocking:
+                raise
             _fetch(fetch, method)
-        else:
-            context = contextvars.copy_context()
-            thread = threading.Thread(
-                target=context.run, args=(_fetch, fetch, method), name="azure-pg-auth-credential", daemon=True
-            )
-            try:
-                thread.start()
-            except RuntimeError:
-                # The interpreter is ending and starts no more threads; a login from an atexit hook still works.
-                if not blocking:
-                    raise
-                _fetch(fetch, method)
-
-    return start
 
 
-# The event loop itself holds tasks weakly.
-_tasks: set[asyncio.Task[None]] = set()
+# Tasks, which an event loop holds weakly, and what they have to answer.
+_tasks: dict[asyncio.Task[None], Fetch] = {}
+
+
+def _ended(task: asyncio.Task[None]) -> None:
+    _tasks.pop(task, None)
+
+
+def _sweep() -> None:
+    """Gives up fetches whose event loop was closed under them, so that others take over."""
+    for task, fetch in list(_tasks.items()):
+        if task.get_loop().is_closed() and _tasks.pop(task, None) is not None:
+            fetch.abandon()
 
 
 def _fetch(fetch: Fetch, method: Callable[[str], Any]) -> None:
     try:
         token = method(fetch.scope)
-        if inspect.isawaitable(token):
-            if inspect.iscoroutine(token):
+        if hasattr(token, "__await__"):
+            if hasattr(token, "close"):
                 token.close()
-            _refuse_awaitable(method)
+            raise _unrecognizable(method)
         _complete(fetch, token)
-    except BaseException as error:  # noqa: BLE001 - whoever waits gets it, and raises it
-        fetch.fail(error)
+    except Exception as error:  # noqa: BLE001 - whoever waits gets it, and raises it
+        fetch.fail(error, _words(error))
+    except BaseException as error:  # noqa: BLE001 - it would end this thread alone, and those who wait are others
+        ended = RuntimeError(f"the credential raised {_words(error)}")
+        fetch.fail(ended, str(ended))
 
 
 async def _fetch_async(fetch: Fetch, method: Callable[[str], Any]) -> None:
     try:
         _complete(fetch, await method(fetch.scope))
-    except asyncio.CancelledError:
-        # This loop ends; those who wait on another one ask again.
+    except Exception as error:  # noqa: BLE001 - whoever waits gets it, and raises it
+        fetch.fail(error, _words(error))
+    except BaseException:
+        # Cancelled: this loop ends, and those who wait on another one ask again.
         fetch.abandon()
         raise
-    except Exception as error:  # noqa: BLE001 - whoever waits gets it, and raises it
-        fetch.fail(error)
 
 
 def _complete(fetch: Fetch, token: Any) -> None:
+    try:
+        secret, expires_on = token.token, float(token.expires_on)
+        secret.encode()
+    except (AttributeError, TypeError, ValueError):
+        # From None: such an error may hold the token.
+        message = (
+            f"the credential returned {type(token).__name__}, which is no access token: expected an object with a text "
+            f"`token` and a number `expires_on`, as azure-core's AccessToken"
+        )
+        raise TypeError(message) from None
     refresh_on = getattr(token, "refresh_on", None)
-    fetch.complete(token.token, float(token.expires_on), None if refresh_on is None else float(refresh_on))
+    fetch.complete(secret, expires_on, float(refresh_on) if isinstance(refresh_on, (int, float)) else None)
 
 
-def _refuse_awaitable(method: Callable[[str], Any]) -> None:
-    message = (
+def _unrecognizable(method: Callable[..., Any]) -> CredentialValueError:
+    return CredentialValueError(
         f"credential is required to be recognizable as asynchronous: {getattr(method, '__qualname__', method)} is no "
         f"coroutine function, but returned something to await; define it with `async def`"
     )
-    raise CredentialValueError(message)
 
 
-def _threads_are_greenlets() -> bool:
-    monkey = sys.modules.get("gevent.monkey")
-    return monkey is not None and bool(monkey.is_module_patched("threading"))
+def _words(error: BaseException) -> str:
+    text = str(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

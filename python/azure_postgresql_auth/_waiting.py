@@ -1,53 +1,108 @@
-"""Waiting for a login on an event loop, without a thread and without blocking it.
+"""Waiting for a login, on a thread and on an event loop.
 
-The engine's threads never touch Python, so they cannot call `call_soon_threadsafe`. They write to a socket (a `Bell`)
-that the loop watches while somebody waits, one for each loop however many wait.
+The engine's threads never touch Python. They write to a socket (a `Bell`) that whoever waits watches: a thread with
+`poll`, an event loop among its other descriptors, one bell for each loop however many wait on it. Where there is no
+descriptor left for a bell, the wait looks again a hundred times a second.
 """
 
 from __future__ import annotations
 
-import asyncio
-import functools
 import os
-from typing import TYPE_CHECKING
+import select
+import time
 
-from azure_postgresql_auth import _core
+from azure_postgresql_auth._core import Bell
 
+TYPE_CHECKING = False  # typing's own costs milliseconds of start-up
 if TYPE_CHECKING:
+    import asyncio
+    from typing import Final
+
     from azure_postgresql_auth._core import Login, PendingLogin
+    from azure_postgresql_auth._credentials import Adopted
+
+_NO_BELL: Final = 0.01
+"""Seconds between two looks."""
+_POLL_AT_MOST: Final = 3600.0
+"""Seconds; what a timeout may be has no limit, what `poll` takes has one."""
+
+
+def _new_bell() -> Bell | None:
+    try:
+        return Bell()
+    except OSError:
+        return None
+
+
+def wait(adopted: Adopted, pending: PendingLogin, timeout: float) -> Login:
+    """The login.
+
+    Raises:
+        EntraConnectionValueError: there was none within `timeout` seconds.
+        Exception: what the login failed with.
+    """
+    too_late = pending.timed_out(timeout)
+    deadline = time.monotonic() + timeout
+    bell = _new_bell()
+    try:
+        # Looked up in the module each time: gevent puts one there that lets other greenlets run.
+        poller = select.poll()
+        if bell is not None:
+            poller.register(bell.fileno(), select.POLLIN)
+        while True:
+            login = pending.poll(bell, 0)
+            adopted.make_fetches(blocking=True)
+            if login is not None:
+                return login
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise too_late
+            if bell is None:
+                time.sleep(min(left, _NO_BELL))
+            else:
+                poller.poll(min(left, _POLL_AT_MOST) * 1000)
+                bell.drain()
+    finally:
+        if bell is not None:
+            bell.close()
 
 
 class _Doorbell:
     """The bell of one event loop, and who listens for it."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.bell = _core.Bell()
+        self.loop = loop
+        self.bell = _new_bell()
         self._waiting: dict[int, asyncio.Future[None]] = {}
         self._keys = 0
-        loop.add_reader(self.bell.fileno(), self._answer)
+        if self.bell is not None:
+            loop.add_reader(self.bell.fileno(), self._answer)
 
     def _answer(self) -> None:
+        assert self.bell is not None, "it has rung"  # noqa: S101 - for the type checker
         for key in self.bell.drain():
             waiting = self._waiting.get(key)
             if waiting is not None and not waiting.done():
                 waiting.set_result(None)
 
-    async def wait(self, pending: PendingLogin, timeout: float) -> Login:
+    async def wait(self, adopted: Adopted, pending: PendingLogin, timeout: float) -> Login:
         self._keys = key = self._keys + 1
-        loop = asyncio.get_running_loop()
         # Not asyncio.timeout, which Python 3.9 and 3.10 lack, nor wait_for, which takes a task for each wait.
-        alarm = loop.call_later(timeout, self._expire, key, pending.timed_out(timeout))
+        alarm = self.loop.call_later(timeout, self._expire, key, pending.timed_out(timeout))
         try:
             while True:
-                # In place before the poll: the bell may ring at once.
-                self._waiting[key] = rung = loop.create_future()
+                # In place before the look: the bell may ring at once.
+                self._waiting[key] = rung = self.loop.create_future()
+                if self.bell is None:
+                    self.loop.call_later(_NO_BELL, _look_again, rung)
                 login = pending.poll(self.bell, key)
+                adopted.make_fetches(blocking=False)
                 if login is not None:
                     return login
                 await rung
         finally:
             alarm.cancel()
-            del self._waiting[key]
+            del self._waiting[key], rung
 
     def _expire(self, key: int, error: BaseException) -> None:
         waiting = self._waiting.get(key)
@@ -55,7 +110,7 @@ class _Doorbell:
             return
         if waiting.done():
             # The bell rang in this very turn of the loop: look again when the wait has, too.
-            asyncio.get_running_loop().call_soon(self._expire, key, error)
+            self.loop.call_soon(self._expire, key, error)
         else:
             waiting.set_exception(error)
 
@@ -63,29 +118,38 @@ class _Doorbell:
     def idle(self) -> bool:
         return not self._waiting
 
+    def close(self) -> None:
+        if self.bell is not None:
+            if not self.loop.is_closed():
+                self.loop.remove_reader(self.bell.fileno())
+            self.bell.close()
 
-# By id(loop), only while somebody waits: a loop that is waited on is alive.
+
+def _look_again(rung: asyncio.Future[None]) -> None:
+    if not rung.done():
+        rung.set_result(None)
+
+
+# By id(loop), only while somebody waits on it.
 _doorbells: dict[int, _Doorbell] = {}
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_doorbells.clear)
+os.register_at_fork(after_in_child=_doorbells.clear)
 
 
-async def wait(pending: PendingLogin, timeout: float) -> Login:
-    """The login.
+async def wait_async(adopted: Adopted, pending: PendingLogin, timeout: float) -> Login:
+    """`wait` on the running event loop."""
+    # Loaded long since: an event loop runs.
+    from asyncio import get_running_loop  # noqa: PLC0415
 
-    Raises:
-        EntraConnectionValueError: there was none within `timeout` seconds.
-        Exception: what the login failed with.
-    """
-    loop = asyncio.get_running_loop()
+    loop = get_running_loop()
+    doorbell = _doorbells.get(id(loop))
+    if doorbell is None or doorbell.loop is not loop:
+        # Loops that were closed while somebody waited never come back to tidy up.
+        for key in [key for key, other in list(_doorbells.items()) if other.loop.is_closed()]:
+            _doorbells.pop(key).close()
+        doorbell = _doorbells[id(loop)] = _Doorbell(loop)
     try:
-        doorbell = _doorbells.get(id(loop)) or _doorbells.setdefault(id(loop), _Doorbell(loop))
-    except (AttributeError, NotImplementedError):
-        # Windows' proactor loop watches no sockets for others: a thread waits instead.
-        return await loop.run_in_executor(None, functools.partial(pending.wait, timeout))
-    try:
-        return await doorbell.wait(pending, timeout)
+        return await doorbell.wait(adopted, pending, timeout)
     finally:
         if doorbell.idle and _doorbells.get(id(loop)) is doorbell:
             del _doorbells[id(loop)]
-            loop.remove_reader(doorbell.bell.fileno())
+            doorbell.close()

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from azure_postgresql_auth import _credentials
 from azure_postgresql_auth._core import PendingLogin, decode_jwt, parse_principal_name
+from azure_postgresql_auth._foreign import needs_sync
+from azure_postgresql_auth._waiting import wait, wait_async
 
 TYPE_CHECKING = False  # typing's own costs milliseconds of start-up
 if TYPE_CHECKING:
@@ -107,8 +109,10 @@ def login(
     """
     adopted = _credentials.adopt(credential)
     if adopted.asynchronous:
-        raise _credentials.needs_sync(credential)
-    return adopted.provider.login(scope or adopted.scope, user_known, timeout)
+        raise needs_sync(credential)
+    found = adopted.provider.login(scope or adopted.scope, user_known)
+    adopted.make_fetches(blocking=True)
+    return wait(adopted, found, timeout) if isinstance(found, PendingLogin) else found
 
 
 async def login_async(
@@ -120,10 +124,6 @@ async def login_async(
 ) -> Login:
     """`login` on an event loop, which is not touched when the login is cached."""
     adopted = _credentials.adopt(credential)
-    begun = adopted.provider.begin_login(scope or adopted.scope, user_known)
-    if not isinstance(begun, PendingLogin):
-        return begun
-    # Imported here: synchronous programs need no asyncio.
-    from azure_postgresql_auth._waiting import wait  # noqa: PLC0415
-
-    return await wait(begun, timeout)
+    found = adopted.provider.login(scope or adopted.scope, user_known)
+    adopted.make_fetches(blocking=False)
+    return await wait_async(adopted, found, timeout) if isinstance(found, PendingLogin) else found

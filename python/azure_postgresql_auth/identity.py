@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from azure_postgresql_auth import _credentials
+from azure_postgresql_auth import _credentials, core
 from azure_postgresql_auth._core import TokenProvider
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class _NativeCredential:
         if len(scopes) != 1:
             message = f"{type(self).__name__} gives a token for exactly one scope, not for {len(scopes)}"
             raise ValueError(message)
-        return self._provider.login(scopes[0], user_known=True)
+        return core.login(self, scopes[0], user_known=True)
 
     def close(self) -> None:
         """Does nothing: there is nothing to close. Here because azure-identity's credentials have it."""

@@ -6,6 +6,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::{Duration, SystemTime},
 };
 
 use futures_channel::oneshot;
@@ -13,6 +14,9 @@ use futures_util::{FutureExt, future::Shared};
 
 use super::{AccessToken, FetchedToken, TokenCache};
 use crate::{error::Error, fork};
+
+/// A flight that has not landed by then is not waited for any more by those who come; native fetches end before.
+const LOST_AFTER: Duration = Duration::from_secs(30);
 
 /// What everybody who waited gets.
 pub type Landing = Result<Arc<AccessToken>, Error>;
@@ -22,13 +26,15 @@ pub type Landing = Result<Arc<AccessToken>, Error>;
 #[derive(Clone)]
 pub struct Flight {
     generation: u32,
+    since: SystemTime,
     landing: Shared<oneshot::Receiver<Landing>>,
 }
 
 impl Flight {
-    /// Whether it can still land: what a parent process was fetching never lands in its child.
-    pub(super) fn is_current(&self) -> bool {
-        self.generation == fork::generation()
+    /// Whether it can still land. A credential of Python's may hang, or its event loop may have ended.
+    pub(super) fn can_land(&self, now: SystemTime) -> bool {
+        let aloft = now.duration_since(self.since);
+        self.generation == fork::generation() && aloft.is_ok_and(|aloft| aloft < LOST_AFTER)
     }
 
     pub(super) fn is(&self, other: &Self) -> bool {
@@ -61,9 +67,9 @@ pub struct Fetch {
 
 impl Fetch {
     /// Begins a flight.
-    pub(super) fn new(cache: Arc<TokenCache>, scope: Arc<str>) -> Self {
+    pub(super) fn new(cache: Arc<TokenCache>, scope: Arc<str>, now: SystemTime) -> Self {
         let (waiters, landing) = oneshot::channel();
-        let flight = Flight { generation: fork::generation(), landing: landing.shared() };
+        let flight = Flight { generation: fork::generation(), since: now, landing: landing.shared() };
         Self { scope, cache, flight, waiters: Some(waiters) }
     }
 

@@ -106,19 +106,21 @@ impl TokenCache {
         if let Some((token, fetch)) = self.usable(slot) {
             return Lookup::Ready(token, fetch);
         }
-        if let Some(flight) = slot.flight_under_way() {
+        let now = self.clock.now();
+        if let Some(flight) = slot.flight_under_way(now) {
             return Lookup::Pending(flight.clone(), None);
         }
-        let fetch = slot.take_off(self);
+        let fetch = slot.take_off(self, now);
         Lookup::Pending(fetch.flight().clone(), Some(fetch))
     }
 
     fn usable(self: &Arc<Self>, slot: &mut Slot) -> Option<(Arc<AccessToken>, Option<Fetch>)> {
         let token = Arc::clone(slot.token.as_ref()?);
-        match policy::decide(&token.lifetime, slot.retry, self.clock.now(), policy::spread()) {
+        let now = self.clock.now();
+        match policy::decide(&token.lifetime, slot.retry, now, policy::spread()) {
             Decision::Use => Some((token, None)),
             Decision::UseAndRefresh => {
-                let fetch = slot.flight_under_way().is_none().then(|| slot.take_off(self));
+                let fetch = slot.flight_under_way(now).is_none().then(|| slot.take_off(self, now));
                 Some((token, fetch))
             }
             Decision::Fetch => None,
@@ -132,18 +134,21 @@ impl TokenCache {
             if fetched.expires_at <= now {
                 return Err(Error::ExpiredOnArrival);
             }
-            Ok(Arc::new(AccessToken {
-                secret: fetched.secret,
-                lifetime: Lifetime { obtained_at: now, refresh_at: fetched.refresh_at, expires_at: fetched.expires_at },
-                principal: OnceLock::new(),
-            }))
+            if fetched.secret.expose().is_empty() {
+                return Err(Error::EmptyToken);
+            }
+            let lifetime = Lifetime::starting(now, fetched.expires_at, fetched.refresh_at);
+            Ok(Arc::new(AccessToken { secret: fetched.secret, lifetime, principal: OnceLock::new() }))
         });
         if let Some(slot) = self.slots().get_mut(scope) {
             match &landing {
                 Ok(token) => {
+                    // The same token again, out of a cache of the credential's own, is no progress.
+                    let expires_at = token.lifetime.expires_at;
+                    let same = slot.token.as_ref().is_some_and(|old| old.lifetime.expires_at == expires_at);
+                    slot.retry = if same { slot.retry.after_failure(now) } else { Retry::default() };
                     slot.token = Some(Arc::clone(token));
                     self.edition.fetch_add(1, Ordering::Release);
-                    slot.retry = Retry::default();
                 }
                 Err(_) => slot.retry = slot.retry.after_failure(now),
             }
@@ -165,13 +170,13 @@ impl Slot {
         Self { scope, token: None, flight: None, retry: Retry::default() }
     }
 
-    /// What a parent process was fetching is not under way in its child.
-    fn flight_under_way(&self) -> Option<&Flight> {
-        self.flight.as_ref().filter(|flight| flight.is_current())
+    /// Not one of a parent process', which never lands in its child, nor one that has been under way for too long.
+    fn flight_under_way(&self, now: SystemTime) -> Option<&Flight> {
+        self.flight.as_ref().filter(|flight| flight.can_land(now))
     }
 
-    fn take_off(&mut self, cache: &Arc<TokenCache>) -> Fetch {
-        let fetch = Fetch::new(Arc::clone(cache), Arc::clone(&self.scope));
+    fn take_off(&mut self, cache: &Arc<TokenCache>, now: SystemTime) -> Fetch {
+        let fetch = Fetch::new(Arc::clone(cache), Arc::clone(&self.scope), now);
         self.flight = Some(fetch.flight().clone());
         fetch
     }

@@ -19,6 +19,9 @@ const LEEWAY: Duration = Duration::from_secs(10);
 const RETRY_AFTER: Duration = Duration::from_secs(30);
 const RETRY_AFTER_AT_MOST: Duration = Duration::from_secs(300);
 
+/// What a token may claim of its life; more is a mistake (milliseconds, for one), and dates must not overflow.
+const LIFE_AT_MOST: Duration = Duration::from_secs(366 * 24 * 3600);
+
 /// The dates of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lifetime {
@@ -31,6 +34,13 @@ pub struct Lifetime {
 }
 
 impl Lifetime {
+    /// The dates of a token that is had now.
+    #[must_use]
+    pub fn starting(now: SystemTime, expires_at: SystemTime, refresh_at: Option<SystemTime>) -> Self {
+        let latest = now + LIFE_AT_MOST;
+        Self { obtained_at: now, expires_at: expires_at.min(latest), refresh_at: refresh_at.map(|at| at.min(latest)) }
+    }
+
     fn total(&self) -> Duration {
         self.expires_at.duration_since(self.obtained_at).unwrap_or_default()
     }
@@ -38,15 +48,22 @@ impl Lifetime {
     /// Renewal begins here: at the issuer's wish, else half-way through a short life or in the last quarter of a long one.
     /// `spread`, between 0 and 1, moves it by up to a tenth of the life, so that processes that share a token by fork do
     /// not all ask together.
-    #[must_use]
-    pub fn refresh_from(&self, spread: f64) -> SystemTime {
+    fn refresh_from(&self, spread: f64) -> SystemTime {
         let total = self.total();
         let start = self.refresh_at.unwrap_or(if total <= LONG_LIVED {
             self.obtained_at + total / 2
         } else {
             self.expires_at - total / 4
         });
+        // An issuer that wants a token renewed as soon as it is given would be asked without end.
+        let start = start.max(self.obtained_at + (total / 4).min(RETRY_AFTER));
         start + (total / 10).mul_f64(spread)
+    }
+
+    /// Until then nobody needs to look again.
+    #[must_use]
+    pub fn fresh_until(&self, spread: f64) -> SystemTime {
+        self.refresh_from(spread).min(self.usable_until())
     }
 
     fn usable_until(&self) -> SystemTime {
@@ -136,6 +153,7 @@ mod tests {
         let hour = life(3600.0);
         let day = life(86_400.0);
         let short = life(4.0);
+        let at_once = Lifetime { refresh_at: Some(START - Duration::from_secs(60)), ..hour };
         let wished = Lifetime { refresh_at: Some(at(600.0)), ..hour };
         for (life, seconds, expected) in [
             (hour, 0.0, Use),
@@ -150,6 +168,8 @@ mod tests {
             (short, 2.1, UseAndRefresh),
             (short, 3.5, UseAndRefresh),
             (short, 3.7, Fetch),
+            (at_once, 29.0, Use),
+            (at_once, 31.0, UseAndRefresh),
             (wished, 599.0, Use),
             (wished, 601.0, UseAndRefresh),
         ] {

@@ -34,7 +34,7 @@ impl TokenSource for ClientSecretCredential {
     }
 
     async fn fetch(&self, scope: &str, deadline: Instant) -> Result<FetchedToken, Error> {
-        let log = AttemptLog::default();
+        let log = AttemptLog::hiding(&self.client_secret);
         let options = ClientSecretCredentialOptions {
             client_options: transport::entra(NAME, self.authority.as_ref(), log.clone())?,
         };

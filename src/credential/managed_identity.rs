@@ -115,7 +115,7 @@ impl TokenSource for ManagedIdentityCredential {
         if let (true, Some(base)) = (self.probe, &base) {
             self.look_for_imds(base, deadline).await?;
         }
-        let log = AttemptLog::default();
+        let log = AttemptLog::hiding(&variable("IDENTITY_HEADER").unwrap_or_default().into());
         // As a link of the default chain it means what the environment names.
         let from_environment = || variable("AZURE_CLIENT_ID").filter(|_| self.probe).map(UserAssigned::ClientId);
         let user_assigned_id = self.user_assigned.clone().or_else(from_environment).map(|id| match id {

@@ -130,5 +130,6 @@ fn root_message(name: &str, error: &azure_core::Error) -> String {
 
 /// An environment variable that is set to something.
 fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
+    // Lossy: a value that is no text leads to an error about it, not to what would be done if it were not set.
+    std::env::var_os(name).map(|value| value.to_string_lossy().into_owned()).filter(|value| !value.is_empty())
 }

@@ -19,7 +19,7 @@ use azure_core::{
     },
 };
 
-use crate::error;
+use crate::{error, secret::Secret};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -32,6 +32,7 @@ struct Attempts {
     sent: u32,
     last: Option<String>,
     status: Option<u16>,
+    secrets: Vec<Secret>,
 }
 
 impl AttemptLog {
@@ -50,15 +51,49 @@ impl AttemptLog {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).status
     }
 
-    /// `message`, with the requests that were made where that says more.
+    /// A log that keeps what was sent in confidence out of its texts, should the service echo it.
+    pub fn hiding(secret: &Secret) -> Self {
+        let log = Self::default();
+        log.0.lock().unwrap_or_else(PoisonError::into_inner).secrets.push(secret.clone());
+        log
+    }
+
+    /// `message`, with the requests that were made where that says more, and without secrets.
     pub fn explain(&self, message: &str) -> String {
         let attempts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let message = &redacted(message, &attempts.secrets);
         match (&attempts.last, attempts.sent) {
             (Some(last), 1) => format!("{message} ({last})"),
             (Some(last), sent) => format!("{message} (after {sent} requests, the last: {last})"),
             (None, _) => message.to_owned(),
         }
     }
+}
+
+/// A text of the service's as it may be shown: short, without these secrets and without anything that looks like a token.
+fn redacted(text: &str, secrets: &[Secret]) -> String {
+    const HIDDEN: &str = "****";
+    const AT_MOST: usize = 2000;
+    let mut text = text.to_owned();
+    for secret in secrets.iter().map(Secret::expose).filter(|secret| !secret.is_empty()) {
+        text = text.replace(secret, HIDDEN);
+    }
+    let is_part = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.' | '=');
+    let mut shown = String::new();
+    // Base64 of `{"` begins every JWT.
+    while let Some(begin) = text.find("eyJ") {
+        let end = text[begin..].find(|letter| !is_part(letter)).map_or(text.len(), |length| begin + length);
+        let word = if end - begin > 20 { HIDDEN } else { &text[begin..end] };
+        shown.push_str(&text[..begin]);
+        shown.push_str(word);
+        text.drain(..end);
+    }
+    shown.push_str(&text);
+    if let Some((cut, _)) = shown.char_indices().nth(AT_MOST) {
+        shown.truncate(cut);
+        shown.push('…');
+    }
+    shown
 }
 
 /// A reqwest client that may send its requests to another address than they name, and writes down what came of them.
@@ -141,13 +176,21 @@ pub fn plain_client() -> Result<reqwest::Client, reqwest::Error> {
 }
 
 /// Options for managed identity.
-pub fn managed_identity(credential: &'static str, base: Option<Url>, log: AttemptLog) -> Result<ClientOptions, error::Error> {
+pub fn managed_identity(
+    credential: &'static str,
+    base: Option<Url>,
+    log: AttemptLog,
+) -> Result<ClientOptions, error::Error> {
     let http = plain_client().map_err(|error| no_client(credential, &error))?;
     Ok(options(Client { http, base, local: true, log }))
 }
 
 /// Options for Entra ID: https to `authority`, else to what `AZURE_AUTHORITY_HOST` says, else to the public cloud.
-pub fn entra(credential: &'static str, authority: Option<&Authority>, log: AttemptLog) -> Result<ClientOptions, error::Error> {
+pub fn entra(
+    credential: &'static str,
+    authority: Option<&Authority>,
+    log: AttemptLog,
+) -> Result<ClientOptions, error::Error> {
     let http = builder().build().map_err(|error| no_client(credential, &error))?;
     let cloud = authority.map(|authority| {
         let mut custom = CustomConfiguration::default();
@@ -229,6 +272,14 @@ mod tests {
             let error = Authority::parse(bad).unwrap_err().to_string();
             assert!(error.starts_with("authority="), "{error}");
         }
+    }
+
+    #[test]
+    fn what_a_service_echoes_is_not_shown() {
+        let log = AttemptLog::hiding(&Secret::from("p@ss word"));
+        let echo = "bad: client_secret=p@ss word, token eyJhbGciOiJSUzI1NiJ9.eyJhIjoxfQ.c2ln-_x, eyJ is short";
+        assert_eq!(log.explain(echo), "bad: client_secret=****, token ****, eyJ is short");
+        assert!(log.explain(&"é".repeat(5000)).chars().count() < 2010);
     }
 
     #[test]

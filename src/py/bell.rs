@@ -1,5 +1,4 @@
-//! Waking an event loop from a thread that may not touch Python.
-#![cfg(unix)]
+//! Waking a thread or an event loop of Python's from a thread that may not touch Python.
 
 use std::{
     io::{Read, Write},
@@ -7,7 +6,7 @@ use std::{
         fd::{AsRawFd, RawFd},
         unix::net::UnixStream,
     },
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Wake, Waker},
 };
 
@@ -16,7 +15,7 @@ use pyo3::prelude::*;
 /// A file descriptor that becomes readable when one of the waits that it serves is over. One serves a whole event loop.
 #[pyclass(frozen, module = "azure_postgresql_auth._core")]
 pub struct Bell {
-    reader: UnixStream,
+    reader: Mutex<Option<UnixStream>>,
     rope: Arc<Rope>,
 }
 
@@ -41,6 +40,10 @@ impl Wake for Ringer {
 }
 
 impl Bell {
+    fn reader(&self) -> MutexGuard<'_, Option<UnixStream>> {
+        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Rings for the wait that the loop knows under `key`.
     pub fn waker(&self, key: u64) -> Waker {
         Waker::from(Arc::new(Ringer { rope: Arc::clone(&self.rope), key }))
@@ -54,17 +57,24 @@ impl Bell {
         let (reader, writer) = UnixStream::pair()?;
         reader.set_nonblocking(true)?;
         writer.set_nonblocking(true)?;
-        Ok(Self { reader, rope: Arc::new(Rope { writer, rung: Mutex::default() }) })
+        Ok(Self { reader: Mutex::new(Some(reader)), rope: Arc::new(Rope { writer, rung: Mutex::default() }) })
     }
 
+    /// The descriptor, or -1 once it is closed.
     fn fileno(&self) -> RawFd {
-        self.reader.as_raw_fd()
+        self.reader().as_ref().map_or(-1, AsRawFd::as_raw_fd)
+    }
+
+    fn close(&self) {
+        drop(self.reader().take());
     }
 
     /// Keys of the waits that are over.
     fn drain(&self) -> Vec<u64> {
         let _guard = crate::fork::guarded();
-        while matches!((&self.reader).read(&mut [0; 64]), Ok(64)) {}
+        if let Some(reader) = self.reader().as_mut() {
+            while matches!(reader.read(&mut [0; 64]), Ok(64)) {}
+        }
         std::mem::take(&mut *self.rope.rung.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

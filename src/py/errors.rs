@@ -27,6 +27,7 @@ pub fn raise(py: Python<'_>, error: &Error) -> PyErr {
         | Error::AuthenticationFailed { .. }
         | Error::ChainExhausted(_)
         | Error::ExpiredOnArrival
+        | Error::EmptyToken
         | Error::TimedOut(_)
         | Error::Abandoned(_) => {
             EntraConnectionValueError::new_err(format!("Could not retrieve Entra credentials: {text}"))
@@ -47,12 +48,7 @@ pub fn raise(py: Python<'_>, error: &Error) -> PyErr {
 }
 
 /// The error that a Python credential raised.
-pub fn foreign(exception: &Bound<'_, PyBaseException>) -> Error {
-    let kind = exception.get_type().name().map_or_else(|_| "exception".to_owned(), |name| name.to_string());
-    let message = match exception.str().map(|text| text.to_string()) {
-        Ok(text) if !text.is_empty() => format!("{kind}: {text}"),
-        _ => kind,
-    };
+pub fn foreign(exception: &Bound<'_, PyBaseException>, message: String) -> Error {
     Error::Foreign { message, cause: std::sync::Arc::new(exception.clone().unbind()) }
 }
 

@@ -25,9 +25,9 @@ impl Fetch {
         Self(Mutex::new(Some(fetch)))
     }
 
-    fn take(&self) -> PyResult<cache::Fetch> {
-        let fetch = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        fetch.ok_or_else(|| PyRuntimeError::new_err("this fetch has been answered"))
+    /// None if it has been answered, or abandoned because its event loop had ended.
+    fn take(&self) -> Option<cache::Fetch> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
@@ -57,19 +57,21 @@ impl Fetch {
             expires_at: moment(expires_on)?,
             refresh_at: refresh_on.map(moment).transpose()?,
         };
-        self.take()?.answer(Ok(fetched));
+        if let Some(fetch) = self.take() {
+            fetch.answer(Ok(fetched));
+        }
         Ok(())
     }
 
     /// Nobody will ask: one of those who wait takes over.
-    fn abandon(&self) -> PyResult<()> {
-        drop(self.take()?);
-        Ok(())
+    fn abandon(&self) {
+        drop(self.take());
     }
 
-    /// The credential raised.
-    fn fail(&self, exception: &Bound<'_, PyBaseException>) -> PyResult<()> {
-        self.take()?.answer(Err(errors::foreign(exception)));
-        Ok(())
+    /// The credential raised; `message` says it in words.
+    fn fail(&self, exception: &Bound<'_, PyBaseException>, message: String) {
+        if let Some(fetch) = self.take() {
+            fetch.answer(Err(errors::foreign(exception, message)));
+        }
     }
 }

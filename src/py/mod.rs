@@ -4,7 +4,6 @@ mod bell;
 mod claims;
 mod credentials;
 mod errors;
-mod exit;
 mod fetch;
 mod pending;
 mod provider;
@@ -16,7 +15,6 @@ use pyo3::prelude::*;
 mod _core {
     use super::{Bound, PyModule, PyResult};
 
-    #[cfg(unix)]
     #[pymodule_export]
     use super::bell::Bell;
     #[pymodule_export]
@@ -29,9 +27,10 @@ mod _core {
     use super::provider::{Login, TokenProvider};
 
     #[pymodule_init]
+    #[allow(clippy::unnecessary_wraps, reason = "pyo3 asks for a result")]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         crate::fork::install();
         super::errors::warm_up(module.py());
-        super::exit::install(module)
+        Ok(())
     }
 }

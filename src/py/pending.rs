@@ -1,12 +1,10 @@
-//! A login that has to wait, and the two ways of waiting: a thread's and an event loop's.
+//! A login that has to wait.
 
 use std::{
     future::Future,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
-    task::{Context, Poll, Wake, Waker},
-    thread::{self, Thread},
-    time::{Duration, Instant},
+    task::{Context, Poll, Waker},
 };
 
 use pyo3::{
@@ -14,9 +12,11 @@ use pyo3::{
     prelude::*,
 };
 
-#[cfg(unix)]
-use super::bell::Bell;
-use super::{errors, exit, provider::TokenProvider};
+use super::{
+    bell::Bell,
+    errors,
+    provider::{Login, TokenProvider, patience},
+};
 use crate::{
     error::Error,
     fork,
@@ -25,30 +25,14 @@ use crate::{
 
 type LoginFuture = Pin<Box<dyn Future<Output = Result<login::Login, Error>> + Send>>;
 
-/// A login under way. Polled with the GIL held, always: a poll takes no longer than a look into the cache.
+/// A login under way. It is Python that waits, in its own system calls: a thread that waited in here would be killed in the
+/// middle of our stack when the interpreter ends, and a greenlet would hold up all others.
 #[pyclass(frozen, module = "azure_postgresql_auth._core")]
 pub struct PendingLogin {
     provider: Py<TokenProvider>,
     scope: Arc<str>,
     future: Mutex<Option<LoginFuture>>,
     fetches: Fetches,
-}
-
-impl Drop for PendingLogin {
-    fn drop(&mut self) {
-        // The future's own parts take locks as they go.
-        let _guard = fork::guarded();
-        self.future = Mutex::default();
-    }
-}
-
-/// Wakes a thread.
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
 }
 
 impl PendingLogin {
@@ -59,23 +43,41 @@ impl PendingLogin {
         Self { provider, scope, future: Mutex::new(Some(Box::pin(future))), fetches }
     }
 
-    /// One look; begins the fetches that it called for.
-    fn advance(&self, py: Python<'_>, waker: &Waker, blocking: bool) -> PyResult<Option<Py<super::provider::Login>>> {
-        let guard = fork::guarded();
-        let mut slot = self.future.lock().unwrap_or_else(PoisonError::into_inner);
-        let future = slot.as_mut().ok_or_else(|| PyRuntimeError::new_err("this login has ended"))?;
-        // Before the poll, so that a token that is replaced in between makes this one old, not new.
-        let edition = self.provider.get().logins.edition();
-        let outcome = future.as_mut().poll(&mut Context::from_waker(waker));
-        if outcome.is_ready() {
-            *slot = None;
-        }
-        drop(slot);
-        drop(guard);
-        let fetches = std::mem::take(&mut *self.fetches.lock().unwrap_or_else(PoisonError::into_inner));
+    fn future(&self) -> std::sync::MutexGuard<'_, Option<LoginFuture>> {
+        self.future.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for PendingLogin {
+    fn drop(&mut self) {
+        // Its parts take locks as they go.
+        let _guard = fork::guarded();
+        self.future = Mutex::default();
+    }
+}
+
+#[pymethods]
+impl PendingLogin {
+    /// The login, or None: then the bell will ring for `key`, if there is one. Takes no longer than a look into the cache.
+    #[pyo3(signature = (bell, key))]
+    fn poll(&self, py: Python<'_>, bell: Option<&Bell>, key: u64) -> PyResult<Option<Py<Login>>> {
         let provider = self.provider.get();
+        // Before the look, so that a token that is replaced in between makes this one old, not new.
+        let edition = provider.logins.edition();
+        let (outcome, ended) = {
+            let _guard = fork::guarded();
+            let mut slot = self.future();
+            let future = slot.as_mut().ok_or_else(|| PyRuntimeError::new_err("this login has ended"))?;
+            let waker = bell.map_or_else(|| Waker::noop().clone(), |bell| bell.waker(key));
+            let outcome = future.as_mut().poll(&mut Context::from_waker(&waker));
+            let ended = if outcome.is_ready() { slot.take() } else { None };
+            (outcome, ended)
+        };
+        // Outside the guard: it may hold the last reference to an exception of Python's.
+        drop(ended);
+        let fetches = std::mem::take(&mut *self.fetches.lock().unwrap_or_else(PoisonError::into_inner));
         for fetch in fetches {
-            provider.start(py, fetch, blocking)?;
+            provider.start(fetch);
         }
         match outcome {
             Poll::Pending => Ok(None),
@@ -84,40 +86,9 @@ impl PendingLogin {
         }
     }
 
-    /// Waits on this thread, for `timeout` at most, letting signals through.
-    pub fn wait_blocking(&self, py: Python<'_>, timeout: Duration) -> PyResult<Py<super::provider::Login>> {
-        let deadline = Instant::now() + timeout;
-        let waker = Waker::from(Arc::new(Unpark(thread::current())));
-        loop {
-            if let Some(login) = self.advance(py, &waker, true)? {
-                return Ok(login);
-            }
-            py.check_signals()?;
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(errors::raise(py, &Error::TimedOut(timeout)));
-            }
-            exit::park(py, left.min(exit::SLICE));
-        }
-    }
-}
-
-#[pymethods]
-impl PendingLogin {
-    /// The login, or None: then the bell will ring for `key`.
-    #[cfg(unix)]
-    fn poll(&self, py: Python<'_>, bell: &Bell, key: u64) -> PyResult<Option<Py<super::provider::Login>>> {
-        self.advance(py, &bell.waker(key), false)
-    }
-
     /// What to raise when the caller's time is over.
     #[staticmethod]
     fn timed_out(py: Python<'_>, timeout: f64) -> PyResult<Py<PyBaseException>> {
-        Ok(errors::raise(py, &Error::TimedOut(super::provider::patience(timeout)?)).into_value(py))
-    }
-
-    /// Waits on this thread.
-    fn wait(&self, py: Python<'_>, timeout: f64) -> PyResult<Py<super::provider::Login>> {
-        self.wait_blocking(py, super::provider::patience(timeout)?)
+        Ok(errors::raise(py, &Error::TimedOut(patience(timeout)?)).into_value(py))
     }
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use pyo3::{
-    exceptions::{PyBaseException, PyTypeError, PyValueError},
+    exceptions::{PyTypeError, PyValueError},
     prelude::*,
     types::PyString,
 };
@@ -52,8 +52,9 @@ impl Login {
 /// Where a provider's tokens come from.
 enum Source {
     Native(Arc<dyn TokenSource>),
-    /// A function of ours that is handed a [`Fetch`] and whether the caller blocks its thread.
-    Python(Py<PyAny>),
+    /// A credential object of Python's, which is called by Python: nothing here runs code of others while we are on the
+    /// stack. These are the fetches that it has to make.
+    Python(Mutex<Vec<cache::Fetch>>),
 }
 
 /// The tokens of one credential.
@@ -96,21 +97,10 @@ impl TokenProvider {
     }
 
     /// Sees to it that a fetch is made.
-    pub fn start(&self, py: Python<'_>, fetch: cache::Fetch, blocking: bool) -> PyResult<()> {
+    pub fn start(&self, fetch: cache::Fetch) {
         match &self.source {
-            Source::Native(source) => {
-                credential::start(fetch, Arc::clone(source));
-                Ok(())
-            }
-            Source::Python(function) => {
-                let fetch = Py::new(py, Fetch::new(fetch))?;
-                if let Err(error) = function.call1(py, (&fetch, blocking)) {
-                    // Those who wait hear of it too, unless the function has told them.
-                    let exception = error.value(py).clone();
-                    let _ = fetch.call_method1(py, "fail", (exception.cast::<PyBaseException>()?,));
-                }
-                Ok(())
-            }
+            Source::Native(source) => credential::start(fetch, Arc::clone(source)),
+            Source::Python(waiting) => waiting.lock().unwrap_or_else(PoisonError::into_inner).push(fetch),
         }
     }
 
@@ -130,7 +120,7 @@ impl TokenProvider {
             scope: scope.into(),
             user_known,
             edition,
-            fresh_until: lifetime.refresh_from(policy::spread()),
+            fresh_until: lifetime.fresh_until(policy::spread()),
             login: made.clone_ref(py),
         };
         let mut faces = self.faces();
@@ -145,7 +135,7 @@ impl TokenProvider {
     }
 
     /// The login if it is cached.
-    fn cached(&self, py: Python<'_>, scope: &str, user_known: bool, blocking: bool) -> PyResult<Option<Py<Login>>> {
+    fn cached(&self, py: Python<'_>, scope: &str, user_known: bool) -> PyResult<Option<Py<Login>>> {
         let edition = self.logins.edition();
         let faces = self.faces();
         let face = faces.iter().find(|face| face.user_known == user_known && *face.scope == *scope);
@@ -157,7 +147,7 @@ impl TokenProvider {
         drop(faces);
         let Some((login, fetch)) = self.logins.cached(scope, user_known) else { return Ok(None) };
         if let Some(fetch) = fetch {
-            self.start(py, fetch, blocking)?;
+            self.start(fetch);
         }
         match current {
             Some(face) => Ok(Some(face)),
@@ -176,31 +166,30 @@ pub fn patience(seconds: f64) -> PyResult<Duration> {
 impl TokenProvider {
     /// The tokens of a credential object that Python calls.
     #[staticmethod]
-    fn python(start: Py<PyAny>) -> Self {
-        Self::new(Source::Python(start))
-    }
-
-    /// The login; waits for it on this thread.
-    #[pyo3(signature = (scope, user_known=false, timeout=30.0))]
-    fn login(slf: &Bound<'_, Self>, scope: &str, user_known: bool, timeout: f64) -> PyResult<Py<Login>> {
-        let py = slf.py();
-        if let Some(login) = slf.get().cached(py, scope, user_known, true)? {
-            return Ok(login);
-        }
-        let request = LoginRequest { scope: scope.into(), user_known };
-        PendingLogin::new(slf.clone().unbind(), request).wait_blocking(py, patience(timeout)?)
+    fn python() -> Self {
+        Self::new(Source::Python(Mutex::default()))
     }
 
     /// The login if it is cached, else one to wait for.
     #[pyo3(signature = (scope, user_known=false))]
-    fn begin_login<'py>(slf: &Bound<'py, Self>, scope: &str, user_known: bool) -> PyResult<Bound<'py, PyAny>> {
+    fn login<'py>(slf: &Bound<'py, Self>, scope: &str, user_known: bool) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
-        if let Some(login) = slf.get().cached(py, scope, user_known, false)? {
+        if let Some(login) = slf.get().cached(py, scope, user_known)? {
             return Ok(login.into_bound(py).into_any());
         }
         let request = LoginRequest { scope: scope.into(), user_known };
-        let pending = PendingLogin::new(slf.clone().unbind(), request);
-        Ok(Bound::new(py, pending)?.into_any())
+        Ok(Bound::new(py, PendingLogin::new(slf.clone().unbind(), request))?.into_any())
+    }
+
+    /// What Python has to fetch.
+    fn take_fetches(&self) -> Vec<Fetch> {
+        match &self.source {
+            Source::Native(_) => Vec::new(),
+            Source::Python(waiting) => {
+                let fetches = std::mem::take(&mut *waiting.lock().unwrap_or_else(PoisonError::into_inner));
+                fetches.into_iter().map(Fetch::new).collect()
+            }
+        }
     }
 }
 
