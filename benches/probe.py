@@ -110,7 +110,7 @@ def measure_added(candidate: str) -> dict[str, float]:
 
     whose = credential(candidate)
     nowhere = "host=/nowhere dbname=x"
-    static = {"user": os.environ["BENCH_USER"], "password": os.environ["BENCH_TOKEN"]}
+    static: dict[str, Any] = {"user": os.environ["BENCH_USER"], "password": os.environ["BENCH_TOKEN"]}
     url = "postgresql+psycopg://@/x?host=/nowhere"
     plain = create_engine(url, poolclass=NullPool, connect_args=static)
     entra = create_engine(url, poolclass=NullPool)

@@ -36,7 +36,7 @@ class Driver(NamedTuple):
 
     def on(self, emulator: Any, **user_info: str) -> str:
         """The emulator's URL for this driver."""
-        url = emulator.dsn if self.name != "sqlalchemy+pg8000" else emulator.dsn.partition("?")[0]
+        url: str = emulator.dsn if self.name != "sqlalchemy+pg8000" else emulator.dsn.partition("?")[0]
         user = ":".join(user_info.values())
         return url.replace("//", f"//{user}@") if user else url
 

@@ -385,7 +385,7 @@ class TestWaiting:
 
     def test_a_credential_that_cancels_itself_is_not_asked_for_ever(self) -> None:
         class Cancelling(AsyncCredential):
-            async def get_token(self, *scopes: str, **_: Any) -> Any:
+            async def get_token(self, *scopes: str, **_: Any) -> Token:  # type: ignore[override]
                 self.calls.extend(scopes)
                 raise asyncio.CancelledError
 

@@ -265,7 +265,7 @@ class TestExit:
             "import atexit; atexit.register(ask, credential)",
             # Python credentials in flight, on threads and on event loops of threads.
             "[threading.Thread(target=ask, args=(Slow(),), daemon=True).start() for _ in range(5)]; time.sleep(0.02)",
-            "[threading.Thread(target=ask_async, args=(Slow(),), daemon=True).start() for _ in range(5)]; time.sleep(0.02)",
+            "[threading.Thread(target=ask_async, args=(Slow(),), daemon=True).start() for _ in range(5)]",
             # The same while logins begin and end all the time.
             "[threading.Thread(target=ask_on, daemon=True).start() for _ in range(5)]; time.sleep(0.1)",
         ],

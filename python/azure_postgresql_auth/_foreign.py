@@ -29,7 +29,7 @@ def is_asynchronous(method: Any) -> bool:
     """Whether a credential's method is a coroutine function, under whatever wrappers."""
     while hasattr(type(method), "func"):  # functools.partial
         method = method.func
-    for candidate in (method, getattr(type(method), "__call__", None)):
+    for candidate in (method, getattr(type(method), "__call__", None)):  # noqa: B004 - its code is wanted
         function = getattr(candidate, "__func__", candidate)
         flags = getattr(getattr(function, "__code__", None), "co_flags", 0)
         if isinstance(flags, int) and flags & _CO_COROUTINE:
@@ -67,7 +67,7 @@ class Caller:
         for fetch in self._provider.take_fetches():
             try:
                 self._begin(fetch, blocking=blocking)
-            except Exception as error:  # noqa: BLE001 - whoever waits gets it, and raises it
+            except Exception as error:  # noqa: BLE001, PERF203 - whoever waits gets it, and raises it
                 fetch.fail(error, _words(error))
             except BaseException:
                 fetch.abandon()
@@ -123,7 +123,7 @@ def _fetch(fetch: Fetch, method: Callable[[str], Any]) -> None:
         if hasattr(token, "__await__"):
             if hasattr(token, "close"):
                 token.close()
-            raise _unrecognizable(method)
+            raise _unrecognizable(method)  # noqa: TRY301 - handled as whatever else goes wrong
         _complete(fetch, token)
     except Exception as error:  # noqa: BLE001 - whoever waits gets it, and raises it
         fetch.fail(error, _words(error))

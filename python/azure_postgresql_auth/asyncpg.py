@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 __all__ = ["EntraOperationalError", "InsecureTransportOperationalError", "connect", "create_pool"]
 
 
-class EntraOperationalError(EntraConnectionValueError, asyncpg.ClientCannotConnectError):
+class EntraOperationalError(EntraConnectionValueError, asyncpg.ClientCannotConnectError):  # type: ignore[misc]
     """No login could be had, so there is no connection: in asyncpg's terms, SQLSTATE 08001."""
 
 
-class InsecureTransportOperationalError(InsecureTransportError, asyncpg.ClientCannotConnectError):
+class InsecureTransportOperationalError(InsecureTransportError, asyncpg.ClientCannotConnectError):  # type: ignore[misc]
     """The connection would have sent its token in the clear, so there is none."""
 
 

@@ -74,7 +74,7 @@ class EntraConnection(connection):
         with failing_as(EntraOperationalError, InsecureTransportOperationalError):
             kwargs.update(tls.libpq_settings(said, options.allow_insecure_transport))
             kwargs.update(user_and_password(said, options))
-        super().__init__(make_dsn(**{**parsed, **kwargs}), asynchronous)
+        super().__init__(make_dsn(**{**parsed, **kwargs}), async_=asynchronous)
         if cursor_factory is not None:
             self.cursor_factory = cursor_factory
 

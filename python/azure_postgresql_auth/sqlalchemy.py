@@ -7,8 +7,8 @@
     enable_entra_authentication(engine)
 
 Works with psycopg, psycopg2 and pg8000, and on asynchronous engines with psycopg and asyncpg. The login is asked for
-whenever a pool opens a connection (SQLAlchemy's `do_connect` event). A credential other than the default one is given to
-the function, or as `connect_args={"credential": ...}` to `create_engine`.
+whenever a pool opens a connection (SQLAlchemy's `do_connect` event). A credential other than the default one is given
+to the function, or as `connect_args={"credential": ...}` to `create_engine`.
 """
 
 from __future__ import annotations
@@ -105,7 +105,8 @@ def enable_entra_authentication_async(
 ) -> None:
     """`enable_entra_authentication` for an asynchronous engine, on psycopg or asyncpg.
 
-    The token is awaited, so the event loop runs on while it is fetched; synchronous and asynchronous credentials will do.
+    The token is awaited, so the event loop runs on while it is fetched; synchronous and asynchronous credentials will
+    do.
 
     Raises:
         TypeError: `engine` is a synchronous one.
@@ -150,10 +151,7 @@ def _listen(engine: Engine, options: Options, login: Callable[[Said, Options], d
     def connect(dialect: Dialect, _record: object, arguments: tuple[Any, ...], shared: dict[str, Any]) -> Any:
         # SQLAlchemy passes the same dictionary for every connection of the engine.
         parameters = dict(shared)
-        if "credential" in parameters:
-            given = options._replace(credential=parameters.pop("credential"))
-        else:
-            given = options
+        given = options._replace(credential=parameters.pop("credential", options.credential))
         with failing_as(EntraOperationalError, InsecureTransportOperationalError):
             said = _secured(dialect, arguments, parameters, given)
             parameters.update(login(said, given))

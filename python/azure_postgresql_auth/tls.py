@@ -145,8 +145,8 @@ def verifying_context(*, check_hostname: bool = True, roots: str | None = AZURE_
 def _insecure(sslmode: str, host: str) -> InsecureTransportError:
     """The refusal."""
     message = (
-        f"Could not retrieve Entra credentials: none was asked for, because sslmode={sslmode} could send the token, which is "
-        f"a password, unencrypted to {host}. Use sslmode=require or stronger (without sslmode, Azure hosts get "
-        f"verify-full), or pass allow_insecure_transport=True if something else protects this connection"
+        f"Could not retrieve Entra credentials: none was asked for, because sslmode={sslmode} could send the token, "
+        f"which is a password, unencrypted to {host}. Use sslmode=require or stronger (without sslmode, Azure hosts "
+        f"get verify-full), or pass allow_insecure_transport=True if something else protects this connection"
     )
     return InsecureTransportError(message)
