@@ -60,8 +60,6 @@ class TestWhoLogsIn:
     ) -> None:
         assert unnamed
         monkeypatch.setenv("PGUSER", "said")
-        if driver.name == "sqlalchemy+pg8000":
-            pytest.skip("pg8000 reads no PGUSER")
         assert driver.who(driver.on(emulator), identity.ManagedIdentityCredential()) == "said"
         assert resources(emulator) == [DATABASE]
 

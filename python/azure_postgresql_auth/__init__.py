@@ -3,6 +3,9 @@
 Importing this package loads no driver and no token engine; take what you need from its modules:
 
 - `psycopg3`: `EntraConnection` and `AsyncEntraConnection` for psycopg 3 and its pools
+- `psycopg2`: `EntraConnection` for psycopg2 and its pools
+- `asyncpg`: `connect` and `create_pool`
+- `sqlalchemy`: `enable_entra_authentication`, `enable_entra_authentication_async`, `create_asyncpg_engine`
 - `core`: tokens and user names for every other use
 - `identity`: the credentials that find or make those tokens
 - `errors`: what can go wrong

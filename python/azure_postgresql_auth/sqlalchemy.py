@@ -123,16 +123,26 @@ def enable_entra_authentication_async(
     _listen(sync_engine, Options(credential, scope, allow_insecure_transport), awaited)
 
 
-def create_asyncpg_engine(url: str | URL, credential: object = None, **kwargs: Any) -> AsyncEngine:
+def create_asyncpg_engine(
+    url: str | URL,
+    credential: object = None,
+    *,
+    scope: str | None = None,
+    allow_insecure_transport: bool = False,
+    **kwargs: Any,
+) -> AsyncEngine:
     """An asynchronous engine on asyncpg whose connections log in with Microsoft Entra ID.
 
     Args:
         url: a `postgresql+asyncpg` URL. libpq's `sslmode` and `sslrootcert` are understood in its query.
-        credential: as for `enable_entra_authentication_async`.
+        credential: as for `enable_entra_authentication_async`, and so are the next two.
+        scope: OAuth 2.0 scope of the token.
+        allow_insecure_transport: True to send the token over a connection that TLS does not protect.
         **kwargs: as for `sqlalchemy.ext.asyncio.create_async_engine`.
 
     Raises:
         CredentialValueError: `credential` is none.
+        ValueError: the URL is for another driver.
         ImportError: asyncpg is not installed.
     """
     from azure_postgresql_auth import _credentials, asyncpg  # noqa: PLC0415 - names the extra if it is missing
@@ -141,8 +151,16 @@ def create_asyncpg_engine(url: str | URL, credential: object = None, **kwargs: A
     _credentials.adopt(credential)
     from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415 - synchronous programs need none of it
 
-    engine = create_async_engine(make_url(url), **kwargs)
-    enable_entra_authentication_async(engine, credential)
+    parsed = make_url(url)
+    if parsed.drivername == "postgresql":
+        parsed = parsed.set(drivername="postgresql+asyncpg")
+    if parsed.drivername != "postgresql+asyncpg":
+        text = f"create_asyncpg_engine needs a postgresql+asyncpg URL, not {parsed.drivername}"
+        raise ValueError(text)
+    engine = create_async_engine(parsed, **kwargs)
+    enable_entra_authentication_async(
+        engine, credential, scope=scope, allow_insecure_transport=allow_insecure_transport
+    )
     return engine
 
 
@@ -151,7 +169,7 @@ def _listen(engine: Engine, options: Options, login: Callable[[Said, Options], d
     def connect(dialect: Dialect, _record: object, arguments: tuple[Any, ...], shared: dict[str, Any]) -> Any:
         # SQLAlchemy passes the same dictionary for every connection of the engine.
         parameters = dict(shared)
-        given = options._replace(credential=parameters.pop("credential", options.credential))
+        given = options._replace(**{name: parameters.pop(name) for name in Options._fields if name in parameters})
         with failing_as(EntraOperationalError, InsecureTransportOperationalError):
             said = _secured(dialect, arguments, parameters, given)
             parameters.update(login(said, given))
@@ -174,6 +192,9 @@ def _secured(dialect: Dialect, arguments: tuple[Any, ...], parameters: dict[str,
         context = parameters.get("ssl_context")
         said = Said.from_libpq({**parameters, "sslmode": tls.asyncpg_mode(context)})
         parameters.update(tls.pg8000_settings(said, context, insecure))
+        if said.user is not None:
+            # From PGUSER, perhaps, which pg8000 does not read.
+            parameters["user"] = said.user
         return said
     conninfo = arguments[0] if arguments and isinstance(arguments[0], str) else ""
     said = Said.from_libpq(_parsed(dialect, conninfo), parameters)

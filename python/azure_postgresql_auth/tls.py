@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 AZURE_ROOTS: Final = os.path.join(os.path.dirname(__file__), "azure_roots.pem")  # noqa: PTH118, PTH120 - pathlib costs ms
 """PEM file with the root certificates of Azure Database for PostgreSQL."""
 
+__all__ = ["AZURE_ROOTS"]
+
 _ENCRYPTING: Final = ("require", "verify-ca", "verify-full")
 
 
