@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
+import warnings
 from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
@@ -18,7 +20,7 @@ from sqlalchemy import NullPool, create_engine, make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Iterator
 
 AZURE = "srv.postgres.database.azure.com"
 WHO = "SELECT session_user"
@@ -177,7 +179,7 @@ def driver(request: pytest.FixtureRequest) -> Driver:
 
 
 @pytest.fixture
-def azure_is_here(monkeypatch: pytest.MonkeyPatch) -> None:
+def azure_is_here(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """For drivers that resolve names in Python: Azure's lead to this machine, all others nowhere."""
     resolve = socket.getaddrinfo
 
@@ -190,3 +192,8 @@ def azure_is_here(monkeypatch: pytest.MonkeyPatch) -> None:
         return resolve(host, *arguments, **keywords)
 
     monkeypatch.setattr(socket, "getaddrinfo", here)
+    yield
+    with warnings.catch_warnings():
+        # pg8000 leaves the sockets of connections that failed to the garbage collector.
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()

@@ -19,9 +19,21 @@ mod python {
 }
 use python::{EntraConnectionValueError, ScopePermissionError, TokenDecodeError, UsernameExtractionError};
 
-/// The exception for an error.
+/// Raises an error.
 pub fn raise(py: Python<'_>, error: &Error) -> PyErr {
+    match exception(py, error) {
+        Ok(exception) => PyErr::from_value(exception),
+        Err(error) => error,
+    }
+}
+
+/// The exception for an error.
+///
+/// Made by calling its class: pyo3's lazily made ones let go of the GIL while we are on the stack, and a daemon thread that
+/// asks for it again when the interpreter ends is killed there, which takes the process down.
+pub fn exception<'py>(py: Python<'py>, error: &Error) -> PyResult<Bound<'py, PyAny>> {
     let text = error.to_string();
+    let failed = || format!("Could not retrieve Entra credentials: {text}");
     match error {
         Error::CredentialUnavailable { .. }
         | Error::AuthenticationFailed { .. }
@@ -29,20 +41,18 @@ pub fn raise(py: Python<'_>, error: &Error) -> PyErr {
         | Error::ExpiredOnArrival
         | Error::EmptyToken
         | Error::TimedOut(_)
-        | Error::Abandoned(_) => {
-            EntraConnectionValueError::new_err(format!("Could not retrieve Entra credentials: {text}"))
-        }
-        Error::MalformedToken(_) => TokenDecodeError::new_err(text),
-        Error::NoPrincipalName { .. } => UsernameExtractionError::new_err(text),
+        | Error::Abandoned(_) => EntraConnectionValueError::type_object(py).call1((failed(),)),
+        Error::MalformedToken(_) => TokenDecodeError::type_object(py).call1((text,)),
+        Error::NoPrincipalName { .. } => UsernameExtractionError::type_object(py).call1((text,)),
         Error::ManagementScope(cause) => {
-            let raised = ScopePermissionError::new_err(text);
-            raised.set_cause(py, Some(raise(py, cause)));
-            raised
+            let raised = ScopePermissionError::type_object(py).call1((text,))?;
+            raised.setattr("__cause__", exception(py, cause)?)?;
+            Ok(raised)
         }
-        Error::InvalidArgument(_) => PyValueError::new_err(text),
+        Error::InvalidArgument(_) => PyValueError::type_object(py).call1((text,)),
         Error::Foreign { cause, .. } => match cause.downcast_ref::<Py<PyBaseException>>() {
-            Some(exception) => PyErr::from_value(exception.bind(py).clone().into_any()),
-            None => EntraConnectionValueError::new_err(format!("Could not retrieve Entra credentials: {text}")),
+            Some(exception) => Ok(exception.bind(py).clone().into_any()),
+            None => EntraConnectionValueError::type_object(py).call1((failed(),)),
         },
     }
 }

@@ -7,10 +7,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use pyo3::{
-    exceptions::{PyBaseException, PyRuntimeError},
-    prelude::*,
-};
+use pyo3::{exceptions::PyRuntimeError, prelude::*};
 
 use super::{
     bell::Bell,
@@ -88,7 +85,7 @@ impl PendingLogin {
 
     /// What to raise when the caller's time is over.
     #[staticmethod]
-    fn timed_out(py: Python<'_>, timeout: f64) -> PyResult<Py<PyBaseException>> {
-        Ok(errors::raise(py, &Error::TimedOut(patience(timeout)?)).into_value(py))
+    fn timed_out(py: Python<'_>, timeout: f64) -> PyResult<Bound<'_, PyAny>> {
+        errors::exception(py, &Error::TimedOut(patience(timeout)?))
     }
 }
