@@ -334,6 +334,25 @@ class TestExit:
         )
         assert (done.returncode, done.stderr) == (7, "")
 
+    def test_a_wait_that_was_given_up_breaks_no_pipe(self, emulator: Emulator) -> None:
+        """Programs that write to pipes often let SIGPIPE end them."""
+        emulator.latency = 0.3
+        run(
+            emulator,
+            """
+            import signal
+            signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+            credential = identity.ManagedIdentityCredential()
+            for give_up in (
+                lambda: core.login(credential, timeout=0.05),
+                lambda: asyncio.run(core.login_async(credential, timeout=0.05)),
+            ):
+                try: give_up()
+                except Exception: pass
+            assert ask(credential)
+            """,
+        )
+
     def test_a_fresh_process(self, emulator: Emulator) -> None:
         emulator.latency = 0.05
         for _ in range(20):
