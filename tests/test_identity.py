@@ -479,3 +479,11 @@ def test_an_insecure_authority(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AZURE_AUTHORITY_HOST", "http://127.0.0.1:9")
     with pytest.raises(errors.EntraConnectionValueError, match="HTTPS"):
         identity.ClientSecretCredential(GUID, GUID, "secret").get_token(SCOPE)
+
+
+def test_a_value_that_is_no_text_is_not_taken_for_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Taken for unset, an address of IMDS for one would lead to another machine."""
+    monkeypatch.setenv("AZURE_FEDERATED_TOKEN_FILE", "\udcff")
+    credential = identity.WorkloadIdentityCredential(tenant_id=GUID, client_id=GUID)
+    with pytest.raises(errors.EntraConnectionValueError, match="federated token from file"):
+        credential.get_token(SCOPE)
