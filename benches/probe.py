@@ -18,7 +18,7 @@ CALLS = 20_000
 
 def micros(call: Callable[[], object]) -> float:
     """Microseconds that a call takes at best, over several series."""
-    return min(timeit.repeat(call, number=CALLS, repeat=5)) / CALLS * 1e6
+    return min(timeit.repeat(call, number=CALLS, repeat=15)) / CALLS * 1e6
 
 
 def credential(candidate: str) -> Any:
@@ -126,39 +126,47 @@ def measure_added(candidate: str) -> dict[str, float]:
         ),
         "SQLAlchemy": (entra.connect, plain.connect),
     }
-    found = {f"added to a connection by {name}, us": cpu(ours) - cpu(bare) for name, (ours, bare) in pairs.items()}
+    found = {f"added to a connection by {name}, us": added(ours, bare) for name, (ours, bare) in pairs.items()}
     found["added to a connection by asyncpg, us"] = asyncio.run(added_to_asyncpg(whose, static))
     return found
 
 
-def cpu(connect: Callable[[], object]) -> float:
-    """Microseconds of CPU that a failing call takes, in the best of several series."""
-    best = float("inf")
-    for _ in range(10):
-        begun = time.process_time()
-        for _ in range(200):
-            with contextlib.suppress(Exception):
-                connect()
-        best = min(best, (time.process_time() - begun) / 200 * 1e6)
-    return best
+SERIES = 30
+CONNECTIONS = 60
 
 
-async def added_to_asyncpg(whose: Any, static: dict[str, str]) -> float:
+def added(ours: Callable[[], object], bare: Callable[[], object]) -> float:
+    """Microseconds of CPU between two failing calls, each in the best of many series, taken in turns."""
+    best = [float("inf"), float("inf")]
+    for _ in range(SERIES):
+        for index, connect in enumerate((ours, bare)):
+            begun = time.process_time()
+            for _ in range(CONNECTIONS):
+                with contextlib.suppress(Exception):
+                    connect()
+            best[index] = min(best[index], time.process_time() - begun)
+    return (best[0] - best[1]) / CONNECTIONS * 1e6
+
+
+async def added_to_asyncpg(whose: Any, static: dict[str, Any]) -> float:
     """The same for asyncpg."""
     import asyncpg
     from azure_postgresql_auth import asyncpg as ours
 
-    async def best(connect: Callable[..., Any], **keywords: Any) -> float:
-        found = float("inf")
-        for _ in range(10):
+    place = {"host": "/nowhere", "database": "x"}
+    ways: list[Callable[[], Any]] = [
+        lambda: ours.connect(**place, credential=whose),
+        lambda: asyncpg.connect(**place, **static),
+    ]
+    best = [float("inf"), float("inf")]
+    for _ in range(SERIES):
+        for index, connect in enumerate(ways):
             begun = time.process_time()
-            for _ in range(100):
+            for _ in range(CONNECTIONS):
                 with contextlib.suppress(Exception):
-                    await connect(host="/nowhere", database="x", **keywords)
-            found = min(found, (time.process_time() - begun) / 100 * 1e6)
-        return found
-
-    return await best(ours.connect, credential=whose) - await best(asyncpg.connect, **static)
+                    await connect()
+            best[index] = min(best[index], time.process_time() - begun)
+    return (best[0] - best[1]) / CONNECTIONS * 1e6
 
 
 def measure_gap(candidate: str) -> dict[str, float]:

@@ -24,7 +24,7 @@ ROOT = HERE.parent
 ENVIRONMENTS = ROOT / ".venv" / "bench"
 DRIVER = ["psycopg[binary]", "psycopg-pool"]
 DRIVERS = [*DRIVER, "psycopg2-binary", "asyncpg", "sqlalchemy[asyncio]"]
-ROUNDS = 15
+ROUNDS = 7
 
 
 def environment(name: str, *requirements: str) -> Path:

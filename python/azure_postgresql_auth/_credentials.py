@@ -20,26 +20,20 @@ if TYPE_CHECKING:
 class Adopted:
     """A credential's tokens, and what kind of code can have them."""
 
-    __slots__ = ("_caller", "_scope", "asynchronous", "provider")
+    __slots__ = ("asynchronous", "caller", "provider", "scope")
 
     def __init__(self, provider: TokenProvider, caller: Caller | None = None, *, asynchronous: bool = False) -> None:
         self.provider = provider
         self.asynchronous = asynchronous
         # None: native, the engine makes its fetches itself.
-        self._caller = caller
-        self._scope: str | None = None
+        self.caller = caller
+        # For who names neither a scope nor a host; settled once, for looking it up costs more than a login.
+        self.scope: str | None = None
 
-    @property
-    def scope(self) -> str:
-        """For who names neither a scope nor a host; settled once, for looking it up costs more than a login."""
-        if self._scope is None:
-            self._scope = scope_for(())
-        return self._scope
-
-    def make_fetches(self, *, blocking: bool) -> None:
-        """Calls the credential object if the engine has asked for it."""
-        if self._caller is not None:
-            self._caller.make(blocking=blocking)
+    def settle_scope(self) -> str:
+        """The scope for who names none."""
+        self.scope = scope_for(())
+        return self.scope
 
 
 # By id: credentials need not be hashable, and may be equal without being the same.

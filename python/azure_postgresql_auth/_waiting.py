@@ -51,7 +51,8 @@ def wait(adopted: Adopted, pending: PendingLogin, timeout: float) -> Login:
             poller.register(bell.fileno(), select.POLLIN)
         while True:
             login = pending.poll(bell, 0)
-            adopted.make_fetches(blocking=True)
+            if adopted.caller is not None:
+                adopted.caller.make(blocking=True)
             if login is not None:
                 return login
             left = deadline - time.monotonic()
@@ -96,7 +97,8 @@ class _Doorbell:
                 if self.bell is None:
                     self.loop.call_later(_NO_BELL, _look_again, rung)
                 login = pending.poll(self.bell, key)
-                adopted.make_fetches(blocking=False)
+                if adopted.caller is not None:
+                    adopted.caller.make(blocking=False)
                 if login is not None:
                     return login
                 await rung

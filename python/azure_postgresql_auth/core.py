@@ -110,8 +110,9 @@ def login(
     adopted = _credentials.adopt(credential)
     if adopted.asynchronous:
         raise needs_sync(credential)
-    found = adopted.provider.login(scope or adopted.scope, user_known)
-    adopted.make_fetches(blocking=True)
+    found = adopted.provider.login(scope or adopted.scope or adopted.settle_scope(), user_known)
+    if adopted.caller is not None:
+        adopted.caller.make(blocking=True)
     return wait(adopted, found, timeout) if isinstance(found, PendingLogin) else found
 
 
@@ -124,6 +125,7 @@ async def login_async(
 ) -> Login:
     """`login` on an event loop, which is not touched when the login is cached."""
     adopted = _credentials.adopt(credential)
-    found = adopted.provider.login(scope or adopted.scope, user_known)
-    adopted.make_fetches(blocking=False)
+    found = adopted.provider.login(scope or adopted.scope or adopted.settle_scope(), user_known)
+    if adopted.caller is not None:
+        adopted.caller.make(blocking=False)
     return await wait_async(adopted, found, timeout) if isinstance(found, PendingLogin) else found
