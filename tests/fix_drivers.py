@@ -172,14 +172,18 @@ def drivers() -> list[Driver]:
 
 
 @pytest.fixture(params=drivers(), ids=lambda driver: driver.name)
-def driver(request: pytest.FixtureRequest) -> Driver:
+def driver(request: pytest.FixtureRequest) -> Iterator[Driver]:
     """All of them, one after the other."""
-    found: Driver = request.param
-    return found
+    yield request.param
+    with warnings.catch_warnings():
+        # asyncpg and pg8000 leave the sockets of connections that failed to the garbage collector, azure-identity those
+        # of its session; found later, they would fail some other test.
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 @pytest.fixture
-def azure_is_here(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def azure_is_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """For drivers that resolve names in Python: Azure's lead to this machine, all others nowhere."""
     resolve = socket.getaddrinfo
 
@@ -192,8 +196,3 @@ def azure_is_here(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         return resolve(host, *arguments, **keywords)
 
     monkeypatch.setattr(socket, "getaddrinfo", here)
-    yield
-    with warnings.catch_warnings():
-        # pg8000 leaves the sockets of connections that failed to the garbage collector.
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()

@@ -277,8 +277,7 @@ class TestExit:
             f"""
             class Slow:
                 def get_token(self, *scopes, **_):
-                    time.sleep(0.1)
-                    raise LookupError
+                    time.sleep(30)
 
             class Quick:
                 def get_token(self, *scopes, **_):

@@ -77,9 +77,9 @@ class TestConnect:
         assert user(emulator.dsn, user=emulator.identity.role) == emulator.identity.role
 
     def test_azure_identity(self, emulator: Emulator, user: Any) -> None:
-        official = azure.identity.ManagedIdentityCredential()
-        for _ in range(3):
-            assert user(emulator.dsn, credential=official) == emulator.identity.role
+        with azure.identity.ManagedIdentityCredential() as official:
+            for _ in range(3):
+                assert user(emulator.dsn, credential=official) == emulator.identity.role
         assert len(emulator.token_requests) == 1
 
     def test_azure_identity_aio(self, emulator: Emulator) -> None:
