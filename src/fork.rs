@@ -82,7 +82,6 @@ extern "C" fn in_child() {
 }
 
 /// Registers the handlers, once per process family; later calls do nothing.
-#[cfg(unix)]
 #[allow(unsafe_code)]
 pub fn install() {
     static INSTALLED: std::sync::Once = std::sync::Once::new();
@@ -93,10 +92,6 @@ pub fn install() {
         let _ = unsafe { libc::pthread_atfork(Some(prepare), Some(in_parent), Some(in_child)) };
     });
 }
-
-/// There is no fork to survive.
-#[cfg(not(unix))]
-pub fn install() {}
 
 #[cfg(test)]
 mod tests {

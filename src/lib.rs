@@ -30,7 +30,7 @@ pub mod login;
 pub mod principal;
 #[cfg(feature = "python")]
 mod py;
-#[cfg(all(feature = "python", not(unix)))]
+#[cfg(not(unix))]
 compile_error!(
     "Windows has no descriptor that both threads and event loops can watch; py/bell.rs needs another way there"
 );

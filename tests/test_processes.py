@@ -49,17 +49,22 @@ def reap(pids, seconds=30):
 """
 
 
-def run(emulator: Emulator, script: str) -> str:
+def execute(emulator: Emulator, *arguments: str, exit_code: int = 0) -> str:
+    """Runs Python among the emulator's variables; gives what it printed, once it ended as it should, in silence."""
     done = subprocess.run(
-        [sys.executable, "-c", PRELUDE + textwrap.dedent(script)],
+        [sys.executable, *arguments],
         env={**os.environ, **emulator.env},
         capture_output=True,
         text=True,
         timeout=100,
         check=False,
     )
-    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    assert (done.returncode, done.stderr) == (exit_code, ""), done.stdout
     return done.stdout
+
+
+def run(emulator: Emulator, script: str) -> str:
+    return execute(emulator, "-c", PRELUDE + textwrap.dedent(script))
 
 
 class TestFork:
@@ -180,13 +185,7 @@ class TestFork:
         sys.exit(len(pids))
         """
         for _ in range(10):
-            done = subprocess.run(
-                [sys.executable, "-W", "ignore", "-c", textwrap.dedent(script)],
-                env={**os.environ, **emulator.env},
-                timeout=60,
-                check=False,
-            )
-            assert done.returncode == 0
+            execute(emulator, "-W", "ignore", "-c", textwrap.dedent(script))
 
     def test_forked_with_an_event_loop_that_waits(self, emulator: Emulator) -> None:
         emulator.latency = 0.2
@@ -230,16 +229,8 @@ class TestFork:
                 """
             )
         )
-        done = subprocess.run(
-            [sys.executable, str(script), method],
-            env={**os.environ, **emulator.env},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert (done.returncode, done.stderr) == (0, "")
-        assert done.stdout.split() == [emulator.identity.role, emulator.identity.role]
+        printed = execute(emulator, str(script), method)
+        assert printed.split() == [emulator.identity.role, emulator.identity.role]
 
 
 class TestExit:
@@ -323,15 +314,7 @@ class TestExit:
             started[-1].start()
         sys.exit(7)
         """
-        done = subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(script)],
-            env={**os.environ, **emulator.env},
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=False,
-        )
-        assert (done.returncode, done.stderr) == (7, "")
+        execute(emulator, "-c", textwrap.dedent(script), exit_code=7)
 
     def test_a_wait_that_was_given_up_breaks_no_pipe(self, emulator: Emulator) -> None:
         """Programs that write to pipes often let SIGPIPE end them."""
@@ -398,12 +381,4 @@ def test_gevent(emulator: Emulator, kind: str) -> None:
     assert Credential.calls <= 1
     assert len(ticks) > 10, ticks
     """
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", textwrap.dedent(script), kind],
-        env={**os.environ, **emulator.env},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
+    execute(emulator, "-W", "ignore", "-c", textwrap.dedent(script), kind)

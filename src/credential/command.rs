@@ -4,11 +4,7 @@ use std::{ffi::OsStr, io, process::Output, process::Stdio, sync::Arc, time::Dura
 
 use async_trait::async_trait;
 use azure_identity::Executor;
-#[cfg(windows)]
-use process_wrap::tokio::JobObject;
-#[cfg(unix)]
-use process_wrap::tokio::ProcessGroup;
-use process_wrap::tokio::{ChildWrapper, CommandWrap};
+use process_wrap::tokio::{ChildWrapper, CommandWrap, ProcessGroup};
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
     time::Instant,
@@ -49,10 +45,7 @@ impl Executor for BoundedExecutor {
             // Nothing can be asked: there is no terminal that belongs to us.
             command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         });
-        #[cfg(unix)]
         command.wrap(ProcessGroup::leader());
-        #[cfg(windows)]
-        command.wrap(JobObject);
         let mut child = command.spawn()?;
         let (stdout, stderr) = (child.stdout().take(), child.stderr().take());
         let mut group = Group(Some(child));
