@@ -1,6 +1,13 @@
 //! Everything that can go wrong on the way to a login, in words for the person who has to mend it.
 
-use std::{any::Any, fmt, sync::Arc, time::Duration};
+use std::{
+    any::Any,
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 /// Why there is no login. Cheap to clone: everybody who waited for the same fetch gets it.
 #[derive(Debug, Clone)]
@@ -19,12 +26,34 @@ pub enum Error {
         /// What the service answered.
         reason: String,
     },
+    /// The same, and the service said how long it does not want to be asked again.
+    Throttled {
+        /// Its public name.
+        credential: &'static str,
+        /// What the service answered.
+        reason: String,
+        /// Its `Retry-After`.
+        retry_after: Duration,
+    },
+    /// The token has expired, and attempts to renew it have failed for some time.
+    RenewalFails {
+        /// When its life ended.
+        expired_on: SystemTime,
+        /// When the first attempt failed.
+        since: SystemTime,
+        /// How many there were.
+        attempts: u32,
+        /// What became of the last one.
+        cause: Arc<Error>,
+    },
     /// No link of a chain gave a token; holds each link's own error in order.
     ChainExhausted(Arc<[Error]>),
     /// The credential gave a token whose life was already over.
     ExpiredOnArrival,
     /// The credential gave a token of no length.
     EmptyToken,
+    /// The server refused a token just after another one: there is none that it would take.
+    NoOther,
     /// A token is no JWT; says at which step reading it failed, never what it holds.
     MalformedToken(String),
     /// The token holds no claim that names a user; lists the claims there were.
@@ -55,6 +84,16 @@ impl Error {
     pub const fn lets_chain_continue(&self) -> bool {
         matches!(self, Self::CredentialUnavailable { .. })
     }
+
+    /// How long the identity service wants not to be asked again, if it said so.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Throttled { retry_after, .. } => Some(*retry_after),
+            Self::ChainExhausted(attempts) => attempts.last().and_then(Self::retry_after),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for Error {
@@ -63,6 +102,16 @@ impl fmt::Display for Error {
             Self::CredentialUnavailable { credential, reason } | Self::AuthenticationFailed { credential, reason } => {
                 write!(f, "{credential}: {reason}")
             }
+            Self::Throttled { credential, reason, retry_after } => {
+                let wait = seconds(*retry_after);
+                write!(f, "{credential}: {reason}; the service asks to be left in peace for {wait} s")
+            }
+            Self::RenewalFails { expired_on, since, attempts, cause } => write!(
+                f,
+                "the token expired at {}, and renewing it has failed since {} (attempts: {attempts}). Last: {cause}",
+                date(*expired_on),
+                date(*since)
+            ),
             Self::ChainExhausted(attempts) => {
                 f.write_str("no credential produced a token")?;
                 for attempt in attempts.iter() {
@@ -74,6 +123,7 @@ impl fmt::Display for Error {
                 "the credential handed out a token that has already expired; check this machine's clock, then the credential",
             ),
             Self::EmptyToken => f.write_str("the credential handed out an empty token"),
+            Self::NoOther => f.write_str("the server refused the token, and so it did the one before"),
             Self::MalformedToken(reason) => write!(f, "Invalid JWT token format: {reason}"),
             Self::NoPrincipalName { claims } => write!(
                 f,
@@ -106,6 +156,13 @@ pub fn seconds(duration: Duration) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
+/// A date as logs have it: "2026-11-22T08:31:02Z".
+#[must_use]
+pub fn date(moment: SystemTime) -> String {
+    let moment = OffsetDateTime::from(moment);
+    moment.replace_nanosecond(0).unwrap_or(moment).format(&Rfc3339).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,6 +179,22 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "no credential produced a token\n  EnvironmentCredential: AZURE_TENANT_ID is not set\n  AzureCliCredential: az is not\n  installed"
+        );
+    }
+
+    #[test]
+    fn a_failed_renewal_tells_its_story() {
+        let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        let error = Error::RenewalFails {
+            expired_on: start,
+            since: start - Duration::from_secs(90),
+            attempts: 3,
+            cause: Arc::new(Error::EmptyToken),
+        };
+        assert_eq!(
+            error.to_string(),
+            "the token expired at 2027-01-15T08:00:00Z, and renewing it has failed since 2027-01-15T07:58:30Z (attempts: 3). \
+             Last: the credential handed out an empty token"
         );
     }
 

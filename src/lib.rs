@@ -8,7 +8,7 @@
 //! | Python's face, the only place that names pyo3 | `py` |
 //! | one login, as one function | [`login`] |
 //! | what a login is made of | [`cache`], [`credential`], [`claims`], [`principal`] |
-//! | ground floor | [`runtime`], [`cloud`], [`clock`], [`secret`], [`error`], [`fork`] |
+//! | ground floor | [`runtime`], [`cloud`], [`clock`], [`secret`], [`error`], [`fork`], [`journal`] |
 //!
 //! # Threads, forks and exits
 //! No thread of ours ever touches Python. The cache is a state machine without any I/O: it says "use this token" or
@@ -26,6 +26,7 @@ pub mod cloud;
 pub mod credential;
 pub mod error;
 pub mod fork;
+pub mod journal;
 pub mod login;
 pub mod principal;
 #[cfg(feature = "python")]
@@ -36,3 +37,5 @@ compile_error!(
 );
 pub mod runtime;
 pub mod secret;
+#[cfg(test)]
+mod simulation;

@@ -3,7 +3,6 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
-    time::SystemTime,
 };
 
 use crate::{
@@ -14,6 +13,7 @@ use crate::{
     error::Error,
     fork,
     principal::principal_name,
+    secret::Secret,
 };
 
 /// What a driver is handed.
@@ -32,6 +32,8 @@ pub struct LoginRequest {
     pub scope: Arc<str>,
     /// The caller named the user: the token's claims are not looked at.
     pub user_known: bool,
+    /// A token that the server refused: another is wanted.
+    pub instead_of: Option<Secret>,
 }
 
 /// How often a login looks again after a fetch that was abandoned, by an event loop that ended for one.
@@ -43,7 +45,8 @@ pub type Fetches = Arc<Mutex<Vec<Fetch>>>;
 /// The tokens of one credential, and whose they are.
 #[derive(Debug)]
 pub struct Logins {
-    tokens: Arc<TokenCache>,
+    /// The cache.
+    pub tokens: Arc<TokenCache>,
     /// Role names by tenant and object id, so that a renewed token of the same identity needs no second look.
     names: Mutex<HashMap<String, Arc<str>>>,
 }
@@ -63,24 +66,12 @@ impl Logins {
         Some((Login { user, token }, fetch))
     }
 
-    /// See [`TokenCache::edition`].
-    #[must_use]
-    pub fn edition(&self) -> u64 {
-        self.tokens.edition()
-    }
-
-    /// The time by the cache's clock.
-    #[must_use]
-    pub fn now(&self) -> SystemTime {
-        self.tokens.now()
-    }
-
     /// The whole way of a login.
     ///
     /// # Errors
     /// See [`Error`]; nothing is left half-done.
     pub async fn login(self: Arc<Self>, request: LoginRequest, fetches: Fetches) -> Result<Login, Error> {
-        let token = self.token(&request.scope, &fetches).await?;
+        let token = self.token(&request.scope, request.instead_of.as_ref(), &fetches).await?;
         if request.user_known {
             return Ok(Login { user: None, token });
         }
@@ -92,9 +83,18 @@ impl Logins {
     }
 
     /// The token for `scope`, cached or fetched. A flight that was abandoned is looked up again: someone must lead the next.
-    async fn token(&self, scope: &str, fetches: &Fetches) -> Result<Arc<AccessToken>, Error> {
+    async fn token(
+        &self,
+        scope: &str,
+        instead_of: Option<&Secret>,
+        fetches: &Fetches,
+    ) -> Result<Arc<AccessToken>, Error> {
         for _ in 0..HANDOVERS {
-            let (lookup, fetch) = match self.tokens.lookup(scope) {
+            let lookup = match instead_of {
+                Some(refused) => self.tokens.replace(scope, refused.expose()).ok_or(Error::NoOther)?,
+                None => self.tokens.lookup(scope),
+            };
+            let (lookup, fetch) = match lookup {
                 Lookup::Ready(token, fetch) => (Ok(token), fetch),
                 Lookup::Pending(flight, fetch) => (Err(flight), fetch),
             };
@@ -104,8 +104,11 @@ impl Logins {
             match lookup {
                 Ok(token) => return Ok(token),
                 Err(flight) => {
-                    if let Some(landing) = flight.await {
-                        return landing;
+                    match flight.await {
+                        // Its waiter may have slept through its life: a busy event loop, a suspended machine.
+                        Some(Ok(token)) if !token.lifetime.is_usable(self.tokens.now()) => {}
+                        Some(landing) => return landing,
+                        None => {}
                     }
                 }
             }
@@ -129,7 +132,7 @@ impl Logins {
         } else {
             let management = Cloud::of_scope(scope).unwrap_or(Cloud::Public).management_scope();
             let token =
-                self.token(management, fetches).await.map_err(|error| Error::ManagementScope(Arc::new(error)))?;
+                self.token(management, None, fetches).await.map_err(|error| Error::ManagementScope(Arc::new(error)))?;
             principal_name(&Claims::of_token(token.secret.expose())?)
                 .map(Arc::from)
                 .ok_or_else(|| Error::NoPrincipalName { claims: claims.names() })?

@@ -24,15 +24,16 @@ LAYERS = [
     {"_login", "identity"},
     {"core"},
     {"_credentials", "_waiting", "tls"},
-    {"_foreign", "_params"},
+    {"_foreign", "_log", "_params", "_refusal"},
     {"_core"},
     {"errors"},
 ]
 RUST_LAYERS = [
-    {"py"},
+    {"py", "simulation"},
     {"login"},
     {"credential"},
     {"cache", "claims", "principal", "runtime"},
+    {"journal"},
     {"cloud", "clock", "secret", "error", "fork"},
 ]
 
@@ -85,7 +86,7 @@ def test_the_package_imports_nothing() -> None:
         "azure_postgresql_auth",
         *(
             f"azure_postgresql_auth.{name}"
-            for name in ("_core", "_credentials", "_foreign", "_waiting", "core", "errors")
+            for name in ("_core", "_credentials", "_foreign", "_log", "_waiting", "core", "errors")
         ),
     }
     # Start-up is counted in modules: these cost milliseconds each.

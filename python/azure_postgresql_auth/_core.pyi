@@ -9,10 +9,12 @@ __all__ = [
     "Login",
     "PendingLogin",
     "TokenProvider",
+    "TokenStats",
     "decode_jwt",
     "is_azure_server",
     "parse_principal_name",
     "scope_for",
+    "take_journal",
 ]
 
 @final
@@ -28,6 +30,32 @@ class Login:
     @property
     def expires_on(self) -> int:
         """End of the token's life in seconds since 1970."""
+
+@final
+class TokenStats:
+    """What a credential's tokens cost so far, in this process and, before it was forked, in its parent.
+
+    The counters only grow.
+    """
+
+    @property
+    def requests(self) -> int:
+        """Times that the identity service was asked for a token."""
+    @property
+    def hits(self) -> int:
+        """Logins that a cached token served."""
+    @property
+    def refreshes(self) -> int:
+        """Tokens that took the place of another."""
+    @property
+    def failures(self) -> int:
+        """Requests that gave no token."""
+    @property
+    def refusals(self) -> int:
+        """Times that a server refused a cached token."""
+    @property
+    def expires_on(self) -> dict[str, int]:
+        """End of the current token's life in seconds since 1970, by scope."""
 
 @final
 class TokenProvider:
@@ -74,15 +102,27 @@ class TokenProvider:
     @staticmethod
     def chain(links: Sequence[TokenProvider]) -> TokenProvider: ...
     @staticmethod
-    def python() -> TokenProvider:
-        """The tokens of a credential object that Python calls, see `take_fetches`."""
+    def python(class_: str, /) -> TokenProvider:
+        """The tokens of a credential object of this class that Python calls, see `take_fetches`."""
     def login(self, scope: str, user_known: bool = False) -> Login | PendingLogin:
-        """The login if it is cached, else one to wait for. Both may leave something in `take_fetches`.
+        """The login if it is cached, else one to wait for (as where `take_journal` has something).
+
+        Both may leave something in `take_fetches`.
 
         Args:
             scope: OAuth 2.0 scope, e.g. "https://ossrdbms-aad.database.windows.net/.default".
             user_known: the token's claims are not looked at, and the login has no user.
         """
+    def login_instead_of(self, scope: str, user_known: bool, refused: str) -> PendingLogin:
+        """A login to wait for, instead of one whose token the server refused.
+
+        It is another if there is one, or fetched now; the refused token serves on until that has succeeded. It fails
+        where this was tried just now.
+        """
+    def accepted(self, scope: str) -> None:
+        """The server took what `login_instead_of` gave."""
+    def stats(self) -> TokenStats:
+        """What the tokens cost so far."""
     def take_fetches(self) -> list[Fetch]:
         """What Python has to ask its credential object for now; each has to be answered."""
 
@@ -98,6 +138,9 @@ class PendingLogin:
             TokenDecodeError, UsernameExtractionError, ScopePermissionError: there is a token, but no user.
             Exception: what a credential object raised itself.
         """
+    @property
+    def waited(self) -> bool:
+        """Whether the first look did not find it: then its token is as good as new."""
     @staticmethod
     def timed_out(timeout: float) -> BaseException:
         """What to raise when the caller's time is over.
@@ -156,3 +199,6 @@ def scope_for(hosts: Sequence[str]) -> str:
     Raises:
         ValueError: the hosts belong to different clouds.
     """
+
+def take_journal() -> list[tuple[float, int, str]]:
+    """What happened to tokens since the last call: when (seconds since 1970), level as in `logging`, text."""

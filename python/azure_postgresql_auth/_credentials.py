@@ -30,6 +30,11 @@ class Adopted:
         # For who names neither a scope nor a host; settled once, for looking it up costs more than a login.
         self.scope: str | None = None
 
+    def make_fetches(self, *, blocking: bool) -> None:
+        """Begins the fetches that a look into the cache has left for Python to make."""
+        if self.caller is not None:
+            self.caller.make(blocking=blocking)
+
     def settle_scope(self) -> str:
         """The scope for who names none."""
         self.scope = scope_for(())
@@ -78,7 +83,7 @@ def _adopt_foreign(credential: object) -> Adopted:
         )
         raise CredentialValueError(message)
     asynchronous = is_asynchronous(method)
-    provider = TokenProvider.python()
+    provider = TokenProvider.python(type(credential).__name__)
     try:
         reference: Callable[[], object | None] = weakref.ref(credential)
         return keep(credential, Adopted(provider, Caller(provider, reference, name), asynchronous=asynchronous))

@@ -1,12 +1,22 @@
-"""A login as all drivers ask for it: what the caller passes to us, and what comes back for the driver."""
+"""A login as all drivers ask for it: what the caller passes to us, and what comes back for the driver.
+
+A driver hands over how it connects, and is called with the parameters that it lacks. Where the server refuses a token
+that came from the cache (it was revoked, or the role was given to another identity), a new one is fetched and tried,
+once. What the caller allows for connecting holds for all of it: the wait for a token and both tries.
+"""
 
 from __future__ import annotations
 
+import functools
+import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from azure_postgresql_auth import core
-from azure_postgresql_auth._core import scope_for
+from azure_postgresql_auth import _credentials, _log, core
+from azure_postgresql_auth._core import PendingLogin, scope_for
+from azure_postgresql_auth._foreign import needs_sync
+from azure_postgresql_auth._refusal import is_refusal
+from azure_postgresql_auth._waiting import wait, wait_async
 from azure_postgresql_auth.errors import (
     CredentialValueError,
     EntraConnectionValueError,
@@ -14,10 +24,18 @@ from azure_postgresql_auth.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Awaitable, Callable, Generator, Iterator
+    from contextlib import AbstractContextManager
+    from typing import Union
 
     from azure_postgresql_auth._core import Login
+    from azure_postgresql_auth._credentials import Adopted
     from azure_postgresql_auth._params import Said
+
+Connection = TypeVar("Connection")
+
+_NOTICEABLE = 0.1
+"""Seconds; a token that took less to come does not shorten what the driver is allowed."""
 
 
 class Options(NamedTuple):
@@ -33,31 +51,154 @@ class Options(NamedTuple):
         return cls(**{name: keywords.pop(name) for name in cls._fields if name in keywords})
 
 
-def user_and_password(said: Said, options: Options) -> dict[str, str]:
-    """What a connection lacks; waits for it. Nothing if the caller said both."""
+class Terms(NamedTuple):
+    """What is a driver's own about a login."""
+
+    failing: Callable[[], AbstractContextManager[None]]
+    """Makes whatever keeps a login from being had an error of the driver's, see `failing_as`."""
+    limit: Callable[[float], dict[str, Any]]
+    """The driver's parameter that says how many seconds connecting may take."""
+    timeout: float | None = None
+    """Its own default, in seconds."""
+
+
+class _Wait(NamedTuple):
+    """A step of a login: wait for a token."""
+
+    adopted: Adopted
+    pending: PendingLogin
+    timeout: float
+
+
+if TYPE_CHECKING:
+    # What a login has to be done for: waits, and attempts to connect with such parameters; their outcomes are sent in.
+    Steps = Generator[Union[_Wait, dict[str, Any]], Any, Connection]
+
+
+def connect(
+    said: Said,
+    options: Options,
+    terms: Terms,
+    attempt: Callable[[dict[str, Any]], Connection],
+    waiting: Callable[[Adopted, PendingLogin, float], Login] | None = None,
+) -> Connection:
+    """Connects with the user and password that the caller has not given.
+
+    Args:
+        said: what the caller said.
+        options: the keywords of ours.
+        terms: the driver's.
+        attempt: connects with these parameters more than the caller's; may be called twice.
+        waiting: waits on an event loop; by default the thread waits.
+    """
+    steps = _steps(said, options, terms, blocking=waiting is None)
+    do = steps.__next__
+    while True:
+        try:
+            step = do()
+        except StopIteration as end:
+            connection: Connection = end.value
+            return connection
+        try:
+            outcome = (waiting or wait)(*step) if isinstance(step, _Wait) else attempt(step)
+        except BaseException as error:  # noqa: BLE001 - the steps raise it again
+            do = functools.partial(steps.throw, error)
+        else:
+            do = functools.partial(steps.send, outcome)
+
+
+async def connect_async(
+    said: Said, options: Options, terms: Terms, attempt: Callable[[dict[str, Any]], Awaitable[Connection]]
+) -> Connection:
+    """`connect` on an event loop."""
+    steps = _steps(said, options, terms, blocking=False)
+    do = steps.__next__
+    while True:
+        try:
+            step = do()
+        except StopIteration as end:
+            connection: Connection = end.value
+            return connection
+        try:
+            outcome = await (wait_async(*step) if isinstance(step, _Wait) else attempt(step))
+        except BaseException as error:  # noqa: BLE001 - the steps raise it again
+            do = functools.partial(steps.throw, error)
+        else:
+            do = functools.partial(steps.send, outcome)
+
+
+def _steps(said: Said, options: Options, terms: Terms, *, blocking: bool) -> Steps[Any]:
+    """The way of a login, for whoever can wait and connect."""
     if said.complete:
-        return {}
-    return _filled(core.login(options.credential, **_arguments(said, options)))
+        return (yield {})
+    with terms.failing():
+        adopted = _credentials.adopt(options.credential)
+        if blocking and adopted.asynchronous:
+            raise needs_sync(options.credential)
+        clock = _Clock(said.timeout or terms.timeout)
+        scope, user_known = options.scope or scope_for(said.hosts), said.user is not None
+        found = adopted.provider.login(scope, user_known)
+        adopted.make_fetches(blocking=blocking)
+        login: Login = (yield _Wait(adopted, found, clock.left)) if isinstance(found, PendingLogin) else found
+    try:
+        return (yield _parameters(login, clock, terms))
+    except Exception as error:
+        if getattr(found, "waited", False) or not is_refusal(error):
+            raise
+        again = adopted.provider.login_instead_of(scope, user_known, login.password)
+        try:
+            other: Login = yield _Wait(adopted, again, clock.left)
+        except Exception:  # noqa: BLE001 - the refusal is what the caller has to hear of; this one has been logged
+            raise error from None
+        if other.password == login.password:
+            # Out of a cache of the credential's own; the server has said what it thinks of it.
+            raise
+        _log.warn(f"the server refused a cached token for {scope}; trying once more with a new one: {error}")
+    connection = yield _parameters(other, clock, terms)
+    adopted.provider.accepted(scope)
+    return connection
 
 
-async def user_and_password_async(said: Said, options: Options) -> dict[str, str]:
-    """`user_and_password` on an event loop."""
-    if said.complete:
-        return {}
-    return _filled(await core.login_async(options.credential, **_arguments(said, options)))
+class _Clock:
+    """How much of the caller's time is left."""
+
+    def __init__(self, timeout: float | None) -> None:
+        self._timeout = timeout
+        self._begun = time.monotonic()
+
+    @property
+    def spent(self) -> float:
+        return time.monotonic() - self._begun
+
+    @property
+    def left(self) -> float:
+        """For a token."""
+        return max((self._timeout or core.DEFAULT_TIMEOUT) - self.spent, 0.0)
+
+    @property
+    def left_if_shorter(self) -> float | None:
+        """For the driver; None where the limit that it knows of will do."""
+        spent = self.spent
+        if self._timeout is None or spent < _NOTICEABLE:
+            return None
+        return max(self._timeout - spent, _NOTICEABLE)
 
 
-def _arguments(said: Said, options: Options) -> dict[str, Any]:
-    return {
-        "scope": options.scope or scope_for(said.hosts),
-        "user_known": said.user is not None,
-        "timeout": said.timeout or core.DEFAULT_TIMEOUT,
-    }
+def _parameters(login: Login, clock: _Clock, terms: Terms) -> dict[str, Any]:
+    left = clock.left_if_shorter
+    limited = {} if left is None else terms.limit(left)
+    user = {} if login.user is None else {"user": login.user}
+    return {**user, "password": login.password, **limited}
 
 
-def _filled(login: Login) -> dict[str, str]:
-    password = {"password": login.password}
-    return password if login.user is None else {"user": login.user, **password}
+def libpq_limit(seconds: float) -> dict[str, Any]:
+    """`connect_timeout`, which libpq has in whole seconds."""
+    return {"connect_timeout": max(1, round(seconds))}
+
+
+def plain_limit(seconds: float) -> dict[str, Any]:
+    """`timeout`, as asyncpg and pg8000 call it."""
+    return {"timeout": seconds}
 
 
 @contextmanager
@@ -79,5 +220,6 @@ def failing_as(
     except EntraConnectionValueError as error:
         raise operational(str(error)) from error
     except Exception as error:
-        message = f"Could not retrieve Entra credentials: {str(error) or type(error).__name__}"
+        told = [str(error) or type(error).__name__, *getattr(error, "__notes__", ())]
+        message = "Could not retrieve Entra credentials: " + "\n".join(told)
         raise operational(message) from error

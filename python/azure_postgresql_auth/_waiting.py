@@ -11,6 +11,7 @@ import os
 import select
 import time
 
+from azure_postgresql_auth import _log
 from azure_postgresql_auth._core import Bell
 
 TYPE_CHECKING = False  # typing's own costs milliseconds of start-up
@@ -51,8 +52,7 @@ def wait(adopted: Adopted, pending: PendingLogin, timeout: float) -> Login:
             poller.register(bell.fileno(), select.POLLIN)
         while True:
             login = pending.poll(bell, 0)
-            if adopted.caller is not None:
-                adopted.caller.make(blocking=True)
+            adopted.make_fetches(blocking=True)
             if login is not None:
                 return login
             left = deadline - time.monotonic()
@@ -66,6 +66,7 @@ def wait(adopted: Adopted, pending: PendingLogin, timeout: float) -> Login:
     finally:
         if bell is not None:
             bell.close()
+        _log.tell()
 
 
 class _Doorbell:
@@ -97,8 +98,7 @@ class _Doorbell:
                 if self.bell is None:
                     self.loop.call_later(_NO_BELL, _look_again, rung)
                 login = pending.poll(self.bell, key)
-                if adopted.caller is not None:
-                    adopted.caller.make(blocking=False)
+                adopted.make_fetches(blocking=False)
                 if login is not None:
                     return login
                 await rung
@@ -155,3 +155,4 @@ async def wait_async(adopted: Adopted, pending: PendingLogin, timeout: float) ->
         if doorbell.idle and _doorbells.get(id(loop)) is doorbell:
             del _doorbells[id(loop)]
             doorbell.close()
+        _log.tell()

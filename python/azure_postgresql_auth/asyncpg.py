@@ -12,7 +12,7 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from azure_postgresql_auth import tls
-from azure_postgresql_auth._login import Options, failing_as, user_and_password_async
+from azure_postgresql_auth._login import Options, Terms, connect_async, failing_as, plain_limit
 from azure_postgresql_auth._params import Said
 from azure_postgresql_auth.errors import EntraConnectionValueError, InsecureTransportError
 
@@ -37,6 +37,14 @@ class InsecureTransportOperationalError(InsecureTransportError, asyncpg.ClientCa
     """The connection would have sent its token in the clear, so there is none."""
 
 
+_TERMS = Terms(
+    functools.partial(failing_as, EntraOperationalError, InsecureTransportOperationalError),
+    limit=plain_limit,
+    # asyncpg.connect's own; it holds for the token too.
+    timeout=60.0,
+)
+
+
 async def connect(dsn: str | None = None, **kwargs: Any) -> Connection[Any]:
     """`asyncpg.connect`, with user and password, where they are not given, from Microsoft Entra ID.
 
@@ -54,10 +62,9 @@ async def connect(dsn: str | None = None, **kwargs: Any) -> Connection[Any]:
     """
     options = Options.taken_from(kwargs)
     said = Said.from_url(dsn, {**kwargs, "sslmode": tls.asyncpg_mode(kwargs.get("ssl"))})
-    with failing_as(EntraOperationalError, InsecureTransportOperationalError):
+    with _TERMS.failing():
         kwargs.update(tls.asyncpg_settings(said, kwargs.get("ssl"), options.allow_insecure_transport))
-        kwargs.update(await user_and_password_async(said, options))
-    return await asyncpg.connect(dsn, **kwargs)
+    return await connect_async(said, options, _TERMS, lambda login: asyncpg.connect(dsn, **{**kwargs, **login}))
 
 
 def create_pool(dsn: str | None = None, **kwargs: Any) -> Pool[Any]:

@@ -9,7 +9,7 @@ many threads and tasks ask at once, the identity service is asked once.
 from __future__ import annotations
 
 from azure_postgresql_auth import _credentials
-from azure_postgresql_auth._core import PendingLogin, decode_jwt, parse_principal_name
+from azure_postgresql_auth._core import PendingLogin, TokenStats, decode_jwt, parse_principal_name
 from azure_postgresql_auth._foreign import needs_sync
 from azure_postgresql_auth._waiting import wait, wait_async
 
@@ -22,12 +22,14 @@ if TYPE_CHECKING:
 __all__ = [
     "AZURE_DB_FOR_POSTGRES_SCOPE",
     "AZURE_MANAGEMENT_SCOPE",
+    "TokenStats",
     "decode_jwt",
     "get_entra_conninfo",
     "get_entra_conninfo_async",
     "get_entra_token",
     "get_entra_token_async",
     "parse_principal_name",
+    "token_stats",
 ]
 
 AZURE_DB_FOR_POSTGRES_SCOPE: Final = "https://ossrdbms-aad.database.windows.net/.default"
@@ -89,6 +91,18 @@ async def get_entra_conninfo_async(credential: object = None, *, scope: str | No
     """`get_entra_conninfo` for asynchronous code; takes synchronous credentials too and never blocks the event loop."""
     found = await login_async(credential, scope)
     return {"user": _user(found), "password": found.password}
+
+
+def token_stats(credential: object = None) -> TokenStats:
+    """What a credential's tokens cost so far, for a metrics exporter to read: requests, cache hits, failures, expiries.
+
+    Args:
+        credential: any credential that logins were asked with; None for the default credential.
+
+    Raises:
+        CredentialValueError: `credential` is none.
+    """
+    return _credentials.adopt(credential).provider.stats()
 
 
 def _user(found: Login) -> str:

@@ -104,6 +104,10 @@ class _NativeCredential:
             raise ValueError(message)
         return core.login(self, scopes[0], user_known=True)
 
+    def stats(self) -> core.TokenStats:
+        """What its tokens cost so far; see `core.token_stats`, which takes any credential."""
+        return self._provider.stats()
+
     def close(self) -> None:
         """Does nothing: there is nothing to close. Here because azure-identity's credentials have it."""
 

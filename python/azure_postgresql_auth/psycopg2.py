@@ -17,7 +17,7 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from azure_postgresql_auth import tls
-from azure_postgresql_auth._login import Options, failing_as, user_and_password
+from azure_postgresql_auth._login import Options, Terms, connect, failing_as, libpq_limit
 from azure_postgresql_auth._params import Said
 from azure_postgresql_auth.errors import EntraConnectionValueError, InsecureTransportError
 
@@ -46,6 +46,11 @@ class InsecureTransportOperationalError(InsecureTransportError, psycopg2.Operati
 _parsed = functools.lru_cache(maxsize=64)(parse_dsn)
 
 
+_TERMS = Terms(
+    functools.partial(failing_as, EntraOperationalError, InsecureTransportOperationalError), limit=libpq_limit
+)
+
+
 class EntraConnection(connection):
     """A psycopg2 connection whose user and password, where they are not given, come from Microsoft Entra ID.
 
@@ -71,10 +76,14 @@ class EntraConnection(connection):
             kwargs["dbname"] = kwargs.pop("database")
         parsed = _parsed(dsn) if dsn else {}
         said = Said.from_libpq(parsed, kwargs)
-        with failing_as(EntraOperationalError, InsecureTransportOperationalError):
+        with _TERMS.failing():
             kwargs.update(tls.libpq_settings(said, options.allow_insecure_transport))
-            kwargs.update(user_and_password(said, options))
-        super().__init__(make_dsn(**{**parsed, **kwargs}), async_=asynchronous)
+        plainly = super().__init__
+
+        def attempt(login: dict[str, Any]) -> None:
+            plainly(make_dsn(**{**parsed, **kwargs, **login}), async_=asynchronous)
+
+        connect(said, options, _TERMS, attempt)
         if cursor_factory is not None:
             self.cursor_factory = cursor_factory
 

@@ -14,7 +14,7 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from azure_postgresql_auth import tls
-from azure_postgresql_auth._login import Options, failing_as, user_and_password, user_and_password_async
+from azure_postgresql_auth._login import Options, Terms, connect, connect_async, failing_as, libpq_limit
 from azure_postgresql_auth._params import Said
 from azure_postgresql_auth.errors import EntraConnectionValueError, InsecureTransportError
 
@@ -44,6 +44,11 @@ class InsecureTransportOperationalError(InsecureTransportError, psycopg.Operatio
 _parsed = functools.lru_cache(maxsize=64)(conninfo_to_dict)
 
 
+_TERMS = Terms(
+    functools.partial(failing_as, EntraOperationalError, InsecureTransportOperationalError), limit=libpq_limit
+)
+
+
 class EntraConnection(psycopg.Connection[Row]):
     """A `psycopg.Connection` whose user and password, where they are not given, come from Microsoft Entra ID."""
 
@@ -63,12 +68,9 @@ class EntraConnection(psycopg.Connection[Row]):
             EntraConnectionValueError: no login could be had; also a `psycopg.OperationalError`.
             psycopg.OperationalError: the server cannot be reached, or refuses the login.
         """
-        options = Options.taken_from(kwargs)
-        said = Said.from_libpq(_parsed(conninfo), kwargs)
-        with failing_as(EntraOperationalError, InsecureTransportOperationalError):
-            kwargs.update(tls.libpq_settings(said, options.allow_insecure_transport))
-            kwargs.update(user_and_password(said, options))
-        return super().connect(conninfo, **kwargs)
+        options, said = _read(conninfo, kwargs)
+        plainly = super().connect
+        return connect(said, options, _TERMS, lambda login: plainly(conninfo, **{**kwargs, **login}))
 
 
 class AsyncEntraConnection(psycopg.AsyncConnection[Row]):
@@ -83,9 +85,15 @@ class AsyncEntraConnection(psycopg.AsyncConnection[Row]):
             EntraConnectionValueError: no login could be had; also a `psycopg.OperationalError`.
             psycopg.OperationalError: the server cannot be reached, or refuses the login.
         """
-        options = Options.taken_from(kwargs)
-        said = Said.from_libpq(_parsed(conninfo), kwargs)
-        with failing_as(EntraOperationalError, InsecureTransportOperationalError):
-            kwargs.update(tls.libpq_settings(said, options.allow_insecure_transport))
-            kwargs.update(await user_and_password_async(said, options))
-        return await super().connect(conninfo, **kwargs)
+        options, said = _read(conninfo, kwargs)
+        plainly = super().connect
+        return await connect_async(said, options, _TERMS, lambda login: plainly(conninfo, **{**kwargs, **login}))
+
+
+def _read(conninfo: str, keywords: dict[str, Any]) -> tuple[Options, Said]:
+    """What the caller said; takes our keywords out of the driver's, and settles the transport in them."""
+    options = Options.taken_from(keywords)
+    said = Said.from_libpq(_parsed(conninfo), keywords)
+    with _TERMS.failing():
+        keywords.update(tls.libpq_settings(said, options.allow_insecure_transport))
+    return options, said

@@ -13,12 +13,14 @@ to the function, or as `connect_args={"credential": ...}` to `create_engine`.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from azure_postgresql_auth import tls
-from azure_postgresql_auth._login import Options, failing_as, user_and_password, user_and_password_async
+from azure_postgresql_auth._login import Options, Terms, connect, failing_as, libpq_limit, plain_limit
 from azure_postgresql_auth._params import Said
+from azure_postgresql_auth._waiting import wait_async
 from azure_postgresql_auth.errors import EntraConnectionValueError, InsecureTransportError
 
 try:
@@ -34,6 +36,9 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import URL, Dialect
     from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from azure_postgresql_auth._core import Login, PendingLogin
+    from azure_postgresql_auth._credentials import Adopted
 
 __all__ = [
     "EntraOperationalError",
@@ -93,7 +98,7 @@ def enable_entra_authentication(
         if hasattr(engine, "sync_engine"):
             text += "; use enable_entra_authentication_async"
         raise TypeError(text)
-    _listen(engine, Options(credential, scope, allow_insecure_transport), user_and_password)
+    _listen(engine, Options(credential, scope, allow_insecure_transport))
 
 
 def enable_entra_authentication_async(
@@ -116,11 +121,11 @@ def enable_entra_authentication_async(
         text = f"enable_entra_authentication_async takes an AsyncEngine, not {type(engine).__name__}"
         raise TypeError(text)
 
-    def awaited(said: Said, options: Options) -> dict[str, str]:
+    def awaiting(adopted: Adopted, pending: PendingLogin, timeout: float) -> Login:
         # SQLAlchemy calls its drivers from a greenlet of the event loop's, where this gives way to other tasks.
-        return await_only(user_and_password_async(said, options))
+        return await_only(wait_async(adopted, pending, timeout))
 
-    _listen(sync_engine, Options(credential, scope, allow_insecure_transport), awaited)
+    _listen(sync_engine, Options(credential, scope, allow_insecure_transport), awaiting)
 
 
 def create_asyncpg_engine(
@@ -164,16 +169,25 @@ def create_asyncpg_engine(
     return engine
 
 
-def _listen(engine: Engine, options: Options, login: Callable[[Said, Options], dict[str, str]]) -> None:
+def _listen(
+    engine: Engine, options: Options, waiting: Callable[[Adopted, PendingLogin, float], Login] | None = None
+) -> None:
+    failing = functools.partial(failing_as, EntraOperationalError, InsecureTransportOperationalError)
+    if engine.dialect.driver in {"asyncpg", "pg8000"}:
+        # asyncpg has a limit of its own, see `azure_postgresql_auth.asyncpg`; pg8000 none.
+        terms = Terms(failing, plain_limit, 60.0 if engine.dialect.driver == "asyncpg" else None)
+    else:
+        terms = Terms(failing, libpq_limit)
+
     @event.listens_for(engine, "do_connect")
-    def connect(dialect: Dialect, _record: object, arguments: tuple[Any, ...], shared: dict[str, Any]) -> Any:
+    def connect_with_login(dialect: Dialect, _: object, arguments: tuple[Any, ...], shared: dict[str, Any]) -> Any:
         # SQLAlchemy passes the same dictionary for every connection of the engine.
         parameters = dict(shared)
         given = options._replace(**{name: parameters.pop(name) for name in Options._fields if name in parameters})
-        with failing_as(EntraOperationalError, InsecureTransportOperationalError):
+        with failing():
             said = _secured(dialect, arguments, parameters, given)
-            parameters.update(login(said, given))
-        return dialect.connect(*arguments, **parameters)
+        attempt = lambda login: dialect.connect(*arguments, **{**parameters, **login})  # noqa: E731
+        return connect(said, given, terms, attempt, waiting)
 
 
 def _secured(dialect: Dialect, arguments: tuple[Any, ...], parameters: dict[str, Any], options: Options) -> Said:

@@ -6,14 +6,14 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use futures_channel::oneshot;
 use futures_util::{FutureExt, future::Shared};
 
 use super::{AccessToken, FetchedToken, TokenCache};
-use crate::{error::Error, fork};
+use crate::{clock::Moment, error::Error, fork};
 
 /// A flight that has not landed by then is not waited for any more by those who come; native fetches end before.
 const LOST_AFTER: Duration = Duration::from_secs(30);
@@ -26,15 +26,14 @@ pub type Landing = Result<Arc<AccessToken>, Error>;
 #[derive(Clone)]
 pub struct Flight {
     generation: u32,
-    since: SystemTime,
+    pub(super) since: Moment,
     landing: Shared<oneshot::Receiver<Landing>>,
 }
 
 impl Flight {
     /// Whether it can still land. A credential of Python's may hang, or its event loop may have ended.
-    pub(super) fn can_land(&self, now: SystemTime) -> bool {
-        let aloft = now.duration_since(self.since);
-        self.generation == fork::generation() && aloft.is_ok_and(|aloft| aloft < LOST_AFTER)
+    pub(super) fn can_land(&self, now: Moment) -> bool {
+        self.generation == fork::generation() && now.since(self.since).is_some_and(|aloft| aloft < LOST_AFTER)
     }
 
     pub(super) fn is(&self, other: &Self) -> bool {
@@ -67,7 +66,7 @@ pub struct Fetch {
 
 impl Fetch {
     /// Begins a flight.
-    pub(super) fn new(cache: Arc<TokenCache>, scope: Arc<str>, now: SystemTime) -> Self {
+    pub(super) fn new(cache: Arc<TokenCache>, scope: Arc<str>, now: Moment) -> Self {
         let (waiters, landing) = oneshot::channel();
         let flight = Flight { generation: fork::generation(), since: now, landing: landing.shared() };
         Self { scope, cache, flight, waiters: Some(waiters) }
@@ -83,11 +82,11 @@ impl Fetch {
         &self.scope
     }
 
-    /// Ends the flight: keeps the token, wakes the waiters.
-    pub fn answer(mut self, answer: Result<FetchedToken, Error>) {
+    /// Ends the flight: keeps the token, wakes the waiters. `source` names the credential that answers.
+    pub fn answer(mut self, source: &str, answer: Result<FetchedToken, Error>) {
         let _guard = fork::guarded();
         if let Some(waiters) = self.waiters.take() {
-            let landing = self.cache.land(&self.scope, &self.flight, answer);
+            let landing = self.cache.land(&self, source, answer);
             let _ = waiters.send(landing); // Err: nobody waited
         }
     }

@@ -3,9 +3,14 @@
 //! [`TokenCache::lookup`] answers at once, either with a token or with a [`Flight`] to wait for. Where somebody has to ask
 //! the identity service it also hands out the [`Fetch`], the right and the duty to do so. How a fetch is made is not known
 //! here: natively it runs on [`crate::runtime`], for a Python credential Python runs it, in tests the test answers it.
+//!
+//! A server may refuse a token before its time: it was revoked, or belongs to a key that is no more. Then
+//! [`TokenCache::replace`] fetches another in its place. The refused one stays until that has landed, because one user's
+//! refusal (a role that is not there) is no reason to leave all others without a token when the identity service is down.
 
 mod flight;
 pub mod policy;
+pub mod stats;
 
 use std::{
     collections::HashMap,
@@ -14,13 +19,20 @@ use std::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 pub use flight::{Fetch, Flight, Landing};
 use policy::{Decision, Lifetime, Retry};
+use stats::Stats;
 
-use crate::{clock::Clock, error::Error, fork, secret::Secret};
+use crate::{
+    clock::{Clock, Moment},
+    error::{Error, date, seconds},
+    fork,
+    journal::{self, Level},
+    secret::Secret,
+};
 
 /// An access token as it is kept.
 #[derive(Debug)]
@@ -57,7 +69,10 @@ struct Slot {
     scope: Arc<str>,
     token: Option<Arc<AccessToken>>,
     flight: Option<Flight>,
+    /// Attempts to renew the token that failed.
     retry: Retry,
+    /// Tokens that the server refused, one after the other.
+    refused: Retry,
 }
 
 /// The tokens of one credential, by scope.
@@ -66,13 +81,15 @@ pub struct TokenCache {
     /// Counts the changes to any token, so that copies outside know when they are old.
     edition: AtomicU64,
     clock: Arc<dyn Clock>,
+    /// What it did so far.
+    pub stats: Stats,
 }
 
 impl TokenCache {
     /// An empty cache.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Arc<Self> {
-        Arc::new(Self { slots: Mutex::default(), edition: AtomicU64::new(0), clock })
+        Arc::new(Self { slots: Mutex::default(), edition: AtomicU64::new(0), clock, stats: Stats::default() })
     }
 
     /// Changes whenever a token is replaced: what was looked up before may be kept as long as this stays the same.
@@ -81,7 +98,7 @@ impl TokenCache {
     }
 
     /// The time by this cache's clock.
-    pub fn now(&self) -> SystemTime {
+    pub fn now(&self) -> Moment {
         self.clock.now()
     }
 
@@ -106,18 +123,68 @@ impl TokenCache {
         if let Some((token, fetch)) = self.usable(slot) {
             return Lookup::Ready(token, fetch);
         }
+        let (flight, fetch) = self.join(slot);
+        Lookup::Pending(flight, fetch)
+    }
+
+    /// A token instead of `refused`, which the server did not take: the one that has replaced it since, or a flight that
+    /// fetches one. `None` where that was tried just now and the next was refused as well: it is not the token's fault.
+    #[must_use]
+    pub fn replace(self: &Arc<Self>, scope: &str, refused: &str) -> Option<Lookup> {
+        let _guard = fork::guarded();
+        let mut slots = self.slots();
+        let slot = slots.get_mut(scope)?;
+        let token = Arc::clone(slot.token.as_ref()?);
+        if token.secret.expose() != refused {
+            return Some(self.usable(slot).map_or_else(
+                || {
+                    let (flight, fetch) = self.join(slot);
+                    Lookup::Pending(flight, fetch)
+                },
+                |(token, fetch)| Lookup::Ready(token, fetch),
+            ));
+        }
+        self.stats.refused();
+        // Those who were refused together wait for one flight together.
+        if slot.flight_under_way(self.clock.now()).is_none() {
+            if !slot.refused.permits(&token.lifetime, self.clock.now()) {
+                return None;
+            }
+            slot.refused = slot.refused.after_failure(&*self.clock, None);
+        }
+        let (flight, fetch) = self.join(slot);
+        Some(Lookup::Pending(flight, fetch))
+    }
+
+    /// The server took the token that [`Self::replace`] gave: the next refusal is another story.
+    pub fn accepted(&self, scope: &str) {
+        let _guard = fork::guarded();
+        if let Some(slot) = self.slots().get_mut(scope) {
+            slot.refused = Retry::default();
+        }
+    }
+
+    /// Each scope's end of its token's life, by the wall clock.
+    pub fn expiries(&self) -> Vec<(Arc<str>, SystemTime)> {
+        let _guard = fork::guarded();
+        let dated = |slot: &Slot| slot.token.as_ref().map(|token| (Arc::clone(&slot.scope), token.lifetime.expires_on));
+        self.slots().values().filter_map(dated).collect()
+    }
+
+    /// The flight to wait for, with a fetch if it begins now.
+    fn join(self: &Arc<Self>, slot: &mut Slot) -> (Flight, Option<Fetch>) {
         let now = self.clock.now();
         if let Some(flight) = slot.flight_under_way(now) {
-            return Lookup::Pending(flight.clone(), None);
+            return (flight.clone(), None);
         }
         let fetch = slot.take_off(self, now);
-        Lookup::Pending(fetch.flight().clone(), Some(fetch))
+        (fetch.flight().clone(), Some(fetch))
     }
 
     fn usable(self: &Arc<Self>, slot: &mut Slot) -> Option<(Arc<AccessToken>, Option<Fetch>)> {
         let token = Arc::clone(slot.token.as_ref()?);
         let now = self.clock.now();
-        match policy::decide(&token.lifetime, slot.retry, now, policy::spread()) {
+        match policy::decide(&token.lifetime, &slot.retry, now, policy::spread()) {
             Decision::Use => Some((token, None)),
             Decision::UseAndRefresh => {
                 let fetch = slot.flight_under_way(now).is_none().then(|| slot.take_off(self, now));
@@ -128,33 +195,90 @@ impl TokenCache {
     }
 
     /// Takes a fetch's answer in and gives what its waiters get.
-    fn land(&self, scope: &str, flight: &Flight, answer: Result<FetchedToken, Error>) -> Landing {
-        let now = self.clock.now();
-        let landing = answer.and_then(|fetched| {
-            if fetched.expires_at <= now {
-                return Err(Error::ExpiredOnArrival);
-            }
+    fn land(&self, fetch: &Fetch, source: &str, answer: Result<FetchedToken, Error>) -> Landing {
+        let took = self.clock.now().since(fetch.flight().since).unwrap_or_default();
+        let answer = answer.and_then(|fetched| {
             if fetched.secret.expose().is_empty() {
                 return Err(Error::EmptyToken);
             }
-            let lifetime = Lifetime::starting(now, fetched.expires_at, fetched.refresh_at);
+            let lifetime = Lifetime::starting(&*self.clock, fetched.expires_at, fetched.refresh_at);
+            let lifetime = lifetime.ok_or(Error::ExpiredOnArrival)?;
             Ok(Arc::new(AccessToken { secret: fetched.secret, lifetime, principal: OnceLock::new() }))
         });
-        if let Some(slot) = self.slots().get_mut(scope) {
-            match &landing {
-                Ok(token) => {
-                    // The same token again, out of a cache of the credential's own, is no progress.
-                    let expires_at = token.lifetime.expires_at;
-                    let same = slot.token.as_ref().is_some_and(|old| old.lifetime.expires_at == expires_at);
-                    slot.retry = if same { slot.retry.after_failure(now) } else { Retry::default() };
-                    slot.token = Some(Arc::clone(token));
-                    self.edition.fetch_add(1, Ordering::Release);
-                }
-                Err(_) => slot.retry = slot.retry.after_failure(now),
+        let mut slots = self.slots();
+        let Some(slot) = slots.get_mut(&**fetch.scope()) else { return answer };
+        slot.clear(fetch.flight());
+        match answer {
+            Ok(token) => {
+                self.take_in(slot, &token, source, took);
+                Ok(token)
             }
-            slot.clear(flight);
+            Err(error) => Err(self.take_failure(slot, error, source)),
         }
-        landing
+    }
+
+    fn take_in(&self, slot: &mut Slot, token: &Arc<AccessToken>, source: &str, took: Duration) {
+        let scope = &slot.scope;
+        let until = date(token.lifetime.expires_on);
+        let took = seconds(took);
+        // The same token again, out of a cache of the credential's own, is no progress.
+        let same = slot
+            .token
+            .as_ref()
+            .is_some_and(|old| old.secret == token.secret || old.lifetime.expires_on == token.lifetime.expires_on);
+        if same {
+            slot.retry = slot.retry.after_failure(&*self.clock, None);
+            let pause = seconds(slot.retry.pause(&token.lifetime));
+            journal::record(
+                Level::Debug,
+                &format_args!(
+                    "{source} gave the same token for {scope} again, good until {until}; next try in {pause} s"
+                ),
+            );
+        } else {
+            let verb = if slot.token.is_some() { "renewed" } else { "acquired" };
+            journal::record(
+                Level::Info,
+                &format_args!("{verb} a token for {scope} from {source} in {took} s, good until {until}"),
+            );
+            if slot.token.is_some() {
+                self.stats.refreshed();
+            }
+            slot.retry = Retry::default();
+        }
+        slot.token = Some(Arc::clone(token));
+        self.edition.fetch_add(1, Ordering::Release);
+    }
+
+    fn take_failure(&self, slot: &mut Slot, error: Error, source: &str) -> Error {
+        self.stats.failed();
+        slot.retry = slot.retry.after_failure(&*self.clock, error.retry_after());
+        let scope = &slot.scope;
+        let Some(token) = &slot.token else {
+            journal::record(Level::Warning, &format_args!("no token for {scope} from {source}: {error}"));
+            return error;
+        };
+        let lifetime = &token.lifetime;
+        if policy::decide(lifetime, &slot.retry, self.clock.now(), policy::spread()) != Decision::Fetch {
+            let until = date(lifetime.expires_on);
+            let pause = seconds(slot.retry.pause(lifetime));
+            journal::record(
+                Level::Warning,
+                &format_args!(
+                    "could not renew the token for {scope} from {source}; the one at hand is good until {until}, next try in \
+                     {pause} s at the earliest: {error}"
+                ),
+            );
+            return error;
+        }
+        let error = Error::RenewalFails {
+            expired_on: lifetime.expires_on,
+            since: slot.retry.failing_since.unwrap_or_else(|| self.clock.wall()),
+            attempts: slot.retry.failures,
+            cause: Arc::new(error),
+        };
+        journal::record(Level::Warning, &format_args!("no token for {scope} from {source}: {error}"));
+        error
     }
 
     /// Forgets a flight that will never land.
@@ -167,15 +291,16 @@ impl TokenCache {
 
 impl Slot {
     fn new(scope: Arc<str>) -> Self {
-        Self { scope, token: None, flight: None, retry: Retry::default() }
+        Self { scope, token: None, flight: None, retry: Retry::default(), refused: Retry::default() }
     }
 
     /// Not one of a parent process', which never lands in its child, nor one that has been under way for too long.
-    fn flight_under_way(&self, now: SystemTime) -> Option<&Flight> {
+    fn flight_under_way(&self, now: Moment) -> Option<&Flight> {
         self.flight.as_ref().filter(|flight| flight.can_land(now))
     }
 
-    fn take_off(&mut self, cache: &Arc<TokenCache>, now: SystemTime) -> Fetch {
+    fn take_off(&mut self, cache: &Arc<TokenCache>, now: Moment) -> Fetch {
+        cache.stats.requested();
         let fetch = Fetch::new(Arc::clone(cache), Arc::clone(&self.scope), now);
         self.flight = Some(fetch.flight().clone());
         fetch
@@ -216,7 +341,7 @@ mod tests {
         fn token(&self, text: &str, life: u64) -> FetchedToken {
             FetchedToken {
                 secret: text.into(),
-                expires_at: self.clock.now() + Duration::from_secs(life),
+                expires_at: self.clock.wall() + Duration::from_secs(life),
                 refresh_at: None,
             }
         }
@@ -250,7 +375,7 @@ mod tests {
                 other => panic!("expected to wait, got {other:?}"),
             })
             .collect();
-        fetch.answer(Ok(bench.token("a", 3600)));
+        fetch.answer("test", Ok(bench.token("a", 3600)));
         for waiter in waiters.iter().chain([&flight]) {
             assert_eq!(landed(waiter).unwrap().secret.expose(), "a");
         }
@@ -262,10 +387,10 @@ mod tests {
         let bench = Bench::new();
         let (flight, fetch) = bench.lead();
         let Lookup::Pending(waiter, None) = bench.cache.lookup(SCOPE) else { panic!("expected to wait") };
-        fetch.answer(Err(Error::InvalidArgument("no".into())));
+        fetch.answer("test", Err(Error::InvalidArgument("no".into())));
         assert_eq!(landed(&flight).unwrap_err().to_string(), "no");
         assert_eq!(landed(&waiter).unwrap_err().to_string(), "no");
-        bench.lead().1.answer(Ok(bench.token("b", 3600)));
+        bench.lead().1.answer("test", Ok(bench.token("b", 3600)));
         assert_eq!(bench.ready().0, "b");
     }
 
@@ -282,7 +407,7 @@ mod tests {
     #[test]
     fn a_refresh_is_begun_once_and_nobody_waits_for_it() {
         let bench = Bench::new();
-        bench.lead().1.answer(Ok(bench.token("a", 3600)));
+        bench.lead().1.answer("test", Ok(bench.token("a", 3600)));
         bench.clock.advance(Duration::from_secs(2400));
         let (token, fetch) = bench.ready();
         assert_eq!(token, "a");
@@ -290,14 +415,14 @@ mod tests {
         let (token, second) = bench.ready();
         assert_eq!(token, "a");
         assert!(second.is_none(), "one refresh at a time");
-        fetch.answer(Ok(bench.token("b", 3600)));
+        fetch.answer("test", Ok(bench.token("b", 3600)));
         assert_eq!(bench.ready().0, "b");
     }
 
     #[test]
     fn a_valid_token_outlives_a_failing_service() {
         let bench = Bench::new();
-        bench.lead().1.answer(Ok(bench.token("a", 3600)));
+        bench.lead().1.answer("test", Ok(bench.token("a", 3600)));
         bench.clock.advance(Duration::from_secs(2400));
         let mut attempts = 0;
         for _ in 0..1100 {
@@ -305,7 +430,7 @@ mod tests {
             assert_eq!(token, "a");
             if let Some(fetch) = fetch {
                 attempts += 1;
-                fetch.answer(Err(Error::InvalidArgument("503".into())));
+                fetch.answer("test", Err(Error::InvalidArgument("503".into())));
             }
             bench.clock.advance(Duration::from_secs(1));
         }
@@ -318,14 +443,14 @@ mod tests {
     fn a_token_that_is_expired_on_arrival_is_an_error() {
         let bench = Bench::new();
         let (flight, fetch) = bench.lead();
-        fetch.answer(Ok(bench.token("a", 0)));
+        fetch.answer("test", Ok(bench.token("a", 0)));
         assert!(matches!(landed(&flight), Err(Error::ExpiredOnArrival)));
     }
 
     #[test]
     fn scopes_do_not_share() {
         let bench = Bench::new();
-        bench.lead().1.answer(Ok(bench.token("a", 3600)));
+        bench.lead().1.answer("test", Ok(bench.token("a", 3600)));
         assert!(matches!(bench.cache.lookup("other"), Lookup::Pending(_, Some(_))));
     }
 }

@@ -9,13 +9,17 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use crate::fork;
+use crate::{
+    clock::{Clock, Moment},
+    fork,
+};
 
 /// Tokens that live longer are renewed late in their life, the others early.
 const LONG_LIVED: Duration = Duration::from_secs(2 * 3600);
 /// A token with less than this (or a tenth of a short life) left could expire on its way to the server.
 const LEEWAY: Duration = Duration::from_secs(10);
-/// After a failed attempt, nobody asks again in the background for this long; twice as long after each further failure.
+/// After a failed attempt, nobody asks again in the background for this long (or a twentieth of a short life); twice as
+/// long after each further failure.
 const RETRY_AFTER: Duration = Duration::from_secs(30);
 const RETRY_AFTER_AT_MOST: Duration = Duration::from_secs(300);
 
@@ -26,64 +30,101 @@ const LIFE_AT_MOST: Duration = Duration::from_secs(366 * 24 * 3600);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lifetime {
     /// When we got it.
-    pub obtained_at: SystemTime,
+    pub obtained_at: Moment,
     /// When its issuer wants it renewed, if it said so.
-    pub refresh_at: Option<SystemTime>,
+    pub refresh_at: Option<Moment>,
     /// When the server stops taking it.
-    pub expires_at: SystemTime,
+    pub expires_at: Moment,
+    /// The same by the wall clock, for people and for those who keep the token elsewhere.
+    pub expires_on: SystemTime,
 }
 
 impl Lifetime {
-    /// The dates of a token that is had now.
+    /// The dates of a token that is had now, from those that its issuer states. `None` if its life is over.
     #[must_use]
-    pub fn starting(now: SystemTime, expires_at: SystemTime, refresh_at: Option<SystemTime>) -> Self {
-        let latest = now + LIFE_AT_MOST;
-        Self { obtained_at: now, expires_at: expires_at.min(latest), refresh_at: refresh_at.map(|at| at.min(latest)) }
+    pub fn starting(clock: &dyn Clock, expires_on: SystemTime, refresh_on: Option<SystemTime>) -> Option<Self> {
+        let (now, wall) = (clock.now(), clock.wall());
+        let from_now = |date: SystemTime| date.duration_since(wall).unwrap_or_default().min(LIFE_AT_MOST);
+        let left = from_now(expires_on);
+        (!left.is_zero()).then(|| Self {
+            obtained_at: now,
+            refresh_at: refresh_on.map(|date| now.after(from_now(date))),
+            expires_at: now.after(left),
+            expires_on: wall + left,
+        })
     }
 
     fn total(&self) -> Duration {
-        self.expires_at.duration_since(self.obtained_at).unwrap_or_default()
+        self.expires_at.since(self.obtained_at).unwrap_or_default()
     }
 
     /// Renewal begins here: at the issuer's wish, else half-way through a short life or in the last quarter of a long one.
     /// `spread`, between 0 and 1, moves it by up to a tenth of the life, so that processes that share a token by fork do
     /// not all ask together.
-    fn refresh_from(&self, spread: f64) -> SystemTime {
+    fn refresh_from(&self, spread: f64) -> Moment {
         let total = self.total();
-        let start = self.refresh_at.unwrap_or(if total <= LONG_LIVED {
-            self.obtained_at + total / 2
-        } else {
-            self.expires_at - total / 4
-        });
+        let start = self
+            .refresh_at
+            .unwrap_or_else(|| self.obtained_at.after(if total <= LONG_LIVED { total / 2 } else { total * 3 / 4 }));
         // An issuer that wants a token renewed as soon as it is given would be asked without end.
-        let start = start.max(self.obtained_at + (total / 4).min(RETRY_AFTER));
-        start + (total / 10).mul_f64(spread)
+        let start = start.max(self.obtained_at.after((total / 4).min(RETRY_AFTER)));
+        start.after((total / 10).mul_f64(spread))
     }
 
     /// Until then nobody needs to look again.
     #[must_use]
-    pub fn fresh_until(&self, spread: f64) -> SystemTime {
+    pub fn fresh_until(&self, spread: f64) -> Moment {
         self.refresh_from(spread).min(self.usable_until())
     }
 
-    fn usable_until(&self) -> SystemTime {
-        self.expires_at - LEEWAY.min(self.total() / 10)
+    /// Whether it is worth sending.
+    #[must_use]
+    pub fn is_usable(&self, now: Moment) -> bool {
+        // Before it was obtained: the process was moved to another machine, and its clock says nothing about the token.
+        now < self.usable_until() && now >= self.obtained_at
+    }
+
+    fn usable_until(&self) -> Moment {
+        let total = self.total();
+        self.obtained_at.after(total.saturating_sub(LEEWAY.min(total / 10)))
     }
 }
 
-/// What failed attempts to renew a token call for.
+/// What failed attempts call for: patience.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Retry {
-    failures: u32,
-    not_before: Option<SystemTime>,
+    /// How many there were since the last success.
+    pub failures: u32,
+    /// When the first of them was, by the wall clock.
+    pub failing_since: Option<SystemTime>,
+    last: Moment,
+    wish: Duration,
 }
 
 impl Retry {
-    /// One more attempt failed.
+    /// One more attempt failed; `wish` is the service's own `Retry-After`.
     #[must_use]
-    pub fn after_failure(self, now: SystemTime) -> Self {
-        let wait = RETRY_AFTER * 2u32.saturating_pow(self.failures.min(8));
-        Self { failures: self.failures + 1, not_before: Some(now + wait.min(RETRY_AFTER_AT_MOST)) }
+    pub fn after_failure(self, clock: &dyn Clock, wish: Option<Duration>) -> Self {
+        Self {
+            failures: self.failures + 1,
+            failing_since: self.failing_since.or_else(|| Some(clock.wall())),
+            last: clock.now(),
+            wish: wish.unwrap_or_default(),
+        }
+    }
+
+    /// How long after the last failure another attempt may begin that nobody waits for.
+    #[must_use]
+    pub fn pause(&self, life: &Lifetime) -> Duration {
+        let first = RETRY_AFTER.min(life.total() / 20);
+        let doubled = first * 2u32.saturating_pow(self.failures.saturating_sub(1).min(8));
+        doubled.min(RETRY_AFTER_AT_MOST).max(self.wish.min(LIFE_AT_MOST))
+    }
+
+    /// Whether it may begin now.
+    #[must_use]
+    pub fn permits(&self, life: &Lifetime, now: Moment) -> bool {
+        self.failures == 0 || now >= self.last.after(self.pause(life)) || now < self.last
     }
 }
 
@@ -100,13 +141,12 @@ pub enum Decision {
 
 /// Decides for one login. `spread` is this process's share of the jitter, see [`spread`].
 #[must_use]
-pub fn decide(life: &Lifetime, retry: Retry, now: SystemTime, spread: f64) -> Decision {
-    if now >= life.usable_until() {
+pub fn decide(life: &Lifetime, retry: &Retry, now: Moment, spread: f64) -> Decision {
+    if !life.is_usable(now) {
         return Decision::Fetch;
     }
     let due = now >= life.refresh_from(spread);
-    let allowed = retry.not_before.is_none_or(|moment| now >= moment);
-    if due && allowed { Decision::UseAndRefresh } else { Decision::Use }
+    if due && retry.permits(life, now) { Decision::UseAndRefresh } else { Decision::Use }
 }
 
 /// This process's place among those that forked from one parent: a number from 0 to 1, another in each.
@@ -136,15 +176,16 @@ fn share(drawn: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::TestClock;
 
-    const START: SystemTime = SystemTime::UNIX_EPOCH;
-
-    fn at(seconds: f64) -> SystemTime {
-        START + Duration::from_secs_f64(seconds)
+    fn at(seconds: f64) -> Moment {
+        Moment::default().after(Duration::from_secs_f64(seconds))
     }
 
     fn life(seconds: f64) -> Lifetime {
-        Lifetime { obtained_at: START, refresh_at: None, expires_at: at(seconds) }
+        let clock = TestClock::default();
+        let life = Duration::from_secs_f64(seconds);
+        Lifetime { obtained_at: at(0.0), refresh_at: None, expires_at: at(seconds), expires_on: clock.wall() + life }
     }
 
     #[test]
@@ -153,8 +194,9 @@ mod tests {
         let hour = life(3600.0);
         let day = life(86_400.0);
         let short = life(4.0);
-        let at_once = Lifetime { refresh_at: Some(START - Duration::from_secs(60)), ..hour };
+        let at_once = Lifetime { refresh_at: Some(at(0.0)), ..hour };
         let wished = Lifetime { refresh_at: Some(at(600.0)), ..hour };
+        let moved = Lifetime { obtained_at: at(5000.0), expires_at: at(8600.0), ..hour };
         for (life, seconds, expected) in [
             (hour, 0.0, Use),
             (hour, 1799.0, Use),
@@ -172,19 +214,43 @@ mod tests {
             (at_once, 31.0, UseAndRefresh),
             (wished, 599.0, Use),
             (wished, 601.0, UseAndRefresh),
+            (moved, 10.0, Fetch),
         ] {
-            assert_eq!(decide(&life, Retry::default(), at(seconds), 0.0), expected, "{life:?} at {seconds} s");
+            assert_eq!(decide(&life, &Retry::default(), at(seconds), 0.0), expected, "{life:?} at {seconds} s");
         }
+    }
+
+    #[test]
+    fn dates_are_told_apart_from_the_wall_clock_once() {
+        let clock = TestClock::default();
+        let hour = Duration::from_secs(3600);
+        let expires_on = clock.wall() + hour;
+        let life = Lifetime::starting(&clock, expires_on, None).unwrap();
+        // Set back a day and forward a day: the token is as old as it is.
+        for wall in [clock.wall() - 24 * hour, clock.wall() + 24 * hour] {
+            clock.set_wall(wall);
+            assert_eq!(decide(&life, &Retry::default(), clock.now(), 0.0), Decision::Use);
+        }
+        clock.advance(hour);
+        assert_eq!(decide(&life, &Retry::default(), clock.now(), 0.0), Decision::Fetch);
+        assert_eq!(Lifetime::starting(&clock, clock.wall(), None), None);
+        let absurd = Lifetime::starting(&clock, clock.wall() + 1_000_000 * hour, None).unwrap();
+        assert_eq!(absurd.total(), LIFE_AT_MOST);
     }
 
     #[test]
     fn jitter_delays_the_refresh_by_at_most_a_tenth_of_the_life() {
         let hour = life(3600.0);
         let none = Retry::default();
-        assert_eq!(decide(&hour, none, at(2159.0), 1.0), Decision::Use);
-        assert_eq!(decide(&hour, none, at(2161.0), 1.0), Decision::UseAndRefresh);
+        assert_eq!(decide(&hour, &none, at(2159.0), 1.0), Decision::Use);
+        assert_eq!(decide(&hour, &none, at(2161.0), 1.0), Decision::UseAndRefresh);
         assert!((0.0..=1.0).contains(&spread()));
         assert!((spread() - spread()).abs() < f64::EPSILON, "one draw per process");
+    }
+
+    /// A failure at 2,000 s on a machine that was started at 0.
+    fn failed(retry: Retry, wish: Option<u64>) -> Retry {
+        Retry { last: at(2000.0), ..retry.after_failure(&TestClock::default(), wish.map(Duration::from_secs)) }
     }
 
     #[test]
@@ -192,10 +258,26 @@ mod tests {
         let hour = life(3600.0);
         let mut retry = Retry::default();
         for wait in [30.0, 60.0, 120.0, 240.0, 300.0, 300.0] {
-            retry = retry.after_failure(at(2000.0));
-            assert_eq!(decide(&hour, retry, at(2000.0 + wait - 1.0), 0.0), Decision::Use);
-            assert_eq!(decide(&hour, retry, at(2000.0 + wait), 0.0), Decision::UseAndRefresh);
+            retry = failed(retry, None);
+            assert_eq!(decide(&hour, &retry, at(2000.0 + wait - 1.0), 0.0), Decision::Use);
+            assert_eq!(decide(&hour, &retry, at(2000.0 + wait), 0.0), Decision::UseAndRefresh);
         }
-        assert_eq!(decide(&hour, retry.after_failure(at(3595.0)), at(3596.0), 0.0), Decision::Fetch);
+        assert_eq!(decide(&hour, &failed(retry, Some(7200)), at(3596.0), 0.0), Decision::Fetch);
+    }
+
+    #[test]
+    fn the_service_may_wish_for_more_patience_but_not_for_less() {
+        let hour = life(3600.0);
+        for (wish, wait) in [(600, 600.0), (1, 30.0)] {
+            let retry = failed(Retry::default(), Some(wish));
+            assert_eq!(decide(&hour, &retry, at(2000.0 + wait - 1.0), 0.0), Decision::Use);
+            assert_eq!(decide(&hour, &retry, at(2000.0 + wait), 0.0), Decision::UseAndRefresh);
+        }
+    }
+
+    #[test]
+    fn a_short_life_is_not_spent_on_patience() {
+        assert_eq!(failed(Retry::default(), None).pause(&life(20.0)), Duration::from_secs(1));
+        assert_eq!(failed(Retry::default(), None).pause(&life(3600.0)), RETRY_AFTER);
     }
 }

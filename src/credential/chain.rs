@@ -13,7 +13,11 @@ use super::{
     AzureCliCredential, AzureDeveloperCliCredential, EnvironmentCredential, ManagedIdentityCredential, TokenSource,
     UserAssigned, WorkloadIdentityCredential, transport::Authority,
 };
-use crate::{cache::FetchedToken, error::Error};
+use crate::{
+    cache::FetchedToken,
+    error::{Error, seconds},
+    journal::{self, Level},
+};
 
 const NONE: usize = usize::MAX;
 
@@ -31,6 +35,10 @@ impl ChainedTokenCredential {
     pub fn new(links: Vec<Arc<dyn TokenSource>>) -> Self {
         Self { name: "ChainedTokenCredential", links, chosen: AtomicUsize::new(NONE) }
     }
+
+    fn chosen(&self) -> Option<&Arc<dyn TokenSource>> {
+        self.links.get(self.chosen.load(Ordering::Relaxed))
+    }
 }
 
 #[async_trait]
@@ -39,18 +47,33 @@ impl TokenSource for ChainedTokenCredential {
         self.name
     }
 
+    fn description(&self) -> String {
+        match self.chosen() {
+            Some(link) => format!("{} ({})", self.name, link.description()),
+            None => self.name.to_owned(),
+        }
+    }
+
     async fn fetch(&self, scope: &str, deadline: Instant) -> Result<FetchedToken, Error> {
-        if let Some(link) = self.links.get(self.chosen.load(Ordering::Relaxed)) {
+        if let Some(link) = self.chosen() {
             return link.fetch(scope, deadline).await;
         }
         let mut attempts = Vec::new();
         for (index, link) in self.links.iter().enumerate() {
-            match link.fetch(scope, deadline).await {
+            let begun = Instant::now();
+            let outcome = link.fetch(scope, deadline).await;
+            let took = seconds(begun.elapsed());
+            match outcome {
                 Ok(token) => {
+                    journal::record(
+                        Level::Debug,
+                        &format_args!("{}: {} gave a token after {took} s", self.name, link.name()),
+                    );
                     self.chosen.store(index, Ordering::Relaxed);
                     return Ok(token);
                 }
                 Err(error) => {
+                    journal::record(Level::Debug, &format_args!("{}: after {took} s, {error}", self.name));
                     // A link that is set up and fails is a fault to mend, not a reason to log in as somebody else.
                     let stop = !error.lets_chain_continue();
                     attempts.push(error);

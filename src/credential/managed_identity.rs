@@ -138,7 +138,8 @@ impl TokenSource for ManagedIdentityCredential {
             {
                 Err(Self::unavailable(reason))
             }
-            outcome => outcome,
+            // It states dates by its own clock, and ours may be minutes off.
+            outcome => outcome.map(|token| FetchedToken { expires_at: log.by_our_clock(token.expires_at), ..token }),
         }
     }
 }

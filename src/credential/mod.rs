@@ -53,6 +53,11 @@ pub trait TokenSource: Send + Sync + fmt::Debug {
     /// The credential's public name.
     fn name(&self) -> &'static str;
 
+    /// The same for logs; a chain says which of its links it uses.
+    fn description(&self) -> String {
+        self.name().to_owned()
+    }
+
     /// Fetches a token, giving up at `deadline`. Runs on [`crate::runtime`].
     ///
     /// # Errors
@@ -67,10 +72,10 @@ pub fn start(fetch: Fetch, source: Arc<dyn TokenSource>) {
     // Shared with the task, so that the answer is not lost where no task can be started.
     let slot = Arc::new(std::sync::Mutex::new(Some(fetch)));
     let task_slot = Arc::clone(&slot);
-    let answer = move |slot: &std::sync::Mutex<Option<Fetch>>, outcome| {
+    let answer = |slot: &std::sync::Mutex<Option<Fetch>>, source: &str, outcome| {
         let fetch = slot.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         if let Some(fetch) = fetch {
-            fetch.answer(outcome);
+            fetch.answer(source, outcome);
         }
     };
     let started = runtime::spawn(async move {
@@ -78,12 +83,14 @@ pub fn start(fetch: Fetch, source: Arc<dyn TokenSource>) {
         let outcome = AssertUnwindSafe(source.fetch(&scope, deadline)).catch_unwind().await;
         answer(
             &task_slot,
+            &source.description(),
             outcome.unwrap_or_else(|_| Err(Error::Abandoned(format!("{name}: failed unexpectedly; please report it")))),
         );
     });
     if let Err(error) = started {
         answer(
             &slot,
+            name,
             Err(Error::Abandoned(format!(
                 "{name}: the operating system gave no thread to fetch a token with: {error}"
             ))),
@@ -100,7 +107,10 @@ async fn ask(
     log: &transport::AttemptLog,
 ) -> Result<FetchedToken, Error> {
     let begun = Instant::now();
-    let failed = |reason: String| Error::AuthenticationFailed { credential: name, reason };
+    let failed = |reason| match log.retry_after() {
+        Some(retry_after) => Error::Throttled { credential: name, reason, retry_after },
+        None => Error::AuthenticationFailed { credential: name, reason },
+    };
     match tokio::time::timeout_at(deadline, credential.get_token(&[scope], None)).await {
         Ok(Ok(token)) => Ok(FetchedToken {
             secret: token.token.secret().into(),

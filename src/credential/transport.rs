@@ -6,7 +6,7 @@
 use std::{
     fmt,
     sync::{Arc, Mutex, Once, PoisonError},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use async_trait::async_trait;
@@ -16,12 +16,21 @@ use azure_core::{
     error::ErrorKind,
     http::{
         AsyncRawResponse, ClientOptions, ExponentialRetryOptions, HttpClient, Request, RetryOptions, Transport, Url,
+        headers::{HeaderName, Headers, RETRY_AFTER},
     },
+    time::parse_rfc7231,
 };
+use futures_util::StreamExt;
 
 use crate::{error, secret::Secret};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// No token comes near it; more is not worth the memory.
+const LARGEST_ANSWER: usize = 1 << 20;
+/// A service that wants to be left in peace for longer is not waited for: whoever waits hears so at once.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// A clock that is off by less does no harm, and `Date` is rounded.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(30);
 
 /// What became of a fetch's requests, so that a time-out can tell more than that time ran out.
 #[derive(Clone, Default)]
@@ -32,6 +41,9 @@ struct Attempts {
     sent: u32,
     last: Option<String>,
     status: Option<u16>,
+    retry_after: Option<Duration>,
+    /// What the server's clock showed when ours showed the other.
+    clocks: Option<(SystemTime, SystemTime)>,
     secrets: Vec<Secret>,
 }
 
@@ -40,6 +52,7 @@ impl AttemptLog {
         let mut attempts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         attempts.sent += 1;
         attempts.status = outcome.ok();
+        attempts.retry_after = None;
         attempts.last = Some(match outcome {
             Ok(status) => format!("{host} answered {status}"),
             Err(error) => format!("{host} failed: {error}"),
@@ -49,6 +62,30 @@ impl AttemptLog {
     /// HTTP status of the last answer.
     pub fn status(&self) -> Option<u16> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).status
+    }
+
+    fn record_headers(&self, headers: &Headers) {
+        let now = SystemTime::now();
+        let mut attempts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        attempts.retry_after = retry_after(headers, now);
+        attempts.clocks = date(headers, &HeaderName::from_static("date")).map(|theirs| (theirs, now));
+    }
+
+    /// How long the service wants not to be asked again, by its last answer.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retry_after
+    }
+
+    /// The date by our clock that the server calls `date`, if its last answer told what its own clock shows.
+    pub fn by_our_clock(&self, date: SystemTime) -> SystemTime {
+        let clocks = self.0.lock().unwrap_or_else(PoisonError::into_inner).clocks;
+        let Some((theirs, ours)) = clocks else { return date };
+        let corrected = match theirs.duration_since(ours) {
+            Ok(ahead) if ahead > CLOCK_TOLERANCE => date.checked_sub(ahead),
+            Err(behind) if behind.duration() > CLOCK_TOLERANCE => date.checked_add(behind.duration()),
+            _ => None,
+        };
+        corrected.unwrap_or(date)
     }
 
     /// A log that keeps what was sent in confidence out of its texts, should the service echo it.
@@ -121,10 +158,20 @@ impl HttpClient for Client {
             *request.url_mut() = url;
         }
         let host = request.url().host_str().unwrap_or_default().to_owned();
-        let outcome = self.http.execute_request(&request).await;
+        let outcome = match self.http.execute_request(&request).await {
+            Ok(response) => whole(response).await,
+            Err(error) => Err(error),
+        };
         match &outcome {
-            Ok(response) => self.log.record(&host, Ok(response.status().into())),
+            Ok(response) => {
+                self.log.record(&host, Ok(response.status().into()));
+                self.log.record_headers(response.headers());
+            }
             Err(error) => self.log.record(&host, Err(&innermost(error))),
+        }
+        if self.log.retry_after().is_some_and(|pause| pause > LONGEST_PAUSE) {
+            // azure_core would sleep through the time of whoever waits, only to be late.
+            return Err(Error::with_message(ErrorKind::Other, "the service has too much to do"));
         }
         // The kind decides whether azure_core tries again, for minutes with IMDS: where nobody listens, and where the
         // certificate is not to be trusted, that does not help.
@@ -133,6 +180,29 @@ impl HttpClient for Client {
             if hopeless { Error::with_message(ErrorKind::Other, "no connection") } else { error }
         })
     }
+}
+
+/// The response with its body, which azure_core would read after it has decided that there is nothing to try again.
+async fn whole(response: AsyncRawResponse) -> azure_core::Result<AsyncRawResponse> {
+    let (status, headers, mut body) = response.deconstruct();
+    let mut bytes = Vec::new();
+    while let Some(chunk) = body.next().await {
+        bytes.extend_from_slice(&chunk?);
+        if bytes.len() > LARGEST_ANSWER {
+            return Err(Error::with_message(ErrorKind::Other, "the answer is longer than 1 MiB, which no token is"));
+        }
+    }
+    Ok(AsyncRawResponse::from_bytes(status, headers, bytes))
+}
+
+/// `Retry-After` in seconds or as a date (RFC 9110, 10.2.3).
+fn retry_after(headers: &Headers, now: SystemTime) -> Option<Duration> {
+    let seconds = headers.get_optional_str(&RETRY_AFTER)?.trim().parse().ok().map(Duration::from_secs);
+    seconds.or_else(|| date(headers, &RETRY_AFTER)?.duration_since(now).ok())
+}
+
+fn date(headers: &Headers, name: &HeaderName) -> Option<SystemTime> {
+    parse_rfc7231(headers.get_optional_str(name)?).ok().map(SystemTime::from)
 }
 
 /// Whether TLS refused the server's certificate.
@@ -261,6 +331,40 @@ mod tests {
         ] {
             assert_eq!(rebased(&url, &Url::parse(base).unwrap()).as_str(), moved);
         }
+    }
+
+    #[test]
+    fn a_service_asks_for_patience_in_seconds_or_until_a_date() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        for (value, wait) in [
+            ("120", Some(120)),
+            (" 7 ", Some(7)),
+            ("Fri, 15 Jan 2027 08:00:30 GMT", Some(30)),
+            ("Fri, 15 Jan 2027 07:00:00 GMT", None),
+            ("soon", None),
+            ("-1", None),
+        ] {
+            let mut headers = Headers::new();
+            headers.insert(RETRY_AFTER, value);
+            assert_eq!(retry_after(&headers, now), wait.map(Duration::from_secs), "{value}");
+        }
+        assert_eq!(retry_after(&Headers::new(), now), None);
+    }
+
+    #[test]
+    fn a_servers_dates_are_read_by_its_own_clock() {
+        let ours = SystemTime::now();
+        let minutes = |count: u64| Duration::from_secs(60 * count);
+        let log = AttemptLog::default();
+        assert_eq!(log.by_our_clock(ours), ours, "it did not tell");
+        for (theirs, theirs_in_an_hour) in
+            [(ours + minutes(10), ours + minutes(70)), (ours - minutes(10), ours + minutes(50))]
+        {
+            log.0.lock().unwrap().clocks = Some((theirs, ours));
+            assert_eq!(log.by_our_clock(theirs_in_an_hour), ours + minutes(60));
+        }
+        log.0.lock().unwrap().clocks = Some((ours + Duration::from_secs(2), ours));
+        assert_eq!(log.by_our_clock(ours + minutes(60)), ours + minutes(60));
     }
 
     #[test]

@@ -37,11 +37,25 @@ pub fn exception<'py>(py: Python<'py>, error: &Error) -> PyResult<Bound<'py, PyA
     match error {
         Error::CredentialUnavailable { .. }
         | Error::AuthenticationFailed { .. }
+        | Error::Throttled { .. }
+        | Error::NoOther
         | Error::ChainExhausted(_)
         | Error::ExpiredOnArrival
         | Error::EmptyToken
         | Error::TimedOut(_)
         | Error::Abandoned(_) => EntraConnectionValueError::type_object(py).call1((failed(),)),
+        Error::RenewalFails { cause, .. } => {
+            if matches!(**cause, Error::Foreign { .. }) {
+                // Theirs, and the same object for all who waited; it takes notes from Python 3.11 on.
+                let raised = exception(py, cause)?;
+                let noted = raised.getattr_opt("__notes__")?.is_some();
+                if !noted && raised.hasattr("add_note")? {
+                    raised.call_method1("add_note", (text,))?;
+                }
+                return Ok(raised);
+            }
+            EntraConnectionValueError::type_object(py).call1((failed(),))
+        }
         Error::MalformedToken(_) => TokenDecodeError::type_object(py).call1((text,)),
         Error::NoPrincipalName { .. } => UsernameExtractionError::type_object(py).call1((text,)),
         Error::ManagementScope(cause) => {

@@ -1,7 +1,7 @@
 //! A fetch that Python makes, with a credential object of its own.
 
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
 
@@ -18,16 +18,20 @@ use crate::{
 
 /// The right and the duty to call a credential once. Dropped unanswered, it passes to somebody else who waits.
 #[pyclass(frozen, module = "azure_postgresql_auth._core")]
-pub struct Fetch(Mutex<Option<cache::Fetch>>);
+pub struct Fetch {
+    fetch: Mutex<Option<cache::Fetch>>,
+    /// The credential's class.
+    source: Arc<str>,
+}
 
 impl Fetch {
-    pub fn new(fetch: cache::Fetch) -> Self {
-        Self(Mutex::new(Some(fetch)))
+    pub fn new(fetch: cache::Fetch, source: Arc<str>) -> Self {
+        Self { fetch: Mutex::new(Some(fetch)), source }
     }
 
     /// None if it has been answered, or abandoned because its event loop had ended.
     fn take(&self) -> Option<cache::Fetch> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.fetch.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
@@ -42,7 +46,7 @@ fn moment(seconds: f64) -> PyResult<SystemTime> {
 impl Fetch {
     #[getter]
     fn scope(&self) -> PyResult<String> {
-        let fetch = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let fetch = self.fetch.lock().unwrap_or_else(PoisonError::into_inner);
         fetch
             .as_ref()
             .map(|fetch| fetch.scope().to_string())
@@ -58,7 +62,7 @@ impl Fetch {
             refresh_at: refresh_on.map(moment).transpose()?,
         };
         if let Some(fetch) = self.take() {
-            fetch.answer(Ok(fetched));
+            fetch.answer(&self.source, Ok(fetched));
         }
         Ok(())
     }
@@ -71,7 +75,7 @@ impl Fetch {
     /// The credential raised; `message` says it in words.
     fn fail(&self, exception: &Bound<'_, PyBaseException>, message: String) {
         if let Some(fetch) = self.take() {
-            fetch.answer(Err(errors::foreign(exception, message)));
+            fetch.answer(&self.source, Err(errors::foreign(exception, message)));
         }
     }
 }

@@ -24,7 +24,7 @@ mod _core {
     #[pymodule_export]
     use super::pending::PendingLogin;
     #[pymodule_export]
-    use super::provider::{Login, TokenProvider};
+    use super::provider::{Login, TokenProvider, TokenStats, take_journal};
 
     #[pymodule_init]
     #[allow(clippy::unnecessary_wraps, reason = "pyo3 asks for a result")]

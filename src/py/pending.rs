@@ -3,7 +3,10 @@
 use std::{
     future::Future,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, Waker},
 };
 
@@ -30,6 +33,8 @@ pub struct PendingLogin {
     scope: Arc<str>,
     future: Mutex<Option<LoginFuture>>,
     fetches: Fetches,
+    /// It was not there at the first look.
+    waited: AtomicBool,
 }
 
 impl PendingLogin {
@@ -37,7 +42,7 @@ impl PendingLogin {
         let fetches = Fetches::default();
         let scope = Arc::clone(&request.scope);
         let future = Arc::clone(&provider.get().logins).login(request, Arc::clone(&fetches));
-        Self { provider, scope, future: Mutex::new(Some(Box::pin(future))), fetches }
+        Self { provider, scope, future: Mutex::new(Some(Box::pin(future))), fetches, waited: AtomicBool::new(false) }
     }
 
     fn future(&self) -> std::sync::MutexGuard<'_, Option<LoginFuture>> {
@@ -60,7 +65,7 @@ impl PendingLogin {
     fn poll(&self, py: Python<'_>, bell: Option<&Bell>, key: u64) -> PyResult<Option<Py<Login>>> {
         let provider = self.provider.get();
         // Before the look, so that a token that is replaced in between makes this one old, not new.
-        let edition = provider.logins.edition();
+        let edition = provider.logins.tokens.edition();
         let (outcome, ended) = {
             let _guard = fork::guarded();
             let mut slot = self.future();
@@ -77,10 +82,24 @@ impl PendingLogin {
             provider.start(fetch);
         }
         match outcome {
-            Poll::Pending => Ok(None),
-            Poll::Ready(Ok(login)) => provider.face(py, &self.scope, &login, edition).map(Some),
+            Poll::Pending => {
+                self.waited.store(true, Ordering::Relaxed);
+                Ok(None)
+            }
+            Poll::Ready(Ok(login)) => {
+                if !self.waited() {
+                    provider.logins.tokens.stats.hit();
+                }
+                provider.face(py, &self.scope, &login, edition).map(Some)
+            }
             Poll::Ready(Err(error)) => Err(errors::raise(py, &error)),
         }
+    }
+
+    /// Whether it had to be waited for: then its token was new, or as good as new.
+    #[getter]
+    fn waited(&self) -> bool {
+        self.waited.load(Ordering::Relaxed)
     }
 
     /// What to raise when the caller's time is over.

@@ -1,6 +1,7 @@
 //! `TokenProvider`: a credential and its tokens.
 
 use std::{
+    ops::Range,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -8,15 +9,17 @@ use std::{
 use pyo3::{
     exceptions::{PyTypeError, PyValueError},
     prelude::*,
-    types::PyString,
+    types::{PyDict, PyString},
 };
 
 use super::{errors, fetch::Fetch, pending::PendingLogin};
 use crate::{
-    cache::{self, policy},
-    clock::SystemClock,
+    cache::{self, policy, stats},
+    clock::{Moment, SystemClock},
     credential::{self, TokenSource},
+    journal,
     login::{self, LoginRequest, Logins},
+    secret::Secret,
 };
 
 /// User and access token for one new connection.
@@ -49,12 +52,64 @@ impl Login {
     }
 }
 
+/// What a credential's tokens cost so far.
+#[pyclass(frozen, module = "azure_postgresql_auth._core")]
+pub struct TokenStats {
+    counted: stats::Snapshot,
+    #[pyo3(get)]
+    expires_on: Py<PyDict>,
+}
+
+#[pymethods]
+impl TokenStats {
+    #[getter]
+    fn requests(&self) -> u64 {
+        self.counted.requests
+    }
+
+    #[getter]
+    fn hits(&self) -> u64 {
+        self.counted.hits
+    }
+
+    #[getter]
+    fn refreshes(&self) -> u64 {
+        self.counted.refreshes
+    }
+
+    #[getter]
+    fn failures(&self) -> u64 {
+        self.counted.failures
+    }
+
+    #[getter]
+    fn refusals(&self) -> u64 {
+        self.counted.refusals
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        let stats::Snapshot { requests, hits, refreshes, failures, refusals } = self.counted;
+        let expires_on = self.expires_on.bind(py).repr()?;
+        Ok(format!(
+            "TokenStats(requests={requests}, hits={hits}, refreshes={refreshes}, failures={failures}, \
+             refusals={refusals}, expires_on={expires_on})"
+        ))
+    }
+}
+
+fn unix_seconds(date: SystemTime) -> u64 {
+    date.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
 /// Where a provider's tokens come from.
 enum Source {
     Native(Arc<dyn TokenSource>),
     /// A credential object of Python's, which is called by Python: nothing here runs code of others while we are on the
     /// stack. These are the fetches that it has to make.
-    Python(Mutex<Vec<cache::Fetch>>),
+    Python {
+        class: Arc<str>,
+        fetches: Mutex<Vec<cache::Fetch>>,
+    },
 }
 
 /// The tokens of one credential.
@@ -72,7 +127,7 @@ struct Face {
     scope: Box<str>,
     user_known: bool,
     edition: u64,
-    fresh_until: SystemTime,
+    fresh: Range<Moment>,
     login: Py<Login>,
 }
 
@@ -92,7 +147,7 @@ impl TokenProvider {
     pub fn source(&self) -> Option<Arc<dyn TokenSource>> {
         match &self.source {
             Source::Native(source) => Some(Arc::clone(source)),
-            Source::Python(_) => None,
+            Source::Python { .. } => None,
         }
     }
 
@@ -100,7 +155,7 @@ impl TokenProvider {
     pub fn start(&self, fetch: cache::Fetch) {
         match &self.source {
             Source::Native(source) => credential::start(fetch, Arc::clone(source)),
-            Source::Python(waiting) => waiting.lock().unwrap_or_else(PoisonError::into_inner).push(fetch),
+            Source::Python { fetches, .. } => fetches.lock().unwrap_or_else(PoisonError::into_inner).push(fetch),
         }
     }
 
@@ -112,7 +167,7 @@ impl TokenProvider {
             Login {
                 user: login.user.as_deref().map(|user| PyString::new(py, user).unbind()),
                 password: PyString::new(py, login.token.secret.expose()).unbind(),
-                expires_on: lifetime.expires_at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+                expires_on: unix_seconds(lifetime.expires_on),
             },
         )?;
         let user_known = login.user.is_none();
@@ -120,7 +175,7 @@ impl TokenProvider {
             scope: scope.into(),
             user_known,
             edition,
-            fresh_until: lifetime.fresh_until(policy::spread()),
+            fresh: lifetime.obtained_at..lifetime.fresh_until(policy::spread()),
             login: made.clone_ref(py),
         };
         let mut faces = self.faces();
@@ -130,22 +185,35 @@ impl TokenProvider {
         Ok(made)
     }
 
+    fn pending<'py>(
+        slf: &Bound<'py, Self>,
+        scope: &str,
+        user_known: bool,
+        instead_of: Option<Secret>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let request = LoginRequest { scope: scope.into(), user_known, instead_of };
+        Ok(Bound::new(slf.py(), PendingLogin::new(slf.clone().unbind(), request))?.into_any())
+    }
+
     fn faces(&self) -> MutexGuard<'_, Vec<Face>> {
         self.faces.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The login if it is cached.
     fn cached(&self, py: Python<'_>, scope: &str, user_known: bool) -> PyResult<Option<Py<Login>>> {
-        let edition = self.logins.edition();
+        let tokens = &self.logins.tokens;
+        let edition = tokens.edition();
         let faces = self.faces();
         let face = faces.iter().find(|face| face.user_known == user_known && *face.scope == *scope);
         let current = face.filter(|face| face.edition == edition);
-        if let Some(fresh) = current.filter(|face| self.logins.now() < face.fresh_until) {
+        if let Some(fresh) = current.filter(|face| face.fresh.contains(&tokens.now())) {
+            tokens.stats.hit();
             return Ok(Some(fresh.login.clone_ref(py)));
         }
         let current = current.map(|face| face.login.clone_ref(py));
         drop(faces);
         let Some((login, fetch)) = self.logins.cached(scope, user_known) else { return Ok(None) };
+        tokens.stats.hit();
         if let Some(fetch) = fetch {
             self.start(fetch);
         }
@@ -166,31 +234,65 @@ pub fn patience(seconds: f64) -> PyResult<Duration> {
 impl TokenProvider {
     /// The tokens of a credential object that Python calls.
     #[staticmethod]
-    fn python() -> Self {
-        Self::new(Source::Python(Mutex::default()))
+    #[pyo3(signature = (class, /))]
+    fn python(class: &str) -> Self {
+        Self::new(Source::Python { class: class.into(), fetches: Mutex::default() })
     }
 
-    /// The login if it is cached, else one to wait for.
+    /// The login if it is cached, else one to wait for; also where the journal is waiting to be read.
     #[pyo3(signature = (scope, user_known=false))]
     fn login<'py>(slf: &Bound<'py, Self>, scope: &str, user_known: bool) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
-        if let Some(login) = slf.get().cached(py, scope, user_known)? {
+        if !journal::is_waiting()
+            && let Some(login) = slf.get().cached(py, scope, user_known)?
+        {
             return Ok(login.into_bound(py).into_any());
         }
-        let request = LoginRequest { scope: scope.into(), user_known };
-        Ok(Bound::new(py, PendingLogin::new(slf.clone().unbind(), request))?.into_any())
+        Self::pending(slf, scope, user_known, None)
+    }
+
+    /// A login to wait for, instead of one whose token the server refused.
+    fn login_instead_of<'py>(
+        slf: &Bound<'py, Self>,
+        scope: &str,
+        user_known: bool,
+        refused: String,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        Self::pending(slf, scope, user_known, Some(Secret::from(refused)))
+    }
+
+    /// The server took the login that took the refused one's place.
+    fn accepted(&self, scope: &str) {
+        self.logins.tokens.accepted(scope);
+    }
+
+    /// What the tokens cost so far.
+    fn stats(&self, py: Python<'_>) -> PyResult<TokenStats> {
+        let tokens = &self.logins.tokens;
+        let expires_on = PyDict::new(py);
+        for (scope, date) in tokens.expiries() {
+            expires_on.set_item(&*scope, unix_seconds(date))?;
+        }
+        Ok(TokenStats { counted: tokens.stats.snapshot(), expires_on: expires_on.unbind() })
     }
 
     /// What Python has to fetch.
     fn take_fetches(&self) -> Vec<Fetch> {
         match &self.source {
             Source::Native(_) => Vec::new(),
-            Source::Python(waiting) => {
-                let fetches = std::mem::take(&mut *waiting.lock().unwrap_or_else(PoisonError::into_inner));
-                fetches.into_iter().map(Fetch::new).collect()
+            Source::Python { class, fetches } => {
+                let fetches = std::mem::take(&mut *fetches.lock().unwrap_or_else(PoisonError::into_inner));
+                fetches.into_iter().map(|fetch| Fetch::new(fetch, Arc::clone(class))).collect()
             }
         }
     }
+}
+
+/// What happened since the last call, for Python's logging: when (seconds since 1970), level, text.
+#[pyfunction]
+pub fn take_journal() -> Vec<(f64, u8, String)> {
+    let seconds = |entry: &journal::Entry| entry.at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+    journal::take().into_iter().map(|entry| (seconds(&entry), entry.level as u8, entry.text)).collect()
 }
 
 /// Raises what goes wrong before anything is asked.
