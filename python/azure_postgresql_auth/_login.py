@@ -136,7 +136,7 @@ def _steps(said: Said, options: Options, terms: Terms, *, blocking: bool) -> Ste
         if blocking and adopted.asynchronous:
             raise needs_sync(options.credential)
         clock = _Clock(said.timeout or terms.timeout)
-        scope, user_known = options.scope or scope_for(said.hosts), said.user is not None
+        scope, user_known = _scope(said, options), said.user is not None
         found = adopted.provider.login(scope, user_known)
         adopted.make_fetches(blocking=blocking)
         login: Login = (yield _Wait(adopted, found, clock.left)) if isinstance(found, PendingLogin) else found
@@ -155,8 +155,17 @@ def _steps(said: Said, options: Options, terms: Terms, *, blocking: bool) -> Ste
             raise
         _log.warn(f"the server refused a cached token for {scope}; trying once more with a new one: {error}")
     connection = yield _parameters(other, clock, terms)
-    adopted.provider.accepted(scope)
+    accepted(said, options)
     return connection
+
+
+def accepted(said: Said, options: Options) -> None:
+    """The server took the second token: its next refusal is another story."""
+    _credentials.adopt(options.credential).provider.accepted(_scope(said, options))
+
+
+def _scope(said: Said, options: Options) -> str:
+    return options.scope or scope_for(said.hosts)
 
 
 class _Clock:

@@ -17,7 +17,7 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from azure_postgresql_auth import tls
-from azure_postgresql_auth._login import Options, Terms, connect, failing_as, libpq_limit
+from azure_postgresql_auth._login import Options, Terms, accepted, connect, failing_as, libpq_limit
 from azure_postgresql_auth._params import Said
 from azure_postgresql_auth.errors import EntraConnectionValueError, InsecureTransportError
 
@@ -51,7 +51,24 @@ _TERMS = Terms(
 )
 
 
-class EntraConnection(connection):
+class _Refused(Exception):  # noqa: N818 - no error: there is a second try
+    """The server refused a cached token, and there is another one now."""
+
+
+class _SecondTry(type):
+    """Makes another object for the second try: psycopg2's know one attempt to connect, and stay closed if it fails."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().__call__(*args, **kwargs)
+        except _Refused as refused:
+            made = super().__call__(*args, **kwargs)
+            (accepted,) = refused.args
+            accepted()
+            return made
+
+
+class EntraConnection(connection, metaclass=_SecondTry):
     """A psycopg2 connection whose user and password, where they are not given, come from Microsoft Entra ID.
 
     Args:
@@ -79,8 +96,13 @@ class EntraConnection(connection):
         with _TERMS.failing():
             kwargs.update(tls.libpq_settings(said, options.allow_insecure_transport))
         plainly = super().__init__
+        tried = False
 
         def attempt(login: dict[str, Any]) -> None:
+            nonlocal tried
+            if tried:
+                raise _Refused(functools.partial(accepted, said, options))
+            tried = True
             plainly(make_dsn(**{**parsed, **kwargs, **login}), async_=asynchronous)
 
         connect(said, options, _TERMS, attempt)

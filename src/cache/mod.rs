@@ -222,10 +222,10 @@ impl TokenCache {
         let until = date(token.lifetime.expires_on);
         let took = seconds(took);
         // The same token again, out of a cache of the credential's own, is no progress.
-        let same = slot
-            .token
-            .as_ref()
-            .is_some_and(|old| old.secret == token.secret || old.lifetime.expires_on == token.lifetime.expires_on);
+        let same = slot.token.as_ref().is_some_and(|old| {
+            let as_long = old.lifetime.expires_on == token.lifetime.expires_on;
+            old.secret == token.secret || (as_long && !slot.refused.is_failing())
+        });
         if same {
             slot.retry = slot.retry.after_failure(&*self.clock, None);
             let pause = seconds(slot.retry.pause(&token.lifetime));

@@ -113,6 +113,12 @@ impl Retry {
         }
     }
 
+    /// Whether the last attempt failed.
+    #[must_use]
+    pub fn is_failing(&self) -> bool {
+        self.failures > 0
+    }
+
     /// How long after the last failure another attempt may begin that nobody waits for.
     #[must_use]
     pub fn pause(&self, life: &Lifetime) -> Duration {
@@ -124,7 +130,7 @@ impl Retry {
     /// Whether it may begin now.
     #[must_use]
     pub fn permits(&self, life: &Lifetime, now: Moment) -> bool {
-        self.failures == 0 || now >= self.last.after(self.pause(life)) || now < self.last
+        !self.is_failing() || now >= self.last.after(self.pause(life)) || now < self.last
     }
 }
 

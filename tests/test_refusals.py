@@ -1,0 +1,140 @@
+"""Logins that the server refuses: once more with a new token where the old one may be to blame, and never in a loop."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+from azure_postgresql_auth import identity, psycopg3
+from azure_postgresql_auth._refusal import is_refusal
+
+from tests.fix_credentials import Token
+
+if TYPE_CHECKING:
+    from azure_postgresql_auth.emulator import Emulator
+
+    from tests.fix_drivers import Driver
+
+ROLE = "emulator-identity"
+
+
+@pytest.fixture
+def credential(emulator: Emulator) -> identity.ManagedIdentityCredential:
+    return identity.ManagedIdentityCredential()
+
+
+def requests(emulator: Emulator) -> int:
+    return len(emulator.token_requests)
+
+
+def skip_if_the_driver_connects_later(driver: Driver) -> None:
+    if driver.name == "psycopg2-async":
+        pytest.skip("its connection is made by whoever polls it")
+
+
+def test_a_revoked_token_is_replaced(driver: Driver, emulator: Emulator, credential: object) -> None:
+    skip_if_the_driver_connects_later(driver)
+    url = driver.on(emulator)
+    assert driver.who(url, credential) == ROLE
+    for _ in range(2):
+        asked, tried = requests(emulator), len(emulator.logins)
+        emulator.revoke(ROLE)
+        assert driver.who(url, credential) == ROLE
+        assert [login.accepted for login in emulator.logins[tried:]] == [False, True]
+        assert requests(emulator) == asked + 1
+
+
+def test_a_refusal_for_good_costs_one_more_attempt(driver: Driver, emulator: Emulator, credential: object) -> None:
+    skip_if_the_driver_connects_later(driver)
+    assert driver.who(driver.on(emulator), credential) == ROLE
+    asked, tried = requests(emulator), len(emulator.logins)
+    for attempts in (2, 3, 4, 5):
+        # The first refusal may be the token's fault; those after it are not, and nobody is asked again.
+        with pytest.raises(Exception, match='password authentication failed for user "nobody"'):
+            driver.who(driver.on(emulator, user="nobody"), credential)
+        assert len(emulator.logins) == tried + attempts
+        assert requests(emulator) == asked + 1
+    assert driver.who(driver.on(emulator), credential) == ROLE
+
+
+def test_a_new_token_is_not_blamed(emulator: Emulator, credential: object) -> None:
+    with pytest.raises(psycopg.OperationalError, match="nobody"):
+        psycopg3.EntraConnection.connect(emulator.dsn, user="nobody", credential=credential)
+    assert (requests(emulator), len(emulator.logins)) == (1, 1)
+
+
+def test_the_refused_token_serves_on_while_there_is_no_other(emulator: Emulator, credential: object) -> None:
+    connect = psycopg3.EntraConnection.connect
+    connect(emulator.dsn, credential=credential).close()
+    emulator.fail(status=400)
+    with pytest.raises(psycopg.OperationalError, match='password authentication failed for user "nobody"'):
+        connect(emulator.dsn, user="nobody", credential=credential)
+    connect(emulator.dsn, credential=credential).close()
+
+
+def test_those_who_are_refused_together_fetch_once(emulator: Emulator, credential: object) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    def connect(_: int) -> None:
+        psycopg3.EntraConnection.connect(emulator.dsn, credential=credential).close()
+
+    connect(0)
+    emulator.revoke(ROLE)
+    asked = requests(emulator)
+    with ThreadPoolExecutor(10) as threads:
+        list(threads.map(connect, range(10)))
+    assert requests(emulator) == asked + 1
+
+
+class TestOtherPeoplesCredentials:
+    class Caching:
+        """A credential that hands out what it has until it is told otherwise."""
+
+        def __init__(self, token: str) -> None:
+            self.token = token
+            self.calls = 0
+
+        def get_token(self, *_: str, **__: Any) -> Token:
+            self.calls += 1
+            return Token(self.token, time.time() + 3600)
+
+    def test_the_same_token_is_not_sent_twice(self, emulator: Emulator) -> None:
+        credential = self.Caching(emulator.token(emulator.identity))
+        psycopg3.EntraConnection.connect(emulator.dsn, credential=credential).close()
+        emulator.revoke(ROLE)
+        tried = len(emulator.logins)
+        with pytest.raises(psycopg.OperationalError, match="validating the access token"):
+            psycopg3.EntraConnection.connect(emulator.dsn, credential=credential)
+        assert len(emulator.logins) == tried + 1
+        assert credential.calls == 2
+
+    def test_another_one_is(self, emulator: Emulator) -> None:
+        credential = self.Caching(emulator.token(emulator.identity))
+        psycopg3.EntraConnection.connect(emulator.dsn, credential=credential).close()
+        emulator.revoke(ROLE)
+        credential.token = emulator.token(emulator.identity)
+        psycopg3.EntraConnection.connect(emulator.dsn, credential=credential).close()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('connection failed: FATAL:  password authentication failed for user "a"', True),
+        ("FATAL:  The access token has expired. Acquire a new token and retry.", True),
+        ("FATAL:  The access token does not have a valid audience claim.", True),
+        ("FATAL:  An error occurred while validating the access token. Please acquire a new token.", True),
+        ("FATAL:  Microsoft Entra token is not an AAD_AUTH_TOKENTYPE_APP_USER token.", True),
+        ("connection to server failed: Connection refused", False),
+        ("FATAL:  the database system is starting up", False),
+        ("FATAL:  sorry, too many clients already", False),
+        ('FATAL:  no pg_hba.conf entry for host "::1", user "a", database "b", SSL encryption', False),
+        ('FATAL:  database "access" does not exist', False),
+        ("server closed the connection unexpectedly", False),
+        ("", False),
+    ],
+)
+def test_what_counts_as_a_refusal(text: str, expected: bool) -> None:  # noqa: FBT001
+    assert is_refusal(Exception(text)) is expected
+    assert is_refusal(Exception({"S": "FATAL", "C": "XX000", "M": text})) is expected
