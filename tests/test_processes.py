@@ -382,3 +382,20 @@ def test_gevent(emulator: Emulator, kind: str) -> None:
     assert len(ticks) > 10, ticks
     """
     execute(emulator, "-W", "ignore", "-c", textwrap.dedent(script), kind)
+
+
+def test_a_second_interpreter_is_refused_in_words(emulator: Emulator) -> None:
+    script = """
+        try:
+            import _xxsubinterpreters as interpreters
+        except ImportError:
+            import _interpreters as interpreters
+        inner = (
+            "import sys; sys.path[:] = " + repr(sys.path) + "\\n"
+            "try: import azure_postgresql_auth.core\\n"
+            "except ImportError as error: print(error, flush=True)"
+        )
+        interpreters.run_string(interpreters.create(), inner)
+        ask(identity.ManagedIdentityCredential())
+    """
+    assert "subinterpreters" in run(emulator, script)

@@ -8,7 +8,25 @@ mod fetch;
 mod pending;
 mod provider;
 
-use pyo3::prelude::*;
+use std::sync::OnceLock;
+
+use pyo3::{exceptions::PyImportError, prelude::*};
+
+/// Refuses to serve a second interpreter of the process: classes and caches here are the first one's.
+///
+/// Python 3.12 and later refuse for us; older ones load the module anew into each.
+fn belong_to_one_interpreter(py: Python<'_>) -> PyResult<()> {
+    static OWNER: OnceLock<usize> = OnceLock::new();
+    // Each interpreter has its own, for as long as it lives.
+    let modules = py.import("sys")?.getattr("modules")?.as_ptr() as usize;
+    if *OWNER.get_or_init(|| modules) == modules {
+        return Ok(());
+    }
+    Err(PyImportError::new_err(
+        "azure_postgresql_auth does not support subinterpreters: another interpreter of this process has loaded it. Run the \
+         program in the main interpreter (for mod_wsgi: WSGIApplicationGroup %{GLOBAL})",
+    ))
+}
 
 /// The engine of `azure_postgresql_auth`; its public faces are `core` and `identity`.
 #[pymodule]
@@ -27,8 +45,8 @@ mod _core {
     use super::provider::{Login, TokenProvider, TokenStats, take_journal};
 
     #[pymodule_init]
-    #[allow(clippy::unnecessary_wraps, reason = "pyo3 asks for a result")]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        super::belong_to_one_interpreter(module.py())?;
         crate::fork::install();
         super::errors::warm_up(module.py());
         Ok(())
