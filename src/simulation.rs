@@ -16,7 +16,10 @@ use futures_util::future::BoxFuture;
 use proptest::prelude::*;
 
 use crate::{
-    cache::{Fetch, FetchedToken, policy::Lifetime},
+    cache::{
+        Fetch, FetchedToken,
+        policy::{Lifetime, Retry},
+    },
     clock::{Clock, Moment, TestClock},
     error::Error,
     login::{Fetches, Login, LoginRequest, Logins},
@@ -273,7 +276,7 @@ fn workers_that_share_a_token_by_fork_do_not_renew_it_together() {
                 .map(|worker| {
                     #[allow(clippy::cast_precision_loss, reason = "a share of a million")]
                     let spread = drawn(seed * 32 + worker, 1_000_000) as f64 / 1e6;
-                    token.fresh_until(spread).since(token.obtained_at).unwrap()
+                    token.fresh_until(&Retry::default(), spread).since(token.obtained_at).unwrap()
                 })
                 .collect();
             begins.sort_unstable();

@@ -34,6 +34,9 @@ use crate::{
     secret::Secret,
 };
 
+/// How often a login looks how a renewal gets on.
+const PEEK: Duration = Duration::from_millis(100);
+
 /// An access token as it is kept.
 #[derive(Debug)]
 pub struct AccessToken {
@@ -111,6 +114,23 @@ impl TokenCache {
     pub fn ready(self: &Arc<Self>, scope: &str) -> Option<(Arc<AccessToken>, Option<Fetch>)> {
         let _guard = fork::guarded();
         self.usable(self.slots().get_mut(scope)?)
+    }
+
+    /// As long as the edition stays the same, nobody needs to look at the token again before this moment.
+    #[must_use]
+    pub fn look_again(&self, scope: &str) -> Moment {
+        let _guard = fork::guarded();
+        let now = self.clock.now();
+        let slots = self.slots();
+        let Some((slot, token)) = slots.get(scope).and_then(|slot| Some((slot, slot.token.as_ref()?))) else {
+            return now;
+        };
+        let fresh_until = token.lifetime.fresh_until(&slot.retry, policy::spread());
+        match slot.flight_under_way(now) {
+            // Its success is another edition; its failure shows a little later.
+            Some(_) => fresh_until.max(now.after(PEEK).min(token.lifetime.usable_until())),
+            None => fresh_until,
+        }
     }
 
     /// The token for `scope`, or how to come by it.

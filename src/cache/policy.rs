@@ -71,10 +71,11 @@ impl Lifetime {
         start.after((total / 10).mul_f64(spread))
     }
 
-    /// Until then nobody needs to look again.
+    /// Until then nobody needs to look again: it is neither due for renewal, nor would a failed attempt be repeated.
     #[must_use]
-    pub fn fresh_until(&self, spread: f64) -> Moment {
-        self.refresh_from(spread).min(self.usable_until())
+    pub fn fresh_until(&self, retry: &Retry, spread: f64) -> Moment {
+        let again = if retry.is_failing() { retry.last.after(retry.pause(self)) } else { self.obtained_at };
+        self.refresh_from(spread).max(again).min(self.usable_until())
     }
 
     /// Whether it is worth sending.
@@ -84,7 +85,8 @@ impl Lifetime {
         now < self.usable_until() && now >= self.obtained_at
     }
 
-    fn usable_until(&self) -> Moment {
+    /// The end of its use, a little before its life's.
+    pub(super) fn usable_until(&self) -> Moment {
         let total = self.total();
         self.obtained_at.after(total.saturating_sub(LEEWAY.min(total / 10)))
     }

@@ -14,7 +14,7 @@ use pyo3::{
 
 use super::{errors, fetch::Fetch, pending::PendingLogin};
 use crate::{
-    cache::{self, policy, stats},
+    cache::{self, stats},
     clock::{Moment, SystemClock},
     credential::{self, TokenSource},
     journal,
@@ -175,7 +175,7 @@ impl TokenProvider {
             scope: scope.into(),
             user_known,
             edition,
-            fresh: lifetime.obtained_at..lifetime.fresh_until(policy::spread()),
+            fresh: lifetime.obtained_at..self.logins.tokens.look_again(scope),
             login: made.clone_ref(py),
         };
         let mut faces = self.faces();
@@ -217,10 +217,12 @@ impl TokenProvider {
         if let Some(fetch) = fetch {
             self.start(fetch);
         }
-        match current {
-            Some(face) => Ok(Some(face)),
-            None => self.face(py, scope, &login, edition).map(Some),
+        let Some(face) = current else { return self.face(py, scope, &login, edition).map(Some) };
+        let again = tokens.look_again(scope);
+        for kept in self.faces().iter_mut().filter(|kept| kept.login.is(&face)) {
+            kept.fresh.end = again;
         }
+        Ok(Some(face))
     }
 }
 
