@@ -6,6 +6,8 @@ token is needed. `get_token` returns a cached token while it is good, and renews
 
 Their values are checked when they are made (`ValueError`); whether they work shows when a token is asked for
 (`EntraConnectionValueError`).
+
+Those that hold no secret can be pickled: as what they were made with, never with a token.
 """
 
 from __future__ import annotations
@@ -122,12 +124,70 @@ class _NativeCredential:
     ) -> None:
         self.close()
 
+    def __copy__(self) -> Self:
+        # It never changes, and a copy would have to fetch tokens of its own.
+        return self
+
+    def __deepcopy__(self, _: object) -> Self:
+        return self
+
     def __reduce__(self) -> str | tuple[Any, ...]:
-        message = f"{type(self).__name__} cannot be pickled; make one in each process"
+        message = (
+            f"{type(self).__name__} holds a secret, and so it cannot be pickled. Make one in each process, with a "
+            f"secret that the process finds itself; or use a credential without one, as ManagedIdentityCredential is, or "
+            f"EnvironmentCredential with the secret in AZURE_CLIENT_SECRET"
+        )
         raise TypeError(message)
 
 
-class EnvironmentCredential(_NativeCredential):
+class _Portable(_NativeCredential):
+    """One without a secret: where it is unpickled, its like is made with the same arguments, and finds its own tokens.
+
+    Only arguments that may be written to a disk or sent to another machine make a class a portable one.
+    """
+
+    _arguments: tuple[tuple[Any, ...], dict[str, Any]]
+
+    # Here and not in __init__, so that subclasses that take other arguments are made with theirs.
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        self = super().__new__(cls)
+        self._arguments = tuple(map(_snapshot, args)), {name: _snapshot(value) for name, value in kwargs.items()}
+        return self
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        args, kwargs = self._arguments
+        return _like, (type(self), args, kwargs)
+
+
+def _snapshot(value: Any) -> Any:
+    """An argument as it is now, whatever its owner does to it later."""
+    return value.copy() if isinstance(value, (dict, list)) else value
+
+
+# By class and arguments. A scheduler's worker unpickles its credential anew with every task: if that were another
+# object each time, or one that ended with the task, every task would fetch a token. They stay; configurations are few.
+_unpickled: dict[Any, _NativeCredential] = {}
+
+
+def _like(kind: type[_NativeCredential], args: tuple[Any, ...], kwargs: dict[str, Any]) -> _NativeCredential:
+    """The one credential of this process that is unpickled from these."""
+    try:
+        key = kind, _hashable(args), _hashable(kwargs)
+        known = _unpickled.get(key)
+    except TypeError:
+        # A subclass's argument that cannot be compared.
+        return kind(*args, **kwargs)
+    # setdefault: threads may come here together.
+    return _unpickled.setdefault(key, kind(*args, **kwargs)) if known is None else known
+
+
+def _hashable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return frozenset((name, _hashable(item)) for name, item in value.items())
+    return tuple(map(_hashable, value)) if isinstance(value, (list, tuple)) else value
+
+
+class EnvironmentCredential(_Portable):
     """A service principal: `AZURE_TENANT_ID`, `AZURE_CLIENT_ID` and `AZURE_CLIENT_SECRET`.
 
     Args:
@@ -138,7 +198,7 @@ class EnvironmentCredential(_NativeCredential):
         super().__init__(TokenProvider.environment(authority=authority))
 
 
-class ManagedIdentityCredential(_NativeCredential):
+class ManagedIdentityCredential(_Portable):
     """The identity that Azure gave to the machine, container or app that this runs on.
 
     Args:
@@ -165,7 +225,7 @@ class ManagedIdentityCredential(_NativeCredential):
         super().__init__(TokenProvider.managed_identity(**named))
 
 
-class WorkloadIdentityCredential(_NativeCredential):
+class WorkloadIdentityCredential(_Portable):
     """Workload identity federation: exchanges Kubernetes' token for one of Entra ID.
 
     Args:
@@ -204,7 +264,7 @@ class ClientSecretCredential(_NativeCredential):
         super().__init__(TokenProvider.client_secret(tenant_id, client_id, client_secret, authority=authority))
 
 
-class AzureCliCredential(_NativeCredential):
+class AzureCliCredential(_Portable):
     """Whoever is signed in to the Azure CLI (`az login`).
 
     Args:
@@ -223,7 +283,7 @@ class AzureCliCredential(_NativeCredential):
         )
 
 
-class AzureDeveloperCliCredential(_NativeCredential):
+class AzureDeveloperCliCredential(_Portable):
     """Whoever is signed in to the Azure Developer CLI (`azd auth login`).
 
     Args:
@@ -237,7 +297,7 @@ class AzureDeveloperCliCredential(_NativeCredential):
         )
 
 
-class ChainedTokenCredential(_NativeCredential):
+class ChainedTokenCredential(_Portable):
     """Credentials tried in order; the first that gives a token is used from then on.
 
     One that is not set up on this machine is passed over; one that is set up and fails ends the search.
@@ -261,7 +321,7 @@ class ChainedTokenCredential(_NativeCredential):
         super().__init__(TokenProvider.chain(links))
 
 
-class DefaultAzureCredential(_NativeCredential):
+class DefaultAzureCredential(_Portable):
     """Whatever signs this program in: on Azure the workload, on a developer's machine the developer.
 
     Tries, in azure-identity's order, the environment, workload identity, managed identity (looked for one second at
