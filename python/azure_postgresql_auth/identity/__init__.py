@@ -1,7 +1,8 @@
 """Credentials that serve synchronous and asynchronous code alike, any number of threads and event loops, and forks.
 
 They take the constructor keywords of azure-identity's classes of the same names, and have their `get_token` and
-`get_token_info`, so that they also work with Azure's other clients. Settings from the environment are read when a
+`get_token_info`, so that they also work with Azure's other clients; for asynchronous clients, `aio` has the same
+classes with coroutines. Settings from the environment are read when a
 token is needed. `get_token` returns a cached token while it is good, and renews it in the background before it expires.
 
 Their values are checked when they are made (`ValueError`); whether they work shows when a token is asked for
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     # For the type checker ours are azure-core's, whose clients take nothing else; at run time they have the same shape.
     from azure.core.credentials import AccessToken, AccessTokenInfo, TokenRequestOptions
     from typing_extensions import Self
-
-    from azure_postgresql_auth._core import Login
 else:
 
     class AccessToken(NamedTuple):
@@ -88,7 +87,7 @@ class _NativeCredential:
             ValueError: not exactly one scope.
             EntraConnectionValueError: no token could be had; lists every attempt.
         """
-        login = self._login(scopes)
+        login = core.login(self, self._only(scopes), user_known=True)
         return AccessToken(login.password, login.expires_on)
 
     def get_token_info(
@@ -97,14 +96,14 @@ class _NativeCredential:
         options: TokenRequestOptions | None = None,  # noqa: ARG002 - azure-core's
     ) -> AccessTokenInfo:
         """`get_token` for azure-core's `SupportsTokenInfo`; `options` do not apply and are ignored."""
-        login = self._login(scopes)
+        login = core.login(self, self._only(scopes), user_known=True)
         return AccessTokenInfo(login.password, login.expires_on)
 
-    def _login(self, scopes: tuple[str, ...]) -> Login:
+    def _only(self, scopes: tuple[str, ...]) -> str:
         if len(scopes) != 1:
             message = f"{type(self).__name__} gives a token for exactly one scope, not for {len(scopes)}"
             raise ValueError(message)
-        return core.login(self, scopes[0], user_known=True)
+        return scopes[0]
 
     def stats(self) -> core.TokenStats:
         """What its tokens cost so far; see `core.token_stats`, which takes any credential."""
@@ -134,8 +133,8 @@ class _NativeCredential:
     def __reduce__(self) -> str | tuple[Any, ...]:
         message = (
             f"{type(self).__name__} holds a secret, and so it cannot be pickled. Make one in each process, with a "
-            f"secret that the process finds itself; or use a credential without one, as ManagedIdentityCredential is, or "
-            f"EnvironmentCredential with the secret in AZURE_CLIENT_SECRET"
+            f"secret that the process finds itself; or use a credential without one, as ManagedIdentityCredential is, "
+            f"or EnvironmentCredential with the secret in AZURE_CLIENT_SECRET"
         )
         raise TypeError(message)
 
