@@ -13,6 +13,7 @@ from pathlib import Path
 import azure_postgresql_auth
 import pytest
 from azure_postgresql_auth import asyncpg, core, errors, identity, psycopg2, psycopg3, sqlalchemy
+from azure_postgresql_auth.identity import aio
 
 PACKAGE = Path(azure_postgresql_auth.__file__).parent
 SOURCES = Path(__file__).parent.parent / "src"
@@ -41,8 +42,6 @@ RUST_LAYERS = [
 def imported_by(module: str) -> set[str]:
     """Modules of this package that a module imports at any place of its own."""
     path = PACKAGE / f"{module}.py"
-    if not path.is_file():
-        path = PACKAGE / module / "__init__.py"
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("azure_postgresql_auth"):
@@ -56,11 +55,15 @@ def below(layers: list[set[str]], module: str) -> set[str]:
     return set().union(*layers[place:])
 
 
-@pytest.mark.parametrize(
-    "module", ["identity", *sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")]
-)
+MODULES = [
+    *(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__"),
+    *(f"identity/{path.stem}" for path in PACKAGE.glob("identity/*.py")),
+]
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
 def test_imports_go_down(module: str) -> None:
-    assert imported_by(module) <= below(LAYERS, module)
+    assert imported_by(module) <= below(LAYERS, module.partition("/")[0])
 
 
 @pytest.mark.parametrize("path", sorted(SOURCES.rglob("*.rs")), ids=lambda path: str(path.relative_to(SOURCES)))
@@ -99,7 +102,7 @@ def test_the_package_imports_nothing() -> None:
 
 def test_public_names_exist_and_say_what_they_are() -> None:
     assert set(core.__all__) >= {"get_entra_token", "get_entra_conninfo", "decode_jwt", "parse_principal_name"}
-    for module in (core, identity, psycopg2, psycopg3, asyncpg, sqlalchemy):
+    for module in (core, identity, aio, psycopg2, psycopg3, asyncpg, sqlalchemy):
         for name in module.__all__:
             found = getattr(module, name)
             if callable(found):

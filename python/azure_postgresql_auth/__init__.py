@@ -7,7 +7,7 @@ Importing this package loads no driver and no token engine; take what you need f
 - `asyncpg`: `connect` and `create_pool`
 - `sqlalchemy`: `enable_entra_authentication`, `enable_entra_authentication_async`, `create_asyncpg_engine`
 - `core`: tokens and user names for every other use
-- `identity`: the credentials that find or make those tokens
+- `identity`: the credentials that find or make those tokens; `identity.aio` for Azure's asynchronous clients
 - `errors`: what can go wrong
 - `emulator`: Entra ID and an Azure PostgreSQL server on this machine, for tests
 """

@@ -1,0 +1,93 @@
+"""The credentials of `azure_postgresql_auth.identity` for Azure's asynchronous clients: `get_token` is a coroutine.
+
+    from azure.storage.blob.aio import BlobServiceClient
+    from azure_postgresql_auth.identity.aio import DefaultAzureCredential
+
+    async with DefaultAzureCredential() as credential, BlobServiceClient(account_url, credential) as blobs: ...
+
+They belong to no event loop, and need neither `close` nor aiohttp. This package's own functions take them as they take
+the others, in synchronous code too; who has no other client needs only those.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from azure_postgresql_auth import core, identity
+from azure_postgresql_auth.identity import AccessToken, AccessTokenInfo
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import NoReturn
+
+    from azure.core.credentials import TokenRequestOptions
+    from typing_extensions import Self
+
+
+__all__: list[str] = []
+__all__ += identity.__all__
+
+
+class _Asynchronous(identity._NativeCredential):  # noqa: SLF001 - the other half of it
+    async def get_token(  # type: ignore[override]
+        self,
+        *scopes: str,
+        claims: str | None = None,  # noqa: ARG002 - this and the following are azure-core's
+        tenant_id: str | None = None,  # noqa: ARG002
+        enable_cae: bool = False,  # noqa: ARG002
+        **_: Any,
+    ) -> AccessToken:
+        """`identity`'s `get_token`, awaited: the event loop runs on while the token is fetched."""
+        login = await core.login_async(self, self._only(scopes), user_known=True)
+        return AccessToken(login.password, login.expires_on)
+
+    async def get_token_info(  # type: ignore[override]
+        self,
+        *scopes: str,
+        options: TokenRequestOptions | None = None,  # noqa: ARG002 - azure-core's
+    ) -> AccessTokenInfo:
+        """`get_token` for azure-core's `AsyncSupportsTokenInfo`; `options` do not apply and are ignored."""
+        login = await core.login_async(self, self._only(scopes), user_known=True)
+        return AccessTokenInfo(login.password, login.expires_on)
+
+    async def close(self) -> None:  # type: ignore[override]
+        """Does nothing: there is nothing to close. Here because azure-identity's credentials have it."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None = None,
+        value: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
+        await self.close()
+
+    def __enter__(self) -> NoReturn:
+        message = f"azure_postgresql_auth.identity.aio.{type(self).__name__} is entered with `async with`"
+        raise TypeError(message)
+
+
+class AzureCliCredential(_Asynchronous, identity.AzureCliCredential): ...
+
+
+class AzureDeveloperCliCredential(_Asynchronous, identity.AzureDeveloperCliCredential): ...
+
+
+class ChainedTokenCredential(_Asynchronous, identity.ChainedTokenCredential): ...
+
+
+class ClientSecretCredential(_Asynchronous, identity.ClientSecretCredential): ...
+
+
+class DefaultAzureCredential(_Asynchronous, identity.DefaultAzureCredential): ...
+
+
+class EnvironmentCredential(_Asynchronous, identity.EnvironmentCredential): ...
+
+
+class ManagedIdentityCredential(_Asynchronous, identity.ManagedIdentityCredential): ...
+
+
+class WorkloadIdentityCredential(_Asynchronous, identity.WorkloadIdentityCredential): ...
