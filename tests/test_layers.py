@@ -12,7 +12,7 @@ from pathlib import Path
 
 import azure_postgresql_auth
 import pytest
-from azure_postgresql_auth import asyncpg, core, errors, identity, psycopg2, psycopg3, sqlalchemy
+from azure_postgresql_auth import asyncpg, core, errors, identity, psycopg2, psycopg3, service_connector, sqlalchemy
 from azure_postgresql_auth.identity import aio
 
 PACKAGE = Path(azure_postgresql_auth.__file__).parent
@@ -21,7 +21,7 @@ SOURCES = Path(__file__).parent.parent / "src"
 # Each module may import those of the lines below its own.
 LAYERS = [
     {"sqlalchemy"},
-    {"psycopg2", "psycopg3", "asyncpg"},
+    {"psycopg2", "psycopg3", "asyncpg", "service_connector"},
     {"_login", "identity"},
     {"core"},
     {"_credentials", "_waiting", "tls"},
@@ -102,7 +102,7 @@ def test_the_package_imports_nothing() -> None:
 
 def test_public_names_exist_and_say_what_they_are() -> None:
     assert set(core.__all__) >= {"get_entra_token", "get_entra_conninfo", "decode_jwt", "parse_principal_name"}
-    for module in (core, identity, aio, psycopg2, psycopg3, asyncpg, sqlalchemy):
+    for module in (core, identity, aio, psycopg2, psycopg3, asyncpg, service_connector, sqlalchemy):
         for name in module.__all__:
             found = getattr(module, name)
             if callable(found):

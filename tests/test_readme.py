@@ -22,7 +22,17 @@ PYTHON_BLOCKS = [
     for match in re.finditer(r"^```python\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
 ]
 AZURE = "myserver.postgres.database.azure.com"
-PUBLIC_MODULES = ("asyncpg", "core", "emulator", "errors", "identity", "psycopg2", "psycopg3", "sqlalchemy")
+PUBLIC_MODULES = (
+    "asyncpg",
+    "core",
+    "emulator",
+    "errors",
+    "identity",
+    "psycopg2",
+    "psycopg3",
+    "service_connector",
+    "sqlalchemy",
+)
 
 # libpq is led to the emulator by PGHOSTADDR; for drivers that resolve names in Python, Python does it at its start.
 LEAD_THE_WAY = f"""

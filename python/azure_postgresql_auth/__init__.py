@@ -8,6 +8,7 @@ Importing this package loads no driver and no token engine; take what you need f
 - `sqlalchemy`: `enable_entra_authentication`, `enable_entra_authentication_async`, `create_asyncpg_engine`
 - `core`: tokens and user names for every other use
 - `identity`: the credentials that find or make those tokens; `identity.aio` for Azure's asynchronous clients
+- `service_connector`: the variables of Azure Service Connector, as the arguments of each driver
 - `errors`: what can go wrong
 - `emulator`: Entra ID and an Azure PostgreSQL server on this machine, for tests
 """
