@@ -32,6 +32,7 @@ PROGRAMS = {
         "create_asyncpg_engine",
     ],
 }
+DASK = "dask_example.py --workers 2"
 ONE = "psycopg2_example.py"
 
 
@@ -76,9 +77,20 @@ def test_example_logs_in(command: str, emulator: Emulator, folder: Path) -> None
     assert_logged_in(run(folder, command, POSTGRES_DATABASE="postgres", **where), command, emulator)
 
 
+def test_dask(emulator: Emulator, folder: Path) -> None:
+    """Each worker process asks for one token, however many tasks it gets. What the scheduler logs is its own affair."""
+    done = run(folder, DASK, POSTGRES_SERVER=AZURE, POSTGRES_DATABASE="postgres")
+    ((rows,),) = emulator.sql("SELECT count(*) FROM pg_proc")
+    expected = f"{rows} rows in 24 parts, read by 2 processes as emulator-identity\n"
+    assert (done.returncode, done.stdout) == (0, expected), done.stderr
+    assert [login.accepted for login in emulator.logins] == [True] * 24
+    assert len(emulator.token_requests) == 2
+
+
 def test_no_example_is_left_out() -> None:
     files = {path.name for path in EXAMPLES.glob("*.py")}
-    assert files == {command.split()[0] for command in PROGRAMS} | {"settings.py", "demo.py", "demo_steps.py"}
+    commands = {command.split()[0] for command in (*PROGRAMS, DASK)}
+    assert files == commands | {"settings.py", "demo.py", "demo_steps.py"}
 
 
 def test_the_demo_can_be_imported(emulator: Emulator, folder: Path) -> None:
@@ -131,7 +143,7 @@ def test_a_driver_that_does_not_go_with_the_mode(folder: Path) -> None:
     assert "--mode async goes with --driver psycopg or asyncpg" in done.stderr
 
 
-@pytest.mark.parametrize("command", PROGRAMS)
+@pytest.mark.parametrize("command", [*PROGRAMS, DASK])
 def test_a_login_that_fails_is_seen(command: str, emulator: Emulator, folder: Path) -> None:
     emulator.fail(400)
     done = run(folder, command, POSTGRES_SERVER=AZURE, POSTGRES_DATABASE="postgres")

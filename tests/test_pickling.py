@@ -11,6 +11,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+import cloudpickle
 import pytest
 from azure_postgresql_auth import asyncpg, core, errors, identity, psycopg2, psycopg3, sqlalchemy
 from azure_postgresql_auth._login import Options
@@ -154,6 +155,7 @@ def test_secrets_stay(holder: object) -> None:
     assert "a-secret" not in str(raised.value)
 
 
+@pytest.mark.parametrize("pickler", [pickle, cloudpickle], ids=lambda pickler: pickler.__name__)
 @pytest.mark.parametrize(
     "travels",
     [
@@ -166,10 +168,18 @@ def test_secrets_stay(holder: object) -> None:
     ],
     ids=lambda partial: f"{partial.func.__module__}.{partial.func.__qualname__}",
 )
-def test_what_binds_a_credential(travels: functools.partial[Any]) -> None:
-    found = sent(travels)
-    assert found.func == travels.func
+def test_what_binds_a_credential(travels: functools.partial[Any], pickler: Any) -> None:
+    """By cloudpickle too, that of Dask, Ray and Spark, which takes class methods apart."""
+    found = pickle.loads(pickler.dumps(travels))
+    assert found.func.__qualname__ == travels.func.__qualname__
     assert found.keywords == {"credential": sent(PORTABLE[2])}
+
+
+@pytest.mark.parametrize("connect", [psycopg3.EntraConnection.connect, psycopg2.EntraConnection.connect])
+def test_a_method_that_was_taken_apart_connects(connect: Any, emulator: Emulator) -> None:
+    credential = identity.ManagedIdentityCredential()
+    pickle.loads(cloudpickle.dumps(bound(connect, credential)))(emulator.dsn).close()
+    assert [login.accepted for login in emulator.logins] == [True]
 
 
 def test_options() -> None:

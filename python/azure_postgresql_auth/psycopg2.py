@@ -42,8 +42,10 @@ class InsecureTransportOperationalError(InsecureTransportError, psycopg2.Operati
     """The connection would have sent its token in the clear, so there is none."""
 
 
-# libpq's parser costs more than the rest of a login, and a pool passes the same string again and again.
-_parsed = functools.lru_cache(maxsize=64)(parse_dsn)
+@functools.lru_cache(maxsize=64)
+def _parsed(dsn: str) -> dict[str, Any]:
+    """What a connection string says; as in `psycopg3`."""
+    return parse_dsn(dsn)
 
 
 _TERMS = Terms(

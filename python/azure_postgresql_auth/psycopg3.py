@@ -40,8 +40,14 @@ class InsecureTransportOperationalError(InsecureTransportError, psycopg.Operatio
     """The connection would have sent its token in the clear, so there is none."""
 
 
-# libpq's parser costs more than the rest of a login, and a pool passes the same string again and again.
-_parsed = functools.lru_cache(maxsize=64)(conninfo_to_dict)
+@functools.lru_cache(maxsize=64)
+def _parsed(conninfo: str) -> dict[str, Any]:
+    """What a connection string says.
+
+    libpq's parser costs more than the rest of a login, and a pool passes the same string again and again. A function of
+    this module, and not the parser itself wrapped: cloudpickle, of Dask, Ray and Spark, looks it up by its name.
+    """
+    return conninfo_to_dict(conninfo)
 
 
 _TERMS = Terms(
