@@ -15,7 +15,8 @@ of its client types Python (`AZURE_POSTGRESQL_CONNECTIONSTRING`), Django (`_HOST
 - otherwise the system-assigned identity, or on a developer's machine whoever is signed in to `az` or `azd`.
 
 The same variables give the same credential object, so they may be called for every connection. `sslmode=require`, which
-Service Connector says of every connection, becomes this package's own rule for Azure's servers, `verify-full`.
+Service Connector says of every connection, gives way to this package's own rule for tokens and Azure's servers,
+`verify-full`.
 
 All take `prefix`: the names of an app's second connection begin with `AZURE_POSTGRESQL_` and that connection's name.
 All raise `ValueError` where variables are missing, contradict each other or are another client type's.
@@ -82,15 +83,13 @@ def sqlalchemy(drivername: str, *, prefix: str = _PREFIX) -> dict[str, Any]:
 
     The engine still needs `enable_entra_authentication`, unless `create_asyncpg_engine` makes it.
     """
-    from urllib.parse import quote, urlencode  # noqa: PLC0415 - the others need none of it
+    from sqlalchemy.engine import URL  # noqa: PLC0415 - the others need none of it
 
     said = _read(prefix)
     credential = said.pop("credential", None)
-    user, password = (quote(said.pop(name, ""), safe="") for name in ("user", "password"))
-    who = f"{user}:{password}@" if password else f"{user}@" if user else ""
-    host, database = said.pop("host"), quote(said.pop("dbname"), safe="")
-    where = (f"[{host}]" if ":" in host else host) + (f":{said.pop('port')}" if "port" in said else "")
-    url = f"{drivername}://{who}{where}/{database}{'?' if said else ''}{urlencode(said)}"
+    names = {"user": "username", "password": "password", "host": "host", "port": "port", "dbname": "database"}
+    parts = {name: said.pop(keyword) for keyword, name in names.items() if keyword in said}
+    url = URL.create(drivername, **parts, query=said)
     return {"url": url, "connect_args": {} if credential is None else {"credential": credential}}
 
 
@@ -129,21 +128,18 @@ def _read(prefix: str) -> dict[str, Any]:
             message = f"{said_by[keyword]} and {variable} contradict each other about {keyword}; remove one of them"
             raise ValueError(message)
         said_by.setdefault(keyword, variable)
-    if not said:
-        raise _missing(prefix)
-    for keyword, variable in (("host", "HOST"), ("dbname", "NAME (or _DATABASE)")):
-        if keyword not in said:
-            message = f"{prefix}_{variable} is not set, only {', '.join(sorted(set(said_by.values())))}"
-            raise ValueError(message)
+    _check_complete(prefix, said_by)
     if "port" in said:
         if not said["port"].isdecimal():
             message = f"{said_by['port']} has port {said['port']!r}, which is no number"
             raise ValueError(message)
         said["port"] = int(said["port"])
+    credential = _credential(prefix, said_by.get("password"))
+    if credential is None:
+        return said
     if said.get("sslmode") == "require" and is_azure_server(said["host"]):
         del said["sslmode"]
-    credential = _credential(prefix, said_by.get("password"))
-    return said if credential is None else {**said, "credential": credential}
+    return {**said, "credential": credential}
 
 
 def _said(prefix: str) -> Iterator[tuple[str, str, str]]:
@@ -216,13 +212,22 @@ def _made(tenant_id: str | None, client_id: str | None, client_secret: str | Non
     return ChainedTokenCredential(ManagedIdentityCredential(), AzureCliCredential(), AzureDeveloperCliCredential())
 
 
-def _missing(prefix: str) -> ValueError:
-    message = f"no connection of Service Connector's: neither {prefix}_CONNECTIONSTRING nor {prefix}_HOST is set"
-    others = {
-        name.rpartition("_")[0]
-        for name in os.environ
-        if name.startswith(f"{_PREFIX}_") and name.endswith(("_CONNECTIONSTRING", "_HOST"))
-    }
-    if others:
-        message += f"; there is one with prefix={' and '.join(map(repr, sorted(others)))}"
-    return ValueError(message)
+def _check_complete(prefix: str, said_by: dict[str, str]) -> None:
+    """Whether all is there that a connection needs."""
+    if not said_by:
+        message = f"no connection of Service Connector's: neither {prefix}_CONNECTIONSTRING nor {prefix}_HOST is set"
+        others = {
+            name.rpartition("_")[0]
+            for name in os.environ
+            if name.startswith(f"{_PREFIX}_") and name.endswith(("_CONNECTIONSTRING", "_HOST"))
+        }
+        if others:
+            message += f"; there is one with prefix={' and '.join(map(repr, sorted(others)))}"
+        raise ValueError(message)
+    needed = {"host": "HOST", "dbname": "NAME (or _DATABASE)"}
+    if "password" in said_by:
+        needed["user"] = "USER (or _USERNAME)"
+    for keyword, variable in needed.items():
+        if keyword not in said_by:
+            message = f"{prefix}_{variable} is not set, only {', '.join(sorted(set(said_by.values())))}"
+            raise ValueError(message)
