@@ -47,6 +47,12 @@ impl Claims {
         self.0.get(name).and_then(Value::as_str).filter(|text| !text.is_empty())
     }
 
+    /// The claim, of whatever type.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.0.get(name)
+    }
+
     /// Names of all claims, sorted.
     #[must_use]
     pub fn names(&self) -> Vec<String> {

@@ -81,8 +81,24 @@ pub enum Error {
 impl Error {
     /// Whether a chain goes on to its next credential after this.
     #[must_use]
-    pub const fn lets_chain_continue(&self) -> bool {
-        matches!(self, Self::CredentialUnavailable { .. })
+    pub fn lets_chain_continue(&self) -> bool {
+        match self {
+            Self::CredentialUnavailable { .. } => true,
+            // A chain as a link of another.
+            Self::ChainExhausted(attempts) => attempts.iter().all(Self::lets_chain_continue),
+            _ => false,
+        }
+    }
+
+    /// The same under the name of the credential that the caller knows, where that asked another.
+    #[must_use]
+    pub fn of_credential(self, name: &'static str) -> Self {
+        match self {
+            Self::CredentialUnavailable { reason, .. } => Self::CredentialUnavailable { credential: name, reason },
+            Self::AuthenticationFailed { reason, .. } => Self::AuthenticationFailed { credential: name, reason },
+            Self::Throttled { reason, retry_after, .. } => Self::Throttled { credential: name, reason, retry_after },
+            other => other,
+        }
     }
 
     /// How long the identity service wants not to be asked again, if it said so.

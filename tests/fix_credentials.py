@@ -10,6 +10,8 @@ import time
 from typing import Any, NamedTuple
 
 import pytest
+from azure_postgresql_auth.emulator._application_keys import ApplicationKeys
+from azure_postgresql_auth.emulator._directory import Identity
 
 
 class Token(NamedTuple):
@@ -26,6 +28,12 @@ def make_token(**claims: Any) -> str:
         return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
 
     return f"{segment({'alg': 'RS256', 'typ': 'JWT'})}.{segment(claims)}.c2lnbmF0dXJl"
+
+
+def make_certificate(form: str = "pem", password: str | None = None) -> bytes:
+    """A certificate with its key, which no application knows."""
+    someone = Identity("someone", "service-principal", None, "client", "object")
+    return ApplicationKeys().make(someone, form, password)
 
 
 class SyncCredential:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import socket
 import time
@@ -17,7 +16,7 @@ from azure.core.pipeline.policies import BearerTokenCredentialPolicy
 from azure.core.rest import HttpRequest
 from azure_postgresql_auth import core, errors, identity
 
-from tests.fix_credentials import make_token
+from tests.fix_credentials import make_certificate, make_token
 
 if TYPE_CHECKING:
     from azure_postgresql_auth.emulator import Emulator, Identity
@@ -36,35 +35,6 @@ def endpoints(emulator: Emulator) -> list[str]:
     return [request.endpoint for request in emulator.token_requests]
 
 
-@pytest.fixture
-def imds(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emulator:
-    """A virtual machine: IMDS and no App Service."""
-    monkeypatch.delenv("IDENTITY_ENDPOINT")
-    monkeypatch.delenv("IDENTITY_HEADER")
-    return emulator
-
-
-@pytest.fixture
-def nowhere(imds: Emulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Emulator:
-    """A machine where nothing is set up, not even a command line."""
-    monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", "http://127.0.0.1:9")
-    monkeypatch.setenv("PATH", str(tmp_path))
-    return imds
-
-
-@pytest.fixture
-def tool(nowhere: Emulator, tmp_path: Path) -> Any:
-    """Installs a command line that does what the test says."""
-    assert nowhere
-
-    def install(name: str, script: str) -> None:
-        path = tmp_path / name
-        path.write_text(f"#!/bin/sh\nPATH=/usr/bin:/bin\n{script}\n")
-        path.chmod(0o755)
-
-    return install
-
-
 class TestManagedIdentity:
     def test_app_service(self, emulator: Emulator) -> None:
         assert object_id(identity.ManagedIdentityCredential()) == emulator.identity.object_id
@@ -77,8 +47,9 @@ class TestManagedIdentity:
 
     @pytest.mark.parametrize("kind", ["client_id", "object_id", "resource_id"])
     @pytest.mark.parametrize("config", [False, True])
-    def test_user_assigned(self, imds: Emulator, kind: str, config: bool) -> None:  # noqa: FBT001
-        second = imds.add_identity("second")
+    @pytest.mark.parametrize("host", ["imds", "emulator"])
+    def test_user_assigned(self, request: pytest.FixtureRequest, host: str, kind: str, config: bool) -> None:  # noqa: FBT001
+        second = request.getfixturevalue(host).add_identity("second")
         named = {kind: getattr(second, kind)}
         credential = (
             identity.ManagedIdentityCredential(identity_config=named)
@@ -90,11 +61,6 @@ class TestManagedIdentity:
     def test_system_assigned(self, emulator: Emulator) -> None:
         emulator.add_identity("vm-1", "system-assigned", default=True)
         assert core.get_entra_conninfo(identity.ManagedIdentityCredential())["user"] == "vm-1"
-
-    def test_app_service_knows_no_resource_ids(self, emulator: Emulator) -> None:
-        credential = identity.ManagedIdentityCredential(resource_id=emulator.identity.resource_id)
-        with pytest.raises(errors.EntraConnectionValueError, match="ManagedIdentityCredential.*App Service"):
-            credential.get_token(SCOPE)
 
     def test_not_assigned(self, imds: Emulator) -> None:
         with pytest.raises(errors.EntraConnectionValueError, match="has not been assigned.*answered 400"):
@@ -240,172 +206,21 @@ class TestServicePrincipal:
             )
 
 
-class TestCommandLines:
-    AZ = """echo "$@" >> "$(dirname "$0")/calls"; echo '{json}'"""
-
-    def az_answer(self, emulator: Emulator) -> str:
-        token = emulator.token(emulator.identity)
-        return json.dumps({"accessToken": token, "expires_on": int(time.time()) + 3600, "tokenType": "Bearer"})
-
-    def test_az(self, nowhere: Emulator, tool: Any, tmp_path: Path) -> None:
-        tool("az", self.AZ.replace("{json}", self.az_answer(nowhere)))
-        credential = identity.AzureCliCredential(tenant_id=GUID, subscription="My subscription")
-        assert object_id(credential) == nowhere.identity.object_id
-        assert object_id(credential) == nowhere.identity.object_id
-        expected = f"account get-access-token -o json --scope {SCOPE} --tenant {GUID} --subscription My subscription"
-        assert (tmp_path / "calls").read_text() == f"{expected}\n"
-
-    def test_azd(self, nowhere: Emulator, tool: Any, tmp_path: Path) -> None:
-        answer = {"token": nowhere.token(nowhere.identity), "expiresOn": "2099-01-01T00:00:00Z"}
-        tool("azd", self.AZ.replace("{json}", json.dumps(answer)))
-        assert object_id(identity.AzureDeveloperCliCredential(tenant_id=GUID)) == nowhere.identity.object_id
-        expected = f"auth token -o json --no-prompt --scope {SCOPE} --tenant-id {GUID}"
-        assert (tmp_path / "calls").read_text() == f"{expected}\n"
-
-    @pytest.mark.parametrize(
-        ("credential", "name", "sign_in"),
-        [
-            (identity.AzureCliCredential, "az", "az login"),
-            (identity.AzureDeveloperCliCredential, "azd", "azd auth login"),
-        ],
-    )
-    def test_failures(self, nowhere: Emulator, tool: Any, credential: Any, name: str, sign_in: str) -> None:
-        assert nowhere
-        with pytest.raises(errors.EntraConnectionValueError, match=rf"\({name}\) is not installed"):
-            credential().get_token(SCOPE)
-        tool(name, "echo 'ERROR: Please sign in.' >&2; exit 1")
-        with pytest.raises(errors.EntraConnectionValueError, match=f"Please sign in.*`{sign_in}`"):
-            credential().get_token(SCOPE)
-        tool(name, "echo '{not json'")
-        with pytest.raises(errors.EntraConnectionValueError, match=f"{credential.__name__}: "):
-            credential().get_token(SCOPE)
-
-    def test_a_command_that_hangs_is_stopped(self, nowhere: Emulator, tool: Any, tmp_path: Path) -> None:
-        assert nowhere
-        tool("az", f"echo $$ > {tmp_path}/pid; sleep 600 & echo $! >> {tmp_path}/pid; wait")
-        with pytest.raises(errors.EntraConnectionValueError, match=r"did not answer within 0\.5 s"):
-            identity.AzureCliCredential(process_timeout=0.5).get_token(SCOPE)
-        for pid in (tmp_path / "pid").read_text().split():
-            for _ in range(500):
-                if not Path(f"/proc/{pid}").exists() or "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text():
-                    break
-                time.sleep(0.01)
-            else:
-                pytest.fail(f"{pid} still runs")
-
-    @pytest.mark.parametrize("bad", ["x; touch /tmp/owned", "$(id)", "a b", "'"])
-    def test_nothing_is_smuggled_into_the_shell(self, bad: str) -> None:
-        with pytest.raises(ValueError, match="tenant_id="):
-            identity.AzureCliCredential(tenant_id=bad)
-        with pytest.raises(errors.EntraConnectionValueError, match="(?i)subscription"):
-            identity.AzureCliCredential(subscription=f'{bad}"').get_token(SCOPE)
-
-
-class TestDefault:
-    def test_order(self, emulator: Emulator, tool: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Everything is set up; the first links are taken away one by one."""
-        principal = emulator.add_identity("app", "service-principal")
-        federated = emulator.add_identity("pod")
-        tool("az", TestCommandLines.AZ.replace("{json}", TestCommandLines().az_answer(emulator)))
-        expected = [
-            (principal, "token"),
-            (federated, "token"),
-            (emulator.identity, "app-service"),
-            (emulator.identity, None),
-        ]
-        settings = [
-            emulator.client_secret_env(principal),
-            emulator.workload_identity_env(federated),
-            {name: emulator.env[name] for name in ("IDENTITY_ENDPOINT", "IDENTITY_HEADER")},
-            {},
-        ]
-        for name in (name for setting in settings for name in setting):
-            monkeypatch.delenv(name, raising=False)
-        for (who, endpoint), setting in zip(expected, settings):
-            emulator.reset_counters()
-            with monkeypatch.context() as patch:
-                for name, value in {**os.environ, **setting}.items():
-                    patch.setenv(name, value)
-                patch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", "http://127.0.0.1:9")
-                assert object_id(identity.DefaultAzureCredential()) == who.object_id
-            assert endpoints(emulator) == ([endpoint] if endpoint else [])
-
-    def test_exclusions(self, imds: Emulator) -> None:
-        with pytest.raises(errors.EntraConnectionValueError) as raised:
-            identity.DefaultAzureCredential(
-                exclude_managed_identity_credential=True,
-                exclude_cli_credential=True,
-                exclude_developer_cli_credential=True,
-                exclude_interactive_browser_credential=False,
-            ).get_token(SCOPE)
-        assert "EnvironmentCredential" in str(raised.value)
-        assert "ManagedIdentityCredential" not in str(raised.value)
-        assert imds.token_requests == []
-        with pytest.raises(TypeError, match="exclude_typo.*one of exclude_environment_credential"):
-            identity.DefaultAzureCredential(exclude_typo_credential=True)
-        everything: dict[str, Any] = dict.fromkeys(
-            (f"exclude_{link}_credential" for link in identity.DefaultAzureCredential._LINKS), True
-        )
-        with pytest.raises(ValueError, match="at least one"):
-            identity.DefaultAzureCredential(**everything)
-
-    def test_managed_identity_client_id(self, imds: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
-        second = imds.add_identity("second")
-        assert (
-            object_id(identity.DefaultAzureCredential(managed_identity_client_id=second.client_id)) == second.object_id
-        )
-        monkeypatch.setenv("AZURE_CLIENT_ID", second.client_id)
-        assert object_id(identity.DefaultAzureCredential()) == second.object_id
-
-    def test_nothing_anywhere(self, nowhere: Emulator) -> None:
-        assert nowhere
-        with pytest.raises(errors.EntraConnectionValueError) as raised:
-            identity.DefaultAzureCredential().get_token(SCOPE)
-        lines = str(raised.value).splitlines()
-        assert lines[0] == "Could not retrieve Entra credentials: no credential produced a token"
-        assert [line.split(":")[0].strip() for line in lines[1:]] == [
-            "EnvironmentCredential",
-            "WorkloadIdentityCredential",
-            "ManagedIdentityCredential",
-            "AzureCliCredential",
-            "AzureDeveloperCliCredential",
-        ]
-
-    def test_an_imds_that_never_answers(self, nowhere: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
-        assert nowhere
-        with socket.create_server(("127.0.0.1", 0)) as silent:
-            monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", f"http://127.0.0.1:{silent.getsockname()[1]}")
-            begun = time.monotonic()
-            with pytest.raises(errors.EntraConnectionValueError, match="did not answer within 1 s"):
-                identity.DefaultAzureCredential().get_token(SCOPE)
-            assert time.monotonic() - begun < 3
-
-    def test_a_wrong_secret_is_not_passed_over(self, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
-        principal = emulator.add_identity("app", "service-principal")
-        for name, value in {**emulator.client_secret_env(principal), "AZURE_CLIENT_SECRET": "wrong"}.items():
-            monkeypatch.setenv(name, value)
-        with pytest.raises(errors.EntraConnectionValueError, match="EnvironmentCredential: AADSTS7000215"):
-            identity.DefaultAzureCredential().get_token(SCOPE)
-        assert endpoints(emulator) == ["token"]
-
-    def test_chain(self, emulator: Emulator) -> None:
-        chain = identity.ChainedTokenCredential(
-            identity.EnvironmentCredential(), identity.ManagedIdentityCredential(), identity.AzureCliCredential()
-        )
-        assert object_id(chain) == emulator.identity.object_id
-        with pytest.raises(ValueError, match="at least one"):
-            identity.ChainedTokenCredential()
-        with pytest.raises(ValueError, match=r"azure\.identity\.ChainedTokenCredential"):
-            identity.ChainedTokenCredential(object())  # type: ignore[arg-type]
-
-
 CREDENTIALS: list[Any] = [
     identity.DefaultAzureCredential,
     identity.EnvironmentCredential,
     identity.ManagedIdentityCredential,
     identity.WorkloadIdentityCredential,
     lambda: identity.ClientSecretCredential(GUID, GUID, "a-secret"),
+    lambda: identity.CertificateCredential(
+        GUID, GUID, certificate_data=make_certificate(password="a-secret"), password="a-secret"
+    ),
+    lambda: identity.ClientAssertionCredential(GUID, GUID, lambda: "an-assertion"),
+    lambda: identity.AzurePipelinesCredential(
+        tenant_id=GUID, client_id=GUID, service_connection_id=GUID, system_access_token="a-secret"
+    ),
     identity.AzureCliCredential,
+    identity.AzurePowerShellCredential,
     identity.AzureDeveloperCliCredential,
     lambda: identity.ChainedTokenCredential(identity.EnvironmentCredential()),
 ]
@@ -472,10 +287,23 @@ def test_a_bad_imds_address(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
         identity.ManagedIdentityCredential().get_token(SCOPE)
 
 
-def test_an_insecure_authority(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AZURE_AUTHORITY_HOST", "http://127.0.0.1:9")
-    with pytest.raises(errors.EntraConnectionValueError, match="HTTPS"):
+@pytest.mark.parametrize("bad", ["http://127.0.0.1:9", "/relative", "https://"])
+def test_a_bad_authority_of_the_environment(bad: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AZURE_AUTHORITY_HOST", bad)
+    with pytest.raises(errors.EntraConnectionValueError) as raised:
         identity.ClientSecretCredential(GUID, GUID, "secret").get_token(SCOPE)
+    assert str(raised.value) == (
+        f'Could not retrieve Entra credentials: ClientSecretCredential: AZURE_AUTHORITY_HOST="{bad}": expected the '
+        f'host name of an Entra ID authority or its https URL, such as "login.microsoftonline.com"'
+    )
+
+
+def test_an_authority_without_its_scheme(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As azure-identity takes it."""
+    principal = emulator.add_identity("app", "service-principal")
+    monkeypatch.setenv("AZURE_AUTHORITY_HOST", os.environ["AZURE_AUTHORITY_HOST"].partition("://")[2])
+    credential = identity.ClientSecretCredential(emulator.tenant_id, principal.client_id, principal.client_secret or "")
+    assert object_id(credential) == principal.object_id
 
 
 def test_a_value_that_is_no_text_is_not_taken_for_unset(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,8 @@ from azure.storage.blob.aio import BlobClient
 from azure_postgresql_auth import core, errors, identity
 from azure_postgresql_auth.identity import aio
 
+from tests.fix_credentials import make_certificate
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -28,12 +30,23 @@ STORAGE = "https://storage.azure.com/.default"
 GUID = "11111111-2222-3333-4444-555555555555"
 
 
-CLASSES = [name for name in identity.__all__ if name.endswith("Credential")]
+CLASSES = [
+    # Without aliases.
+    name
+    for name in identity.__all__
+    if name.endswith("Credential") and getattr(identity, name).__name__ == name
+]
 
 
 def make(kind: type[Any]) -> Any:
     if kind.__name__ == "ClientSecretCredential":
         return kind(GUID, GUID, "a-secret")
+    if kind.__name__ == "CertificateCredential":
+        return kind(GUID, GUID, certificate_data=make_certificate())
+    if kind.__name__ == "ClientAssertionCredential":
+        return kind(GUID, GUID, lambda: "an-assertion")
+    if kind.__name__ == "AzurePipelinesCredential":
+        return kind(tenant_id=GUID, client_id=GUID, service_connection_id=GUID, system_access_token="a-secret")
     if kind.__name__ == "ChainedTokenCredential":
         return kind(aio.ManagedIdentityCredential(), identity.AzureCliCredential())
     return kind()

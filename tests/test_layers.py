@@ -25,6 +25,7 @@ LAYERS = [
     {"_login", "identity"},
     {"core"},
     {"_credentials", "_waiting", "tls"},
+    {"_fallback"},
     {"_foreign", "_log", "_params", "_refusal"},
     {"_core"},
     {"errors"},
@@ -93,7 +94,7 @@ def test_the_package_imports_nothing() -> None:
         "azure_postgresql_auth",
         *(
             f"azure_postgresql_auth.{name}"
-            for name in ("_core", "_credentials", "_foreign", "_log", "_waiting", "core", "errors")
+            for name in ("_core", "_credentials", "_fallback", "_foreign", "_log", "_waiting", "core", "errors")
         ),
     }
     # Start-up is counted in modules: these cost milliseconds each.

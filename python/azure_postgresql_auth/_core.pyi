@@ -86,18 +86,51 @@ class TokenProvider:
     @staticmethod
     def azure_developer_cli(*, tenant_id: str | None = None, process_timeout: float | None = None) -> TokenProvider: ...
     @staticmethod
+    def azure_powershell(*, tenant_id: str | None = None, process_timeout: float | None = None) -> TokenProvider: ...
+    @staticmethod
+    def client_certificate(
+        tenant_id: str,
+        client_id: str,
+        *,
+        path: str | None = None,
+        data: bytes | None = None,
+        password: str | None = None,
+        send_certificate_chain: bool = False,
+        authority: str | None = None,
+    ) -> TokenProvider: ...
+    @staticmethod
+    def client_assertion(tenant_id: str, client_id: str, *, authority: str | None = None) -> TokenProvider:
+        """The tokens of an application whose assertions Python makes, see `take_fetches` and `Fetch.exchange`."""
+    @staticmethod
+    def azure_pipelines(
+        *,
+        tenant_id: str,
+        client_id: str,
+        service_connection_id: str,
+        system_access_token: str,
+        authority: str | None = None,
+    ) -> TokenProvider: ...
+    @staticmethod
     def default_chain(
         *,
-        exclude: Sequence[str],
+        said: Sequence[tuple[str, bool]],
         managed_identity_client_id: str | None = None,
+        system_assigned: bool = False,
         workload_identity_client_id: str | None = None,
+        workload_identity_tenant_id: str | None = None,
         authority: str | None = None,
         process_timeout: float | None = None,
-    ) -> TokenProvider:
-        """The default chain without the links in `exclude`.
+    ) -> tuple[TokenProvider, list[str]]:
+        """The default chain, and the names of the links that are wanted but only azure-identity has.
+
+        If there are such, Python is asked for a token (`take_fetches`) when the native links have none.
 
         Args:
-            exclude: of environment, workload_identity, managed_identity, cli, developer_cli.
+            said: names of links as in `exclude_NAME_credential`, and whether the caller excludes them.
+            system_assigned: the managed identity is the system-assigned one, whatever `AZURE_CLIENT_ID` says.
+
+        Raises:
+            ValueError: `AZURE_TOKEN_CREDENTIALS` means nothing, or no link is left.
         """
     @staticmethod
     def chain(links: Sequence[TokenProvider]) -> TokenProvider: ...
@@ -125,6 +158,8 @@ class TokenProvider:
         """What the tokens cost so far."""
     def take_fetches(self) -> list[Fetch]:
         """What Python has to ask its credential object for now; each has to be answered."""
+    def exhaust(self, fetch: Fetch, reason: str) -> None:
+        """What Python asked last had nothing either: ends `fetch` with all that was tried. The next begins anew."""
 
 @final
 class PendingLogin:
@@ -163,6 +198,8 @@ class Fetch:
         """The credential gave a token; times in seconds since 1970."""
     def fail(self, exception: BaseException, message: str) -> None:
         """The credential raised; `message` says it in words."""
+    def exchange(self, tenant_id: str, client_id: str, assertion: str, *, authority: str | None = None) -> None:
+        """Has the engine exchange an assertion, made for this fetch, for the token."""
     def abandon(self) -> None:
         """Nobody will ask: one of those who wait takes over."""
 

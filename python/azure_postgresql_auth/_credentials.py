@@ -9,24 +9,35 @@ from __future__ import annotations
 import weakref
 
 from azure_postgresql_auth._core import TokenProvider, scope_for
+from azure_postgresql_auth._fallback import Fallback
 from azure_postgresql_auth._foreign import Caller, is_asynchronous
 from azure_postgresql_auth.errors import CredentialValueError
 
 TYPE_CHECKING = False  # typing's own costs milliseconds of start-up
 if TYPE_CHECKING:
-    from typing import Callable
+    from collections.abc import Mapping
+    from typing import Any, Callable
 
 
 class Adopted:
     """A credential's tokens, and what kind of code can have them."""
 
-    __slots__ = ("asynchronous", "caller", "provider", "scope")
+    __slots__ = ("asynchronous", "caller", "fallback", "provider", "scope")
 
-    def __init__(self, provider: TokenProvider, caller: Caller | None = None, *, asynchronous: bool = False) -> None:
+    def __init__(
+        self,
+        provider: TokenProvider,
+        caller: Caller | None = None,
+        *,
+        asynchronous: bool = False,
+        fallback: Fallback | None = None,
+    ) -> None:
         self.provider = provider
         self.asynchronous = asynchronous
         # None: native, the engine makes its fetches itself.
-        self.caller = caller
+        self.caller: Caller | Fallback | None = caller
+        # What becomes the caller when the engine finds nothing itself; until then it costs a cached login nothing.
+        self.fallback = fallback
         # For who names neither a scope nor a host; settled once, for looking it up costs more than a login.
         self.scope: str | None = None
 
@@ -34,6 +45,8 @@ class Adopted:
         """Begins the fetches that a look into the cache has left for Python to make."""
         if self.caller is not None:
             self.caller.make(blocking=blocking)
+        elif self.fallback is not None and self.fallback.make(blocking=blocking):
+            self.caller = self.fallback
 
     def settle_scope(self) -> str:
         """The scope for who names none."""
@@ -56,9 +69,23 @@ def adopt(credential: object) -> Adopted:
         return known[1]
     if credential is None:
         # One default credential per process is what shares its tokens. setdefault: threads may come here together.
-        entry = (lambda: None, Adopted(TokenProvider.default_chain(exclude=())))
+        entry = (lambda: None, default())
         return _adopted.setdefault(id(None), entry)[1]
     return _adopt_foreign(credential)
+
+
+def default(
+    exclude: Mapping[str, bool] | None = None, python: Mapping[str, object] | None = None, **settings: Any
+) -> Adopted:
+    """The tokens of the default credential.
+
+    Args:
+        exclude: by name of a link, whether it is left out.
+        python: keywords for azure-identity's own, if that has to be asked.
+        settings: keywords for the native links.
+    """
+    provider, links = TokenProvider.default_chain(said=list((exclude or {}).items()), **settings)
+    return Adopted(provider, fallback=Fallback(provider, links, python or {}) if links else None)
 
 
 def keep(credential: object, adopted: Adopted) -> Adopted:

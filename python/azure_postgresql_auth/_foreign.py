@@ -89,17 +89,34 @@ class Caller:
             _tasks[task] = fetch
             task.add_done_callback(_ended)
             return
-        context = contextvars.copy_context()
-        thread = threading.Thread(
-            target=context.run, args=(_fetch, fetch, method), name="azure-pg-auth-credential", daemon=True
-        )
-        try:
-            thread.start()
-        except RuntimeError:
-            # No more threads, or the interpreter is ending and starts none: a login from an atexit hook still works.
-            if not blocking:
-                raise
-            _fetch(fetch, method)
+        _in_thread(_fetch, fetch, method, blocking=blocking)
+
+
+class AssertionCaller(Caller):
+    """Has a credential make an assertion about itself, which the engine then exchanges."""
+
+    __slots__ = ()
+
+    def _begin(self, fetch: Fetch, *, blocking: bool) -> None:
+        credential: Any = self._reference()
+        if credential is None:
+            fetch.abandon()
+        else:
+            _in_thread(_exchange, fetch, getattr(credential, self._name), blocking=blocking)
+
+
+def _in_thread(work: Callable[..., None], fetch: Fetch, method: Any, *, blocking: bool) -> None:
+    context = contextvars.copy_context()
+    thread = threading.Thread(
+        target=context.run, args=(_answer, work, fetch, method), name="azure-pg-auth-credential", daemon=True
+    )
+    try:
+        thread.start()
+    except RuntimeError:
+        # No more threads, or the interpreter is ending and starts none: a login from an atexit hook still works.
+        if not blocking:
+            raise
+        _answer(work, fetch, method)
 
 
 # Tasks, which an event loop holds weakly, and what they have to answer.
@@ -118,13 +135,21 @@ def _sweep() -> None:
 
 
 def _fetch(fetch: Fetch, method: Callable[[str], Any]) -> None:
+    token = method(fetch.scope)
+    if hasattr(token, "__await__"):
+        if hasattr(token, "close"):
+            token.close()
+        raise _unrecognizable(method)
+    complete(fetch, token)
+
+
+def _exchange(fetch: Fetch, method: Callable[[Fetch], None]) -> None:
+    method(fetch)
+
+
+def _answer(work: Callable[..., None], fetch: Fetch, method: Any) -> None:
     try:
-        token = method(fetch.scope)
-        if hasattr(token, "__await__"):
-            if hasattr(token, "close"):
-                token.close()
-            raise _unrecognizable(method)  # noqa: TRY301 - handled as whatever else goes wrong
-        _complete(fetch, token)
+        work(fetch, method)
     except Exception as error:  # noqa: BLE001 - whoever waits gets it, and raises it
         fetch.fail(error, _words(error))
     except BaseException as error:  # noqa: BLE001 - it would end this thread alone, and those who wait are others
@@ -134,7 +159,7 @@ def _fetch(fetch: Fetch, method: Callable[[str], Any]) -> None:
 
 async def _fetch_async(fetch: Fetch, method: Callable[[str], Any]) -> None:
     try:
-        _complete(fetch, await method(fetch.scope))
+        complete(fetch, await method(fetch.scope))
     except Exception as error:  # noqa: BLE001 - whoever waits gets it, and raises it
         fetch.fail(error, _words(error))
     except BaseException:
@@ -143,7 +168,12 @@ async def _fetch_async(fetch: Fetch, method: Callable[[str], Any]) -> None:
         raise
 
 
-def _complete(fetch: Fetch, token: Any) -> None:
+def complete(fetch: Fetch, token: Any) -> None:
+    """Answers with what a credential object returned.
+
+    Raises:
+        TypeError: that is no access token.
+    """
     try:
         secret, expires_on = token.token, float(token.expires_on)
         secret.encode()

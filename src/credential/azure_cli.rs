@@ -1,15 +1,26 @@
 //! Whoever is signed in to the Azure CLI.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use azure_identity::AzureCliCredentialOptions;
+use serde_json::Value;
 use tokio::time::Instant;
 
-use super::{TokenSource, ask, command::BoundedExecutor, root_message, transport::AttemptLog};
+use super::{
+    TokenSource,
+    developer_tool::{self, Tool},
+    resource_of,
+};
 use crate::{cache::FetchedToken, error::Error};
 
-const NAME: &str = "AzureCliCredential";
+const TOOL: Tool = Tool {
+    credential: "AzureCliCredential",
+    program: "az",
+    title: "Azure CLI (az)",
+    sign_in: "az login",
+    tenant_option: "--tenant",
+    plain: ("AZURE_CORE_NO_COLOR", "true"),
+};
 
 /// Runs `az account get-access-token`.
 #[derive(Debug)]
@@ -22,33 +33,36 @@ pub struct AzureCliCredential {
     pub process_timeout: Duration,
 }
 
-/// A developer's tool that does not work is a link that is not there: a chain goes on to the next.
-pub(super) fn unavailable(credential: &'static str, tool: &str, sign_in: &str, error: Error) -> Error {
-    let Error::AuthenticationFailed { reason, .. } = error else { return error };
-    let reason = if reason.contains("not found on PATH") {
-        format!("{tool} is not installed or not on PATH")
-    } else {
-        format!("{reason}; if you are not signed in, run `{sign_in}`")
-    };
-    Error::CredentialUnavailable { credential, reason }
+/// `az`'s answer. Versions before 2.54 tell the expiry in local time only.
+fn token(stdout: &str) -> Option<FetchedToken> {
+    let answer: Value = serde_json::from_str(stdout).ok()?;
+    let expires_on = answer.get("expires_on");
+    let seconds = expires_on.and_then(|value| value.as_u64().or_else(|| value.as_str()?.parse().ok()));
+    developer_tool::token(answer.get("accessToken")?.as_str()?, seconds)
 }
 
 #[async_trait]
 impl TokenSource for AzureCliCredential {
     fn name(&self) -> &'static str {
-        NAME
+        TOOL.credential
     }
 
     async fn fetch(&self, scope: &str, deadline: Instant) -> Result<FetchedToken, Error> {
-        let options = AzureCliCredentialOptions {
-            tenant_id: self.tenant_id.clone(),
-            subscription: self.subscription.clone(),
-            executor: Some(BoundedExecutor::new(self.process_timeout, deadline)),
-        };
-        let credential = azure_identity::AzureCliCredential::new(Some(options))
-            .map_err(|error| Error::AuthenticationFailed { credential: NAME, reason: root_message(NAME, &error) })?;
-        ask(NAME, credential as Arc<_>, scope, deadline, &AttemptLog::default())
-            .await
-            .map_err(|error| unavailable(NAME, "Azure CLI (az)", "az login", error))
+        let tenant_id = self.tenant_id.as_deref();
+        let mut arguments = vec!["account", "get-access-token", "--output", "json", "--resource", resource_of(scope)];
+        arguments.extend(tenant_id.iter().flat_map(|tenant_id| ["--tenant", tenant_id]));
+        arguments.extend(self.subscription.iter().flat_map(|subscription| ["--subscription", subscription]));
+        let output = TOOL.run(&arguments, self.process_timeout, deadline).await?;
+        if output.status.success() {
+            return token(&output.stdout).ok_or_else(|| TOOL.unexpected(&output.stdout));
+        }
+        let wants_login = ["az login", "az account set"].iter().any(|command| output.stderr.contains(command));
+        Err(if output.status.code() == Some(127) {
+            TOOL.not_installed()
+        } else if wants_login && !output.stderr.contains("AADSTS") {
+            TOOL.not_signed_in(tenant_id)
+        } else {
+            TOOL.failed(&output.stderr, tenant_id)
+        })
     }
 }

@@ -4,15 +4,11 @@ use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
 };
-use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::time::Instant;
 
-use super::{
-    AzureCliCredential, AzureDeveloperCliCredential, EnvironmentCredential, ManagedIdentityCredential, TokenSource,
-    UserAssigned, WorkloadIdentityCredential, transport::Authority,
-};
+use super::TokenSource;
 use crate::{
     cache::FetchedToken,
     error::{Error, seconds},
@@ -33,7 +29,13 @@ impl ChainedTokenCredential {
     /// A chain of the caller's own.
     #[must_use]
     pub fn new(links: Vec<Arc<dyn TokenSource>>) -> Self {
-        Self { name: "ChainedTokenCredential", links, chosen: AtomicUsize::new(NONE) }
+        let links = links.into_iter().map(|link| link.as_link().unwrap_or(link)).collect();
+        Self::named("ChainedTokenCredential", links)
+    }
+
+    /// A chain that goes by another name, of links that know what they are.
+    pub(super) const fn named(name: &'static str, links: Vec<Arc<dyn TokenSource>>) -> Self {
+        Self { name, links, chosen: AtomicUsize::new(NONE) }
     }
 
     fn chosen(&self) -> Option<&Arc<dyn TokenSource>> {
@@ -87,64 +89,12 @@ impl TokenSource for ChainedTokenCredential {
     }
 }
 
-/// What the default chain is made of.
-#[derive(Debug, Default)]
-#[allow(clippy::struct_excessive_bools, reason = "azure-identity's own switches")]
-pub struct DefaultChain {
-    /// Leaves this link out.
-    pub exclude_environment: bool,
-    /// Leaves this link out.
-    pub exclude_workload_identity: bool,
-    /// Leaves this link out.
-    pub exclude_managed_identity: bool,
-    /// Leaves this link out.
-    pub exclude_cli: bool,
-    /// Leaves this link out.
-    pub exclude_developer_cli: bool,
-    /// Client id of a user-assigned managed identity; else `AZURE_CLIENT_ID`.
-    pub managed_identity_client_id: Option<String>,
-    /// Client id for workload identity; else the managed identity's, else `AZURE_CLIENT_ID`.
-    pub workload_identity_client_id: Option<String>,
-    /// Where to sign in; by default what `AZURE_AUTHORITY_HOST` says, or the public cloud.
-    pub authority: Option<Authority>,
-    /// How long each command line may take.
-    pub process_timeout: Option<Duration>,
-}
-
-impl DefaultChain {
-    /// The links in the order of azure-identity for Python.
-    #[must_use]
-    pub fn build(self) -> ChainedTokenCredential {
-        let process_timeout = self.process_timeout.unwrap_or(super::PROCESS_TIMEOUT);
-        let managed_identity_client_id = self.managed_identity_client_id;
-        let mut links: Vec<Arc<dyn TokenSource>> = Vec::new();
-        if !self.exclude_environment {
-            links.push(Arc::new(EnvironmentCredential { authority: self.authority.clone() }));
-        }
-        if !self.exclude_workload_identity {
-            links.push(Arc::new(WorkloadIdentityCredential {
-                client_id: self.workload_identity_client_id.or_else(|| managed_identity_client_id.clone()),
-                authority: self.authority,
-                ..Default::default()
-            }));
-        }
-        if !self.exclude_managed_identity {
-            let identity = managed_identity_client_id.map(UserAssigned::ClientId);
-            links.push(Arc::new(ManagedIdentityCredential::probing(identity)));
-        }
-        if !self.exclude_cli {
-            links.push(Arc::new(AzureCliCredential { tenant_id: None, subscription: None, process_timeout }));
-        }
-        if !self.exclude_developer_cli {
-            links.push(Arc::new(AzureDeveloperCliCredential { tenant_id: None, process_timeout }));
-        }
-        ChainedTokenCredential { name: "DefaultAzureCredential", links, chosen: AtomicUsize::new(NONE) }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::{sync::atomic::AtomicU32, time::SystemTime};
+    use std::{
+        sync::atomic::AtomicU32,
+        time::{Duration, SystemTime},
+    };
 
     use futures_util::FutureExt;
 

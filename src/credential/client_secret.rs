@@ -7,8 +7,8 @@ use azure_identity::ClientSecretCredentialOptions;
 use tokio::time::Instant;
 
 use super::{
-    TokenSource, ask, root_message,
-    transport::{self, AttemptLog, Authority},
+    Authority, TokenSource, ask, root_message,
+    transport::{self, AttemptLog},
 };
 use crate::{cache::FetchedToken, error::Error, secret::Secret};
 

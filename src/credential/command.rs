@@ -1,32 +1,34 @@
-//! Running `az` and `azd`, and ending them.
+//! Running developers' command lines, and ending them.
 
-use std::{ffi::OsStr, io, process::Output, process::Stdio, sync::Arc, time::Duration};
+use std::{
+    env, io,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{ExitStatus, Stdio},
+    time::Duration,
+};
 
-use async_trait::async_trait;
-use azure_identity::Executor;
 use process_wrap::tokio::{ChildWrapper, CommandWrap, ProcessGroup};
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
     time::Instant,
 };
 
-use crate::error::seconds;
+/// Where they run: not in the program's own directory, whose files they might take for theirs.
+const DIRECTORY: &str = "/bin";
+/// Nobody's token is as long; a command that never stops talking is stopped.
+const OUTPUT_LIMIT: u64 = 1 << 20;
 
-/// Runs a command line for at most `limit`. When time is up, it ends together with all it started: `az` is a shell script
-/// that starts Python, and killing the script alone would leave that behind.
+/// What a command line said.
 #[derive(Debug)]
-pub struct BoundedExecutor {
-    limit: Duration,
-    deadline: Instant,
+pub struct Output {
+    pub status: ExitStatus,
+    pub stdout: String,
+    pub stderr: String,
 }
 
-impl BoundedExecutor {
-    pub fn new(limit: Duration, deadline: Instant) -> Arc<Self> {
-        Arc::new(Self { limit, deadline })
-    }
-}
-
-/// A child that does not outlive this value, nor do its own children.
+/// A child that does not outlive this value, nor do its own children: `az` is a shell script that starts Python, and killing
+/// the script alone would leave that behind.
 struct Group(Option<Box<dyn ChildWrapper>>);
 
 impl Drop for Group {
@@ -38,43 +40,55 @@ impl Drop for Group {
     }
 }
 
-#[async_trait]
-impl Executor for BoundedExecutor {
-    async fn run(&self, program: &OsStr, arguments: &[&OsStr]) -> io::Result<Output> {
-        let mut command = CommandWrap::with_new(program, |command| {
-            // Nothing can be asked: there is no terminal that belongs to us.
-            command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        });
-        command.wrap(ProcessGroup::leader());
-        let mut child = command.spawn()?;
-        let (stdout, stderr) = (child.stdout().take(), child.stderr().take());
-        let mut group = Group(Some(child));
-        let ended = async {
-            let (stdout, stderr) = futures_util::future::try_join(read(stdout), read(stderr)).await?;
-            let status = match &mut group.0 {
-                Some(child) => child.wait().await?,
-                None => return Err(io::ErrorKind::NotFound.into()),
-            };
-            Ok(Output { status, stdout, stderr })
-        };
-        let deadline = self.deadline.min(Instant::now() + self.limit);
-        let outcome = tokio::time::timeout_at(deadline, ended).await;
-        if outcome.is_ok() {
-            group.0 = None;
-        }
-        outcome.unwrap_or_else(|_elapsed| {
-            let limit = seconds(self.limit);
-            Err(io::Error::new(io::ErrorKind::TimedOut, format!("did not answer within {limit} s and was stopped")))
-        })
-    }
+/// The program that a shell would run for `name`.
+pub fn find(name: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH")?;
+    env::split_paths(&path).map(|directory| directory.join(name)).find(|candidate| {
+        candidate.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+    })
 }
 
-async fn read(pipe: Option<impl AsyncRead + Unpin>) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    if let Some(mut pipe) = pipe {
-        pipe.read_to_end(&mut bytes).await?;
+/// Runs a program for at most `limit`; when time is up, it ends together with all it started.
+///
+/// # Errors
+/// It cannot be started, or did not end in time ([`io::ErrorKind::TimedOut`]).
+pub async fn run(
+    program: &Path,
+    arguments: &[&str],
+    variable: (&str, &str),
+    limit: Duration,
+    deadline: Instant,
+) -> io::Result<Output> {
+    let mut command = CommandWrap::with_new(program, |command| {
+        // Nothing can be asked: there is no terminal that belongs to us.
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.current_dir(DIRECTORY).env(variable.0, variable.1);
+    });
+    command.wrap(ProcessGroup::leader());
+    let mut child = command.spawn()?;
+    let (stdout, stderr) = (child.stdout().take(), child.stderr().take());
+    let mut group = Group(Some(child));
+    let ended = async {
+        let (stdout, stderr) = futures_util::future::try_join(read(stdout), read(stderr)).await?;
+        let status = match &mut group.0 {
+            Some(child) => child.wait().await?,
+            None => return Err(io::ErrorKind::NotFound.into()),
+        };
+        Ok(Output { status, stdout, stderr })
+    };
+    let outcome = tokio::time::timeout_at(deadline.min(Instant::now() + limit), ended).await;
+    if outcome.is_ok() {
+        group.0 = None;
     }
-    Ok(bytes)
+    outcome.unwrap_or_else(|_elapsed| Err(io::ErrorKind::TimedOut.into()))
+}
+
+async fn read(pipe: Option<impl AsyncRead + Unpin>) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    if let Some(pipe) = pipe {
+        pipe.take(OUTPUT_LIMIT).read_to_end(&mut bytes).await?;
+    }
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 #[cfg(test)]
@@ -84,16 +98,17 @@ mod tests {
 
     fn run(script: &str, limit: Duration) -> io::Result<Output> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let deadline = Duration::from_secs(20);
         runtime.block_on(async {
-            let executor = BoundedExecutor::new(limit, Instant::now() + Duration::from_secs(20));
-            executor.run(OsStr::new("/bin/sh"), &[OsStr::new("-c"), OsStr::new(script)]).await
+            super::run(Path::new("/bin/sh"), &["-c", script], ("SPEAKS", "loud"), limit, Instant::now() + deadline)
+                .await
         })
     }
 
     #[test]
     fn gives_output_and_status() {
-        let output = run("echo out; echo err >&2; exit 3", Duration::from_secs(10)).unwrap();
-        assert_eq!((output.stdout.as_slice(), output.stderr.as_slice()), (&b"out\n"[..], &b"err\n"[..]));
+        let output = run("basename $PWD; echo $SPEAKS; echo err >&2; exit 3", Duration::from_secs(10)).unwrap();
+        assert_eq!((output.stdout.as_str(), output.stderr.as_str()), ("bin\nloud\n", "err\n"));
         assert_eq!(output.status.code(), Some(3));
     }
 
@@ -105,7 +120,6 @@ mod tests {
         let script = format!("exec 9>{held_path}; sleep 600 & wait");
         let error = run(&script, Duration::from_millis(300)).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-        assert!(error.to_string().contains("within 0.3 s"), "{error}");
         drop(held);
         let (ended, all_ended) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
@@ -113,5 +127,11 @@ mod tests {
             ended.send(()).unwrap();
         });
         all_ended.recv_timeout(Duration::from_secs(10)).expect("the grandchild still holds the pipe");
+    }
+
+    #[test]
+    fn programs_are_found_on_the_path() {
+        assert!(find("sh").is_some_and(|path| path.is_absolute()));
+        assert_eq!(find("no-such-program"), None);
     }
 }

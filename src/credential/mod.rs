@@ -4,14 +4,25 @@
 //! answer a refresh with the token that is to be refreshed; [`crate::cache`] keeps the tokens instead. That also means that
 //! the environment is read when a token is needed, not when a credential object is made.
 
+mod authority;
 mod azure_cli;
 mod azure_developer_cli;
+mod azure_pipelines;
+mod azure_powershell;
 mod chain;
+mod client_assertion;
+mod client_certificate;
 mod client_secret;
 mod command;
+mod default_chain;
+mod developer_tool;
+mod entra_errors;
 mod environment;
+mod fallback;
 mod managed_identity;
+mod signing_certificate;
 mod transport;
+mod trust;
 mod workload_identity;
 
 use std::{
@@ -23,16 +34,23 @@ use std::{
 };
 
 use async_trait::async_trait;
+pub use authority::Authority;
 pub use azure_cli::AzureCliCredential;
 use azure_core::credentials::TokenCredential;
 pub use azure_developer_cli::AzureDeveloperCliCredential;
-pub use chain::{ChainedTokenCredential, DefaultChain};
+pub use azure_pipelines::AzurePipelinesCredential;
+pub use azure_powershell::AzurePowerShellCredential;
+pub use chain::ChainedTokenCredential;
+pub use client_assertion::ClientAssertionCredential;
+pub use client_certificate::{CertificateSource, ClientCertificateCredential};
 pub use client_secret::ClientSecretCredential;
+pub use default_chain::{DefaultChain, Selection};
 pub use environment::EnvironmentCredential;
+pub use fallback::FallbackChain;
 use futures_util::FutureExt;
 pub use managed_identity::{ManagedIdentityCredential, UserAssigned};
+pub use signing_certificate::SigningCertificate;
 use tokio::time::Instant;
-pub use transport::Authority;
 pub use workload_identity::WorkloadIdentityCredential;
 
 use crate::{
@@ -63,6 +81,16 @@ pub trait TokenSource: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`Error::CredentialUnavailable`] if it is not set up here, [`Error::AuthenticationFailed`] if it was refused.
     async fn fetch(&self, scope: &str, deadline: Instant) -> Result<FetchedToken, Error>;
+
+    /// The same as a link of a chain, where that differs.
+    fn as_link(&self) -> Option<Arc<dyn TokenSource>> {
+        None
+    }
+
+    /// Whether somebody else takes over after this error: then the fetch is given up instead of answered.
+    fn hands_over(&self, _error: &Error) -> bool {
+        false
+    }
 }
 
 /// Makes a fetch with `source`, in the background. The waiters learn of every outcome.
@@ -81,6 +109,12 @@ pub fn start(fetch: Fetch, source: Arc<dyn TokenSource>) {
     let started = runtime::spawn(async move {
         let deadline = Instant::now() + FETCH_LIMIT;
         let outcome = AssertUnwindSafe(source.fetch(&scope, deadline)).catch_unwind().await;
+        if let Ok(Err(error)) = &outcome
+            && source.hands_over(error)
+        {
+            drop(task_slot.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take());
+            return;
+        }
         answer(
             &task_slot,
             &source.description(),
@@ -106,23 +140,40 @@ async fn ask(
     deadline: Instant,
     log: &transport::AttemptLog,
 ) -> Result<FetchedToken, Error> {
+    let token = bounded(name, deadline, log, async {
+        credential.get_token(&[scope], None).await.map_err(|error| root_message(name, &error))
+    });
+    let token = token.await?;
+    Ok(FetchedToken {
+        secret: token.token.secret().into(),
+        expires_at: SystemTime::from(token.expires_on),
+        refresh_at: None,
+    })
+}
+
+/// Bounds a request of `credential` and words its failure: with what became of the attempts and what to do.
+async fn bounded<T>(
+    credential: &'static str,
+    deadline: Instant,
+    log: &transport::AttemptLog,
+    request: impl Future<Output = Result<T, String>>,
+) -> Result<T, Error> {
     let begun = Instant::now();
-    let failed = |reason| match log.retry_after() {
-        Some(retry_after) => Error::Throttled { credential: name, reason, retry_after },
-        None => Error::AuthenticationFailed { credential: name, reason },
-    };
-    match tokio::time::timeout_at(deadline, credential.get_token(&[scope], None)).await {
-        Ok(Ok(token)) => Ok(FetchedToken {
-            secret: token.token.secret().into(),
-            expires_at: SystemTime::from(token.expires_on),
-            refresh_at: None,
-        }),
-        Ok(Err(error)) => Err(failed(log.explain(&root_message(name, &error)))),
-        Err(_elapsed) => {
-            let waited = seconds(Duration::from_secs(begun.elapsed().as_secs().max(1)));
-            Err(failed(log.explain(&format!("no token within {waited} s"))))
+    let outcome = tokio::time::timeout_at(deadline, request).await.unwrap_or_else(|_elapsed| {
+        let waited = seconds(Duration::from_secs(begun.elapsed().as_secs().max(1)));
+        Err(format!("no token within {waited} s"))
+    });
+    outcome.map_err(|words| {
+        let reason = log.explain(&words);
+        let reason = match entra_errors::advice(&words) {
+            Some(advice) => format!("{reason}. {advice}"),
+            None => reason,
+        };
+        match log.retry_after() {
+            Some(retry_after) => Error::Throttled { credential, reason, retry_after },
+            None => Error::AuthenticationFailed { credential, reason },
         }
-    }
+    })
 }
 
 /// Bounds one step of a credential.
@@ -142,4 +193,9 @@ fn root_message(name: &str, error: &azure_core::Error) -> String {
 fn variable(name: &str) -> Option<String> {
     // Lossy: a value that is no text leads to an error about it, not to what would be done if it were not set.
     std::env::var_os(name).map(|value| value.to_string_lossy().into_owned()).filter(|value| !value.is_empty())
+}
+
+/// A scope as the services of before Entra ID's second version know it.
+fn resource_of(scope: &str) -> &str {
+    scope.strip_suffix("/.default").unwrap_or(scope)
 }

@@ -16,12 +16,13 @@ use azure_core::{
     error::ErrorKind,
     http::{
         AsyncRawResponse, ClientOptions, ExponentialRetryOptions, HttpClient, Request, RetryOptions, Transport, Url,
-        headers::{HeaderName, Headers, RETRY_AFTER},
+        headers::{CONTENT_TYPE, HeaderName, Headers, RETRY_AFTER},
     },
     time::parse_rfc7231,
 };
 use futures_util::StreamExt;
 
+use super::{Authority, trust};
 use crate::{error, secret::Secret};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -40,10 +41,11 @@ pub struct AttemptLog(Arc<Mutex<Attempts>>);
 struct Attempts {
     sent: u32,
     last: Option<String>,
-    status: Option<u16>,
     retry_after: Option<Duration>,
     /// What the server's clock showed when ours showed the other.
     clocks: Option<(SystemTime, SystemTime)>,
+    /// The last answer was a page for people.
+    page: bool,
     secrets: Vec<Secret>,
 }
 
@@ -51,22 +53,19 @@ impl AttemptLog {
     fn record(&self, host: &str, outcome: Result<u16, &str>) {
         let mut attempts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         attempts.sent += 1;
-        attempts.status = outcome.ok();
         attempts.retry_after = None;
+        attempts.page = false;
         attempts.last = Some(match outcome {
             Ok(status) => format!("{host} answered {status}"),
             Err(error) => format!("{host} failed: {error}"),
         });
     }
 
-    /// HTTP status of the last answer.
-    pub fn status(&self) -> Option<u16> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).status
-    }
-
     fn record_headers(&self, headers: &Headers) {
         let now = SystemTime::now();
         let mut attempts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let kind = headers.get_optional_str(&CONTENT_TYPE).unwrap_or_default();
+        attempts.page = kind.starts_with("text/html");
         attempts.retry_after = retry_after(headers, now);
         attempts.clocks = date(headers, &HeaderName::from_static("date")).map(|theirs| (theirs, now));
     }
@@ -99,6 +98,12 @@ impl AttemptLog {
     pub fn explain(&self, message: &str) -> String {
         let attempts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let message = &redacted(message, &attempts.secrets);
+        if let (Some(last), true) = (&attempts.last, attempts.page) {
+            return format!(
+                "{last} with a page of HTML instead of a token: a proxy, a firewall or a sign-in page of the network stands in \
+                 between; see HTTPS_PROXY and NO_PROXY"
+            );
+        }
         match (&attempts.last, attempts.sent) {
             (Some(last), 1) => format!("{message} ({last})"),
             (Some(last), sent) => format!("{message} (after {sent} requests, the last: {last})"),
@@ -133,11 +138,9 @@ fn redacted(text: &str, secrets: &[Secret]) -> String {
     shown
 }
 
-/// A reqwest client that may send its requests to another address than they name, and writes down what came of them.
+/// A reqwest client that writes down what came of its requests.
 struct Client {
     http: reqwest::Client,
-    /// Replaces scheme, host and port; and puts its path before the request's.
-    base: Option<Url>,
     /// The server is part of this machine or there is none: where nobody listens, nobody will in a minute.
     local: bool,
     log: AttemptLog,
@@ -152,22 +155,17 @@ impl fmt::Debug for Client {
 #[async_trait]
 impl HttpClient for Client {
     async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
-        let mut request = request.clone();
-        if let Some(base) = &self.base {
-            let url = rebased(request.url(), base);
-            *request.url_mut() = url;
-        }
-        let host = request.url().host_str().unwrap_or_default().to_owned();
-        let outcome = match self.http.execute_request(&request).await {
+        let host = request.url().host_str().unwrap_or_default();
+        let outcome = match self.http.execute_request(request).await {
             Ok(response) => whole(response).await,
             Err(error) => Err(error),
         };
         match &outcome {
             Ok(response) => {
-                self.log.record(&host, Ok(response.status().into()));
+                self.log.record(host, Ok(response.status().into()));
                 self.log.record_headers(response.headers());
             }
-            Err(error) => self.log.record(&host, Err(&innermost(error))),
+            Err(error) => self.log.record(host, Err(&innermost(error))),
         }
         if self.log.retry_after().is_some_and(|pause| pause > LONGEST_PAUSE) {
             // azure_core would sleep through the time of whoever waits, only to be late.
@@ -211,14 +209,6 @@ fn distrusted(error: &(dyn std::error::Error + 'static)) -> bool {
         .any(|cause| matches!(cause.downcast_ref(), Some(rustls::Error::InvalidCertificate(_))))
 }
 
-/// `url` on the server that `base` names.
-fn rebased(url: &Url, base: &Url) -> Url {
-    let mut moved = base.clone();
-    moved.set_path(&format!("{}{}", base.path().trim_end_matches('/'), url.path()));
-    moved.set_query(url.query());
-    moved
-}
-
 /// The cause at the bottom, which is the one that a person can act on ("Connection refused", "certificate has expired").
 pub fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
     let mut cause = error;
@@ -239,20 +229,24 @@ fn builder() -> reqwest::ClientBuilder {
     reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).redirect(reqwest::redirect::Policy::none())
 }
 
-/// A client for the managed identity endpoints: plain http inside the machine's own network, so neither TLS (whose set-up
-/// takes milliseconds) nor a proxy, as IMDS' documentation demands.
-pub fn plain_client() -> Result<reqwest::Client, reqwest::Error> {
-    builder().no_proxy().tls_certs_only([]).build()
+/// What makes clients for the machine's own network: no proxy, as IMDS' documentation demands.
+pub fn local_builder() -> reqwest::ClientBuilder {
+    builder().no_proxy()
 }
 
-/// Options for managed identity.
-pub fn managed_identity(
+/// A client for plain http inside the machine's own network, so without TLS, whose set-up takes milliseconds.
+pub fn plain_client() -> Result<reqwest::Client, reqwest::Error> {
+    local_builder().tls_certs_only([]).build()
+}
+
+/// Options for managed identity, with one of the clients above.
+pub fn local(
     credential: &'static str,
-    base: Option<Url>,
+    http: Result<reqwest::Client, reqwest::Error>,
     log: AttemptLog,
 ) -> Result<ClientOptions, error::Error> {
-    let http = plain_client().map_err(|error| no_client(credential, &error))?;
-    Ok(options(Client { http, base, local: true, log }))
+    let http = http.map_err(|error| no_client(credential, &error))?;
+    Ok(options(Client { http, local: true, log }))
 }
 
 /// Options for Entra ID: https to `authority`, else to what `AZURE_AUTHORITY_HOST` says, else to the public cloud.
@@ -261,13 +255,15 @@ pub fn entra(
     authority: Option<&Authority>,
     log: AttemptLog,
 ) -> Result<ClientOptions, error::Error> {
-    let http = builder().build().map_err(|error| no_client(credential, &error))?;
-    let cloud = authority.map(|authority| {
-        let mut custom = CustomConfiguration::default();
-        custom.authority_host.clone_from(&authority.0);
-        Arc::new(CloudConfiguration::Custom(custom))
-    });
-    Ok(ClientOptions { cloud, ..options(Client { http, base: None, local: false, log }) })
+    let mut custom = CustomConfiguration::default();
+    custom.authority_host = Authority::settle(credential, authority)?.url();
+    let http = match trust::named().map_err(|why| no_https(credential, &why))? {
+        Some(certificates) => builder().tls_certs_only(certificates),
+        None => builder(),
+    };
+    let http = http.build().map_err(|error| no_client(credential, &error))?;
+    let cloud = Some(Arc::new(CloudConfiguration::Custom(custom)));
+    Ok(ClientOptions { cloud, ..options(Client { http, local: false, log }) })
 }
 
 fn options(client: Client) -> ClientOptions {
@@ -279,34 +275,16 @@ fn options(client: Client) -> ClientOptions {
 }
 
 fn no_client(credential: &'static str, cause: &reqwest::Error) -> error::Error {
+    no_https(credential, &innermost(cause))
+}
+
+fn no_https(credential: &'static str, why: &str) -> error::Error {
     error::Error::AuthenticationFailed {
         credential,
         reason: format!(
-            "could not set up HTTPS: {}; install your system's CA certificates, or point SSL_CERT_FILE at a PEM file with them",
-            innermost(cause)
+            "could not set up HTTPS: {why}; install your system's CA certificates, or point SSL_CERT_FILE at a PEM file with \
+             them"
         ),
-    }
-}
-
-/// An Entra ID authority that a caller named: the https URL of a host.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Authority(String);
-
-impl Authority {
-    /// Reads `login.microsoftonline.us` or `https://login.microsoftonline.us/`.
-    ///
-    /// # Errors
-    /// It is no URL, or not https.
-    pub fn parse(text: &str) -> Result<Self, error::Error> {
-        let url = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
-        match Url::parse(&url) {
-            // "https:///x" would be mended to the host "x".
-            Ok(url) if url.scheme() == "https" && url.has_host() && !text.starts_with('/') => Ok(Self(url.to_string())),
-            Ok(_) | Err(_) => Err(error::Error::InvalidArgument(format!(
-                "authority={text:?}: expected the host name of an Entra ID authority or its https URL, such as \
-                 \"login.microsoftonline.com\""
-            ))),
-        }
     }
 }
 
@@ -321,17 +299,6 @@ pub fn parse_endpoint(name: &str, text: &str) -> Result<Url, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_request_moves_to_another_server_with_path_and_query() {
-        let url = Url::parse("http://169.254.169.254/metadata/identity/oauth2/token?a=1&b=2").unwrap();
-        for (base, moved) in [
-            ("http://127.0.0.1:9", "http://127.0.0.1:9/metadata/identity/oauth2/token?a=1&b=2"),
-            ("http://[::1]:80/x/", "http://[::1]/x/metadata/identity/oauth2/token?a=1&b=2"),
-        ] {
-            assert_eq!(rebased(&url, &Url::parse(base).unwrap()).as_str(), moved);
-        }
-    }
 
     #[test]
     fn a_service_asks_for_patience_in_seconds_or_until_a_date() {
@@ -365,17 +332,6 @@ mod tests {
         }
         log.0.lock().unwrap().clocks = Some((ours + Duration::from_secs(2), ours));
         assert_eq!(log.by_our_clock(ours + minutes(60)), ours + minutes(60));
-    }
-
-    #[test]
-    fn authorities_are_https() {
-        for good in ["login.microsoftonline.us", "https://login.microsoftonline.us/", "https://127.0.0.1:8443"] {
-            assert!(Authority::parse(good).is_ok(), "{good}");
-        }
-        for bad in ["http://login.microsoftonline.com", "", "https://", "/relative", "ftp://host"] {
-            let error = Authority::parse(bad).unwrap_err().to_string();
-            assert!(error.starts_with("authority="), "{error}");
-        }
     }
 
     #[test]

@@ -7,8 +7,8 @@ use azure_identity::{ClientAssertionCredentialOptions, WorkloadIdentityCredentia
 use tokio::time::Instant;
 
 use super::{
-    TokenSource, ask, root_message,
-    transport::{self, AttemptLog, Authority},
+    Authority, TokenSource, ask, root_message,
+    transport::{self, AttemptLog},
     variable,
 };
 use crate::{cache::FetchedToken, error::Error};

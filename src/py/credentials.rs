@@ -4,11 +4,16 @@ use std::{sync::Arc, time::Duration};
 
 use pyo3::{exceptions::PyValueError, prelude::*};
 
-use super::provider::{TokenProvider, checked, patience};
+use super::{
+    fetch::Fetch,
+    provider::{TokenProvider, checked, patience},
+};
 use crate::{
     credential::{
-        Authority, AzureCliCredential, AzureDeveloperCliCredential, ChainedTokenCredential, ClientSecretCredential,
-        DefaultChain, EnvironmentCredential, ManagedIdentityCredential, UserAssigned, WorkloadIdentityCredential,
+        Authority, AzureCliCredential, AzureDeveloperCliCredential, AzurePipelinesCredential,
+        AzurePowerShellCredential, CertificateSource, ChainedTokenCredential, ClientAssertionCredential,
+        ClientCertificateCredential, ClientSecretCredential, DefaultChain, EnvironmentCredential, FallbackChain,
+        ManagedIdentityCredential, Selection, SigningCertificate, UserAssigned, WorkloadIdentityCredential, start,
     },
     error::Error,
     secret::Secret,
@@ -38,6 +43,21 @@ fn tenant(py: Python<'_>, text: Option<String>) -> PyResult<Option<String>> {
     }
 }
 
+/// Azure's names of subscriptions; `az` would take others for options or more.
+fn subscription(py: Python<'_>, text: Option<String>) -> PyResult<Option<String>> {
+    let valid =
+        |text: &str| text.chars().all(|letter| letter.is_alphanumeric() || matches!(letter, '_' | '-' | '.' | ' '));
+    match text {
+        Some(text) if !valid(&text) => checked(
+            py,
+            Err(Error::InvalidArgument(format!(
+                "subscription={text:?}: expected letters, digits, '_', '-', '.' and spaces; if its name has others, give its id"
+            ))),
+        ),
+        other => Ok(other.filter(|text| !text.is_empty())),
+    }
+}
+
 fn required(py: Python<'_>, name: &str, text: String) -> PyResult<String> {
     if text.is_empty() {
         return checked(py, Err(Error::InvalidArgument(format!("{name} is required and must not be empty"))));
@@ -50,7 +70,7 @@ impl TokenProvider {
     #[staticmethod]
     #[pyo3(signature = (*, authority=None))]
     fn environment(py: Python<'_>, authority: Option<&str>) -> PyResult<Self> {
-        Ok(Self::native(EnvironmentCredential { authority: self::authority(py, authority)? }))
+        Ok(Self::native(EnvironmentCredential { tenant_id: None, authority: self::authority(py, authority)? }))
     }
 
     #[staticmethod]
@@ -119,7 +139,11 @@ impl TokenProvider {
         process_timeout: Option<f64>,
     ) -> PyResult<Self> {
         let process_timeout = self::process_timeout(process_timeout)?;
-        Ok(Self::native(AzureCliCredential { tenant_id: tenant(py, tenant_id)?, subscription, process_timeout }))
+        Ok(Self::native(AzureCliCredential {
+            tenant_id: tenant(py, tenant_id)?,
+            subscription: self::subscription(py, subscription)?,
+            process_timeout,
+        }))
     }
 
     #[staticmethod]
@@ -130,29 +154,120 @@ impl TokenProvider {
     }
 
     #[staticmethod]
-    #[pyo3(signature = (*, exclude, managed_identity_client_id=None, workload_identity_client_id=None, authority=None, process_timeout=None))]
+    #[pyo3(signature = (*, tenant_id=None, process_timeout=None))]
+    fn azure_powershell(py: Python<'_>, tenant_id: Option<String>, process_timeout: Option<f64>) -> PyResult<Self> {
+        let process_timeout = self::process_timeout(process_timeout)?;
+        Ok(Self::native(AzurePowerShellCredential { tenant_id: tenant(py, tenant_id)?, process_timeout }))
+    }
+
+    #[staticmethod]
+    #[pyo3(signature = (tenant_id, client_id, *, path=None, data=None, password=None, send_certificate_chain=false, authority=None))]
+    #[allow(clippy::too_many_arguments, reason = "azure-identity's keywords")]
+    fn client_certificate(
+        py: Python<'_>,
+        tenant_id: String,
+        client_id: String,
+        path: Option<String>,
+        data: Option<&[u8]>,
+        password: Option<String>,
+        send_certificate_chain: bool,
+        authority: Option<&str>,
+    ) -> PyResult<Self> {
+        let password = password.filter(|text| !text.is_empty()).map(Secret::from);
+        let wrong = |name: &str, why: String| Error::InvalidArgument(format!("{name}{why}"));
+        let certificate = match (path, data) {
+            (Some(path), None) => {
+                let source = CertificateSource::File(path.into(), password);
+                checked(py, source.read().map_err(|why| wrong("certificate_path=", why)))?;
+                source
+            }
+            (None, Some(data)) => {
+                let read = SigningCertificate::read(data, password.as_ref());
+                let read = read.map_err(|why| wrong("certificate_data: ", why));
+                CertificateSource::Given(Arc::new(checked(py, read)?))
+            }
+            _ => {
+                let why = "give either certificate_path or certificate_data".to_owned();
+                return checked(py, Err(Error::InvalidArgument(why)));
+            }
+        };
+        Ok(Self::native(ClientCertificateCredential {
+            tenant_id: tenant(py, Some(tenant_id))?.unwrap_or_default(),
+            client_id: required(py, "client_id", client_id)?,
+            certificate,
+            send_certificate_chain,
+            authority: self::authority(py, authority)?,
+        }))
+    }
+
+    /// Checks what an application is known by; Python asks it for its assertions, see `Fetch.exchange`.
+    #[staticmethod]
+    #[pyo3(signature = (tenant_id, client_id, *, authority=None))]
+    fn client_assertion(
+        py: Python<'_>,
+        tenant_id: String,
+        client_id: String,
+        authority: Option<&str>,
+    ) -> PyResult<Self> {
+        tenant(py, Some(tenant_id))?;
+        required(py, "client_id", client_id)?;
+        self::authority(py, authority)?;
+        Ok(Self::python("ClientAssertionCredential"))
+    }
+
+    #[staticmethod]
+    #[pyo3(signature = (*, tenant_id, client_id, service_connection_id, system_access_token, authority=None))]
+    fn azure_pipelines(
+        py: Python<'_>,
+        tenant_id: String,
+        client_id: String,
+        service_connection_id: String,
+        system_access_token: String,
+        authority: Option<&str>,
+    ) -> PyResult<Self> {
+        Ok(Self::native(AzurePipelinesCredential {
+            tenant_id: tenant(py, Some(tenant_id))?.unwrap_or_default(),
+            client_id: required(py, "client_id", client_id)?,
+            service_connection_id: required(py, "service_connection_id", service_connection_id)?,
+            system_access_token: required(py, "system_access_token", system_access_token)?.into(),
+            authority: self::authority(py, authority)?,
+        }))
+    }
+
+    #[staticmethod]
+    #[pyo3(signature = (
+        *, said, managed_identity_client_id=None, system_assigned=false, workload_identity_client_id=None,
+        workload_identity_tenant_id=None, authority=None, process_timeout=None
+    ))]
     #[allow(clippy::needless_pass_by_value, reason = "pyo3 extracts a Vec")]
+    #[allow(clippy::too_many_arguments, reason = "azure-identity's keywords")]
     fn default_chain(
         py: Python<'_>,
-        exclude: Vec<String>,
+        said: Vec<(String, bool)>,
         managed_identity_client_id: Option<String>,
+        system_assigned: bool,
         workload_identity_client_id: Option<String>,
+        workload_identity_tenant_id: Option<String>,
         authority: Option<&str>,
         process_timeout: Option<f64>,
-    ) -> PyResult<Self> {
-        let excluded = |link: &str| exclude.iter().any(|name| name == link);
+    ) -> PyResult<(Self, Vec<&'static str>)> {
+        let variable = std::env::var_os(Selection::VARIABLE);
+        let variable = variable.as_ref().map(|value| value.to_string_lossy());
+        let selection = checked(py, Selection::new(variable.as_deref(), &said))?;
+        let named = managed_identity_client_id.filter(|id| !id.is_empty());
         let chain = DefaultChain {
-            exclude_environment: excluded("environment"),
-            exclude_workload_identity: excluded("workload_identity"),
-            exclude_managed_identity: excluded("managed_identity"),
-            exclude_cli: excluded("cli"),
-            exclude_developer_cli: excluded("developer_cli"),
-            managed_identity_client_id,
+            managed_identity_client_id: if system_assigned { Some(None) } else { named.map(Some) },
             workload_identity_client_id,
+            workload_identity_tenant_id: tenant(py, workload_identity_tenant_id)?,
+            tenant_id: None,
             authority: self::authority(py, authority)?,
             process_timeout: Some(self::process_timeout(process_timeout)?),
         };
-        Ok(Self::native(chain.build()))
+        let foreign = selection.foreign();
+        let native = chain.build(&selection);
+        let provider =
+            if foreign.is_empty() { Self::native(native) } else { Self::with_fallback(FallbackChain::new(native)) };
+        Ok((provider, foreign))
     }
 
     #[staticmethod]
@@ -161,5 +276,26 @@ impl TokenProvider {
         let sources: Option<Vec<Arc<_>>> = links.iter().map(|link| link.source()).collect();
         let sources = sources.ok_or_else(|| PyValueError::new_err("a native chain holds native credentials only"))?;
         Ok(Self::native(ChainedTokenCredential::new(sources)))
+    }
+}
+
+#[pymethods]
+impl Fetch {
+    /// Has the engine exchange an assertion that Python has made for this fetch.
+    #[pyo3(signature = (tenant_id, client_id, assertion, *, authority=None))]
+    fn exchange(
+        &self,
+        py: Python<'_>,
+        tenant_id: String,
+        client_id: String,
+        assertion: String,
+        authority: Option<&str>,
+    ) -> PyResult<()> {
+        let authority = self::authority(py, authority)?;
+        if let Some(fetch) = self.take() {
+            let assertion = assertion.into();
+            start(fetch, Arc::new(ClientAssertionCredential { tenant_id, client_id, assertion, authority }));
+        }
+        Ok(())
     }
 }

@@ -30,7 +30,7 @@ impl Fetch {
     }
 
     /// None if it has been answered, or abandoned because its event loop had ended.
-    fn take(&self) -> Option<cache::Fetch> {
+    pub fn take(&self) -> Option<cache::Fetch> {
         self.fetch.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }

@@ -16,7 +16,8 @@ use super::{errors, fetch::Fetch, pending::PendingLogin};
 use crate::{
     cache::{self, stats},
     clock::{Moment, SystemClock},
-    credential::{self, TokenSource},
+    credential::{self, FallbackChain, TokenSource},
+    error::Error,
     journal,
     login::{self, LoginRequest, Logins},
     secret::Secret,
@@ -110,6 +111,8 @@ enum Source {
         class: Arc<str>,
         fetches: Mutex<Vec<cache::Fetch>>,
     },
+    /// Native, and Python's for as long as the native one has nothing.
+    Both(Arc<FallbackChain>, Mutex<Vec<cache::Fetch>>),
 }
 
 /// The tokens of one credential.
@@ -134,9 +137,17 @@ struct Face {
 /// More than a credential has scopes in practice; beyond it the oldest is made again when needed.
 const FACES: usize = 8;
 
+/// Whom Python asks when a native chain has nothing.
+const FALLBACK: &str = "azure-identity";
+
 impl TokenProvider {
     pub fn native(source: impl TokenSource + 'static) -> Self {
         Self::new(Source::Native(Arc::new(source)))
+    }
+
+    /// A native chain that Python takes over when it finds nothing.
+    pub fn with_fallback(chain: FallbackChain) -> Self {
+        Self::new(Source::Both(Arc::new(chain), Mutex::default()))
     }
 
     fn new(source: Source) -> Self {
@@ -147,6 +158,8 @@ impl TokenProvider {
     pub fn source(&self) -> Option<Arc<dyn TokenSource>> {
         match &self.source {
             Source::Native(source) => Some(Arc::clone(source)),
+            // As a link it is asked with the others, and its own last resort is not.
+            Source::Both(chain, _) => Some(Arc::clone(chain) as Arc<_>),
             Source::Python { .. } => None,
         }
     }
@@ -155,7 +168,10 @@ impl TokenProvider {
     pub fn start(&self, fetch: cache::Fetch) {
         match &self.source {
             Source::Native(source) => credential::start(fetch, Arc::clone(source)),
-            Source::Python { fetches, .. } => fetches.lock().unwrap_or_else(PoisonError::into_inner).push(fetch),
+            Source::Both(chain, _) if !chain.handed_over() => credential::start(fetch, Arc::clone(chain) as Arc<_>),
+            Source::Python { fetches, .. } | Source::Both(_, fetches) => {
+                fetches.lock().unwrap_or_else(PoisonError::into_inner).push(fetch);
+            }
         }
     }
 
@@ -237,7 +253,7 @@ impl TokenProvider {
     /// The tokens of a credential object that Python calls.
     #[staticmethod]
     #[pyo3(signature = (class, /))]
-    fn python(class: &str) -> Self {
+    pub fn python(class: &str) -> Self {
         Self::new(Source::Python { class: class.into(), fetches: Mutex::default() })
     }
 
@@ -282,12 +298,15 @@ impl TokenProvider {
     fn take_fetches(&self) -> Vec<Fetch> {
         match &self.source {
             Source::Native(_) => Vec::new(),
-            Source::Python { class, fetches } => {
-                let fetches = std::mem::take(&mut *fetches.lock().unwrap_or_else(PoisonError::into_inner));
-                fetches.into_iter().map(|fetch| Fetch::new(fetch, Arc::clone(class))).collect()
-            }
+            Source::Python { class, fetches } => taken(fetches, class),
+            Source::Both(_, fetches) => taken(fetches, &FALLBACK.into()),
         }
     }
+}
+
+fn taken(fetches: &Mutex<Vec<cache::Fetch>>, class: &Arc<str>) -> Vec<Fetch> {
+    let fetches = std::mem::take(&mut *fetches.lock().unwrap_or_else(PoisonError::into_inner));
+    fetches.into_iter().map(|fetch| Fetch::new(fetch, Arc::clone(class))).collect()
 }
 
 /// What happened since the last call, for Python's logging: when (seconds since 1970), level, text.
@@ -295,6 +314,22 @@ impl TokenProvider {
 pub fn take_journal() -> Vec<(f64, u8, String)> {
     let seconds = |entry: &journal::Entry| entry.at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
     journal::take().into_iter().map(|entry| (seconds(&entry), entry.level as u8, entry.text)).collect()
+}
+
+#[pymethods]
+impl TokenProvider {
+    /// What Python asked last had nothing either: ends `fetch` with all that was tried. The next begins anew.
+    fn exhaust(&self, fetch: &Fetch, reason: &str) {
+        let Some(fetch) = fetch.take() else { return };
+        let last = Error::Abandoned(format!("{FALLBACK}: {reason}"));
+        fetch.answer(
+            FALLBACK,
+            Err(match &self.source {
+                Source::Both(chain, _) => chain.take_back(last),
+                Source::Native(_) | Source::Python { .. } => last,
+            }),
+        );
+    }
 }
 
 /// Raises what goes wrong before anything is asked.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,3 +17,4 @@ class Answer:
     body: Mapping[str, Any]
     resource: str
     client_id: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)

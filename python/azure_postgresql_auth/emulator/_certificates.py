@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import ssl
 from pathlib import Path
 
@@ -35,6 +36,11 @@ class Certificates:
         others = b"" if system is None else system.read_bytes().rstrip() + b"\n"
         # The variables that name a bundle replace the system's: without it the program could reach nobody else.
         self.bundle_file.write_bytes(others + own)
+
+    def thumbprint(self) -> str:
+        """Tell the server certificate's SHA-1 thumbprint, by which Service Fabric's clients know it."""
+        first = self._server.cert_chain_pems[0].bytes().decode()
+        return hashlib.sha1(ssl.PEM_cert_to_DER_cert(first), usedforsecurity=False).hexdigest().upper()
 
     def server_context(self) -> ssl.SSLContext:
         """Make a context for a server; each has its own, since ALPN differs."""

@@ -165,6 +165,58 @@ class Emulator:
             "AZURE_CLIENT_SECRET": identity.client_secret,
         }
 
+    def client_certificate_env(
+        self, identity: Identity, *, form: str = "pem", password: str | None = None
+    ) -> dict[str, str]:
+        """Tell the variables of a service principal that logs in with a certificate; each call registers a new one.
+
+        Args:
+            identity: of kind "service-principal".
+            form: "pem" or "pkcs12".
+            password: encrypts the private key.
+
+        Raises:
+            ValueError: another kind or form.
+        """
+        if identity.client_secret is None:
+            message = f"kind={identity.kind!r}: certificates belong to kind='service-principal'"
+            raise ValueError(message)
+        run = self._running
+        path = run.work / f"certificate-{identity.object_id}.{form}"
+        path.write_bytes(run.identities.keys.make(identity, form, password))
+        path.chmod(0o600)
+        environment = {
+            **self._common_env(),
+            "AZURE_TENANT_ID": self.tenant_id,
+            "AZURE_CLIENT_ID": identity.client_id,
+            "AZURE_CLIENT_CERTIFICATE_PATH": str(path),
+        }
+        return {**environment, "AZURE_CLIENT_CERTIFICATE_PASSWORD": password} if password else environment
+
+    def host_env(self, host: str) -> dict[str, str]:
+        """Tell the variables that programs find on another host of managed identities than `env` is about.
+
+        Args:
+            host: "azure-arc", "service-fabric", "azure-ml" or "cloud-shell". Clients of Azure Arc read its keys in
+                /var/opt/azcmagent/tokens only; the emulator writes them to `arc_keys`.
+
+        Raises:
+            ValueError: another host.
+        """
+        run = self._running
+        urls = run.identities.managed_identity_url, run.identities.authority_url
+        return {**self._common_env(), **run.identities.hosts.variables(host, urls, run.certificates.thumbprint())}
+
+    def pipelines_url(self, identity: Identity, system_access_token: str) -> str:
+        """Run a job of Azure Pipelines as this identity, and tell its SYSTEM_OIDCREQUESTURI."""
+        identities = self._running.identities
+        return identities.authority_url + identities.pipelines.open_job(identity, system_access_token)
+
+    @property
+    def arc_keys(self) -> Path:
+        """Where the keys of Azure Arc's agent are; to be mounted at /var/opt/azcmagent/tokens."""
+        return self._running.arc_keys
+
     def workload_identity_env(self, identity: Identity) -> dict[str, str]:
         """Tell the variables of a Kubernetes pod that acts as this identity; each call rotates the token file.
 

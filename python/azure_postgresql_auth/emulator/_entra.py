@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import secrets
 import time
-import uuid
 from typing import TYPE_CHECKING, Any, Callable
 
 import jwt
 
 from ._answer import Answer
+from ._certificate_assertion import bad_certificate_assertion, is_of_certificate
 from ._clouds import audience
+from ._entra_error import entra_error
 
 if TYPE_CHECKING:
+    from ._application_keys import ApplicationKeys
     from ._directory import Directory, Identity
     from ._http import Request
     from ._tokens import Issued, Issuer
@@ -62,8 +63,11 @@ def openid_configuration(url: str, tenant_id: str) -> dict[str, Any]:
 class TokenEndpoint:
     """POST /{tenant}/oauth2/v2.0/token."""
 
-    def __init__(self, directory: Directory, issuer: Issuer, issue: Callable[[Identity, str], Issued]) -> None:
+    def __init__(
+        self, directory: Directory, issuer: Issuer, issue: Callable[[Identity, str], Issued], keys: ApplicationKeys
+    ) -> None:
         """Serve this tenant."""
+        self._keys = keys
         self._directory = directory
         self._issuer = issuer
         self._issue = issue
@@ -109,7 +113,11 @@ class TokenEndpoint:
     def _bad_credential(self, request: Request, identity: Identity) -> tuple[int, dict[str, Any]] | None:
         secret, assertion = request.form.get("client_secret"), request.form.get("client_assertion")
         if assertion is not None:
-            return self._bad_assertion(assertion, request.form.get("client_assertion_type"), identity)
+            if request.form.get("client_assertion_type") != _JWT_BEARER:
+                return entra_error("invalid_request", 90014, f"client_assertion_type must be '{_JWT_BEARER}'.")
+            if is_of_certificate(assertion):
+                return bad_certificate_assertion(assertion, identity, self._keys, request)
+            return self._bad_assertion(assertion, identity)
         if secret is None:
             return entra_error(
                 "invalid_client",
@@ -129,11 +137,7 @@ class TokenEndpoint:
             )
         return None
 
-    def _bad_assertion(
-        self, assertion: str, assertion_type: str | None, identity: Identity
-    ) -> tuple[int, dict[str, Any]] | None:
-        if assertion_type != _JWT_BEARER:
-            return entra_error("invalid_request", 90014, f"client_assertion_type must be '{_JWT_BEARER}'.")
+    def _bad_assertion(self, assertion: str, identity: Identity) -> tuple[int, dict[str, Any]] | None:
         try:
             claims = self._issuer.verify(assertion, (FEDERATION_AUDIENCE,))
         except jwt.ExpiredSignatureError:
@@ -171,19 +175,3 @@ def unknown_tenant(tenant: str) -> tuple[int, dict[str, Any]]:
         "correct cloud. Check with your subscription administrator, this may happen if there are no active "
         "subscriptions for the tenant.",
     )
-
-
-def entra_error(error: str, code: int, text: str, *, status: int = 400) -> tuple[int, dict[str, Any]]:
-    """Word an error as Entra does, ids and time in the description included."""
-    trace, correlation = str(uuid.uuid4()), str(uuid.uuid4())
-    timestamp = dt.datetime.now(dt.timezone.utc).strftime("%Y-%m-%d %H:%M:%SZ")
-    return status, {
-        "error": error,
-        "error_description": f"AADSTS{code}: {text} Trace ID: {trace} Correlation ID: {correlation} "
-        f"Timestamp: {timestamp}",
-        "error_codes": [code],
-        "timestamp": timestamp,
-        "trace_id": trace,
-        "correlation_id": correlation,
-        "error_uri": f"https://login.microsoftonline.com/error?code={code}",
-    }

@@ -7,13 +7,16 @@ import secrets
 import threading
 from typing import TYPE_CHECKING, Callable
 
-from . import _entra, _managed_identity
+from . import _entra, _hosts, _managed_identity, _pipelines
 from ._answer import Answer
+from ._application_keys import ApplicationKeys
+from ._entra_error import entra_error
 from ._http import Response, Server
 from ._records import TokenRequest
 
 if TYPE_CHECKING:
     import ssl
+    from pathlib import Path
 
     from ._directory import Directory, Identity
     from ._faults import Fault, Knobs
@@ -27,7 +30,7 @@ _THROTTLED = {"error": "invalid_request", "error_description": "Temporarily thro
 class IdentityService:
     """Managed identity over http and Entra over https, both on loopback."""
 
-    def __init__(self, directory: Directory, issuer: Issuer, knobs: Knobs, tls: ssl.SSLContext) -> None:
+    def __init__(self, directory: Directory, issuer: Issuer, knobs: Knobs, tls: ssl.SSLContext, arc_keys: Path) -> None:
         """Listen; answering begins with `start`."""
         self.requests: list[TokenRequest] = []
         self.header = secrets.token_hex(16).upper()
@@ -35,7 +38,9 @@ class IdentityService:
         self._issuer = issuer
         self._knobs = knobs
         self._stopping = threading.Event()
-        self._entra = _entra.TokenEndpoint(directory, issuer, self._issue)
+        self.keys = ApplicationKeys()
+        self.hosts = _hosts.Hosts(directory, self._issue, arc_keys)
+        self._entra = _entra.TokenEndpoint(directory, issuer, self._issue, self.keys)
         self._http = Server(self._answer_managed_identity)
         try:
             self._https = Server(self._answer_entra, tls)
@@ -43,6 +48,7 @@ class IdentityService:
             self._http.server_close()
             raise
         self.managed_identity_url = f"http://127.0.0.1:{self._http.port}"
+        self.pipelines = _pipelines.Pipelines(directory, issuer)
         self.authority_url = f"https://127.0.0.1:{self._https.port}"
 
     def start(self) -> None:
@@ -71,9 +77,22 @@ class IdentityService:
                 request,
                 lambda: _managed_identity.app_service(request, self._directory, self._issue, self.header),
             )
-        return _NOT_FOUND
+        further: dict[tuple[str, str], tuple[str, Callable[[Request], Answer]]] = {
+            ("GET", _hosts.ARC_PATH): ("azure-arc", self.hosts.azure_arc),
+            ("GET", _hosts.ML_PATH): ("azure-ml", self.hosts.azure_ml),
+            ("POST", _hosts.CLOUD_SHELL_PATH): ("cloud-shell", self.hosts.cloud_shell),
+        }
+        endpoint, answer = further.get((request.method, request.path), ("", None))
+        return _NOT_FOUND if answer is None else self._token_request(endpoint, request, lambda: answer(request))
 
     def _answer_entra(self, request: Request) -> Response:
+        if (request.method, request.path) == ("GET", _hosts.SERVICE_FABRIC_PATH):
+            return self._token_request("service-fabric", request, lambda: self.hosts.service_fabric(request))
+        if request.method == "POST" and request.path.startswith(_pipelines.PATH):
+            return self._token_request("pipelines", request, lambda: self.pipelines.answer(request))
+        return self._answer_tenant(request)
+
+    def _answer_tenant(self, request: Request) -> Response:
         match = re.fullmatch(r"/([^/]+)/(.+)", request.path)
         if match is None:
             return _NOT_FOUND
@@ -89,7 +108,7 @@ class IdentityService:
         return _NOT_FOUND
 
     def _token_request(self, endpoint: str, request: Request, answer: Callable[[], Answer]) -> Response:
-        named = request.query.get("resource") or request.form.get("scope", "")
+        named = request.query.get("resource") or request.form.get("resource") or request.form.get("scope", "")
         client_id = request.query.get("client_id") or request.form.get("client_id", "")
         admitted = self._knobs.throttle.enter()
         try:
@@ -106,7 +125,7 @@ class IdentityService:
                 return response
             granted = answer()
             self._record(endpoint, granted)
-            return Response(granted.status, granted.body, fault=fault)
+            return Response(granted.status, granted.body, granted.headers, fault)
         finally:
             if admitted:
                 self._knobs.throttle.leave()
@@ -119,7 +138,7 @@ def _failure(endpoint: str, fault: Fault) -> Response:
     body = fault.body
     if body is None and endpoint == "token":
         text = "A transient error has occurred. Please try again."
-        _, described = _entra.entra_error("temporarily_unavailable", 90033, text)
+        _, described = entra_error("temporarily_unavailable", 90033, text)
         return Response(fault.status, described, fault.headers, fault)
     if body is None:
         described = {"error": "unknown", "error_description": "Failed to retrieve token: a fault set on the emulator"}

@@ -13,7 +13,8 @@ class TokenRequest:
     """
 
     endpoint: str
-    """"imds", "app-service" or "token" (Entra's)."""
+    """"imds", "app-service", "azure-arc", "service-fabric", "azure-ml", "cloud-shell", "pipelines" or
+    "token" (Entra's)."""
     resource: str
     """The resource asked for, or the scope at the token endpoint."""
     client_id: str

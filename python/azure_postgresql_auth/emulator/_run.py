@@ -47,7 +47,9 @@ class Run:
             self.backend = self._behind(dsn, postgres, stack.callback)
             self.roles = Roles(self.sql, ours=dsn is None)
             stack.callback(self.roles.drop_all)
-            self.identities = IdentityService(self.directory, self.issuer, knobs, self.certificates.server_context())
+            self.arc_keys = self.work / "azure-arc-keys"
+            context = self.certificates.server_context()
+            self.identities = IdentityService(self.directory, self.issuer, knobs, context, self.arc_keys)
             stack.callback(self.identities.stop)
             self.identities.start()
             self.door, self.port = self._open_door()

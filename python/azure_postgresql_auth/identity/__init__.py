@@ -13,17 +13,23 @@ Those that hold no secret can be pickled: as what they were made with, never wit
 
 from __future__ import annotations
 
+import os
+import weakref
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from azure_postgresql_auth import _credentials, core
 from azure_postgresql_auth._core import TokenProvider
+from azure_postgresql_auth._foreign import AssertionCaller
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
     # For the type checker ours are azure-core's, whose clients take nothing else; at run time they have the same shape.
     from azure.core.credentials import AccessToken, AccessTokenInfo, TokenRequestOptions
     from typing_extensions import Self
+
+    from azure_postgresql_auth._core import Fetch
 else:
 
     class AccessToken(NamedTuple):
@@ -55,7 +61,12 @@ __all__ = [
     "AccessTokenInfo",
     "AzureCliCredential",
     "AzureDeveloperCliCredential",
+    "AzurePipelinesCredential",
+    "AzurePowerShellCredential",
+    "CertificateCredential",
     "ChainedTokenCredential",
+    "ClientAssertionCredential",
+    "ClientCertificateCredential",
     "ClientSecretCredential",
     "DefaultAzureCredential",
     "EnvironmentCredential",
@@ -67,9 +78,10 @@ __all__ = [
 class _NativeCredential:
     """What all credentials here can do."""
 
-    def __init__(self, provider: TokenProvider) -> None:
-        self._provider = provider
-        _credentials.keep(self, _credentials.Adopted(provider))
+    def __init__(self, tokens: TokenProvider | _credentials.Adopted) -> None:
+        adopted = _credentials.Adopted(tokens) if isinstance(tokens, TokenProvider) else tokens
+        self._provider = adopted.provider
+        _credentials.keep(self, adopted)
 
     def get_token(
         self,
@@ -189,6 +201,9 @@ def _hashable(value: Any) -> Any:
 class EnvironmentCredential(_Portable):
     """A service principal: `AZURE_TENANT_ID`, `AZURE_CLIENT_ID` and `AZURE_CLIENT_SECRET`.
 
+    Or, instead of the secret, `AZURE_CLIENT_CERTIFICATE_PATH`, if needed with `AZURE_CLIENT_CERTIFICATE_PASSWORD` and
+    `AZURE_CLIENT_SEND_CERTIFICATE_CHAIN`; see `CertificateCredential`.
+
     Args:
         authority: host of the Entra ID authority; by default `AZURE_AUTHORITY_HOST`, else the public cloud's.
     """
@@ -263,6 +278,108 @@ class ClientSecretCredential(_NativeCredential):
         super().__init__(TokenProvider.client_secret(tenant_id, client_id, client_secret, authority=authority))
 
 
+class CertificateCredential(_NativeCredential):
+    """A service principal with a certificate, which has an RSA key.
+
+    Args:
+        tenant_id: directory (tenant) id or domain.
+        client_id: application (client) id.
+        certificate_path: file with certificate and private key, PEM or PKCS#12; read at every fetch, as certificates
+            are renewed.
+        certificate_data: the content of such a file instead.
+        password: what the private key is encrypted with.
+        send_certificate_chain: send the certificates along, for applications that trust a subject name and issuer.
+        authority: host of the Entra ID authority; by default `AZURE_AUTHORITY_HOST`, else the public cloud's.
+    """
+
+    def __init__(  # noqa: PLR0913 - azure-identity's
+        self,
+        tenant_id: str,
+        client_id: str,
+        certificate_path: str | None = None,
+        *,
+        certificate_data: bytes | None = None,
+        password: str | bytes | None = None,
+        send_certificate_chain: bool = False,
+        authority: str | None = None,
+    ) -> None:
+        super().__init__(
+            TokenProvider.client_certificate(
+                tenant_id,
+                client_id,
+                path=certificate_path,
+                data=certificate_data,
+                password=password.decode() if isinstance(password, bytes) else password,
+                send_certificate_chain=send_certificate_chain,
+                authority=authority,
+            )
+        )
+
+
+ClientCertificateCredential = CertificateCredential
+"""What Azure's other languages call it."""
+
+
+class ClientAssertionCredential(_NativeCredential):
+    """An application that says who it is by a JSON Web Token that others have signed, such as a federated identity.
+
+    Args:
+        tenant_id: directory (tenant) id or domain.
+        client_id: application (client) id.
+        func: returns the assertion; called on a thread of its own for each token that is fetched.
+        authority: host of the Entra ID authority; by default `AZURE_AUTHORITY_HOST`, else the public cloud's.
+    """
+
+    def __init__(
+        self, tenant_id: str, client_id: str, func: Callable[[], str], *, authority: str | None = None
+    ) -> None:
+        self._application = tenant_id, client_id
+        self._func = func
+        self._authority = authority
+        provider = TokenProvider.client_assertion(tenant_id, client_id, authority=authority)
+        caller = AssertionCaller(provider, weakref.ref(self), "_answer")
+        super().__init__(_credentials.Adopted(provider, caller))
+
+    def _answer(self, fetch: Fetch) -> None:
+        assertion = self._func()
+        if not isinstance(assertion, str) or not assertion:
+            # Not the value: it may be one that others accept.
+            message = f"func of ClientAssertionCredential returned {type(assertion).__name__}, expected text"
+            raise TypeError(message)
+        fetch.exchange(*self._application, assertion, authority=self._authority)
+
+
+class AzurePipelinesCredential(_NativeCredential):
+    """A service connection of Azure Pipelines with workload identity federation.
+
+    Args:
+        tenant_id: directory (tenant) id of the service connection.
+        client_id: application (client) id of the service connection.
+        service_connection_id: its id, the "resourceId" in its page's URL.
+        system_access_token: the job's `System.AccessToken`.
+        authority: host of the Entra ID authority; by default `AZURE_AUTHORITY_HOST`, else the public cloud's.
+    """
+
+    def __init__(
+        self,
+        *,
+        tenant_id: str,
+        client_id: str,
+        service_connection_id: str,
+        system_access_token: str,
+        authority: str | None = None,
+    ) -> None:
+        super().__init__(
+            TokenProvider.azure_pipelines(
+                tenant_id=tenant_id,
+                client_id=client_id,
+                service_connection_id=service_connection_id,
+                system_access_token=system_access_token,
+                authority=authority,
+            )
+        )
+
+
 class AzureCliCredential(_Portable):
     """Whoever is signed in to the Azure CLI (`az login`).
 
@@ -296,6 +413,18 @@ class AzureDeveloperCliCredential(_Portable):
         )
 
 
+class AzurePowerShellCredential(_Portable):
+    """Whoever is signed in to Azure PowerShell (`Connect-AzAccount`), version 2.2 of its module Az.Accounts or later.
+
+    Args:
+        tenant_id: tenant to get the token in; by default that of the current context.
+        process_timeout: seconds that `pwsh` may take; by default 10. It is stopped then, with all it started.
+    """
+
+    def __init__(self, *, tenant_id: str | None = None, process_timeout: float | None = None) -> None:
+        super().__init__(TokenProvider.azure_powershell(tenant_id=tenant_id or None, process_timeout=process_timeout))
+
+
 class ChainedTokenCredential(_Portable):
     """Credentials tried in order; the first that gives a token is used from then on.
 
@@ -316,6 +445,12 @@ class ChainedTokenCredential(_Portable):
                     f"{type(credential).__name__}; azure.identity.ChainedTokenCredential takes both"
                 )
                 raise ValueError(message)  # noqa: TRY004 - what azure-identity raises
+            if isinstance(credential, ClientAssertionCredential):
+                message = (
+                    "ClientAssertionCredential calls a function of yours, which a chain here cannot; "
+                    "azure.identity.ChainedTokenCredential takes it"
+                )
+                raise ValueError(message)  # noqa: TRY004 - as above
         links = [credential._provider for credential in credentials]  # noqa: SLF001 - its own kind
         super().__init__(TokenProvider.chain(links))
 
@@ -324,43 +459,77 @@ class DefaultAzureCredential(_Portable):
     """Whatever signs this program in: on Azure the workload, on a developer's machine the developer.
 
     Tries, in azure-identity's order, the environment, workload identity, managed identity (looked for one second at
-    most), the Azure CLI and the Azure Developer CLI. The first that gives a token is used from then on.
+    most), the Azure CLI, Azure PowerShell and the Azure Developer CLI. The first that gives a token is used from then
+    on. If none does and azure-identity is installed, its own default credential is asked for what only it can do.
+
+    `AZURE_TOKEN_CREDENTIALS` narrows the choice, when the object is made: `dev`, `prod` or the name of one credential.
 
     Args:
         authority: host of the Entra ID authority; by default `AZURE_AUTHORITY_HOST`, else the public cloud's.
-        managed_identity_client_id: client id of a user-assigned identity; by default `AZURE_CLIENT_ID`.
+        managed_identity_client_id: client id of a user-assigned identity; by default `AZURE_CLIENT_ID`. None means the
+            system-assigned identity.
         workload_identity_client_id: by default as for the managed identity.
+        workload_identity_tenant_id: by default `AZURE_TENANT_ID`.
         process_timeout: seconds that each command line may take; by default 10.
-        exclude_environment_credential: leaves this one out; likewise the other `exclude_` keywords. azure-identity's
-        further ones name credentials that are not tried here, and are accepted.
+        require_envvar: insist on `AZURE_TOKEN_CREDENTIALS`.
+        exclude_environment_credential: leaves this one out, or with False takes it in where `AZURE_TOKEN_CREDENTIALS`
+            does not; likewise the other `exclude_` keywords of azure-identity. Its further keywords go to its own.
     """
 
-    _LINKS = ("environment", "workload_identity", "managed_identity", "cli", "developer_cli")
-    _NOT_TRIED = ("shared_token_cache", "visual_studio_code", "powershell", "interactive_browser", "broker")
+    _LINKS = (
+        "environment",
+        "workload_identity",
+        "managed_identity",
+        "cli",
+        "powershell",
+        "developer_cli",
+        "shared_token_cache",
+        "visual_studio_code",
+        "interactive_browser",
+        "broker",
+    )
+    _FURTHER = (
+        "additionally_allowed_tenants",
+        "broker_client_id",
+        "broker_tenant_id",
+        "interactive_browser_client_id",
+        "interactive_browser_tenant_id",
+        "shared_cache_tenant_id",
+        "shared_cache_username",
+        "visual_studio_code_tenant_id",
+    )
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - azure-identity's
         self,
         *,
         authority: str | None = None,
-        managed_identity_client_id: str | None = None,
+        managed_identity_client_id: str | None = "",
         workload_identity_client_id: str | None = None,
+        workload_identity_tenant_id: str | None = None,
         process_timeout: float | None = None,
-        **exclude: bool,
+        require_envvar: bool = False,
+        **further: Any,
     ) -> None:
-        keywords = {f"exclude_{link}_credential": link for link in (*self._LINKS, *self._NOT_TRIED)}
-        for keyword in exclude:
-            if keyword not in keywords:
-                message = f"DefaultAzureCredential has no keyword {keyword!r}: one of {', '.join(keywords)}"
+        excludes = {f"exclude_{link}_credential": link for link in self._LINKS}
+        for keyword in further:
+            if keyword not in excludes and keyword not in self._FURTHER:
+                known = ", ".join((*excludes, *self._FURTHER))
+                message = f"DefaultAzureCredential has no keyword {keyword!r}: one of {known}"
                 raise TypeError(message)
-        excluded = [keywords[keyword] for keyword, wanted in exclude.items() if wanted]
-        if set(excluded) >= set(self._LINKS):
-            message = "every credential is excluded; at least one is required"
+        if require_envvar and not os.environ.get("AZURE_TOKEN_CREDENTIALS", "").strip():
+            message = "AZURE_TOKEN_CREDENTIALS is not set, which require_envvar=True demands: dev, prod or a credential"
             raise ValueError(message)
+        python = {keyword: value for keyword, value in further.items() if keyword in self._FURTHER}
+        if authority is not None:
+            python["authority"] = authority
         super().__init__(
-            TokenProvider.default_chain(
-                exclude=excluded,
+            _credentials.default(
+                {link: bool(further[name]) for name, link in excludes.items() if further.get(name) is not None},
+                python,
                 managed_identity_client_id=managed_identity_client_id,
+                system_assigned=managed_identity_client_id is None,
                 workload_identity_client_id=workload_identity_client_id,
+                workload_identity_tenant_id=workload_identity_tenant_id,
                 authority=authority,
                 process_timeout=process_timeout,
             )

@@ -1,0 +1,88 @@
+//! Who issues the tokens: an Entra ID authority, one in each cloud.
+
+use azure_core::http::Url;
+
+use super::variable;
+use crate::error::Error;
+
+const VARIABLE: &str = "AZURE_AUTHORITY_HOST";
+const PUBLIC: &str = "https://login.microsoftonline.com/";
+
+/// An Entra ID authority: the https URL of a host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Authority(Url);
+
+impl Authority {
+    /// Reads `login.microsoftonline.us` or `https://login.microsoftonline.us/`.
+    ///
+    /// # Errors
+    /// It is no URL, or not https.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        Self::named("authority", text).map_err(Error::InvalidArgument)
+    }
+
+    fn named(name: &str, text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        let url = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
+        match Url::parse(&url) {
+            // "https:///x" would be mended to the host "x".
+            Ok(url) if url.scheme() == "https" && url.has_host() && !text.starts_with('/') => Ok(Self(url)),
+            Ok(_) | Err(_) => Err(format!(
+                "{name}={text:?}: expected the host name of an Entra ID authority or its https URL, such as \
+                 \"login.microsoftonline.com\""
+            )),
+        }
+    }
+
+    /// What the caller named, else what `AZURE_AUTHORITY_HOST` names, else the public cloud's.
+    ///
+    /// # Errors
+    /// The variable names none.
+    pub fn settle(credential: &'static str, given: Option<&Self>) -> Result<Self, Error> {
+        if let Some(given) = given {
+            return Ok(given.clone());
+        }
+        let text = variable(VARIABLE).unwrap_or_else(|| PUBLIC.to_owned());
+        Self::named(VARIABLE, &text).map_err(|reason| Error::AuthenticationFailed { credential, reason })
+    }
+
+    /// Its URL.
+    #[must_use]
+    pub fn url(&self) -> String {
+        self.0.to_string()
+    }
+
+    /// Where a tenant's tokens are had.
+    #[must_use]
+    pub fn token_endpoint(&self, tenant_id: &str) -> String {
+        let mut url = self.0.clone();
+        url.set_path(&format!("/{tenant_id}/oauth2/v2.0/token"));
+        url.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn authorities_are_https() {
+        for good in
+            ["login.microsoftonline.us", " https://login.microsoftonline.us/ ", "https://127.0.0.1:8443", "[::1]"]
+        {
+            assert!(Authority::parse(good).is_ok(), "{good}");
+        }
+        for bad in ["http://login.microsoftonline.com", "", "https://", "/relative", "ftp://host", "a b"] {
+            let error = Authority::parse(bad).unwrap_err().to_string();
+            assert!(error.starts_with("authority="), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_tenant_has_its_endpoint() {
+        for authority in ["login.microsoftonline.us", "https://login.microsoftonline.us/common/"] {
+            let endpoint = Authority::parse(authority).unwrap().token_endpoint("t");
+            assert_eq!(endpoint, "https://login.microsoftonline.us/t/oauth2/v2.0/token");
+        }
+    }
+}

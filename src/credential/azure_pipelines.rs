@@ -1,0 +1,62 @@
+//! A service connection of Azure Pipelines.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use azure_identity::{AzurePipelinesCredentialOptions, ClientAssertionCredentialOptions};
+use tokio::time::Instant;
+
+use super::{
+    Authority, TokenSource, ask, root_message,
+    transport::{self, AttemptLog, parse_endpoint},
+    variable,
+};
+use crate::{cache::FetchedToken, error::Error, secret::Secret};
+
+const NAME: &str = "AzurePipelinesCredential";
+const ENDPOINT: &str = "SYSTEM_OIDCREQUESTURI";
+
+/// Has Azure Pipelines vouch for the running job, and exchanges that for an access token.
+#[derive(Debug)]
+pub struct AzurePipelinesCredential {
+    /// Directory (tenant) id of the service connection.
+    pub tenant_id: String,
+    /// Application (client) id of the service connection.
+    pub client_id: String,
+    /// The service connection's id.
+    pub service_connection_id: String,
+    /// The job's own token, `System.AccessToken`.
+    pub system_access_token: Secret,
+    /// Where to sign in; by default what `AZURE_AUTHORITY_HOST` says, or the public cloud.
+    pub authority: Option<Authority>,
+}
+
+#[async_trait]
+impl TokenSource for AzurePipelinesCredential {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    async fn fetch(&self, scope: &str, deadline: Instant) -> Result<FetchedToken, Error> {
+        let unavailable = |reason| Error::CredentialUnavailable { credential: NAME, reason };
+        let endpoint = variable(ENDPOINT).ok_or_else(|| {
+            unavailable(format!("{ENDPOINT} is not set; Azure Pipelines sets it for the steps of a job"))
+        })?;
+        parse_endpoint(ENDPOINT, &endpoint).map_err(unavailable)?;
+        let log = AttemptLog::hiding(&self.system_access_token);
+        let options = AzurePipelinesCredentialOptions {
+            credential_options: ClientAssertionCredentialOptions {
+                client_options: transport::entra(NAME, self.authority.as_ref(), log.clone())?,
+            },
+        };
+        let credential = azure_identity::AzurePipelinesCredential::new(
+            self.tenant_id.clone(),
+            self.client_id.clone(),
+            &self.service_connection_id,
+            self.system_access_token.expose().to_owned(),
+            Some(options),
+        )
+        .map_err(|error| Error::AuthenticationFailed { credential: NAME, reason: root_message(NAME, &error) })?;
+        ask(NAME, credential as Arc<_>, scope, deadline, &log).await
+    }
+}

@@ -1,0 +1,72 @@
+//! An application that shows a signed statement about itself, an assertion, instead of a secret.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use azure_core::http::ClientMethodOptions;
+use azure_identity::{ClientAssertion, ClientAssertionCredentialOptions};
+use tokio::time::Instant;
+
+use super::{
+    Authority, TokenSource, ask, root_message,
+    transport::{self, AttemptLog},
+};
+use crate::{cache::FetchedToken, error::Error, secret::Secret};
+
+const NAME: &str = "ClientAssertionCredential";
+
+/// Exchanges one assertion. Whoever has made it makes another of these for the next.
+#[derive(Debug)]
+pub struct ClientAssertionCredential {
+    /// Directory (tenant) id or domain.
+    pub tenant_id: String,
+    /// Application (client) id.
+    pub client_id: String,
+    /// What it says about itself, a JSON Web Token.
+    pub assertion: Secret,
+    /// Where to sign in; by default what `AZURE_AUTHORITY_HOST` says, or the public cloud.
+    pub authority: Option<Authority>,
+}
+
+#[async_trait]
+impl TokenSource for ClientAssertionCredential {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    async fn fetch(&self, scope: &str, deadline: Instant) -> Result<FetchedToken, Error> {
+        let application = (self.tenant_id.as_str(), self.client_id.as_str());
+        exchange(NAME, application, self.assertion.clone(), self.authority.as_ref(), scope, deadline).await
+    }
+}
+
+#[derive(Debug)]
+struct Given(Secret);
+
+#[async_trait]
+impl ClientAssertion for Given {
+    async fn secret(&self, _: Option<ClientMethodOptions<'_>>) -> azure_core::Result<String> {
+        Ok(self.0.expose().to_owned())
+    }
+}
+
+/// Exchanges an assertion of (tenant id, client id) for an access token.
+pub(super) async fn exchange(
+    name: &'static str,
+    (tenant_id, client_id): (&str, &str),
+    assertion: Secret,
+    authority: Option<&Authority>,
+    scope: &str,
+    deadline: Instant,
+) -> Result<FetchedToken, Error> {
+    let log = AttemptLog::hiding(&assertion);
+    let options = ClientAssertionCredentialOptions { client_options: transport::entra(name, authority, log.clone())? };
+    let credential = azure_identity::ClientAssertionCredential::new(
+        tenant_id.to_owned(),
+        client_id.to_owned(),
+        Given(assertion),
+        Some(options),
+    )
+    .map_err(|error| Error::AuthenticationFailed { credential: name, reason: root_message(name, &error) })?;
+    ask(name, credential as Arc<_>, scope, deadline, &log).await
+}

@@ -1,0 +1,70 @@
+//! A service principal with a certificate.
+
+use std::{path::PathBuf, sync::Arc};
+
+use async_trait::async_trait;
+use tokio::time::Instant;
+
+use super::{Authority, TokenSource, client_assertion::exchange, signing_certificate::SigningCertificate};
+use crate::{cache::FetchedToken, error::Error, secret::Secret};
+
+const NAME: &str = "CertificateCredential";
+
+/// Where a certificate with its private key is.
+#[derive(Debug, Clone)]
+pub enum CertificateSource {
+    /// In a file, read at every fetch, because certificates are renewed; and its password.
+    File(PathBuf, Option<Secret>),
+    /// Read already.
+    Given(Arc<SigningCertificate>),
+}
+
+impl CertificateSource {
+    /// The certificate.
+    ///
+    /// # Errors
+    /// The file cannot be read, or holds none.
+    pub fn read(&self) -> Result<Arc<SigningCertificate>, String> {
+        match self {
+            Self::Given(certificate) => Ok(Arc::clone(certificate)),
+            Self::File(path, password) => {
+                let read = std::fs::read(path).map_err(|error| format!("it could not be read: {error}"));
+                read.and_then(|data| SigningCertificate::read(&data, password.as_ref()))
+                    .map(Arc::new)
+                    .map_err(|why| format!("{}: {why}", path.display()))
+            }
+        }
+    }
+}
+
+/// Signs an application in with a certificate that is registered with it in Entra ID.
+#[derive(Debug)]
+pub struct ClientCertificateCredential {
+    /// Directory (tenant) id or domain.
+    pub tenant_id: String,
+    /// Application (client) id.
+    pub client_id: String,
+    /// Certificate and private key, PEM or PKCS#12.
+    pub certificate: CertificateSource,
+    /// Whether the certificates are sent along, for applications that trust a subject and issuer.
+    pub send_certificate_chain: bool,
+    /// Where to sign in; by default what `AZURE_AUTHORITY_HOST` says, or the public cloud.
+    pub authority: Option<Authority>,
+}
+
+#[async_trait]
+impl TokenSource for ClientCertificateCredential {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    async fn fetch(&self, scope: &str, deadline: Instant) -> Result<FetchedToken, Error> {
+        let failed = |reason| Error::AuthenticationFailed { credential: NAME, reason };
+        let certificate = self.certificate.read().map_err(failed)?;
+        let authority = Authority::settle(NAME, self.authority.as_ref())?;
+        let assertion = certificate
+            .assertion(&authority.token_endpoint(&self.tenant_id), &self.client_id, self.send_certificate_chain)
+            .map_err(failed)?;
+        exchange(NAME, (&self.tenant_id, &self.client_id), assertion, Some(&authority), scope, deadline).await
+    }
+}

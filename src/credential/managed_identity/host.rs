@@ -1,0 +1,303 @@
+//! What this runs on, and how it is asked for a token.
+//!
+//! Sources: Microsoft's pages on managed identities for App Service, Service Fabric, Azure Arc, virtual machines and Cloud
+//! Shell; Azure ML has no page of its own and speaks App Service's protocol of 2017.
+
+use std::path::PathBuf;
+
+use azure_core::{
+    Bytes,
+    http::{
+        ClientOptions, ExponentialRetryOptions, Method, Pipeline, PipelineOptions, RawResponse, Request, RetryOptions,
+        StatusCode, Url,
+    },
+    time::Duration,
+};
+
+use super::{
+    super::{
+        transport::{self, AttemptLog},
+        variable,
+    },
+    UserAssigned, arc,
+    service_fabric::{self, Thumbprint},
+};
+use crate::{error::Error, secret::Secret};
+
+const IMDS: &str = "http://169.254.169.254";
+/// azure-identity for Python reads this variable; tests and some sandboxes set it.
+const IMDS_OVERRIDE: &str = "AZURE_POD_IDENTITY_AUTHORITY_HOST";
+pub const IMDS_PATH: &str = "metadata/identity/oauth2/token";
+
+/// Who gives out the token.
+#[derive(Debug)]
+pub enum Host {
+    /// App Service, Functions, Container Apps, Automation.
+    AppService { endpoint: Url, header: Secret },
+    /// A Service Fabric cluster, known by its certificate's thumbprint.
+    ServiceFabric { endpoint: Url, header: Secret, thumbprint: Thumbprint },
+    /// A server outside Azure, by its agent, which proves itself by a file in `keys`.
+    AzureArc { endpoint: Url, keys: PathBuf },
+    /// Azure Machine Learning.
+    AzureMl { endpoint: Url, secret: Secret },
+    /// Cloud Shell: the person who opened it.
+    CloudShell { endpoint: Url },
+    /// Kubernetes' federated token.
+    Workload,
+    /// A virtual machine's metadata service.
+    Imds { base: Url },
+}
+
+impl Host {
+    /// Chooses by the environment, in azure-identity's order.
+    ///
+    /// # Errors
+    /// A variable names something that cannot be right.
+    pub fn detect(federated: bool) -> Result<Self, String> {
+        let endpoint = |name: &str, text: &str| transport::parse_endpoint(name, text);
+        if let Some(text) = variable("IDENTITY_ENDPOINT") {
+            let url = || endpoint("IDENTITY_ENDPOINT", &text);
+            return match (variable("IDENTITY_HEADER"), variable("IDENTITY_SERVER_THUMBPRINT")) {
+                (Some(header), Some(thumbprint)) => Ok(Self::ServiceFabric {
+                    endpoint: url()?,
+                    header: header.into(),
+                    thumbprint: service_fabric::thumbprint(&thumbprint)?,
+                }),
+                (Some(header), None) => Ok(Self::AppService { endpoint: url()?, header: header.into() }),
+                (None, _) if variable("IMDS_ENDPOINT").is_some() => {
+                    Ok(Self::AzureArc { endpoint: url()?, keys: arc::KEYS.into() })
+                }
+                (None, _) => {
+                    Err("IDENTITY_ENDPOINT is set, but neither IDENTITY_HEADER (App Service, Service Fabric) \
+                                  nor IMDS_ENDPOINT (Azure Arc) is"
+                        .to_owned())
+                }
+            };
+        }
+        if let Some(text) = variable("MSI_ENDPOINT") {
+            let endpoint = endpoint("MSI_ENDPOINT", &text)?;
+            return Ok(match variable("MSI_SECRET") {
+                Some(secret) => Self::AzureMl { endpoint, secret: secret.into() },
+                None => Self::CloudShell { endpoint },
+            });
+        }
+        let of_workload = ["AZURE_AUTHORITY_HOST", "AZURE_TENANT_ID", "AZURE_FEDERATED_TOKEN_FILE"];
+        if federated && of_workload.iter().all(|name| variable(name).is_some()) {
+            return Ok(Self::Workload);
+        }
+        let base = variable(IMDS_OVERRIDE).unwrap_or_else(|| IMDS.to_owned());
+        Ok(Self::Imds { base: endpoint(IMDS_OVERRIDE, &base)? })
+    }
+
+    /// What is shown to the host in confidence.
+    pub fn secret(&self) -> &Secret {
+        static NONE: std::sync::LazyLock<Secret> = std::sync::LazyLock::new(|| Secret::from(""));
+        match self {
+            Self::AppService { header: secret, .. }
+            | Self::ServiceFabric { header: secret, .. }
+            | Self::AzureMl { secret, .. } => secret,
+            Self::AzureArc { .. } | Self::CloudShell { .. } | Self::Workload | Self::Imds { .. } => &NONE,
+        }
+    }
+
+    /// The request for a token.
+    ///
+    /// # Errors
+    /// This host gives out one identity only, and another is named. As a link of the default chain (`lenient`) Cloud Shell
+    /// is told of it instead, as azure-identity does.
+    pub fn request(
+        &self,
+        resource: &str,
+        user_assigned: Option<&UserAssigned>,
+        lenient: bool,
+    ) -> Result<Request, String> {
+        let (url, version, header) = match self {
+            Self::AppService { endpoint, header } => {
+                (endpoint, "2019-08-01", Some(("x-identity-header", header.expose())))
+            }
+            Self::ServiceFabric { endpoint, header, .. } => {
+                if user_assigned.is_some() {
+                    return Err(
+                        "Service Fabric gives an application the one identity of its manifest; name none".to_owned()
+                    );
+                }
+                (endpoint, "2019-07-01-preview", Some(("secret", header.expose())))
+            }
+            Self::AzureArc { endpoint, .. } => (endpoint, "2020-06-01", None),
+            Self::AzureMl { endpoint, secret } => (endpoint, "2017-09-01", Some(("secret", secret.expose()))),
+            Self::CloudShell { endpoint } => {
+                return match user_assigned {
+                    Some(_) if !lenient => {
+                        Err("Cloud Shell gives the identity of whoever opened it; name none".to_owned())
+                    }
+                    named => Ok(self.form(endpoint, resource, named)),
+                };
+            }
+            Self::Workload => return Err("it is no host to ask".to_owned()),
+            Self::Imds { base } => {
+                let url = below(base, IMDS_PATH);
+                return Ok(self.query(url, "2018-02-01", resource, user_assigned, None));
+            }
+        };
+        Ok(self.query(url.clone(), version, resource, user_assigned, header))
+    }
+
+    fn query(
+        &self,
+        mut url: Url,
+        version: &str,
+        resource: &str,
+        user_assigned: Option<&UserAssigned>,
+        header: Option<(&'static str, &str)>,
+    ) -> Request {
+        url.query_pairs_mut()
+            .append_pair("api-version", version)
+            .append_pair("resource", resource)
+            .extend_pairs(user_assigned.map(|named| self.parameter(named)));
+        let mut request = Request::new(url, Method::Get);
+        if !matches!(self, Self::AzureMl { .. } | Self::ServiceFabric { .. }) {
+            request.insert_header("metadata", "true");
+        }
+        if let Some((name, value)) = header {
+            request.insert_header(name, value.to_owned());
+        }
+        request
+    }
+
+    fn form(&self, endpoint: &Url, resource: &str, user_assigned: Option<&UserAssigned>) -> Request {
+        let mut form = endpoint.clone();
+        form.query_pairs_mut()
+            .clear()
+            .append_pair("resource", resource)
+            .extend_pairs(user_assigned.map(|named| self.parameter(named)));
+        let body = form.query().unwrap_or_default().to_owned();
+        let mut request = Request::new(endpoint.clone(), Method::Post);
+        request.insert_header("metadata", "true");
+        request.insert_header("content-type", "application/x-www-form-urlencoded");
+        request.set_body(Bytes::from(body));
+        request
+    }
+
+    /// How this host calls the id of a user-assigned identity.
+    fn parameter<'a>(&self, user_assigned: &'a UserAssigned) -> (&'static str, &'a str) {
+        match (user_assigned, self) {
+            (UserAssigned::ClientId(id), Self::AzureMl { .. }) => ("clientid", id),
+            (UserAssigned::ClientId(id), _) => ("client_id", id),
+            (UserAssigned::ObjectId(id), _) => ("object_id", id),
+            (UserAssigned::ResourceId(id), Self::AppService { .. }) => ("mi_res_id", id),
+            (UserAssigned::ResourceId(id), _) => ("msi_res_id", id),
+        }
+    }
+
+    /// What sends the request, and sends it again where that helps.
+    pub fn pipeline(&self, credential: &'static str, log: AttemptLog) -> Result<Pipeline, Error> {
+        let http = match self {
+            Self::ServiceFabric { thumbprint, .. } => service_fabric::client(thumbprint),
+            _ => transport::plain_client(),
+        };
+        let options = transport::local(credential, http, log)?;
+        let (retry, pipeline) = match self {
+            Self::Imds { .. } => imds_retries(),
+            _ => (options.retry.clone(), None),
+        };
+        Ok(Pipeline::new(
+            option_env!("CARGO_PKG_NAME"),
+            option_env!("CARGO_PKG_VERSION"),
+            ClientOptions { retry, ..options },
+            Vec::new(),
+            Vec::new(),
+            pipeline,
+        ))
+    }
+
+    /// Whether this answer means that there is nothing here: then a chain goes on.
+    pub fn has_no_identity(&self, response: &RawResponse, why: &str) -> bool {
+        matches!(self, Self::Imds { .. })
+            && match u16::from(response.status()) {
+                // No identity is assigned; or something else answers at the address.
+                200 | 400 => true,
+                // Docker Desktop's answer for a host that it cannot reach.
+                403 => why.contains("unreachable"),
+                _ => false,
+            }
+    }
+}
+
+/// `path` below a URL that may have one itself.
+pub fn below(base: &Url, path: &str) -> Url {
+    let mut url = base.clone();
+    url.set_path(&format!("{}/{path}", base.path().trim_end_matches('/')));
+    url
+}
+
+/// As IMDS' documentation asks for: 404 and 410 pass within a minute or so.
+fn imds_retries() -> (RetryOptions, Option<PipelineOptions>) {
+    let retry = RetryOptions::exponential(ExponentialRetryOptions {
+        initial_delay: Duration::milliseconds(1340),
+        max_retries: 6,
+        max_total_elapsed: Duration::seconds(72),
+        ..Default::default()
+    });
+    let retry_status_codes = [404, 410, 429, 500, 501, 502, 503, 504].map(StatusCode::from).to_vec();
+    (retry, Some(PipelineOptions { retry_status_codes, ..Default::default() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RESOURCE: &str = "https://r";
+
+    fn url() -> Url {
+        Url::parse("http://127.0.0.1:1/x").unwrap()
+    }
+
+    fn hosts() -> Vec<Host> {
+        vec![
+            Host::AppService { endpoint: url(), header: "h".into() },
+            Host::ServiceFabric { endpoint: url(), header: "h".into(), thumbprint: [0; 20] },
+            Host::AzureArc { endpoint: url(), keys: PathBuf::new() },
+            Host::AzureMl { endpoint: url(), secret: "s".into() },
+            Host::Imds { base: url() },
+        ]
+    }
+
+    #[test]
+    fn ids_are_called_what_each_host_calls_them() {
+        for (named, expected) in [
+            (UserAssigned::ClientId("i".into()), ["client_id", "", "client_id", "clientid", "client_id"]),
+            (UserAssigned::ObjectId("i".into()), ["object_id", "", "object_id", "object_id", "object_id"]),
+            (UserAssigned::ResourceId("i".into()), ["mi_res_id", "", "msi_res_id", "msi_res_id", "msi_res_id"]),
+        ] {
+            for (host, name) in hosts().iter().zip(expected) {
+                match host.request(RESOURCE, Some(&named), true) {
+                    Ok(request) => {
+                        let query = request.url().query().unwrap_or_default().to_owned();
+                        assert!(query.ends_with(&format!("&resource=https%3A%2F%2Fr&{name}=i")), "{host:?}: {query}");
+                    }
+                    Err(_) => assert_eq!(name, "", "{host:?}"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn cloud_shell_takes_a_form_and_no_identity() {
+        let host = Host::CloudShell { endpoint: url() };
+        let request = host.request(RESOURCE, None, false).unwrap();
+        assert_eq!((request.method(), request.url().as_str()), (Method::Post, "http://127.0.0.1:1/x"));
+        let named = UserAssigned::ClientId("i".into());
+        assert!(host.request(RESOURCE, Some(&named), false).is_err());
+        assert!(host.request(RESOURCE, Some(&named), true).is_ok());
+    }
+
+    #[test]
+    fn a_path_goes_below_another() {
+        for (base, expected) in [
+            ("http://127.0.0.1:9", "http://127.0.0.1:9/metadata/identity/oauth2/token"),
+            ("http://[::1]:80/x/", "http://[::1]/x/metadata/identity/oauth2/token"),
+        ] {
+            assert_eq!(below(&Url::parse(base).unwrap(), IMDS_PATH).as_str(), expected);
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Managed identity: the identity that Azure gave to what this runs on, by the protocol of whatever that is.
+
+mod answer;
+mod arc;
+mod host;
+mod imds;
+mod service_fabric;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use azure_core::http::{Context, Pipeline, PipelineSendOptions, RawResponse, Request};
+use host::Host;
+use tokio::time::Instant;
+
+use super::{
+    TokenSource, WorkloadIdentityCredential, bounded, resource_of,
+    transport::{AttemptLog, innermost},
+    variable,
+};
+use crate::{cache::FetchedToken, error::Error};
+
+const NAME: &str = "ManagedIdentityCredential";
+
+/// Which user-assigned identity is meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UserAssigned {
+    /// Its client id.
+    ClientId(String),
+    /// Its object (principal) id.
+    ObjectId(String),
+    /// Its Azure resource id.
+    ResourceId(String),
+}
+
+/// The identity that Azure gave to the machine or app that this runs on.
+#[derive(Debug, Clone)]
+pub struct ManagedIdentityCredential {
+    user_assigned: Option<UserAssigned>,
+    /// In a chain, IMDS is looked for before it is asked: most machines have none and would let us wait.
+    probe: bool,
+    /// As a link of the default chain it means the identity that `AZURE_CLIENT_ID` names.
+    of_environment: bool,
+    /// Kubernetes' federated token counts as a managed identity, unless the chain leaves workload identity out.
+    federated: bool,
+}
+
+impl ManagedIdentityCredential {
+    /// The system-assigned identity, or the user-assigned one that is named.
+    #[must_use]
+    pub const fn new(user_assigned: Option<UserAssigned>) -> Self {
+        Self { user_assigned, probe: false, of_environment: false, federated: true }
+    }
+
+    /// As a link of the default chain; `of_environment` if `AZURE_CLIENT_ID` may name the identity.
+    #[must_use]
+    pub const fn of_default_chain(
+        user_assigned: Option<UserAssigned>,
+        of_environment: bool,
+        probe: bool,
+        federated: bool,
+    ) -> Self {
+        Self { user_assigned, probe, of_environment, federated }
+    }
+
+    fn user_assigned(&self) -> Option<UserAssigned> {
+        let named = || variable("AZURE_CLIENT_ID").filter(|_| self.of_environment).map(UserAssigned::ClientId);
+        self.user_assigned.clone().or_else(named)
+    }
+
+    async fn of_workload(&self, scope: &str, deadline: Instant) -> Result<FetchedToken, Error> {
+        let client_id = match self.user_assigned() {
+            Some(UserAssigned::ClientId(client_id)) => Some(client_id),
+            _ => None,
+        };
+        let workload = WorkloadIdentityCredential { client_id, ..Default::default() };
+        workload.fetch(scope, deadline).await.map_err(|error| error.of_credential(NAME))
+    }
+}
+
+#[async_trait]
+impl TokenSource for ManagedIdentityCredential {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn as_link(&self) -> Option<Arc<dyn TokenSource>> {
+        Some(Arc::new(Self { probe: true, ..self.clone() }))
+    }
+
+    async fn fetch(&self, scope: &str, deadline: Instant) -> Result<FetchedToken, Error> {
+        let host = Host::detect(self.federated).map_err(unavailable)?;
+        match &host {
+            Host::Workload => return self.of_workload(scope, deadline).await,
+            Host::Imds { base } if self.probe => imds::look(base, deadline).await.map_err(unavailable)?,
+            _ => {}
+        }
+        let user_assigned = self.user_assigned();
+        let log = AttemptLog::hiding(host.secret());
+        let failed = |why: String| Error::AuthenticationFailed { credential: NAME, reason: log.explain(&why) };
+        let mut request =
+            host.request(resource_of(scope), user_assigned.as_ref(), self.of_environment).map_err(failed)?;
+        let pipeline = host.pipeline(NAME, log.clone())?;
+        let mut response = send(&pipeline, &mut request, deadline, &log).await?;
+        if let (Host::AzureArc { keys, .. }, 401) = (&host, u16::from(response.status())) {
+            let key = arc::key(&response, keys).map_err(failed)?;
+            request.insert_header("authorization", format!("Basic {}", key.expose()));
+            response = send(&pipeline, &mut request, deadline, &log).await?;
+        }
+        let token = answer::token(&response).map_err(|why| {
+            if host.has_no_identity(&response, &why) { unavailable(log.explain(&why)) } else { failed(why) }
+        })?;
+        if let (Host::AzureArc { .. }, Some(named)) = (&host, &user_assigned) {
+            arc::confirm(&response, named).map_err(failed)?;
+        }
+        // It states dates by its own clock, and ours may be minutes off.
+        Ok(FetchedToken { expires_at: log.by_our_clock(token.expires_at), ..token })
+    }
+}
+
+fn unavailable(reason: String) -> Error {
+    Error::CredentialUnavailable { credential: NAME, reason }
+}
+
+async fn send(
+    pipeline: &Pipeline,
+    request: &mut Request,
+    deadline: Instant,
+    log: &AttemptLog,
+) -> Result<RawResponse, Error> {
+    let context = Context::new();
+    // Whatever the status: what it means depends on the host.
+    let options = PipelineSendOptions { skip_checks: true, ..Default::default() };
+    let sent = pipeline.send(&context, request, Some(options));
+    bounded(NAME, deadline, log, async { sent.await.map_err(|error| innermost(&error)) }).await
+}

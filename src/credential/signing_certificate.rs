@@ -1,0 +1,149 @@
+//! A certificate with its private key, out of a file, and the assertions signed with it.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
+use p12_keystore::Pkcs12Archive;
+use pkcs8::EncryptedPrivateKeyInfoRef;
+use ring::{
+    digest::{SHA1_FOR_LEGACY_USE_ONLY, digest},
+    rand::{SecureRandom, SystemRandom},
+    signature::{KeyPair, RSA_PKCS1_SHA256, RsaKeyPair},
+};
+use serde_json::json;
+use zeroize::Zeroizing;
+
+use crate::secret::Secret;
+
+/// As long as MSAL's; it is used at once.
+const ASSERTION_LIFE: Duration = Duration::from_secs(600);
+
+/// What an application signs its assertions with.
+pub struct SigningCertificate {
+    key: RsaKeyPair,
+    /// In DER, the signing one first.
+    chain: Vec<Vec<u8>>,
+}
+
+impl std::fmt::Debug for SigningCertificate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SigningCertificate").finish_non_exhaustive()
+    }
+}
+
+impl SigningCertificate {
+    /// Reads PEM, or else PKCS#12.
+    ///
+    /// # Errors
+    /// What is missing or wrong, in words.
+    pub fn read(data: &[u8], password: Option<&Secret>) -> Result<Self, String> {
+        let (key, mut chain) = match std::str::from_utf8(data) {
+            Ok(text) if text.contains(PEM_BEGIN) => read_pem(text, password)?,
+            _ => read_pkcs12(data, password)?,
+        };
+        let public = key.public_key().as_ref();
+        // A certificate holds its public key in just the form that the private key tells it in.
+        let own = chain.iter().position(|certificate| certificate.windows(public.len()).any(|part| part == public));
+        let own = own.ok_or(if chain.is_empty() {
+            "it holds a private key but no certificate"
+        } else {
+            "its private key belongs to none of its certificates"
+        })?;
+        chain[..=own].rotate_right(1);
+        Ok(Self { key, chain })
+    }
+
+    /// A JSON Web Token by which `client_id` proves to `audience` who it is; with the certificates themselves, if asked
+    /// for, so that a certificate can be known by its subject and issuer.
+    ///
+    /// # Errors
+    /// The machine has no random numbers.
+    pub fn assertion(&self, audience: &str, client_id: &str, send_chain: bool) -> Result<Secret, String> {
+        let thumbprint = URL_SAFE_NO_PAD.encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, &self.chain[0]));
+        // As azure-identity for Python and for Rust send it.
+        let mut header = json!({"alg": "RS256", "typ": "JWT", "x5t": thumbprint});
+        if send_chain {
+            header["x5c"] = self.chain.iter().map(|certificate| STANDARD.encode(certificate)).collect();
+        }
+        let random = SystemRandom::new();
+        let mut id = [0; 16];
+        random.fill(&mut id).map_err(|_| NO_RANDOM)?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let claims = json!({
+            "aud": audience,
+            "iss": client_id,
+            "sub": client_id,
+            "jti": URL_SAFE_NO_PAD.encode(id),
+            "iat": now.as_secs(),
+            "nbf": now.as_secs(),
+            "exp": (now + ASSERTION_LIFE).as_secs(),
+        });
+        let encode = |part: serde_json::Value| URL_SAFE_NO_PAD.encode(part.to_string());
+        let message = format!("{}.{}", encode(header), encode(claims));
+        let mut signature = vec![0; self.key.public().modulus_len()];
+        self.key.sign(&RSA_PKCS1_SHA256, &random, message.as_bytes(), &mut signature).map_err(|_| NO_RANDOM)?;
+        Ok(format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature)).into())
+    }
+}
+
+const NO_RANDOM: &str = "the assertion could not be signed: this machine gives no random numbers";
+const PEM_BEGIN: &str = "-----BEGIN ";
+const ENCRYPTED: &str = "its private key is encrypted: give its password";
+const WRONG_PASSWORD: &str = "the password is wrong for its private key";
+const NOT_RSA: &str = "its private key is no RSA key of 2048 to 4096 bits, which signing for Entra ID takes";
+
+type Parts = (RsaKeyPair, Vec<Vec<u8>>);
+
+fn read_pem(text: &str, password: Option<&Secret>) -> Result<Parts, String> {
+    let mut key = None;
+    let mut chain = Vec::new();
+    for section in text.split(PEM_BEGIN).skip(1) {
+        let Some((label, rest)) = section.split_once("-----") else { continue };
+        let body = rest.split("-----END").next().unwrap_or_default();
+        if !matches!(label, "CERTIFICATE" | "PRIVATE KEY" | "RSA PRIVATE KEY" | "ENCRYPTED PRIVATE KEY") {
+            if label.ends_with("PRIVATE KEY") {
+                return Err(NOT_RSA.to_owned());
+            }
+            continue;
+        }
+        if body.contains("Proc-Type:") {
+            return Err(
+                "its private key is encrypted in OpenSSL's old way; `openssl pkcs8 -topk8` makes a new one of it"
+                    .to_owned(),
+            );
+        }
+        let base64: String = body.split_ascii_whitespace().collect();
+        let der = Zeroizing::new(STANDARD.decode(base64).map_err(|_| format!("its {label} is damaged: no base64"))?);
+        match label {
+            "CERTIFICATE" => chain.push(der.to_vec()),
+            "PRIVATE KEY" => key = Some(RsaKeyPair::from_pkcs8(&der).map_err(|_| NOT_RSA)?),
+            "RSA PRIVATE KEY" => key = Some(RsaKeyPair::from_der(&der).map_err(|_| NOT_RSA)?),
+            _ => {
+                let password = password.ok_or(ENCRYPTED)?;
+                let encrypted = EncryptedPrivateKeyInfoRef::try_from(der.as_slice())
+                    .map_err(|_| "its private key is damaged, or encrypted in a way that is not known here")?;
+                let plain = encrypted.decrypt(password.expose()).map_err(|_| WRONG_PASSWORD)?;
+                key = Some(RsaKeyPair::from_pkcs8(plain.as_bytes()).map_err(|_| NOT_RSA)?);
+            }
+        }
+    }
+    let key = key.ok_or("it holds no private key, which has to be in the same file")?;
+    Ok((key, chain))
+}
+
+fn read_pkcs12(data: &[u8], password: Option<&Secret>) -> Result<Parts, String> {
+    use p12_keystore::error::Error;
+    let archive = Pkcs12Archive::from_pkcs12(data, password.map(Secret::expose).unwrap_or_default());
+    let archive = archive.map_err(|error| match (error, password) {
+        (Error::MacError(_), None) => "it is encrypted: give its password".to_owned(),
+        (Error::MacError(_), Some(_)) => "the password is wrong".to_owned(),
+        (Error::DerError(_), _) => "it is neither PEM nor PKCS#12".to_owned(),
+        (error, _) => format!("its PKCS#12 could not be read: {error}"),
+    })?;
+    let key = archive.keys.first().ok_or("it holds no private key, which has to be in the same file")?;
+    let key = RsaKeyPair::from_pkcs8(key.key.as_der()).map_err(|_| NOT_RSA)?;
+    Ok((key, archive.certs.iter().map(|bag| bag.cert.as_der().to_vec()).collect()))
+}

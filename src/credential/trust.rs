@@ -1,0 +1,42 @@
+//! Which certification authorities Entra ID's certificate may come from.
+//!
+//! rustls asks the system, or what `SSL_CERT_FILE` and `SSL_CERT_DIR` name. Companies that look into TLS also set
+//! `REQUESTS_CA_BUNDLE`, which is what azure-identity for Python goes by.
+
+use std::{fs, io, path::Path};
+
+use reqwest::Certificate;
+
+use super::variable;
+
+const VARIABLE: &str = "REQUESTS_CA_BUNDLE";
+
+/// The authorities that `REQUESTS_CA_BUNDLE` names, a file or a directory; `None` if it is not set, or if one of the
+/// variables is that every TLS library reads.
+///
+/// # Errors
+/// It cannot be read, or holds no certificates.
+pub fn named() -> Result<Option<Vec<Certificate>>, String> {
+    if variable("SSL_CERT_FILE").is_some() || variable("SSL_CERT_DIR").is_some() {
+        return Ok(None);
+    }
+    let Some(path) = variable(VARIABLE) else { return Ok(None) };
+    let certificates = read(Path::new(&path)).map_err(|error| format!("{VARIABLE}={path}: {error}"))?;
+    if certificates.is_empty() {
+        return Err(format!("{VARIABLE}={path}: no certificates in PEM are there"));
+    }
+    Ok(Some(certificates))
+}
+
+fn read(path: &Path) -> io::Result<Vec<Certificate>> {
+    if !path.is_dir() {
+        return Ok(Certificate::from_pem_bundle(&fs::read(path)?).unwrap_or_default());
+    }
+    let mut all = Vec::new();
+    for entry in fs::read_dir(path)? {
+        // A directory for OpenSSL holds links by hash beside the files; some may lead nowhere.
+        let content = fs::read(entry?.path()).unwrap_or_default();
+        all.extend(Certificate::from_pem_bundle(&content).unwrap_or_default());
+    }
+    Ok(all)
+}
