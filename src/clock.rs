@@ -14,6 +14,12 @@ impl Moment {
         Self(self.0.saturating_add(wait))
     }
 
+    /// The moment that lies so much earlier, or the machine's start.
+    #[must_use]
+    pub fn before(self, time: Duration) -> Self {
+        Self(self.0.saturating_sub(time))
+    }
+
     /// How long ago `earlier` is; `None` if it is yet to come.
     #[must_use]
     pub fn since(self, earlier: Self) -> Option<Duration> {

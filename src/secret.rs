@@ -1,6 +1,9 @@
 //! A string that cannot print.
 
-use std::fmt;
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+};
 
 use zeroize::Zeroizing;
 
@@ -25,6 +28,13 @@ impl From<String> for Secret {
 impl From<&str> for Secret {
     fn from(value: &str) -> Self {
         value.to_owned().into()
+    }
+}
+
+impl Hash for Secret {
+    /// For keyed hashes alone: others could be tried out.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.expose().hash(state);
     }
 }
 

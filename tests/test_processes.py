@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 import textwrap
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -399,3 +401,27 @@ def test_a_second_interpreter_is_refused_in_words(emulator: Emulator) -> None:
         ask(identity.ManagedIdentityCredential())
     """
     assert "subinterpreters" in run(emulator, script)
+
+
+def test_a_command_line_ends_with_the_process(emulator: Emulator, tmp_path: Path) -> None:
+    tool = tmp_path / "az"
+    tool.write_text(f"#!/bin/sh\nsleep 600 &\necho $! $$ > {tmp_path}/new && mv {tmp_path}/new {tmp_path}/pids\nwait\n")
+    tool.chmod(0o755)
+    script = f"""
+        os.environ["PATH"] = {str(tmp_path)!r} + ":" + os.environ["PATH"]
+        threading.Thread(target=ask, args=(identity.AzureCliCredential(),), daemon=True).start()
+        while not os.path.exists("{tmp_path}/pids"): time.sleep(0.01)
+    """
+    run(emulator, script)
+    deadline = time.monotonic() + 10
+    for pid in (tmp_path / "pids").read_text().split():
+        while is_running(int(pid)):
+            assert time.monotonic() < deadline, "it goes on"
+            time.sleep(0.01)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return not Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return False

@@ -14,6 +14,7 @@ __all__ = [
     "is_azure_server",
     "parse_principal_name",
     "scope_for",
+    "stop_commands",
     "take_journal",
 ]
 
@@ -239,3 +240,6 @@ def scope_for(hosts: Sequence[str]) -> str:
 
 def take_journal() -> list[tuple[float, int, str]]:
     """What happened to tokens since the last call: when (seconds since 1970), level as in `logging`, text."""
+
+def stop_commands() -> None:
+    """Ends the command lines that are being asked for tokens, for a process that ends."""

@@ -6,9 +6,10 @@ plain or a coroutine function. Tokens are kept per object, for as long as the ob
 
 from __future__ import annotations
 
+import atexit
 import weakref
 
-from azure_postgresql_auth._core import TokenProvider, scope_for
+from azure_postgresql_auth._core import TokenProvider, scope_for, stop_commands
 from azure_postgresql_auth._fallback import Fallback
 from azure_postgresql_auth._foreign import Caller, is_asynchronous
 from azure_postgresql_auth.errors import CredentialValueError
@@ -17,6 +18,9 @@ TYPE_CHECKING = False  # typing's own costs milliseconds of start-up
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any, Callable
+
+# `az` would go on alone.
+atexit.register(stop_commands)
 
 
 class Adopted:

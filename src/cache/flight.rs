@@ -13,7 +13,7 @@ use futures_channel::oneshot;
 use futures_util::{FutureExt, future::Shared};
 
 use super::{AccessToken, FetchedToken, TokenCache};
-use crate::{clock::Moment, error::Error, fork};
+use crate::{clock::Moment, error::Error, fork, secret::Secret};
 
 /// A flight that has not landed by then is not waited for any more by those who come; native fetches end before.
 const LOST_AFTER: Duration = Duration::from_secs(30);
@@ -62,14 +62,15 @@ pub struct Fetch {
     cache: Arc<TokenCache>,
     flight: Flight,
     waiters: Option<oneshot::Sender<Landing>>,
+    known: Option<Arc<AccessToken>>,
 }
 
 impl Fetch {
     /// Begins a flight.
-    pub(super) fn new(cache: Arc<TokenCache>, scope: Arc<str>, now: Moment) -> Self {
+    pub(super) fn new(cache: Arc<TokenCache>, scope: Arc<str>, known: Option<Arc<AccessToken>>, now: Moment) -> Self {
         let (waiters, landing) = oneshot::channel();
         let flight = Flight { generation: fork::generation(), since: now, landing: landing.shared() };
-        Self { scope, cache, flight, waiters: Some(waiters) }
+        Self { scope, cache, flight, waiters: Some(waiters), known }
     }
 
     pub(super) fn flight(&self) -> &Flight {
@@ -80,6 +81,12 @@ impl Fetch {
     #[must_use]
     pub fn scope(&self) -> &Arc<str> {
         &self.scope
+    }
+
+    /// The token that there is and that another one is wanted for.
+    #[must_use]
+    pub fn known(&self) -> Option<&Secret> {
+        self.known.as_ref().map(|token| &token.secret)
     }
 
     /// Ends the flight: keeps the token, wakes the waiters. `source` names the credential that answers.

@@ -321,7 +321,7 @@ impl Slot {
 
     fn take_off(&mut self, cache: &Arc<TokenCache>, now: Moment) -> Fetch {
         cache.stats.requested();
-        let fetch = Fetch::new(Arc::clone(cache), Arc::clone(&self.scope), now);
+        let fetch = Fetch::new(Arc::clone(cache), Arc::clone(&self.scope), self.token.clone(), now);
         self.flight = Some(fetch.flight().clone());
         fetch
     }

@@ -9,7 +9,7 @@ const VARIABLE: &str = "AZURE_AUTHORITY_HOST";
 const PUBLIC: &str = "https://login.microsoftonline.com/";
 
 /// An Entra ID authority: the https URL of a host.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Authority(Url);
 
 impl Authority {

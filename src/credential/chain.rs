@@ -1,8 +1,11 @@
 //! Credentials tried one after the other.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    hash::Hasher,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use async_trait::async_trait;
@@ -53,6 +56,20 @@ impl TokenSource for ChainedTokenCredential {
         match self.chosen() {
             Some(link) => format!("{} ({})", self.name, link.description()),
             None => self.name.to_owned(),
+        }
+    }
+
+    fn is_shareable(&self) -> bool {
+        match self.chosen() {
+            Some(link) => link.is_shareable(),
+            None => self.links.iter().any(|link| link.is_shareable()),
+        }
+    }
+
+    fn fingerprint(&self, state: &mut dyn Hasher) {
+        for link in &self.links {
+            state.write(link.name().as_bytes());
+            link.fingerprint(state);
         }
     }
 

@@ -1,6 +1,9 @@
 //! A service principal with a client secret.
 
-use std::sync::Arc;
+use std::{
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use azure_identity::ClientSecretCredentialOptions;
@@ -15,7 +18,7 @@ use crate::{cache::FetchedToken, error::Error, secret::Secret};
 const NAME: &str = "ClientSecretCredential";
 
 /// Signs an application in with a secret that was made for it in Entra ID.
-#[derive(Debug)]
+#[derive(Debug, Hash)]
 pub struct ClientSecretCredential {
     /// Directory (tenant) id or domain.
     pub tenant_id: String,
@@ -31,6 +34,14 @@ pub struct ClientSecretCredential {
 impl TokenSource for ClientSecretCredential {
     fn name(&self) -> &'static str {
         NAME
+    }
+
+    fn is_shareable(&self) -> bool {
+        true
+    }
+
+    fn fingerprint(&self, mut state: &mut dyn Hasher) {
+        self.hash(&mut state);
     }
 
     async fn fetch(&self, scope: &str, deadline: Instant) -> Result<FetchedToken, Error> {

@@ -5,7 +5,13 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
+};
+
+use nix::{
+    sys::signal::{self, Signal},
+    unistd::Pid,
 };
 
 use process_wrap::tokio::{ChildWrapper, CommandWrap, ProcessGroup};
@@ -13,6 +19,8 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt},
     time::Instant,
 };
+
+use crate::fork;
 
 /// Where they run: not in the program's own directory, whose files they might take for theirs.
 const DIRECTORY: &str = "/bin";
@@ -27,15 +35,50 @@ pub struct Output {
     pub stderr: String,
 }
 
+/// Process groups of commands that run now, by their leader's id.
+static RUNNING: Mutex<Vec<(u32, i32)>> = Mutex::new(Vec::new());
+
+fn running() -> MutexGuard<'static, Vec<(u32, i32)>> {
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Ends all commands that run, for a process that ends.
+pub fn stop_all() {
+    let _guard = fork::guarded();
+    // A parent's are its own to end.
+    for (_, leader) in running().drain(..).filter(|(generation, _)| *generation == fork::generation()) {
+        let _ = signal::killpg(Pid::from_raw(leader), Signal::SIGKILL); // Err: it ended by itself just now
+    }
+}
+
 /// A child that does not outlive this value, nor do its own children: `az` is a shell script that starts Python, and killing
 /// the script alone would leave that behind.
-struct Group(Option<Box<dyn ChildWrapper>>);
+struct Group {
+    child: Box<dyn ChildWrapper>,
+    leader: Option<i32>,
+    ended: bool,
+}
+
+impl Group {
+    fn new(child: Box<dyn ChildWrapper>) -> Self {
+        let leader = child.id().and_then(|id| i32::try_from(id).ok());
+        running().extend(leader.map(|leader| (fork::generation(), leader)));
+        Self { child, leader, ended: false }
+    }
+
+    async fn wait(&mut self) -> io::Result<ExitStatus> {
+        let status = self.child.wait().await?;
+        self.ended = true;
+        Ok(status)
+    }
+}
 
 impl Drop for Group {
     fn drop(&mut self) {
-        if let Some(child) = &mut self.0 {
+        running().retain(|(_, leader)| Some(*leader) != self.leader);
+        if !self.ended {
             // Err: it ended by itself just now.
-            let _ = child.start_kill();
+            let _ = self.child.start_kill();
         }
     }
 }
@@ -67,20 +110,14 @@ pub async fn run(
     command.wrap(ProcessGroup::leader());
     let mut child = command.spawn()?;
     let (stdout, stderr) = (child.stdout().take(), child.stderr().take());
-    let mut group = Group(Some(child));
+    let mut group = Group::new(child);
     let ended = async {
         let (stdout, stderr) = futures_util::future::try_join(read(stdout), read(stderr)).await?;
-        let status = match &mut group.0 {
-            Some(child) => child.wait().await?,
-            None => return Err(io::ErrorKind::NotFound.into()),
-        };
-        Ok(Output { status, stdout, stderr })
+        Ok(Output { status: group.wait().await?, stdout, stderr })
     };
-    let outcome = tokio::time::timeout_at(deadline.min(Instant::now() + limit), ended).await;
-    if outcome.is_ok() {
-        group.0 = None;
-    }
-    outcome.unwrap_or_else(|_elapsed| Err(io::ErrorKind::TimedOut.into()))
+    tokio::time::timeout_at(deadline.min(Instant::now() + limit), ended)
+        .await
+        .unwrap_or_else(|_elapsed| Err(io::ErrorKind::TimedOut.into()))
 }
 
 async fn read(pipe: Option<impl AsyncRead + Unpin>) -> io::Result<String> {

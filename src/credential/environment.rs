@@ -1,6 +1,7 @@
 //! A service principal named by environment variables.
 
 use async_trait::async_trait;
+use std::hash::{Hash, Hasher};
 use tokio::time::Instant;
 
 use super::{Authority, CertificateSource, ClientCertificateCredential, ClientSecretCredential, TokenSource, variable};
@@ -9,7 +10,7 @@ use crate::{cache::FetchedToken, error::Error};
 const NAME: &str = "EnvironmentCredential";
 
 /// `AZURE_TENANT_ID` and `AZURE_CLIENT_ID` with `AZURE_CLIENT_SECRET`, or else with `AZURE_CLIENT_CERTIFICATE_PATH`.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Hash)]
 pub struct EnvironmentCredential {
     /// Another tenant than that of the environment.
     pub tenant_id: Option<String>,
@@ -58,6 +59,14 @@ impl EnvironmentCredential {
 impl TokenSource for EnvironmentCredential {
     fn name(&self) -> &'static str {
         NAME
+    }
+
+    fn is_shareable(&self) -> bool {
+        true
+    }
+
+    fn fingerprint(&self, mut state: &mut dyn Hasher) {
+        self.hash(&mut state);
     }
 
     async fn fetch(&self, scope: &str, deadline: Instant) -> Result<FetchedToken, Error> {

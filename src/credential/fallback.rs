@@ -1,8 +1,11 @@
 //! What is asked when the native links have nothing: azure-identity itself, by Python.
 
-use std::sync::{
-    Mutex, PoisonError,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    hash::Hasher,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use async_trait::async_trait;
@@ -57,6 +60,14 @@ impl TokenSource for FallbackChain {
 
     fn description(&self) -> String {
         self.native.description()
+    }
+
+    fn is_shareable(&self) -> bool {
+        self.native.is_shareable()
+    }
+
+    fn fingerprint(&self, state: &mut dyn Hasher) {
+        self.native.fingerprint(state);
     }
 
     async fn fetch(&self, scope: &str, deadline: Instant) -> Result<FetchedToken, Error> {

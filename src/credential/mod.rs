@@ -20,6 +20,7 @@ mod entra_errors;
 mod environment;
 mod fallback;
 mod managed_identity;
+mod shared_cache;
 mod signing_certificate;
 mod transport;
 mod trust;
@@ -28,6 +29,7 @@ mod workload_identity;
 use std::{
     fmt,
     future::Future,
+    hash::Hasher,
     panic::AssertUnwindSafe,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -44,6 +46,7 @@ pub use chain::ChainedTokenCredential;
 pub use client_assertion::ClientAssertionCredential;
 pub use client_certificate::{CertificateSource, ClientCertificateCredential};
 pub use client_secret::ClientSecretCredential;
+pub use command::stop_all as stop_commands;
 pub use default_chain::{DefaultChain, Selection};
 pub use environment::EnvironmentCredential;
 pub use fallback::FallbackChain;
@@ -87,6 +90,15 @@ pub trait TokenSource: Send + Sync + fmt::Debug {
         None
     }
 
+    /// Whether its tokens may be given to other processes of the same user that have the same fingerprint.
+    fn is_shareable(&self) -> bool {
+        false
+    }
+
+    /// Mixes in what tells it from others of its name: its settings, with the secret that proves that it may have the token.
+    /// The environment need not be.
+    fn fingerprint(&self, _state: &mut dyn Hasher) {}
+
     /// Whether somebody else takes over after this error: then the fetch is given up instead of answered.
     fn hands_over(&self, _error: &Error) -> bool {
         false
@@ -97,6 +109,7 @@ pub trait TokenSource: Send + Sync + fmt::Debug {
 pub fn start(fetch: Fetch, source: Arc<dyn TokenSource>) {
     let name = source.name();
     let scope = Arc::clone(fetch.scope());
+    let known = fetch.known().cloned();
     // Shared with the task, so that the answer is not lost where no task can be started.
     let slot = Arc::new(std::sync::Mutex::new(Some(fetch)));
     let task_slot = Arc::clone(&slot);
@@ -108,7 +121,8 @@ pub fn start(fetch: Fetch, source: Arc<dyn TokenSource>) {
     };
     let started = runtime::spawn(async move {
         let deadline = Instant::now() + FETCH_LIMIT;
-        let outcome = AssertUnwindSafe(source.fetch(&scope, deadline)).catch_unwind().await;
+        let outcome =
+            AssertUnwindSafe(shared_cache::fetch(&*source, &scope, known.as_ref(), deadline)).catch_unwind().await;
         if let Ok(Err(error)) = &outcome
             && source.hands_over(error)
         {

@@ -1,6 +1,9 @@
 //! Workload identity federation: Kubernetes' token for Entra's.
 
-use std::sync::Arc;
+use std::{
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use azure_identity::{ClientAssertionCredentialOptions, WorkloadIdentityCredentialOptions};
@@ -16,7 +19,7 @@ use crate::{cache::FetchedToken, error::Error};
 const NAME: &str = "WorkloadIdentityCredential";
 
 /// Exchanges the token in a file for an access token. What is not given comes from the variables that Azure's webhook sets.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Hash)]
 pub struct WorkloadIdentityCredential {
     /// Directory (tenant) id; else `AZURE_TENANT_ID`.
     pub tenant_id: Option<String>,
@@ -36,6 +39,14 @@ fn unavailable(reason: String) -> Error {
 impl TokenSource for WorkloadIdentityCredential {
     fn name(&self) -> &'static str {
         NAME
+    }
+
+    fn is_shareable(&self) -> bool {
+        true
+    }
+
+    fn fingerprint(&self, mut state: &mut dyn Hasher) {
+        self.hash(&mut state);
     }
 
     async fn fetch(&self, scope: &str, deadline: Instant) -> Result<FetchedToken, Error> {

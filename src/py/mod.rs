@@ -42,7 +42,7 @@ mod _core {
     #[pymodule_export]
     use super::pending::PendingLogin;
     #[pymodule_export]
-    use super::provider::{Login, TokenProvider, TokenStats, take_journal};
+    use super::provider::{Login, TokenProvider, TokenStats, stop_commands, take_journal};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -332,6 +332,12 @@ impl TokenProvider {
     }
 }
 
+/// Ends the command lines that are being asked for tokens, for a process that ends.
+#[pyfunction]
+pub fn stop_commands() {
+    credential::stop_commands();
+}
+
 /// Raises what goes wrong before anything is asked.
 pub fn checked<T>(py: Python<'_>, value: Result<T, crate::error::Error>) -> PyResult<T> {
     value.map_err(|error| errors::raise(py, &error))

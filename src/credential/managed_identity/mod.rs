@@ -6,6 +6,7 @@ mod host;
 mod imds;
 mod service_fabric;
 
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -23,7 +24,7 @@ use crate::{cache::FetchedToken, error::Error};
 const NAME: &str = "ManagedIdentityCredential";
 
 /// Which user-assigned identity is meant.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum UserAssigned {
     /// Its client id.
     ClientId(String),
@@ -34,7 +35,7 @@ pub enum UserAssigned {
 }
 
 /// The identity that Azure gave to the machine or app that this runs on.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Hash)]
 pub struct ManagedIdentityCredential {
     user_assigned: Option<UserAssigned>,
     /// In a chain, IMDS is looked for before it is asked: most machines have none and would let us wait.
@@ -86,6 +87,14 @@ impl TokenSource for ManagedIdentityCredential {
 
     fn as_link(&self) -> Option<Arc<dyn TokenSource>> {
         Some(Arc::new(Self { probe: true, ..self.clone() }))
+    }
+
+    fn is_shareable(&self) -> bool {
+        true
+    }
+
+    fn fingerprint(&self, mut state: &mut dyn Hasher) {
+        self.hash(&mut state);
     }
 
     async fn fetch(&self, scope: &str, deadline: Instant) -> Result<FetchedToken, Error> {

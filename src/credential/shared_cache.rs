@@ -1,0 +1,361 @@
+//! Tokens for all processes of one user on one machine, for those who name a folder to keep them in.
+//!
+//! Tokens live in memory. Workers that a server forks inherit them, but a fleet of short-lived programs asks the identity
+//! service once each. [`VARIABLE`] names a folder that they share; it should lie in memory (`/run`, `/dev/shm`), for what is
+//! in it is as good as a password until it expires. So:
+//!
+//! - The folder is 0700 and the files in it 0600, all of the current user, and none of them a symbolic link. What is not like
+//!   that is not used, and the log says so.
+//! - A file's name says whose token it is, as a keyed hash: of the credential's settings and of the environment that it
+//!   reads, a secret included. Another identity has another file.
+//! - Each file ends in a keyed hash of what it holds. Half a file and a changed one are not used.
+//! - A file is replaced whole. Whoever fetches a token leaves a note beside it, and others wait for the outcome a little.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    hash::Hasher,
+    io::{self, Read, Write},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU32, Ordering},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use ring::{hmac, rand::SecureRandom};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::{FETCH_LIMIT, TokenSource, variable};
+use crate::{
+    cache::{
+        FetchedToken,
+        policy::{self, Decision, Lifetime, Retry},
+    },
+    clock::{Clock, SystemClock},
+    error::Error,
+    journal::{self, Level},
+    secret::Secret,
+};
+
+/// The switch: an absolute path.
+const VARIABLE: &str = "AZURE_POSTGRESQL_AUTH_CACHE_DIR";
+/// How long to wait for a token that another process fetches, and how often to look.
+const PATIENCE: Duration = Duration::from_secs(3);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// No entry comes near it.
+const LARGEST_ENTRY: u64 = 64 * 1024;
+/// Part of each name, so that versions that write another format do not meet.
+const FORMAT: &[u8] = b"1";
+
+/// Fetches a token, from the folder if there is one with a fresh token in it.
+///
+/// `known` is the token that the caller has and wants another one for.
+pub(super) async fn fetch(
+    source: &dyn TokenSource,
+    scope: &str,
+    known: Option<&Secret>,
+    deadline: Instant,
+) -> Result<FetchedToken, Error> {
+    let place = variable(VARIABLE).filter(|_| source.is_shareable()).and_then(|folder| {
+        told(Place::of(Path::new(&folder), source, scope)) // None: the log says why
+    });
+    let Some(place) = place else { return source.fetch(scope, deadline).await };
+    let _note = match place.turn(known, deadline).await {
+        Turn::Token(token) => return Ok(token),
+        Turn::Fetch(note) => note,
+    };
+    match source.fetch(scope, deadline).await {
+        Ok(token) => {
+            if source.is_shareable() {
+                told(place.write(&token));
+            }
+            Ok(token)
+        }
+        // One that should be renewed, and was not, is still good.
+        Err(error) => place.read(known, |life, clock| life.is_usable(clock.now())).ok_or(error),
+    }
+}
+
+/// The value, or what went wrong in the log.
+fn told<T>(outcome: Result<T, String>) -> Option<T> {
+    outcome.inspect_err(|reason| journal::record(Level::Warning, &format_args!("shared cache: {reason}"))).ok()
+}
+
+/// One credential's and scope's file.
+struct Place {
+    file: PathBuf,
+    name: String,
+    key: hmac::Key,
+}
+
+enum Turn {
+    Token(FetchedToken),
+    /// With a note, unless there is another process's that has waited too long.
+    Fetch(#[allow(dead_code, reason = "it is removed when dropped")] Option<Note>),
+}
+
+impl Place {
+    fn of(folder: &Path, source: &dyn TokenSource, scope: &str) -> Result<Self, String> {
+        check_folder(folder)?;
+        let key = key(folder)?;
+        let mut name = Keyed(hmac::Context::with_key(&key));
+        name.write(FORMAT);
+        name.write_field(scope.as_bytes());
+        name.write_field(source.name().as_bytes());
+        for (variable, value) in environment() {
+            name.write_field(variable.as_bytes());
+            name.write_field(value.as_bytes());
+        }
+        source.fingerprint(&mut name);
+        let name = hex(name.0.sign().as_ref());
+        Ok(Self { file: folder.join(&name), name, key })
+    }
+
+    /// A fresh token of another process's, now or soon; or the turn to fetch one.
+    async fn turn(&self, known: Option<&Secret>, deadline: Instant) -> Turn {
+        let is_fresh = |life: &Lifetime, clock: &dyn Clock| {
+            policy::decide(life, &Retry::default(), clock.now(), policy::spread()) == Decision::Use
+        };
+        let patience = deadline.min(Instant::now() + PATIENCE);
+        loop {
+            if let Some(token) = self.read(known, is_fresh) {
+                return Turn::Token(token);
+            }
+            match Note::leave(&self.file) {
+                Ok(note) => return Turn::Fetch(Some(note)),
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Turn::Fetch(None),
+                Err(_) if Instant::now() >= patience => return Turn::Fetch(None),
+                Err(_) => tokio::time::sleep(LOOK_EVERY).await,
+            }
+        }
+    }
+
+    /// The token in the file, if there is another one than `known` and it is as good as `wanted`.
+    fn read(&self, known: Option<&Secret>, wanted: impl Fn(&Lifetime, &dyn Clock) -> bool) -> Option<FetchedToken> {
+        let entry = match read_private(&self.file, LARGEST_ENTRY) {
+            Ok(bytes) => told(self.opened(&bytes))?,
+            Err(Unreadable::Absent) => return None,
+            Err(Unreadable::Refused(reason)) => return told(Err(reason)),
+        };
+        let clock = SystemClock;
+        let mut life = Lifetime::starting(&clock, entry.token.expires_at, entry.token.refresh_at)?;
+        let age = clock.wall().duration_since(entry.obtained_on).unwrap_or_default();
+        life.obtained_at = life.obtained_at.before(age);
+        let another = known.is_none_or(|known| *known != entry.token.secret);
+        (another && wanted(&life, &clock)).then_some(entry.token)
+    }
+
+    fn opened(&self, bytes: &[u8]) -> Result<Entry, String> {
+        let changed = || format!("{} is damaged or was changed; a new token replaces it", self.file.display());
+        let split = bytes.len().checked_sub(hmac::HMAC_SHA256.digest_algorithm().output_len()).ok_or_else(changed)?;
+        let (text, tag) = bytes.split_at(split);
+        hmac::verify(&self.key, &self.signed(text), tag).map_err(|_| changed())?;
+        let entry: Value = serde_json::from_slice(text).map_err(|_| changed())?;
+        let date = |name| Some(UNIX_EPOCH + Duration::from_secs(entry.get(name)?.as_u64()?));
+        let token = entry.get("token").and_then(Value::as_str).map(Secret::from).ok_or_else(changed)?;
+        Ok(Entry {
+            token: FetchedToken {
+                secret: token,
+                expires_at: date("expires_on").ok_or_else(changed)?,
+                refresh_at: date("refresh_on"),
+            },
+            obtained_on: date("obtained_on").ok_or_else(changed)?,
+        })
+    }
+
+    /// Puts a token in the file's place, unless one that lives longer is there already.
+    fn write(&self, token: &FetchedToken) -> Result<(), String> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let seconds = |date: SystemTime| date.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let text = json!({
+            "token": token.secret.expose(),
+            "expires_on": seconds(token.expires_at),
+            "refresh_on": token.refresh_at.map(seconds),
+            "obtained_on": seconds(SystemTime::now()),
+        })
+        .to_string();
+        let mut bytes = zeroize::Zeroizing::new(text.into_bytes());
+        let tag = hmac::sign(&self.key, &self.signed(&bytes));
+        bytes.extend_from_slice(tag.as_ref());
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let fresh = self.file.with_extension(format!("{}-{count}.new", std::process::id()));
+        let replaced = (|| {
+            private(OpenOptions::new().write(true).create_new(true)).open(&fresh)?.write_all(&bytes)?;
+            let lock = private(OpenOptions::new().write(true).create(true)).open(self.file.with_extension("lock"))?;
+            lock.lock()?;
+            let lives_longer = |life: &Lifetime, _: &dyn Clock| life.expires_on > token.expires_at;
+            if self.read(None, lives_longer).is_some() {
+                fs::remove_file(&fresh)
+            } else {
+                fs::rename(&fresh, &self.file)
+            }
+        })();
+        replaced.map_err(|error: io::Error| {
+            let _ = fs::remove_file(&fresh); // it may not have come to be
+            format!("could not write {}: {error}", self.file.display())
+        })
+    }
+
+    /// What the tag of an entry is made of: its name, so that no file passes for another, and its text.
+    fn signed(&self, text: &[u8]) -> zeroize::Zeroizing<Vec<u8>> {
+        zeroize::Zeroizing::new([self.name.as_bytes(), b"\0", text].concat())
+    }
+}
+
+struct Entry {
+    token: FetchedToken,
+    obtained_on: SystemTime,
+}
+
+/// Tells other processes that this one fetches a token.
+struct Note(PathBuf);
+
+impl Note {
+    fn leave(entry: &Path) -> io::Result<Self> {
+        let path = entry.with_extension("fetching");
+        let left = private(OpenOptions::new().write(true).create_new(true)).open(&path);
+        if let Err(error) = &left
+            && error.kind() == io::ErrorKind::AlreadyExists
+            && age(&path).is_some_and(|age| age > FETCH_LIMIT)
+        {
+            // Its process died; whoever removes it may be the next to leave one.
+            let _ = fs::remove_file(&path);
+        }
+        left.map(|_| Self(path))
+    }
+}
+
+impl Drop for Note {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0); // somebody thought that we had died
+    }
+}
+
+fn age(path: &Path) -> Option<Duration> {
+    fs::symlink_metadata(path).ok()?.modified().ok()?.elapsed().ok()
+}
+
+/// A hasher whose outcome depends on a key.
+struct Keyed(hmac::Context);
+
+impl Keyed {
+    /// With its length, so that two fields never look like two others.
+    fn write_field(&mut self, bytes: &[u8]) {
+        self.write(&(bytes.len() as u64).to_le_bytes());
+        self.write(bytes);
+    }
+}
+
+impl Hasher for Keyed {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    fn finish(&self) -> u64 {
+        0
+    }
+}
+
+/// What credentials read of the environment, sorted.
+fn environment() -> Vec<(String, String)> {
+    let mut settings: Vec<_> = std::env::vars_os()
+        .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
+        .filter(|(name, _)| ["AZURE_", "IDENTITY_", "IMDS_", "MSI_"].iter().any(|prefix| name.starts_with(prefix)))
+        .filter(|(name, _)| name != VARIABLE)
+        .collect();
+    settings.sort_unstable();
+    settings
+}
+
+fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+    options.mode(0o600).custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
+}
+
+/// Makes the folder if it is not there.
+fn check_folder(folder: &Path) -> Result<(), String> {
+    let shown = folder.display();
+    if !folder.is_absolute() {
+        return Err(format!("{VARIABLE}={shown} is no absolute path; tokens are not shared"));
+    }
+    match fs::DirBuilder::new().mode(0o700).create(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            return Err(format!("could not make {VARIABLE}={shown}: {error}; tokens are not shared"));
+        }
+        _ => {}
+    }
+    let metadata = fs::symlink_metadata(folder).map_err(|error| format!("{shown}: {error}; tokens are not shared"))?;
+    if !metadata.is_dir() {
+        return Err(format!("{VARIABLE}={shown} is no folder; tokens are not shared"));
+    }
+    check_owner_and_mode(&metadata).map_err(|reason| format!("{VARIABLE}={shown} {reason}; tokens are not shared"))
+}
+
+fn check_owner_and_mode(metadata: &fs::Metadata) -> Result<(), String> {
+    let user = nix::unistd::geteuid().as_raw();
+    if metadata.uid() != user {
+        return Err(format!("belongs to user {}, not to {user}", metadata.uid()));
+    }
+    let mode = metadata.mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(format!("is open to other users (mode {mode:04o})"));
+    }
+    Ok(())
+}
+
+enum Unreadable {
+    Absent,
+    Refused(String),
+}
+
+/// The content of a file that nobody else can have written or read.
+fn read_private(path: &Path, at_most: u64) -> Result<zeroize::Zeroizing<Vec<u8>>, Unreadable> {
+    let refused = |reason: String| Unreadable::Refused(format!("{} {reason}; it is not used", path.display()));
+    let file = match private(OpenOptions::new().read(true)).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Unreadable::Absent),
+        Err(error) => return Err(refused(format!("could not be opened ({error})"))),
+    };
+    let metadata = file.metadata().map_err(|error| refused(error.to_string()))?;
+    if !metadata.is_file() || metadata.len() > at_most {
+        return Err(refused("is no file of ours".to_owned()));
+    }
+    check_owner_and_mode(&metadata).map_err(refused)?;
+    let mut bytes = zeroize::Zeroizing::new(Vec::new());
+    File::take(file, at_most).read_to_end(&mut bytes).map_err(|error| refused(error.to_string()))?;
+    Ok(bytes)
+}
+
+/// The folder's key, made by the first who comes.
+fn key(folder: &Path) -> Result<hmac::Key, String> {
+    const LENGTH: usize = 32;
+    let path = folder.join("key");
+    loop {
+        match read_private(&path, LENGTH as u64) {
+            Ok(bytes) if bytes.len() == LENGTH => return Ok(hmac::Key::new(hmac::HMAC_SHA256, &bytes)),
+            Ok(_) => return Err(format!("{} is damaged; remove it", path.display())),
+            Err(Unreadable::Refused(reason)) => return Err(reason),
+            Err(Unreadable::Absent) => {}
+        }
+        let mut bytes = zeroize::Zeroizing::new([0; LENGTH]);
+        ring::rand::SystemRandom::new().fill(&mut *bytes).map_err(|_| "no random numbers".to_owned())?;
+        let fresh = folder.join(format!("key.{}.new", std::process::id()));
+        let made = (|| {
+            private(OpenOptions::new().write(true).create_new(true)).open(&fresh)?.write_all(&*bytes)?;
+            // Unlike a rename, this does not replace the key of somebody who was faster.
+            match fs::hard_link(&fresh, &path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+                outcome => outcome,
+            }
+        })();
+        let _ = fs::remove_file(&fresh);
+        made.map_err(|error: io::Error| format!("could not write {}: {error}", path.display()))?;
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .filter_map(|digit| char::from_digit(digit.into(), 16))
+        .collect()
+}
