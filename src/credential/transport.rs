@@ -203,9 +203,18 @@ fn date(headers: &Headers, name: &HeaderName) -> Option<SystemTime> {
     parse_rfc7231(headers.get_optional_str(name)?).ok().map(SystemTime::from)
 }
 
+type Cause = dyn std::error::Error + 'static;
+
 /// Whether TLS refused the server's certificate.
-fn distrusted(error: &(dyn std::error::Error + 'static)) -> bool {
-    std::iter::successors(Some(error), |cause| cause.source())
+fn distrusted(error: &Cause) -> bool {
+    fn below<'a>(cause: &&'a Cause) -> Option<&'a Cause> {
+        match cause.downcast_ref::<std::io::Error>() {
+            // One that holds another error passes over it: its source is that error's.
+            Some(io) => io.get_ref().map(|held| held as &Cause),
+            None => cause.source(),
+        }
+    }
+    std::iter::successors(Some(error), below)
         .any(|cause| matches!(cause.downcast_ref(), Some(rustls::Error::InvalidCertificate(_))))
 }
 
