@@ -1,4 +1,4 @@
-"""Entra ID as one reaches it from inside companies, by proxies and with authorities of their own; and in every cloud."""
+"""Entra ID as one reaches it from inside companies, by proxies and with their own authorities; and in every cloud."""
 
 from __future__ import annotations
 
