@@ -422,6 +422,6 @@ def test_a_command_line_ends_with_the_process(emulator: Emulator, tmp_path: Path
 
 def is_running(pid: int) -> bool:
     try:
-        return not Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False

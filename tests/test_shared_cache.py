@@ -7,12 +7,13 @@ import stat
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from azure_postgresql_auth.emulator import Emulator
 
 SCRIPT = """
@@ -91,7 +92,9 @@ def test_a_client_secret_is_not_in_it(emulator: Emulator, folder: Path, monkeypa
     for path in folder.iterdir():
         assert service.client_secret.encode() not in path.read_bytes()
     monkeypatch.setenv("AZURE_CLIENT_SECRET", "wrong")
-    assert start(emulator, "service").wait(60) != 0, "who does not know the secret does not get its token"
+    stranger = start(emulator, "service")
+    stranger.communicate(timeout=60)
+    assert stranger.returncode != 0, "who does not know the secret does not get its token"
 
 
 def test_a_refused_token_is_not_taken_again(emulator: Emulator, folder: Path) -> None:
