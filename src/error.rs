@@ -63,8 +63,17 @@ pub enum Error {
     },
     /// The token names no user, and one for the management scope could not be had either.
     ManagementScope(Arc<Error>),
-    /// The caller's patience ended before the identity service answered.
-    TimedOut(Duration),
+    /// The caller's patience ended before the identity service gave a token.
+    TimedOut {
+        /// How long that was.
+        after: Duration,
+        /// What came of the requests so far, if anything did.
+        progress: Option<String>,
+        /// If there was a token: when its life ended, and since when it could not be renewed.
+        expired: Option<(SystemTime, SystemTime)>,
+        /// What became of the attempt before.
+        last: Option<String>,
+    },
     /// A credential object of another language raised; `cause` is that exception, for `py` alone to look into.
     Foreign {
         /// The exception as text.
@@ -153,11 +162,18 @@ impl fmt::Display for Error {
                 "Failed to acquire token from management scope, which was asked because the database token names no user; \
                  pass user=, the name of the PostgreSQL role, and it is not needed. Cause: {cause}"
             ),
-            Self::TimedOut(after) => write!(
-                f,
-                "no token within {} s; the identity service has not answered yet",
-                seconds(*after)
-            ),
+            Self::TimedOut { after, progress, expired, last } => {
+                write!(f, "no token within {} s; ", seconds(*after))?;
+                match progress {
+                    Some(progress) => write!(f, "{progress}, and is asked again")?,
+                    None => f.write_str("the identity service has not answered yet")?,
+                }
+                if let Some((on, since)) = expired {
+                    let (on, since) = (date(*on), date(*since));
+                    write!(f, ". The token expired at {on}, and renewing it has failed since {since}")?;
+                }
+                last.as_ref().map_or(Ok(()), |last| write!(f, ". The attempt before: {last}"))
+            }
             Self::Foreign { message, .. } | Self::InvalidArgument(message) | Self::Abandoned(message) => f.write_str(message),
         }
     }
@@ -211,6 +227,26 @@ mod tests {
             error.to_string(),
             "the token expired at 2027-01-15T08:00:00Z, and renewing it has failed since 2027-01-15T07:58:30Z (attempts: 3). \
              Last: the credential handed out an empty token"
+        );
+    }
+
+    #[test]
+    fn lost_patience_tells_what_is_known_so_far() {
+        let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        let after = Duration::from_secs(5);
+        let first = Error::TimedOut { after, progress: None, expired: None, last: None };
+        assert_eq!(first.to_string(), "no token within 5 s; the identity service has not answered yet");
+        let later = Error::TimedOut {
+            after,
+            progress: Some("127.0.0.1 answered 503 (requests: 2)".into()),
+            expired: Some((start, start - Duration::from_secs(90))),
+            last: Some(Error::EmptyToken.to_string()),
+        };
+        assert_eq!(
+            later.to_string(),
+            "no token within 5 s; 127.0.0.1 answered 503 (requests: 2), and is asked again. The token expired at \
+             2027-01-15T08:00:00Z, and renewing it has failed since 2027-01-15T07:58:30Z. The attempt before: the credential \
+             handed out an empty token"
         );
     }
 

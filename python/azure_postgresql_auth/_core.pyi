@@ -178,12 +178,14 @@ class PendingLogin:
     def waited(self) -> bool:
         """Whether the first look did not find it: then its token is as good as new."""
     @staticmethod
-    def timed_out(timeout: float) -> BaseException:
-        """What to raise when the caller's time is over.
+    def check_timeout(timeout: float) -> None:
+        """Refuses what is no number of seconds.
 
         Raises:
-            ValueError: the timeout is no number of seconds.
+            ValueError: such as a negative one.
         """
+    def timed_out(self, timeout: float) -> BaseException:
+        """What to raise when the caller's time is over: how far the fetch has come, and since when renewal fails."""
 
 @final
 class Fetch:

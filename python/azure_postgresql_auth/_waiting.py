@@ -42,7 +42,7 @@ def wait(adopted: Adopted, pending: PendingLogin, timeout: float) -> Login:
         EntraConnectionValueError: there was none within `timeout` seconds.
         Exception: what the login failed with.
     """
-    too_late = pending.timed_out(timeout)
+    pending.check_timeout(timeout)
     deadline = time.monotonic() + timeout
     bell = _new_bell()
     try:
@@ -57,7 +57,7 @@ def wait(adopted: Adopted, pending: PendingLogin, timeout: float) -> Login:
                 return login
             left = deadline - time.monotonic()
             if left <= 0:
-                raise too_late
+                raise pending.timed_out(timeout)
             if bell is None:
                 time.sleep(min(left, _NO_BELL))
             else:
@@ -90,7 +90,8 @@ class _Doorbell:
     async def wait(self, adopted: Adopted, pending: PendingLogin, timeout: float) -> Login:
         self._keys = key = self._keys + 1
         # Not asyncio.timeout, which Python 3.9 and 3.10 lack, nor wait_for, which takes a task for each wait.
-        alarm = self.loop.call_later(timeout, self._expire, key, pending.timed_out(timeout))
+        pending.check_timeout(timeout)
+        alarm = self.loop.call_later(timeout, self._expire, key, pending, timeout)
         try:
             while True:
                 # In place before the look: the bell may ring at once.
@@ -106,15 +107,15 @@ class _Doorbell:
             alarm.cancel()
             del self._waiting[key], rung
 
-    def _expire(self, key: int, error: BaseException) -> None:
+    def _expire(self, key: int, pending: PendingLogin, timeout: float) -> None:
         waiting = self._waiting.get(key)
         if waiting is None:
             return
         if waiting.done():
             # The bell rang in this very turn of the loop: look again when the wait has, too.
-            self.loop.call_soon(self._expire, key, error)
+            self.loop.call_soon(self._expire, key, pending, timeout)
         else:
-            waiting.set_exception(error)
+            waiting.set_exception(pending.timed_out(timeout))
 
     @property
     def idle(self) -> bool:

@@ -4,7 +4,7 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
@@ -21,12 +21,32 @@ const LOST_AFTER: Duration = Duration::from_secs(30);
 /// What everybody who waited gets.
 pub type Landing = Result<Arc<AccessToken>, Error>;
 
+/// What came of a fetch's requests so far, for those who cannot wait for its end. Texts are as those of errors.
+#[derive(Debug, Clone, Default)]
+pub struct Progress(Arc<Mutex<Option<String>>>);
+
+impl Progress {
+    /// Takes the place of what was told before.
+    pub fn tell(&self, text: String) {
+        let _guard = fork::guarded();
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
+    }
+
+    /// What was told last.
+    #[must_use]
+    pub fn told(&self) -> Option<String> {
+        let _guard = fork::guarded();
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 /// A fetch that is under way, for those who wait. Resolves to `None` when it was abandoned: then look again, one of the
 /// waiters takes over.
 #[derive(Clone)]
 pub struct Flight {
     generation: u32,
     pub(super) since: Moment,
+    pub(super) progress: Progress,
     landing: Shared<oneshot::Receiver<Landing>>,
 }
 
@@ -69,7 +89,8 @@ impl Fetch {
     /// Begins a flight.
     pub(super) fn new(cache: Arc<TokenCache>, scope: Arc<str>, known: Option<Arc<AccessToken>>, now: Moment) -> Self {
         let (waiters, landing) = oneshot::channel();
-        let flight = Flight { generation: fork::generation(), since: now, landing: landing.shared() };
+        let generation = fork::generation();
+        let flight = Flight { generation, since: now, progress: Progress::default(), landing: landing.shared() };
         Self { scope, cache, flight, waiters: Some(waiters), known }
     }
 
@@ -87,6 +108,12 @@ impl Fetch {
     #[must_use]
     pub fn known(&self) -> Option<&Secret> {
         self.known.as_ref().map(|token| &token.secret)
+    }
+
+    /// Where to tell what comes of its requests.
+    #[must_use]
+    pub fn progress(&self) -> &Progress {
+        &self.flight.progress
     }
 
     /// Ends the flight: keeps the token, wakes the waiters. `source` names the credential that answers.

@@ -22,7 +22,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-pub use flight::{Fetch, Flight, Landing};
+pub use flight::{Fetch, Flight, Landing, Progress};
 use policy::{Decision, Lifetime, Retry};
 use stats::Stats;
 
@@ -74,6 +74,8 @@ struct Slot {
     flight: Option<Flight>,
     /// Attempts to renew the token that failed.
     retry: Retry,
+    /// What the last of them failed with. As text: an error may hold a Python exception, whose end runs other people's code.
+    failure: Option<String>,
     /// Tokens that the server refused, one after the other.
     refused: Retry,
 }
@@ -191,6 +193,29 @@ impl TokenCache {
         self.slots().values().filter_map(dated).collect()
     }
 
+    /// What to tell somebody who has waited for as long as he could.
+    #[must_use]
+    pub fn too_late(&self, scope: &str, after: Duration) -> Error {
+        let _guard = fork::guarded();
+        let (now, slots) = (self.clock.now(), self.slots());
+        let slot = slots.get(scope);
+        let flight = slot.and_then(|slot| slot.flight_under_way(now));
+        let since = |slot: &Slot| {
+            let aloft = flight.and_then(|flight| now.since(flight.since)).unwrap_or_default();
+            slot.retry.failing_since.unwrap_or_else(|| self.clock.wall() - aloft)
+        };
+        let expired = |slot: &Slot| {
+            let lifetime = slot.token.as_ref()?.lifetime;
+            (!lifetime.is_usable(now)).then(|| (lifetime.expires_on, since(slot)))
+        };
+        Error::TimedOut {
+            after,
+            progress: flight.and_then(|flight| flight.progress.told()),
+            expired: slot.and_then(expired),
+            last: slot.and_then(|slot| slot.failure.clone()),
+        }
+    }
+
     /// The flight to wait for, with a fetch if it begins now.
     fn join(self: &Arc<Self>, slot: &mut Slot) -> (Flight, Option<Fetch>) {
         let now = self.clock.now();
@@ -265,6 +290,7 @@ impl TokenCache {
                 self.stats.refreshed();
             }
             slot.retry = Retry::default();
+            slot.failure = None;
         }
         slot.token = Some(Arc::clone(token));
         self.edition.fetch_add(1, Ordering::Release);
@@ -273,6 +299,7 @@ impl TokenCache {
     fn take_failure(&self, slot: &mut Slot, error: Error, source: &str) -> Error {
         self.stats.failed();
         slot.retry = slot.retry.after_failure(&*self.clock, error.retry_after());
+        slot.failure = Some(error.to_string());
         let scope = &slot.scope;
         let Some(token) = &slot.token else {
             journal::record(Level::Warning, &format_args!("no token for {scope} from {source}: {error}"));
@@ -311,7 +338,7 @@ impl TokenCache {
 
 impl Slot {
     fn new(scope: Arc<str>) -> Self {
-        Self { scope, token: None, flight: None, retry: Retry::default(), refused: Retry::default() }
+        Self { scope, token: None, flight: None, retry: Retry::default(), failure: None, refused: Retry::default() }
     }
 
     /// Not one of a parent process', which never lands in its child, nor one that has been under way for too long.

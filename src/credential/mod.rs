@@ -57,7 +57,7 @@ use tokio::time::Instant;
 pub use workload_identity::WorkloadIdentityCredential;
 
 use crate::{
-    cache::{Fetch, FetchedToken},
+    cache::{Fetch, FetchedToken, Progress},
     error::{Error, seconds},
     runtime,
 };
@@ -105,10 +105,15 @@ pub trait TokenSource: Send + Sync + fmt::Debug {
     }
 }
 
+tokio::task_local! {
+    /// Where a fetch tells how it is getting on.
+    static PROGRESS: Progress;
+}
+
 /// Makes a fetch with `source`, in the background. The waiters learn of every outcome.
 pub fn start(fetch: Fetch, source: Arc<dyn TokenSource>) {
     let name = source.name();
-    let scope = Arc::clone(fetch.scope());
+    let (scope, progress) = (Arc::clone(fetch.scope()), fetch.progress().clone());
     let known = fetch.known().cloned();
     // Shared with the task, so that the answer is not lost where no task can be started.
     let slot = Arc::new(std::sync::Mutex::new(Some(fetch)));
@@ -121,8 +126,8 @@ pub fn start(fetch: Fetch, source: Arc<dyn TokenSource>) {
     };
     let started = runtime::spawn(async move {
         let deadline = Instant::now() + FETCH_LIMIT;
-        let outcome =
-            AssertUnwindSafe(shared_cache::fetch(&*source, &scope, known.as_ref(), deadline)).catch_unwind().await;
+        let fetched = PROGRESS.scope(progress, shared_cache::fetch(&*source, &scope, known.as_ref(), deadline));
+        let outcome = AssertUnwindSafe(fetched).catch_unwind().await;
         if let Ok(Err(error)) = &outcome
             && source.hands_over(error)
         {

@@ -55,10 +55,13 @@ impl AttemptLog {
         attempts.sent += 1;
         attempts.retry_after = None;
         attempts.page = false;
-        attempts.last = Some(match outcome {
+        let last = match outcome {
             Ok(status) => format!("{host} answered {status}"),
             Err(error) => format!("{host} failed: {error}"),
-        });
+        };
+        // Err: in a test.
+        let _ = super::PROGRESS.try_with(|progress| progress.tell(format!("{last} (requests: {})", attempts.sent)));
+        attempts.last = Some(last);
     }
 
     fn record_headers(&self, headers: &Headers) {
@@ -325,6 +328,14 @@ mod tests {
             assert_eq!(retry_after(&headers, now), wait.map(Duration::from_secs), "{value}");
         }
         assert_eq!(retry_after(&Headers::new(), now), None);
+    }
+
+    #[test]
+    fn a_certificate_that_is_not_trusted_is_found_under_what_wraps_it() {
+        let refused = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
+        let wrapped = |error| Error::new(ErrorKind::Connection, std::io::Error::other(error));
+        assert!(distrusted(&wrapped(refused)));
+        assert!(!distrusted(&wrapped(rustls::Error::HandshakeNotComplete)));
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub fn exception<'py>(py: Python<'py>, error: &Error) -> PyResult<Bound<'py, PyA
         | Error::ChainExhausted(_)
         | Error::ExpiredOnArrival
         | Error::EmptyToken
-        | Error::TimedOut(_)
+        | Error::TimedOut { .. }
         | Error::Abandoned(_) => EntraConnectionValueError::type_object(py).call1((failed(),)),
         Error::RenewalFails { cause, .. } => {
             if matches!(**cause, Error::Foreign { .. }) {

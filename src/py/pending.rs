@@ -102,9 +102,14 @@ impl PendingLogin {
         self.waited.load(Ordering::Relaxed)
     }
 
-    /// What to raise when the caller's time is over.
+    /// Refuses what is no number of seconds.
     #[staticmethod]
-    fn timed_out(py: Python<'_>, timeout: f64) -> PyResult<Bound<'_, PyAny>> {
-        errors::exception(py, &Error::TimedOut(patience(timeout)?))
+    fn check_timeout(timeout: f64) -> PyResult<()> {
+        patience(timeout).map(drop)
+    }
+
+    /// What to raise when the caller's time is over.
+    fn timed_out<'py>(&self, py: Python<'py>, timeout: f64) -> PyResult<Bound<'py, PyAny>> {
+        errors::exception(py, &self.provider.get().logins.tokens.too_late(&self.scope, patience(timeout)?))
     }
 }
