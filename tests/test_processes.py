@@ -12,42 +12,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.stress_load import ENDINGS, EXIT_CODE, KINDS
+
 if TYPE_CHECKING:
     from azure_postgresql_auth.emulator import Emulator
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 
-PRELUDE = """
-import asyncio, os, sys, threading, time, warnings
-from azure_postgresql_auth import core, identity
-warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 and later on forks of threaded processes
-
-def ask(credential): return core.get_entra_conninfo(credential)["password"]
-def ask_async(credential): return asyncio.run(core.get_entra_conninfo_async(credential))["password"]
-
-def fork(child):
-    pid = os.fork()
-    if pid == 0:
-        try:
-            child()
-            os._exit(0)
-        except BaseException as error:
-            print(repr(error), file=sys.stderr, flush=True)
-            os._exit(1)
-    return pid
-
-def reap(pids, seconds=30):
-    end = time.monotonic() + seconds
-    for pid in pids:
-        while True:
-            done, status = os.waitpid(pid, os.WNOHANG)
-            if done:
-                assert status == 0, f"child ended with {status}"
-                break
-            if time.monotonic() > end:
-                os.kill(pid, 9); os.waitpid(pid, 0)
-                raise SystemExit("a child hangs")
-            time.sleep(0.001)
+LOAD = Path(__file__).with_name("stress_load.py")
+PRELUDE = f"""
+import sys; sys.path.insert(0, {str(LOAD.parent)!r})
+from stress_load import *
 """
 
 
@@ -67,6 +42,13 @@ def execute(emulator: Emulator, *arguments: str, exit_code: int = 0) -> str:
 
 def run(emulator: Emulator, script: str) -> str:
     return execute(emulator, "-c", PRELUDE + textwrap.dedent(script))
+
+
+@pytest.fixture
+def with_secret(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variables of a principal with a client secret."""
+    for name, value in emulator.client_secret_env(emulator.add_identity("app", "service-principal")).items():
+        monkeypatch.setenv(name, value)
 
 
 class TestFork:
@@ -103,91 +85,17 @@ class TestFork:
         )
         assert len(emulator.token_requests) == 31
 
-    @pytest.mark.parametrize("kind", ["native", "secret", "python"])
+    @pytest.mark.usefixtures("with_secret")
+    @pytest.mark.parametrize("kind", KINDS)
     def test_forked_in_the_middle_of_fetches(self, emulator: Emulator, kind: str) -> None:
         emulator.latency = 0.01
-        principal = emulator.add_identity("app", "service-principal")
-        make = {
-            "native": "identity.ManagedIdentityCredential()",
-            "secret": f"identity.ClientSecretCredential({emulator.tenant_id!r}, {principal.client_id!r}, "
-            f"{principal.client_secret!r})",
-            "python": "Slow()",
-        }[kind]
-        run(
-            emulator,
-            f"""
-            class Slow:
-                def get_token(self, *scopes, **_):
-                    time.sleep(0.01)
-                    class Token: token = {emulator.token(emulator.identity)!r}; expires_on = time.time() + 60
-                    return Token
+        execute(emulator, str(LOAD), "fork", kind, "40")
 
-            def ask(credential): return core.get_entra_token(credential)
-            def ask_async(credential): return asyncio.run(core.get_entra_token_async(credential))
-
-            stop = threading.Event()
-            shared = [{make}]
-            def fetch():
-                while not stop.is_set():
-                    shared[0] = {make}
-                    ask(shared[0])
-            def child():
-                # What the parent was fetching never arrives here; what it had is there.
-                assert ask(shared[0])
-                assert ask_async({make})
-            threads = [threading.Thread(target=fetch, daemon=True) for _ in range(3)]
-            for thread in threads: thread.start()
-            pids = []
-            for _ in range(60):
-                pids.append(fork(child))
-                if len(pids) >= 4: reap([pids.pop(0)])
-            reap(pids)
-            stop.set()
-            for thread in threads: thread.join()
-            """,
-        )
-
-    def test_forked_during_the_very_first_use(self, emulator: Emulator) -> None:
-        for _ in range(10):
-            run(
-                emulator,
-                """
-                credential = identity.ManagedIdentityCredential()
-                thread = threading.Thread(target=ask, args=(credential,))
-                thread.start()
-                reap([fork(lambda: ask(credential)) for _ in range(4)])
-                thread.join()
-                """,
-            )
-
-    def test_forked_during_the_very_first_use_of_a_python_credential(self, emulator: Emulator) -> None:
-        script = """
-        import os, sys, threading, time
-        from azure_postgresql_auth import core
-        class Credential:
-            def get_token(self, *scopes, **_):
-                class Token: token = "a.e30.c"; expires_on = time.time() + 60
-                return Token
-        thread = threading.Thread(target=core.get_entra_token, args=(Credential(),))
-        thread.start()
-        pids = []
-        for _ in range(4):
-            pid = os.fork()
-            if pid == 0:
-                core.get_entra_token(Credential())
-                os._exit(0)
-            pids.append(pid)
-        thread.join()
-        end = time.monotonic() + 20
-        while pids and time.monotonic() < end:
-            done, status = os.waitpid(-1, os.WNOHANG)
-            assert status == 0, status
-            if done: pids.remove(done)
-        for pid in pids: os.kill(pid, 9)
-        sys.exit(len(pids))
-        """
-        for _ in range(10):
-            execute(emulator, "-W", "ignore", "-c", textwrap.dedent(script))
+    @pytest.mark.usefixtures("with_secret")
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_forked_during_the_very_first_use(self, emulator: Emulator, kind: str) -> None:
+        for _ in range(5):
+            execute(emulator, str(LOAD), "first", kind, "4")
 
     def test_forked_with_an_event_loop_that_waits(self, emulator: Emulator) -> None:
         emulator.latency = 0.2
@@ -238,64 +146,13 @@ class TestFork:
 class TestExit:
     """However a process ends: its own exit code, nothing on stderr, no waiting for what nobody waits for."""
 
-    @pytest.mark.parametrize(
-        "ending",
-        [
-            # A native fetch in flight that a daemon thread waits for.
-            "threading.Thread(target=ask, args=(credential,), daemon=True).start(); time.sleep(0.02)",
-            # Many of them, so that some come back just then.
-            (
-                "[threading.Thread(target=ask, args=(identity.ManagedIdentityCredential(),), daemon=True).start() "
-                "for _ in range(20)]; time.sleep(0.1)"
-            ),
-            # An await in flight.
-            "asyncio.run(asyncio.wait_for(core.get_entra_token_async(credential), 0.02))",
-            # Tasks that nobody awaits.
-            "asyncio.run(leave_tasks())",
-            # Given up, with the fetch still under way.
-            "core.login(credential, timeout=0.02)",
-            # A login from an atexit hook.
-            "import atexit; atexit.register(ask, credential)",
-            # Python credentials in flight, on threads and on event loops of threads.
-            "[threading.Thread(target=ask, args=(Slow(),), daemon=True).start() for _ in range(5)]; time.sleep(0.02)",
-            "[threading.Thread(target=ask_async, args=(Slow(),), daemon=True).start() for _ in range(5)]",
-            # The same while logins begin and end all the time.
-            "[threading.Thread(target=ask_on, daemon=True).start() for _ in range(5)]; time.sleep(0.1)",
-        ],
-    )
+    @pytest.mark.usefixtures("with_secret")
+    @pytest.mark.parametrize("ending", ENDINGS)
     def test_with_work_in_flight(self, emulator: Emulator, ending: str) -> None:
-        emulator.latency = 0.1
-        run(
-            emulator,
-            f"""
-            class Slow:
-                def get_token(self, *scopes, **_):
-                    time.sleep(30)
-
-            class Quick:
-                def get_token(self, *scopes, **_):
-                    class Token: token = "a.e30.c"; expires_on = time.time() + 60
-                    return Token
-
-            def ask_on():
-                while True: core.get_entra_token(Quick())
-
-            async def leave_tasks():
-                leave_tasks.kept = [asyncio.ensure_future(core.get_entra_token_async(credential)) for _ in range(5)]
-                await asyncio.sleep(0.02)
-
-            credential = identity.ManagedIdentityCredential()
-            for _ in range(8):
-                pid = os.fork()
-                if pid == 0:
-                    try:
-                        {ending}
-                    except Exception:
-                        pass
-                    sys.exit(7)
-                assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
-            """,
-        )
+        emulator.latency, emulator.lifetime = 0.1, 1.6
+        execute(emulator, str(LOAD), "exits", ending, "4")
+        execute(emulator, str(LOAD), "end", ending)
+        execute(emulator, str(LOAD), "end", ending, str(EXIT_CODE), exit_code=EXIT_CODE)
 
     def test_hooks_that_were_there_before_us_wait_for_threads_that_log_in(self, emulator: Emulator) -> None:
         """Their turn at exit comes after that of hooks that were registered later."""
@@ -336,18 +193,6 @@ class TestExit:
             assert ask(credential)
             """,
         )
-
-    def test_a_fresh_process(self, emulator: Emulator) -> None:
-        emulator.latency = 0.05
-        for _ in range(20):
-            run(
-                emulator,
-                """
-                for _ in range(5):
-                    threading.Thread(target=ask, args=(identity.ManagedIdentityCredential(),), daemon=True).start()
-                time.sleep(0.05)
-                """,
-            )
 
 
 @pytest.mark.parametrize("kind", ["native", "python"])
