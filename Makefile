@@ -11,7 +11,7 @@ ifeq ($(shell uname -s),Linux)
 PORTABLE := --zig --compatibility manylinux2014
 endif
 
-.PHONY: demo test test-rust test-python lint format bench wheel clean
+.PHONY: demo test test-rust test-python soak stress lint format bench wheel clean
 
 demo: $(VENV)/built
 	$(BIN)/python examples/demo.py
@@ -23,6 +23,15 @@ test-rust:
 
 test-python: $(VENV)/built
 	$(BIN)/python -m pytest
+
+# Pools of three drivers while the identity service fails a third of the time; `make test` has it for some seconds.
+SOAK_SECONDS ?= 600
+soak: $(VENV)/built
+	$(BIN)/python -m tests.soak $(SOAK_SECONDS)
+
+# Thousands of forks and exits in the middle of fetches, on every CPython here, with the wheel.
+stress: wheel
+	$(BIN)/python -m tests.stress
 
 lint: $(VENV)/built
 	cargo fmt --check

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,9 +20,9 @@ _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 NO_IMDS = "http://127.0.0.1:9"
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _no_outer_world() -> Iterator[None]:
-    """Hide the developer's own Azure and PostgreSQL settings, and keep every test on this machine."""
+@contextmanager
+def hidden_world() -> Iterator[None]:
+    """Hide the developer's own Azure and PostgreSQL settings, and keep everything on this machine."""
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
             if name.startswith(_FOREIGN) or name.upper() in _PROXIES:
@@ -29,6 +30,12 @@ def _no_outer_world() -> Iterator[None]:
         patch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", NO_IMDS)
         for method in ("connect", "connect_ex"):
             patch.setattr(socket.socket, method, _guarded(getattr(socket.socket, method)))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_outer_world() -> Iterator[None]:
+    with hidden_world():
         yield
 
 
