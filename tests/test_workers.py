@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +12,8 @@ import pytest
 from tests.test_processes import run
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from azure_postgresql_auth.emulator import Emulator
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
@@ -66,3 +70,57 @@ reap([fork(lambda: ask(credential)) for _ in range({WORKERS})], seconds=60)
     found = statuses(emulator)
     assert found.count(200) == WORKERS
     assert 429 in found, "they were never throttled, so nothing is shown"
+
+
+CELERY = """
+import os, sys
+from pathlib import Path
+from celery import Celery
+from azure_postgresql_auth import core, identity
+from azure_postgresql_auth.psycopg3 import EntraConnection
+
+folder = Path(__file__).parent
+app = Celery("tasks", broker="filesystem://", backend=f"file://{folder}/results")
+app.conf.broker_transport_options = {f"data_folder_{way}": f"{folder}/queue" for way in ("in", "out")}
+app.conf.broker_transport_options["control_folder"] = f"{folder}/control"
+app.conf.worker_cancel_long_running_tasks_on_connection_loss = True
+credential = identity.ManagedIdentityCredential()
+
+@app.task
+def work():
+    with EntraConnection.connect(credential=credential) as connection:
+        return [os.getpid(), connection.execute("SELECT session_user").fetchone()[0]]
+
+if __name__ == "__main__":
+    asked = [work.delay() for _ in range(20)]
+    for result in asked:
+        print(*result.get(timeout=60))
+elif "worker" in sys.argv:
+    core.get_entra_token(credential)  # before the workers are forked
+"""
+
+
+def test_celery(emulator: Emulator, tmp_path: Path) -> None:
+    pytest.importorskip("celery")
+    for folder in ("queue", "control", "results"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "tasks.py").write_text(CELERY)
+    command = [sys.executable, "-W", "ignore", "-m", "celery", "-A", "tasks", "worker", "-P", "prefork", "-c", "4"]
+    quietly = ["--loglevel", "ERROR", "--without-gossip", "--without-mingle", "--without-heartbeat"]
+    log = tmp_path / "log"
+    with log.open("w") as output:
+        worker = subprocess.Popen([*command, *quietly], cwd=tmp_path, stdout=output, stderr=output)
+        try:
+            script = [sys.executable, "-W", "ignore", "tasks.py"]
+            done = subprocess.run(script, cwd=tmp_path, capture_output=True, text=True, timeout=90, check=False)
+        finally:
+            worker.terminate()
+            ended = worker.wait(30)
+    assert (done.returncode, done.stderr) == (0, ""), log.read_text()
+    pids, roles = zip(*(line.split() for line in done.stdout.splitlines()))
+    assert set(roles) == {emulator.identity.role}
+    assert len(set(pids)) > 1
+    assert worker.pid not in map(int, pids)
+    assert ended == 0, log.read_text()
+    # The workers kept what their parent had.
+    assert len(emulator.token_requests) == 1
