@@ -66,6 +66,8 @@ KILLED = (
     "closed unexpectedly",
     "connection was closed",
     "connection is closed",
+    # asyncpg's, when that comes between two of its own steps.
+    "cannot switch to state",
 )
 
 
