@@ -117,10 +117,19 @@ impl Fetch {
     }
 
     /// Ends the flight: keeps the token, wakes the waiters. `source` names the credential that answers.
-    pub fn answer(mut self, source: &str, answer: Result<FetchedToken, Error>) {
+    pub fn answer(self, source: &str, answer: Result<FetchedToken, Error>) {
+        self.end(source, false, answer);
+    }
+
+    /// The same with a token that another process has fetched.
+    pub fn answer_second_hand(self, source: &str, token: FetchedToken) {
+        self.end(source, true, Ok(token));
+    }
+
+    fn end(mut self, source: &str, second_hand: bool, answer: Result<FetchedToken, Error>) {
         let _guard = fork::guarded();
         if let Some(waiters) = self.waiters.take() {
-            let landing = self.cache.land(&self, source, answer);
+            let landing = self.cache.land(&self, source, second_hand, answer);
             let _ = waiters.send(landing); // Err: nobody waited
         }
     }

@@ -44,6 +44,8 @@ pub struct AccessToken {
     pub secret: Secret,
     /// When it was had, should be renewed and expires.
     pub lifetime: Lifetime,
+    /// It comes from a cache that is older than this process's.
+    pub second_hand: bool,
     /// The PostgreSQL role that it logs in as, once that has been worked out.
     pub principal: OnceLock<Arc<str>>,
 }
@@ -240,7 +242,7 @@ impl TokenCache {
     }
 
     /// Takes a fetch's answer in and gives what its waiters get.
-    fn land(&self, fetch: &Fetch, source: &str, answer: Result<FetchedToken, Error>) -> Landing {
+    fn land(&self, fetch: &Fetch, source: &str, second_hand: bool, answer: Result<FetchedToken, Error>) -> Landing {
         let took = self.clock.now().since(fetch.flight().since).unwrap_or_default();
         let answer = answer.and_then(|fetched| {
             if fetched.secret.expose().is_empty() {
@@ -248,7 +250,7 @@ impl TokenCache {
             }
             let lifetime = Lifetime::starting(&*self.clock, fetched.expires_at, fetched.refresh_at);
             let lifetime = lifetime.ok_or(Error::ExpiredOnArrival)?;
-            Ok(Arc::new(AccessToken { secret: fetched.secret, lifetime, principal: OnceLock::new() }))
+            Ok(Arc::new(AccessToken { secret: fetched.secret, lifetime, second_hand, principal: OnceLock::new() }))
         });
         let mut slots = self.slots();
         let Some(slot) = slots.get_mut(&**fetch.scope()) else { return answer };

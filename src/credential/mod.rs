@@ -31,7 +31,7 @@ use std::{
     future::Future,
     hash::Hasher,
     panic::AssertUnwindSafe,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
 
@@ -52,6 +52,7 @@ pub use environment::EnvironmentCredential;
 pub use fallback::FallbackChain;
 use futures_util::FutureExt;
 pub use managed_identity::{ManagedIdentityCredential, UserAssigned};
+use shared_cache::Fetched;
 pub use signing_certificate::SigningCertificate;
 use tokio::time::Instant;
 pub use workload_identity::WorkloadIdentityCredential;
@@ -116,38 +117,28 @@ pub fn start(fetch: Fetch, source: Arc<dyn TokenSource>) {
     let (scope, progress) = (Arc::clone(fetch.scope()), fetch.progress().clone());
     let known = fetch.known().cloned();
     // Shared with the task, so that the answer is not lost where no task can be started.
-    let slot = Arc::new(std::sync::Mutex::new(Some(fetch)));
+    let slot = Arc::new(Mutex::new(Some(fetch)));
+    let take = |slot: &Mutex<Option<Fetch>>| slot.lock().unwrap_or_else(PoisonError::into_inner).take();
     let task_slot = Arc::clone(&slot);
-    let answer = |slot: &std::sync::Mutex<Option<Fetch>>, source: &str, outcome| {
-        let fetch = slot.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
-        if let Some(fetch) = fetch {
-            fetch.answer(source, outcome);
-        }
-    };
     let started = runtime::spawn(async move {
         let deadline = Instant::now() + FETCH_LIMIT;
         let fetched = PROGRESS.scope(progress, shared_cache::fetch(&*source, &scope, known.as_ref(), deadline));
         let outcome = AssertUnwindSafe(fetched).catch_unwind().await;
-        if let Ok(Err(error)) = &outcome
-            && source.hands_over(error)
-        {
-            drop(task_slot.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take());
-            return;
+        let Some(fetch) = take(&task_slot) else { return };
+        match outcome {
+            Ok(Ok(Fetched::FromSource(token))) => fetch.answer(&source.description(), Ok(token)),
+            Ok(Ok(Fetched::FromFolder(token))) => fetch.answer_second_hand(shared_cache::NAME, token),
+            Ok(Err(error)) if source.hands_over(&error) => drop(fetch),
+            Ok(Err(error)) => fetch.answer(&source.description(), Err(error)),
+            Err(_panic) => {
+                let reason = format!("{name}: failed unexpectedly; please report it");
+                fetch.answer(name, Err(Error::Abandoned(reason)));
+            }
         }
-        answer(
-            &task_slot,
-            &source.description(),
-            outcome.unwrap_or_else(|_| Err(Error::Abandoned(format!("{name}: failed unexpectedly; please report it")))),
-        );
     });
-    if let Err(error) = started {
-        answer(
-            &slot,
-            name,
-            Err(Error::Abandoned(format!(
-                "{name}: the operating system gave no thread to fetch a token with: {error}"
-            ))),
-        );
+    if let (Err(error), Some(fetch)) = (started, take(&slot)) {
+        let reason = format!("{name}: the operating system gave no thread to fetch a token with: {error}");
+        fetch.answer(name, Err(Error::Abandoned(reason)));
     }
 }
 

@@ -47,6 +47,15 @@ const LARGEST_ENTRY: u64 = 64 * 1024;
 /// Part of each name, so that versions that write another format do not meet.
 const FORMAT: &[u8] = b"1";
 
+/// What a token from the folder is said to come from.
+pub(super) const NAME: &str = "the shared cache";
+
+/// Where a token was had.
+pub(super) enum Fetched {
+    FromSource(FetchedToken),
+    FromFolder(FetchedToken),
+}
+
 /// Fetches a token, from the folder if there is one with a fresh token in it.
 ///
 /// `known` is the token that the caller has and wants another one for.
@@ -55,13 +64,13 @@ pub(super) async fn fetch(
     scope: &str,
     known: Option<&Secret>,
     deadline: Instant,
-) -> Result<FetchedToken, Error> {
+) -> Result<Fetched, Error> {
     let place = variable(VARIABLE).filter(|_| source.is_shareable()).and_then(|folder| {
         told(Place::of(Path::new(&folder), source, scope)) // None: the log says why
     });
-    let Some(place) = place else { return source.fetch(scope, deadline).await };
+    let Some(place) = place else { return source.fetch(scope, deadline).await.map(Fetched::FromSource) };
     let _note = match place.turn(known, deadline).await {
-        Turn::Token(token) => return Ok(token),
+        Turn::Token(token) => return Ok(Fetched::FromFolder(token)),
         Turn::Fetch(note) => note,
     };
     match source.fetch(scope, deadline).await {
@@ -69,10 +78,12 @@ pub(super) async fn fetch(
             if source.is_shareable() {
                 told(place.write(&token));
             }
-            Ok(token)
+            Ok(Fetched::FromSource(token))
         }
         // One that should be renewed, and was not, is still good.
-        Err(error) => place.read(known, |life, clock| life.is_usable(clock.now())).ok_or(error),
+        Err(error) => {
+            place.read(known, |life, clock| life.is_usable(clock.now())).map(Fetched::FromFolder).ok_or(error)
+        }
     }
 }
 

@@ -87,7 +87,10 @@ impl PendingLogin {
                 Ok(None)
             }
             Poll::Ready(Ok(login)) => {
-                if !self.waited() {
+                if login.token.second_hand {
+                    // As good as a cached one: the server may have refused it to others.
+                    self.waited.store(false, Ordering::Relaxed);
+                } else if !self.waited() {
                     provider.logins.tokens.stats.hit();
                 }
                 provider.face(py, &self.scope, &login, edition).map(Some)
