@@ -136,7 +136,9 @@ pub fn start(fetch: Fetch, source: Arc<dyn TokenSource>) {
             }
         }
     });
-    if let (Err(error), Some(fetch)) = (started, take(&slot)) {
+    if let Err(error) = started
+        && let Some(fetch) = take(&slot)
+    {
         let reason = format!("{name}: the operating system gave no thread to fetch a token with: {error}");
         fetch.answer(name, Err(Error::Abandoned(reason)));
     }
