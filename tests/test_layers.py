@@ -20,7 +20,7 @@ SOURCES = Path(__file__).parent.parent / "src"
 
 # Each module may import those of the lines below its own.
 LAYERS = [
-    {"sqlalchemy"},
+    {"django", "sqlalchemy"},
     {"psycopg2", "psycopg3", "asyncpg", "service_connector"},
     {"_login", "identity"},
     {"core"},
@@ -43,8 +43,9 @@ RUST_LAYERS = [
 def imported_by(module: str) -> set[str]:
     """Modules of this package that a module imports at any place of its own."""
     path = PACKAGE / f"{module}.py"
+    paths = [path] if path.is_file() else (PACKAGE / module).rglob("*.py")
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for node in (node for path in paths for node in ast.walk(ast.parse(path.read_text("utf-8")))):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("azure_postgresql_auth"):
             inner = (node.module or "").split(".")[1:]
             found |= set(inner[:1]) if inner else {alias.name for alias in node.names}
@@ -59,6 +60,7 @@ def below(layers: list[set[str]], module: str) -> set[str]:
 MODULES = [
     *(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__"),
     *(f"identity/{path.stem}" for path in PACKAGE.glob("identity/*.py")),
+    "django",
 ]
 
 
@@ -123,7 +125,13 @@ def test_the_error_tree_is_as_drawn() -> None:
 
 @pytest.mark.parametrize(
     ("extra", "driver"),
-    [("psycopg3", "psycopg"), ("psycopg2", "psycopg2"), ("asyncpg", "asyncpg"), ("sqlalchemy", "sqlalchemy")],
+    [
+        ("psycopg3", "psycopg"),
+        ("psycopg2", "psycopg2"),
+        ("asyncpg", "asyncpg"),
+        ("django", "django"),
+        ("sqlalchemy", "sqlalchemy"),
+    ],
 )
 def test_a_missing_driver_names_the_extra(extra: str, driver: str) -> None:
     script = (

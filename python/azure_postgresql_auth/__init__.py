@@ -6,6 +6,7 @@ Importing this package loads no driver and no token engine; take what you need f
 - `psycopg2`: `EntraConnection` for psycopg2 and its pools
 - `asyncpg`: `connect` and `create_pool`
 - `sqlalchemy`: `enable_entra_authentication`, `enable_entra_authentication_async`, `create_asyncpg_engine`
+- `django`: database backends
 - `core`: tokens and user names for every other use
 - `identity`: the credentials that find or make those tokens; `identity.aio` for Azure's asynchronous clients
 - `service_connector`: the variables of Azure Service Connector, as the arguments of each driver

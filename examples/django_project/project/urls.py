@@ -1,0 +1,14 @@
+"""Addresses."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.urls import include, path
+from orders.views import Orders
+
+urlpatterns = [
+    path("admin/", admin.site.urls),
+    # o/token/ gives tokens, o/authorize/ asks a person, o/applications/ registers clients.
+    path("o/", include("oauth2_provider.urls", namespace="oauth2_provider")),
+    path("api/orders/", Orders.as_view()),
+]

@@ -1,0 +1,53 @@
+"""Connections as Django opens them, on the driver that Django chose."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.db.backends.postgresql.psycopg_any import is_psycopg3
+
+from azure_postgresql_auth.django._concealed import revealed, without_frames
+
+if TYPE_CHECKING or is_psycopg3:
+    import psycopg as driver
+
+    from azure_postgresql_auth.psycopg3 import EntraConnection, EntraOperationalError, InsecureTransportOperationalError
+else:
+    import psycopg2 as driver
+
+    from azure_postgresql_auth.psycopg2 import EntraConnection, EntraOperationalError, InsecureTransportOperationalError
+
+if TYPE_CHECKING:
+    from typing import ClassVar
+
+    from typing_extensions import Self
+
+__all__ = ["Connection", "Driver", "EntraOperationalError", "InsecureTransportOperationalError", "driver"]
+
+
+class Connection(EntraConnection):
+    """An `EntraConnection` whose failures show nothing but their text."""
+
+    last_failure: ClassVar[Exception | None] = None
+    """Why the latest attempt failed; None once one succeeds."""
+
+    @classmethod
+    def connect(cls, *args: Any, **kwargs: Any) -> Self:
+        """Connects, as `EntraConnection.connect` does."""
+        try:
+            # In no variable of this frame, which stays in the traceback.
+            connection = super().connect(*args, **{**kwargs, "credential": revealed(kwargs.get("credential"))})
+        except driver.Error as error:
+            cls.last_failure = type(error)(*error.args)  # which keeps no frames alive
+            raise without_frames(error) from error.__cause__
+        cls.last_failure = None
+        return connection
+
+
+class Driver:
+    """The driver's module, but for its `connect`."""
+
+    connect = Connection.connect
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(driver, name)

@@ -1,0 +1,214 @@
+"""Whose login: what one database's entry in `DATABASES` says about it.
+
+    nothing                                 the default credential
+    OPTIONS["credential"]                   an object, a dotted path or a callable
+    TENANT_ID, CLIENT_ID, CLIENT_SECRET     a service principal
+    AAD_OPTIONS                             the same, as SP_TENANT_ID, SP_CLIENT_ID, SP_CLIENT_SECRET
+    PASSWORD                                a plain login: none of this package's business
+
+The two ways to name a service principal are those of older backends. One credential object serves all databases,
+threads and copies of the settings that say the same, so that they share its tokens.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db.backends.base.base import NO_DB_ALIAS
+from django.utils.module_loading import import_string
+
+from azure_postgresql_auth import _credentials, identity
+from azure_postgresql_auth._foreign import needs_sync
+from azure_postgresql_auth.django._concealed import revealed
+from azure_postgresql_auth.errors import CredentialValueError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+_AAD_OPTIONS = "AAD_OPTIONS"
+_PRINCIPAL = ("TENANT_ID", "CLIENT_ID", "CLIENT_SECRET")
+_AAD_PRINCIPAL = ("SP_TENANT_ID", "SP_CLIENT_ID", "SP_CLIENT_SECRET")
+_AAD_REFRESH = "REFRESH_BEFORE_MINUTES"  # of no use here: tokens are renewed ahead of their expiry
+_DJANGOS = {
+    "ATOMIC_REQUESTS",
+    "AUTOCOMMIT",
+    "CONN_HEALTH_CHECKS",
+    "CONN_MAX_AGE",
+    "DISABLE_SERVER_SIDE_CURSORS",
+    "ENGINE",
+    "HOST",
+    "NAME",
+    "OPTIONS",
+    "PASSWORD",
+    "PORT",
+    "TEST",
+    "TIME_ZONE",
+    "USER",
+}
+_KNOWN = {*_DJANGOS, *_PRINCIPAL, _AAD_OPTIONS}
+_AAD_KNOWN = {*_AAD_PRINCIPAL, _AAD_REFRESH}
+
+
+class Whose(NamedTuple):
+    """Whose login it is."""
+
+    credential: object
+    """None for the default credential, and where it does not matter."""
+    notes: tuple[str, ...]
+    """What works, and should be written differently."""
+
+
+def whose_login(settings: Mapping[str, Any], alias: str) -> Whose:
+    """Reads the entry of one database.
+
+    Raises:
+        ImproperlyConfigured: a key is missing or misspelt, or what it says is no credential.
+    """
+    where = f"DATABASES[{alias!r}]" if alias != NO_DB_ALIAS else "DATABASES"
+    notes: list[str] = []
+    entry = _without_backticks(settings, where, notes)
+    options: Mapping[str, Any] = settings["OPTIONS"]
+    if "credentials" in options:
+        message = f"{where}['OPTIONS'] has 'credentials'; it is called 'credential' here"
+        raise ImproperlyConfigured(message)
+    given = revealed(options.get("credential"))
+    said = [source for source in (_beside(entry, where), _in_aad_options(entry, where, notes)) if source]
+    sources = [*(["OPTIONS['credential']"] if given is not None else []), *(source.name for source in said)]
+    if len(sources) > 1:
+        message = f"{where} says twice who logs in: by {sources[0]} and by {sources[1]}; remove one"
+        raise ImproperlyConfigured(message)
+    if settings["PASSWORD"]:
+        if said:
+            message = (
+                f"{where} has a PASSWORD and {said[0].name}; remove the PASSWORD to log in with Microsoft Entra ID, or "
+                f"{said[0].name} for a plain login"
+            )
+            raise ImproperlyConfigured(message)
+        return Whose(None, tuple(notes))
+    if said:
+        make = partial(identity.ClientSecretCredential, *said[0].values)
+        return Whose(_made(said[0].values, make, f"{where}: {said[0].name}"), tuple(notes))
+    return Whose(_credential(given, f"{where}['OPTIONS']['credential']"), tuple(notes))
+
+
+class _Principal(NamedTuple):
+    name: str
+    """By which settings it is said."""
+    values: tuple[str, str, str]
+
+
+def _beside(entry: Mapping[str, Any], where: str) -> _Principal | None:
+    """A service principal beside ENGINE and NAME."""
+    unknown = [key for key in entry if key not in _KNOWN]
+    if not any(key in entry for key in _PRINCIPAL) and not any(_near(key, _PRINCIPAL) for key in unknown):
+        return None
+    values = _values(entry, _PRINCIPAL, where, unknown, may_be_empty=bool(entry["PASSWORD"]))
+    return _Principal(f"{', '.join(_PRINCIPAL[:2])} and {_PRINCIPAL[2]}", values) if values else None
+
+
+def _in_aad_options(entry: Mapping[str, Any], where: str, notes: list[str]) -> _Principal | None:
+    """A service principal in AAD_OPTIONS."""
+    aad = entry.get(_AAD_OPTIONS)
+    if _AAD_OPTIONS not in entry:
+        for key in entry:
+            if key not in _DJANGOS and _near(key, [_AAD_OPTIONS]):
+                message = f"{where} has {key!r}; did you mean {_AAD_OPTIONS}?"
+                raise ImproperlyConfigured(message)
+    if not aad:
+        return None
+    inside = f"{where}[{_AAD_OPTIONS!r}]"
+    if not isinstance(aad, dict):
+        message = f"{inside} has to be a dictionary with {', '.join(_AAD_PRINCIPAL)}"
+        raise ImproperlyConfigured(message)
+    aad = _without_backticks(aad, inside, notes)
+    unknown = [key for key in aad if key not in _AAD_KNOWN]
+    values = _values(aad, _AAD_PRINCIPAL, inside, unknown, may_be_empty=bool(entry["PASSWORD"]))
+    if unknown:
+        message = f"{inside} has {', '.join(map(repr, unknown))}; it knows {', '.join(_AAD_PRINCIPAL)}"
+        raise ImproperlyConfigured(message)
+    return _Principal(_AAD_OPTIONS, values) if values else None
+
+
+def _values(
+    entry: Mapping[str, Any], wanted: tuple[str, str, str], where: str, unknown: Collection[str], *, may_be_empty: bool
+) -> tuple[str, str, str] | None:
+    """The three values; None if all are empty and may be, as where the environment does not set them."""
+    missing = [key for key in wanted if not entry.get(key)]
+    misspelt = [(key, near) for key in unknown for near in _near(key, missing)]
+    if len(missing) == len(wanted) and may_be_empty and not misspelt:
+        return None
+    if missing:
+        message = f"{where} lacks {', '.join(missing)} (not there, or empty); a service principal needs "
+        message += ", ".join(wanted)
+        message += "".join(f". It has {key!r}: did you mean {near}?" for key, near in misspelt)
+        raise ImproperlyConfigured(message)
+    values = [entry[key] for key in wanted]
+    for key, value in zip(wanted, values):
+        if not isinstance(value, str):
+            message = f"{where}[{key!r}] is {type(value).__name__}; it is a string"
+            raise ImproperlyConfigured(message)
+    return values[0], values[1], values[2]
+
+
+def _near(key: str, wanted: Collection[str]) -> list[str]:
+    """Which of the wanted keys was probably meant."""
+    plain = {name.replace("_", ""): name for name in wanted}
+    spelt = key.strip().upper().replace("-", "").replace("_", "")
+    return [plain[match] for match in get_close_matches(spelt, plain, n=1, cutoff=0.8)]
+
+
+def _without_backticks(settings: Mapping[str, Any], where: str, notes: list[str]) -> dict[str, Any]:
+    """The settings by their bare names: an older backend's documentation writes some keys in backticks."""
+    entry = {}
+    for key, value in settings.items():
+        bare = key.strip("` ") if isinstance(key, str) else str(key)
+        if bare == key:
+            entry[key] = value
+        else:
+            entry.setdefault(bare, value)
+            notes.append(f"{where} has the key {key!r}, which is taken for {bare!r}; write it so")
+    return entry
+
+
+def _credential(given: object, where: str) -> object:
+    credential = given
+    if isinstance(given, str):
+        try:
+            credential = import_string(given)
+        except ImportError as error:
+            message = f"{where} is {given!r}, which cannot be imported: {error}"
+            raise ImproperlyConfigured(message) from error
+    if callable(credential) and (isinstance(credential, type) or not _has_a_token(credential)):
+        credential = _made(id(credential), credential, where)
+    try:
+        adopted = _credentials.adopt(credential)
+    except CredentialValueError as error:
+        message = f"{where}: {error}"
+        raise ImproperlyConfigured(message) from error
+    if adopted.asynchronous:
+        message = f"{where}: {needs_sync(credential)}"
+        raise ImproperlyConfigured(message)
+    return credential
+
+
+def _has_a_token(credential: object) -> bool:
+    return hasattr(credential, "get_token") or hasattr(credential, "get_token_info")
+
+
+_made_already: dict[object, tuple[object, object]] = {}
+
+
+def _made(key: object, make: Callable[[], object], where: str) -> object:
+    """What `make` gives, once for each key; it is kept, so that its id can be a key."""
+    if key not in _made_already:
+        try:
+            credential = make()
+        except Exception as error:
+            message = f"{where} could not be made, {type(error).__name__}: {error}"
+            raise ImproperlyConfigured(message) from error
+        # setdefault: of threads that come here together, all go with the same one.
+        _made_already.setdefault(key, (credential, make))
+    return _made_already[key][0]

@@ -1,0 +1,108 @@
+"""Django's PostgreSQL backend, with connections that log in with Microsoft Entra ID."""
+
+from __future__ import annotations
+
+import os
+import warnings
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db.backends.postgresql import base as postgresql
+
+from azure_postgresql_auth._params import Said
+from azure_postgresql_auth.django._concealed import Concealed, conceal, without_frames
+from azure_postgresql_auth.django._connection import Connection, Driver, driver
+from azure_postgresql_auth.django._settings import whose_login
+from azure_postgresql_auth.django.client import DatabaseClient
+from azure_postgresql_auth.django.validation import DatabaseValidation
+
+if TYPE_CHECKING:
+    from typing import ClassVar
+
+__all__ = ["DatabaseWrapper"]
+
+
+class DatabaseWrapper(postgresql.DatabaseWrapper):
+    """A PostgreSQL database of a Django project.
+
+    Every new connection, those of Django's pool included, gets a login that is valid at that moment.
+    """
+
+    Database = Driver()
+    client_class = DatabaseClient
+    validation_class = DatabaseValidation
+    # Not Django's own, so that a fork is no business of other backends.
+    _connection_pools: ClassVar[dict[str, Any]] = {}
+    connection: Any
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        conceal(self.settings_dict)
+        _wrappers.add(self)
+
+    def get_connection_params(self) -> dict[str, Any]:
+        """The driver's parameters, with a credential in place of a password."""
+        params: dict[str, Any] = super().get_connection_params()
+        try:
+            credential, notes = whose_login(self.settings_dict, self.alias)
+        except ImproperlyConfigured as error:
+            raise without_frames(error) from error.__cause__
+        for note in notes:
+            warnings.warn(note, stacklevel=2)
+        if "password" in params and Said.from_libpq(params).user is None:
+            message = (
+                f"DATABASES[{self.alias!r}] has a PASSWORD and no USER: a plain login needs both, one with Microsoft "
+                f"Entra ID no PASSWORD"
+            )
+            raise ImproperlyConfigured(message)
+        params["credential"] = Concealed(credential)
+        return params
+
+    def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
+        """Connects, or takes a connection from the pool."""
+        try:
+            return super().get_new_connection(conn_params)
+        except driver.OperationalError as error:
+            pool = getattr(self, "pool", None)
+            if pool is None or pool.connection_class.last_failure is None:
+                raise
+            # What the pool says is that it waited, which nobody can mend.
+            failure = pool.connection_class.last_failure
+            message = f"{error}; the last attempt to connect failed: {failure}"
+            raise type(error)(message) from failure
+
+    @property
+    def pool(self) -> Any:
+        """Django's pool, if there is one, with connections that ask for their login when they are opened."""
+        pool = super().pool
+        if pool is not None and not issubclass(pool.connection_class, Connection):
+            # Django opens it later.
+            own = {"last_failure": None}  # and not that of others
+            pool.connection_class = type("PooledConnection", (Connection, pool.connection_class), own)
+        return pool
+
+
+_wrappers: weakref.WeakSet[DatabaseWrapper] = weakref.WeakSet()
+_inherited: list[object] = []
+
+
+def _leave_to_the_parent() -> None:
+    """A child begins without its parent's connections and pools.
+
+    To use them would garble what the parent says to the server, to close them would end its sessions. The drivers leave
+    alone what another process opened, when it is forgotten; it is kept, so that nothing is said about that either.
+    """
+    _inherited.append(dict(DatabaseWrapper._connection_pools))  # noqa: SLF001 - Django has no other name for them
+    DatabaseWrapper._connection_pools.clear()  # noqa: SLF001
+    for wrapper in _wrappers:
+        if wrapper.connection is not None:
+            _inherited.append(wrapper.connection)
+            wrapper.connection = None
+            if wrapper.in_atomic_block:
+                # As Django has it for a connection that was closed in the middle of a transaction.
+                wrapper.closed_in_transaction = wrapper.needs_rollback = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_to_the_parent)

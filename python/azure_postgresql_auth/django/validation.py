@@ -1,0 +1,74 @@
+"""System checks: `manage.py check --database default`, which `migrate` runs as well.
+
+azure_postgresql_auth.E001      the settings do not say whose login it is
+azure_postgresql_auth.E002      no login could be had
+azure_postgresql_auth.E003      the token would travel in the clear
+azure_postgresql_auth.E004      the server cannot be reached, or refuses the login
+azure_postgresql_auth.W001      a key in the settings is misspelt, and understood
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from django.core import checks
+from django.core.exceptions import ImproperlyConfigured
+from django.db.backends.base.validation import BaseDatabaseValidation
+from django.db.utils import Error
+
+from azure_postgresql_auth.django._settings import whose_login
+from azure_postgresql_auth.errors import EntraConnectionValueError, InsecureTransportError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["DatabaseValidation"]
+
+_ROLE = (
+    "The server has no role of this name for this identity: compare with "
+    "SELECT * FROM pgaadauth_list_principals(false), and set USER to the role's name."
+)
+
+
+class DatabaseValidation(BaseDatabaseValidation):
+    """Logs in, and reports what is wrong in one line."""
+
+    def check(self, **kwargs: Any) -> list[checks.CheckMessage]:
+        """What is wrong with the identity of this database; empty if it logs in."""
+        return [*super().check(**kwargs), *self._check_login()]
+
+    def _check_login(self) -> Iterator[checks.CheckMessage]:
+        alias, settings = self.connection.alias, self.connection.settings_dict
+        # A connection of its own, for a pool would try again and again before it fails.
+        options = {key: value for key, value in settings["OPTIONS"].items() if key != "pool"}
+        connection = type(self.connection)({**settings, "OPTIONS": options}, alias)
+        try:
+            for note in whose_login(settings, alias).notes:
+                yield checks.Warning(note, id="azure_postgresql_auth.W001")
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # said just now
+                connection.ensure_connection()
+        except ImproperlyConfigured as error:
+            yield _error("E001", str(error))
+        except Error as error:
+            yield _error(_number(error), f"DATABASES[{alias!r}]: {error}")
+        finally:
+            connection.close()
+
+
+def _number(error: BaseException) -> str:
+    link: BaseException | None = error
+    while link is not None:
+        if isinstance(link, InsecureTransportError):
+            return "E003"
+        if isinstance(link, EntraConnectionValueError):
+            return "E002"
+        link = link.__cause__
+    return "E004"
+
+
+def _error(number: str, text: str) -> checks.CheckMessage:
+    lines = (line.strip() for line in text.splitlines())
+    hint = _ROLE if "password authentication failed" in text else None
+    return checks.Error("; ".join(filter(None, lines)), hint=hint, id=f"azure_postgresql_auth.{number}")
