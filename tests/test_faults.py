@@ -188,6 +188,7 @@ class World(NamedTuple):
     logins: dict[str, Callable[..., Login]]
     begin: Callable[[], None]
     heal: Callable[[], None]
+    """Ends the fault; tokens are good for an hour from then on."""
     seconds: float | None = LIFE
     """What tokens live; None: until a full second."""
 
@@ -245,10 +246,10 @@ def through_its_life(world: World, fault: Fault) -> None:
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_the_service_fails(fault: Fault, emulator: Emulator, loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
     principal = emulator.add_identity("app", "service-principal")
-    emulator.lifetime = LIFE if fault.secret else 1.6
     asked = []
 
     def make(_: str) -> object:
+        emulator.lifetime = LIFE if fault.secret else 1.6
         if not fault.secret:
             return identity.ManagedIdentityCredential()
         return identity.ClientSecretCredential(emulator.tenant_id, principal.client_id, principal.client_secret or "")
@@ -266,6 +267,7 @@ def test_the_service_fails(fault: Fault, emulator: Emulator, loop: Loop, monkeyp
     def heal() -> None:
         asked.append(len(emulator.token_requests))
         emulator.heal()
+        emulator.lifetime = 3600
         for name, value in emulator.env.items():
             monkeypatch.setenv(name, value)
 
@@ -297,6 +299,7 @@ def test_a_credential_object_fails(fault: Fault, emulator: Emulator, loop: Loop)
     def heal() -> None:
         for index, credential in enumerate(made):
             credential.token = f"a.e30.{index}"
+            credential.lifetime = 3600
             credential.error = None
             credential.released.set()
 
