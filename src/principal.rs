@@ -2,6 +2,7 @@
 
 use crate::claims::Claims;
 
+const RESOURCE_ID: &str = "xms_mirid";
 const USER_ASSIGNED: &str = "providers/microsoft.managedidentity/userassignedidentities";
 
 /// Name of the user-assigned managed identity that an `xms_mirid` claim names; `None` for every other resource.
@@ -17,21 +18,29 @@ fn resource_name(resource_id: &str) -> Option<&str> {
     (!name.is_empty() && parent.to_ascii_lowercase().contains("/providers/")).then_some(name)
 }
 
-/// The role name that a token's claims suggest.
+/// The claim that names a role, and the role's name, as a token's claims suggest it.
 ///
 /// A user-assigned identity's name is certain, so it comes first; then what users are called; then the resource of a
 /// system-assigned identity; then an application's display name, which few tokens carry. A name can still be wrong: roles
 /// match by object id and an administrator may have called them anything. That is why an explicit user always wins.
 #[must_use]
+pub fn principal(claims: &Claims) -> Option<(&'static str, &str)> {
+    let said = |claim| claims.text(claim).map(|name| (claim, name));
+    let in_resource_id = |name: fn(&str) -> Option<&str>| {
+        claims.text(RESOURCE_ID).and_then(name).map(|name| (RESOURCE_ID, name))
+    };
+    in_resource_id(user_assigned_identity)
+        .or_else(|| said("upn"))
+        .or_else(|| said("preferred_username"))
+        .or_else(|| said("unique_name"))
+        .or_else(|| in_resource_id(resource_name))
+        .or_else(|| said("app_displayname"))
+}
+
+/// The role name alone.
+#[must_use]
 pub fn principal_name(claims: &Claims) -> Option<&str> {
-    let resource_id = claims.text("xms_mirid");
-    resource_id
-        .and_then(user_assigned_identity)
-        .or_else(|| claims.text("upn"))
-        .or_else(|| claims.text("preferred_username"))
-        .or_else(|| claims.text("unique_name"))
-        .or_else(|| resource_id.and_then(resource_name))
-        .or_else(|| claims.text("app_displayname"))
+    principal(claims).map(|(_, name)| name)
 }
 
 #[cfg(test)]
@@ -70,6 +79,22 @@ mod tests {
             (json!({"oid": "1", "appid": "2"}), None),
         ] {
             assert_eq!(name(&claims).as_deref(), expected, "{claims}");
+        }
+    }
+
+    #[test]
+    fn the_claim_is_told() {
+        for (claims, expected) in [
+            (json!({"xms_mirid": USER_ASSIGNED_ID, "upn": "a@b"}), "xms_mirid"),
+            (json!({"xms_mirid": VIRTUAL_MACHINE_ID, "upn": "a@b"}), "upn"),
+            (json!({"preferred_username": "c@d", "unique_name": "e@f"}), "preferred_username"),
+            (json!({"unique_name": "e@f"}), "unique_name"),
+            (json!({"xms_mirid": VIRTUAL_MACHINE_ID}), "xms_mirid"),
+            (json!({"app_displayname": "app"}), "app_displayname"),
+        ] {
+            let payload = URL_SAFE_NO_PAD.encode(claims.to_string());
+            let claims = Claims::of_token(&format!("h.{payload}.s")).unwrap();
+            assert_eq!(principal(&claims).unwrap().0, expected, "{claims:?}");
         }
     }
 

@@ -20,7 +20,13 @@ SOURCES = Path(__file__).parent.parent / "src"
 
 # Each module may import those of the lines below its own.
 LAYERS = [
+<<<<<<< HEAD
     {"django", "sqlalchemy"},
+=======
+    {"__main__"},
+    {"cli"},
+    {"sqlalchemy", "emulator"},
+>>>>>>> 9562d3c (A command line: token, exec, inspect, emulator, completion)
     {"psycopg2", "psycopg3", "asyncpg", "service_connector"},
     {"_login", "identity"},
     {"core"},
@@ -59,8 +65,16 @@ def below(layers: list[set[str]], module: str) -> set[str]:
 
 MODULES = [
     *(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__"),
+<<<<<<< HEAD
     *(f"identity/{path.stem}" for path in PACKAGE.glob("identity/*.py")),
     "django",
+=======
+    *(
+        str(path.relative_to(PACKAGE).with_suffix(""))
+        for folder in ("cli", "identity")
+        for path in PACKAGE.glob(f"{folder}/**/*.py")
+    ),
+>>>>>>> 9562d3c (A command line: token, exec, inspect, emulator, completion)
 ]
 
 
@@ -101,6 +115,21 @@ def test_the_package_imports_nothing() -> None:
     }
     # Start-up is counted in modules: these cost milliseconds each.
     assert not set(printed) & {"asyncio", "inspect", "json", "logging", "re", "socket", "ssl", "typing"}
+
+
+def test_the_command_line_loads_what_its_command_needs() -> None:
+    script = (
+        "import sys, io; before = set(sys.modules); sys.stdin = io.StringIO('a.e30.b')\n"
+        "from azure_postgresql_auth.cli import main\n"
+        "main(['inspect', '-', '--json'])\n"
+        "print(*sorted(set(sys.modules) - before), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    loaded = done.stderr.split()
+    assert "azure_postgresql_auth.cli._inspect" in loaded
+    commands = {f"azure_postgresql_auth.cli._{name}" for name in ("token", "exec", "emulator", "doctor", "pgbouncer")}
+    others = {"psycopg", "psycopg2", "asyncpg", "anyio", "shtab", "asyncio", "logging", "ssl", "subprocess"}
+    assert not (commands | others) & set(loaded)
 
 
 def test_public_names_exist_and_say_what_they_are() -> None:

@@ -13,6 +13,7 @@ __all__ = [
     "decode_jwt",
     "is_azure_server",
     "parse_principal_name",
+    "principal_of",
     "scope_for",
     "stop_commands",
     "take_journal",
@@ -227,6 +228,13 @@ def decode_jwt(token: str) -> dict[str, Any]:
 
 def parse_principal_name(xms_mirid: str | None) -> str | None:
     """Name of the user-assigned managed identity that an `xms_mirid` claim names; None for every other resource."""
+
+def principal_of(token: str) -> tuple[str, str] | None:
+    """The claim that names the user of a token, and the user; None where no claim does.
+
+    Raises:
+        TokenDecodeError: it is no JWT.
+    """
 
 def is_azure_server(host: str) -> bool:
     """Whether a host is named like an Azure Database for PostgreSQL, in any cloud."""

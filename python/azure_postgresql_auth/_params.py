@@ -36,11 +36,7 @@ class Said(NamedTuple):
     @classmethod
     def from_libpq(cls, *parameters: Mapping[str, Any]) -> Said:
         """Reads libpq's parameters; of several dictionaries, the later ones win."""
-        given: dict[str, Any] = {}
-        for level in parameters:
-            given.update(_given(level))
-        service = given.get("service") or os.environ.get("PGSERVICE")
-        said = {**_environment(), **(_service(str(service)) if service else {}), **given}
+        said = in_force(*parameters)
         return cls._from(said, said.get("host"), said.get("hostaddr"))
 
     @classmethod
@@ -74,10 +70,21 @@ class Said(NamedTuple):
         )
 
 
+def in_force(*parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Libpq's parameters as they hold in the end; of several dictionaries, the later ones win."""
+    given: dict[str, Any] = {}
+    for level in parameters:
+        given.update(_given(level))
+    service = given.get("service") or os.environ.get("PGSERVICE")
+    return {**_environment(), **(_service(str(service)) if service else {}), **given}
+
+
 _VARIABLES = {
     "user": "PGUSER",
     "host": "PGHOST",
     "hostaddr": "PGHOSTADDR",
+    "port": "PGPORT",
+    "dbname": "PGDATABASE",
     "sslmode": "PGSSLMODE",
     "sslrootcert": "PGSSLROOTCERT",
     "connect_timeout": "PGCONNECT_TIMEOUT",

@@ -59,6 +59,13 @@ pub fn parse_principal_name(xms_mirid: Option<&str>) -> Option<&str> {
     xms_mirid.and_then(principal::user_assigned_identity)
 }
 
+/// The claim that names the user, and the user, of a token; `None` where no claim does.
+#[pyfunction]
+pub fn principal_of(py: Python<'_>, token: &str) -> PyResult<Option<(&'static str, String)>> {
+    let claims = Claims::of_token(token).map_err(|error| errors::raise(py, &error))?;
+    Ok(principal::principal(&claims).map(|(claim, name)| (claim, name.to_owned())))
+}
+
 /// Whether a host is named like an Azure Database for PostgreSQL, in any cloud.
 #[pyfunction]
 pub fn is_azure_server(host: &str) -> bool {

@@ -1,0 +1,25 @@
+"""`completion`: what makes a shell complete our arguments."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from azure_postgresql_auth.cli import _parser, _terminal
+from azure_postgresql_auth.cli._failure import Failure
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def run(options: argparse.Namespace) -> int:
+    """Prints the script."""
+    try:
+        import shtab  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        message = (
+            "completion needs the extra `completion`; install it with: "
+            "pip install 'azure-postgresql-auth-rs[completion]'"
+        )
+        raise Failure(message) from error
+    _terminal.data(shtab.complete(_parser.build(), options.shell))
+    return 0

@@ -1,0 +1,37 @@
+"""`inspect`: a token's claims, for a person."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING
+
+from azure_postgresql_auth._core import decode_jwt
+from azure_postgresql_auth._params import Said
+from azure_postgresql_auth.cli import _login, _terminal, _tokens
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def run(options: argparse.Namespace) -> int:
+    """Prints what is in it."""
+    if options.token is None:
+        said = Said.from_libpq({"host": options.host or ""})
+        token = _login.login(said, options.scope, user_known=True).password
+    elif options.token == "-":  # noqa: S105 - stdin
+        token = sys.stdin.read()
+    else:
+        token = options.token
+        _terminal.note("a token on a command line is seen by others on this machine; `inspect -` reads it from stdin")
+    token = "".join(token.split()).removeprefix("Bearer")
+    facts = _tokens.read(token, decode_jwt(token))
+    problems = [problem for problem in (facts.audience_problem, facts.life_problem) if problem]
+    if options.json:
+        _terminal.data(json.dumps({**facts.told(), "problems": problems, "claims": facts.claims}, indent=2))
+        return 1 if problems else 0
+    for name, value in facts.lines():
+        _terminal.data(f"{_terminal.painted(f'{name:<12}', 'bold', sys.stdout)}{value}")
+    for problem in problems:
+        _terminal.complain(problem)
+    return 1 if problems else 0

@@ -1,0 +1,63 @@
+"""A token, and what a program on libpq has to be told so that it logs in with it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from azure_postgresql_auth import core, tls
+from azure_postgresql_auth._core import scope_for
+from azure_postgresql_auth._params import Said
+from azure_postgresql_auth.cli import _terminal
+from azure_postgresql_auth.cli._failure import Failure
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from azure_postgresql_auth._core import Login
+
+USAGE = 2
+"""argparse's exit code for arguments that cannot be."""
+
+
+def login(said: Said, scope: str | None = None, *, user_known: bool | None = None) -> Login:
+    """The login that what was said calls for.
+
+    Args:
+        said: what was said.
+        scope: OAuth 2.0 scope of the token; by default that of the host's Azure cloud.
+        user_known: the token's claims are not looked at; by default so where a user was said.
+    """
+    try:
+        chosen = scope or scope_for(said.hosts)
+    except ValueError as error:
+        raise Failure(str(error).replace("scope=", "--scope"), USAGE) from error
+    with _terminal.waiting("waiting for a token"):
+        return core.login(None, chosen, user_known=said.user is not None if user_known is None else user_known)
+
+
+def environment(parameters: Mapping[str, str], scope: str | None = None) -> dict[str, str]:
+    """The variables that log a program on libpq in; none where it has user and password of its own.
+
+    Args:
+        parameters: what the program's arguments say, in libpq's terms.
+        scope: OAuth 2.0 scope of the token; by default that of the host's Azure cloud.
+
+    Raises:
+        InsecureTransportError: what was said would send the token in the clear.
+    """
+    said = Said.from_libpq(parameters)
+    settings = tls.libpq_settings(said, False)  # noqa: FBT003 - as it is called
+    if not said.hosts and not said.addresses and said.sslmode is None:
+        # Where it will connect is not known. A Unix socket takes no notice of these.
+        settings = {"sslmode": "verify-full", "sslrootcert": said.sslrootcert or tls.AZURE_ROOTS}
+    found = {f"PG{keyword.upper()}": value for keyword, value in settings.items()}
+    if said.complete:
+        return found
+    had = login(said, scope)
+    return {"PGUSER": said.user or had.user or "", "PGPASSWORD": had.password, **found}
+
+
+def said_user(given: str | None) -> str | None:
+    """The user by the command's own option, else by libpq's variable."""
+    return given or os.environ.get("PGUSER") or None

@@ -1,0 +1,75 @@
+"""From arguments to an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from azure_postgresql_auth.cli import _parser, _terminal
+from azure_postgresql_auth.cli._failure import Failure
+from azure_postgresql_auth.errors import (
+    AzurePgEntraError,
+    InsecureTransportError,
+    ScopePermissionError,
+    UsernameExtractionError,
+)
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+_INTERRUPTED = 130
+"""What a shell makes of SIGINT."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command.
+
+    Args:
+        arguments: without the program's name; by default the process's own.
+
+    Returns:
+        The exit code.
+    """
+    options = _parser.parse(sys.argv[1:] if arguments is None else arguments)
+    if options.debug:
+        _log_everything()
+    try:
+        module = importlib.import_module(f"azure_postgresql_auth.cli.{options.module}")
+        return int(module.run(options))
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # Who read us has enough. Python would complain once more when it flushes at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (AzurePgEntraError, Failure, OSError) as error:
+        if options.debug:
+            _print_traceback()
+        _terminal.complain(_in_words(error, options))
+        return error.code if isinstance(error, Failure) else 1
+
+
+def _in_words(error: Exception, options: argparse.Namespace) -> str:
+    text = str(error) or type(error).__name__
+    # The library's errors speak of its own arguments.
+    if isinstance(error, (ScopePermissionError, UsernameExtractionError)):
+        return text.replace("user=", "--user" if hasattr(options, "user") else "PGUSER")
+    return (
+        text.partition(", or pass allow_insecure_transport")[0] if isinstance(error, InsecureTransportError) else text
+    )
+
+
+def _print_traceback() -> None:
+    import traceback  # noqa: PLC0415 - few look at one
+
+    traceback.print_exc()
+
+
+def _log_everything() -> None:
+    import logging  # noqa: PLC0415 - costs start-up, and the library does not log to who has not loaded it
+
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("azure_postgresql_auth").setLevel(logging.DEBUG)

@@ -1,0 +1,180 @@
+"""Every command's arguments, and the help for them."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+import azure_postgresql_auth
+from azure_postgresql_auth.cli._terminal import PROGRAM
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - typeshed has no other name for it
+
+_SERVER = "myserver.postgres.database.azure.com"
+_TAKES_A_COMMAND = ("exec", "emulator")
+
+_DESCRIPTION = """\
+Microsoft Entra ID logins to Azure Database for PostgreSQL, for any tool.
+
+Who logs in is found as in the library: what the environment says, a workload's or a managed identity, `az login`,
+`azd auth login`. AZURE_TOKEN_CREDENTIALS and AZURE_CLIENT_ID choose."""
+
+_EXIT_CODES = """\
+exit codes:
+  0  done
+  1  not done; stderr says why (--debug: with the traceback and a log)
+  2  arguments that cannot be
+  `doctor`, `exec`, `inspect` and `emulator` have more, see their help"""
+
+_TOKEN = f"""\
+Prints a token to log in with as the password.
+
+  PGPASSWORD=$({PROGRAM} token) psql "host={_SERVER} dbname=postgres user=me@contoso.com sslmode=require"
+
+pgAdmin takes `{PROGRAM} token` for a server's password exec command."""
+
+_FORMATS = """\
+formats:
+  password  the token alone
+  json      user, password and expires_on (seconds since 1970)
+  env       lines for a shell: eval "$(... token --format env --host ...)"
+  pgpass    a line of a password file; libpq of PostgreSQL 13 and older cuts such long ones off"""
+
+_EXEC = f"""\
+Runs a program on libpq, logged in. It takes this one's place, so its exit code and all signals are its own.
+
+  {PROGRAM} exec -- psql "host={_SERVER} dbname=postgres"
+  {PROGRAM} exec -- pg_dump -h {_SERVER} -Fc -f orders.dump orders"""
+
+_EXEC_END = """\
+It gets PGUSER, PGPASSWORD, PGSSLMODE and PGSSLROOTCERT in its environment, and nothing in its arguments. What its
+arguments or the environment say about host, user and TLS is honoured.
+
+exit codes: the program's; 126 and 127 where it cannot be run or found, as in a shell; 1 if there is no token"""
+
+_INSPECT = f"""\
+Says what is in a token: who, for what, until when, and which user name it gives. A token that is given needs no
+network.
+
+  pbpaste | {PROGRAM} inspect -"""
+
+_INSPECT_END = """\
+exit codes: 0 good for a login now, as far as can be seen; 1 not (expired, another audience, no token at all)"""
+
+_EMULATOR = f"""\
+Azure on this machine, for tests in any language: token endpoints, and a PostgreSQL that takes only their tokens.
+
+  {PROGRAM} emulator -- pytest
+  {PROGRAM} emulator --identity orders --identity ann@contoso.com:user --lifetime 60 > azure.env"""
+
+_EMULATOR_END = """\
+With a command, it runs with the variables set by which every Azure SDK and libpq find the emulator, and its exit code
+is this one's. Without, they are printed for a shell, and the emulator runs until SIGINT or SIGTERM.
+
+kinds of identities: user-assigned (the default), system-assigned, service-principal, user. The endpoints answer for the
+first; each has a role of its name. A service principal that is first gets AZURE_CLIENT_SECRET and the like.
+
+exit codes: the command's (128 and the signal's number where one killed it); 126 and 127 where it cannot be run or
+found; 1 where the emulator does not start"""
+
+_COMPLETION = f"""\
+Prints a script that makes a shell complete the arguments. Needs the extra `completion`.
+
+  {PROGRAM} completion bash > ~/.local/share/bash-completion/completions/{PROGRAM}"""
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Reads the arguments; those that cannot be end the process with exit code 2."""
+    command: list[str] = []
+    if "--" in arguments and arguments[0] in _TAKES_A_COMMAND:
+        # By hand: versions of argparse differ in what they do with it.
+        end = list(arguments).index("--")
+        arguments, command = arguments[:end], list(arguments[end + 1 :])
+    options = build().parse_args(arguments)
+    options.command = [*getattr(options, "command", ()), *command]
+    return options
+
+
+def build() -> argparse.ArgumentParser:
+    """The parser; also what shell completion is made of."""
+    parser = argparse.ArgumentParser(
+        PROGRAM, description=_DESCRIPTION, epilog=_EXIT_CODES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {azure_postgresql_auth.__version__}")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks and a log")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_token(_command(commands, "token", "print a token", _TOKEN, _FORMATS))
+    _add_exec(_command(commands, "exec", "run psql, pg_dump, ... logged in", _EXEC, _EXEC_END))
+    _add_inspect(_command(commands, "inspect", "say what is in a token", _INSPECT, _INSPECT_END))
+    _add_emulator(_command(commands, "emulator", "Azure on this machine, for tests", _EMULATOR, _EMULATOR_END))
+    _add_completion(_command(commands, "completion", "complete arguments in a shell", _COMPLETION, None))
+    return parser
+
+
+def _command(commands: Commands, name: str, help_: str, text: str, end: str | None) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name, help=help_, description=text, epilog=end, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    # Also after the command; what stands before it is kept.
+    parser.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help="show tracebacks and a log")
+    parser.set_defaults(module=f"_{name}")
+    return parser
+
+
+def _add_scope(parser: argparse.ArgumentParser) -> None:
+    choice = parser.add_mutually_exclusive_group()
+    choice.add_argument("--host", metavar="HOST", help="the server; its name tells the Azure cloud")
+    choice.add_argument("--scope", metavar="SCOPE", help="OAuth 2.0 scope of the token")
+
+
+def _add_token(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--user", metavar="ROLE", help="the role; by default PGUSER, else whom the token names")
+    _add_scope(parser)
+    parser.add_argument(
+        "--format", choices=("password", "json", "env", "pgpass"), default="password", help="default: password"
+    )
+
+
+def _add_exec(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--scope", metavar="SCOPE", help="OAuth 2.0 scope of the token; by default the server's")
+    parser.add_argument("command", nargs=argparse.REMAINDER, metavar="[--] PROGRAM ...", help="what to run")
+
+
+def _add_inspect(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "token",
+        nargs="?",
+        metavar="TOKEN|-",
+        help="a token, or - to read it from stdin, where nobody sees it; by default the one that logins would use",
+    )
+    _add_scope(parser)
+    parser.add_argument("--json", action="store_true", help="the same for a program")
+
+
+def _add_emulator(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--identity",
+        action="append",
+        default=[],
+        metavar="NAME[:KIND]",
+        help="who exists, with a role of that name; may be given again; by default emulator-identity",
+    )
+    parser.add_argument(
+        "--lifetime", type=float, default=3600.0, metavar="SECONDS", help="how long tokens are good; default: 3600"
+    )
+    parser.add_argument(
+        "--latency", type=float, default=0.0, metavar="SECONDS", help="how long the token endpoints take; default: 0"
+    )
+    parser.add_argument(
+        "--dsn",
+        metavar="URL",
+        help="a local PostgreSQL to put behind, postgresql://ADMIN:PASSWORD@HOST:PORT/DATABASE; by default its own",
+    )
+    parser.add_argument("command", nargs="*", metavar="-- COMMAND ...", help="what to run inside")
+
+
+def _add_completion(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("shell", choices=("bash", "zsh", "tcsh"))

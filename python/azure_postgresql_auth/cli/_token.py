@@ -1,0 +1,34 @@
+"""`token`: a token, or a user and a token, for any tool."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import TYPE_CHECKING
+
+from azure_postgresql_auth._params import Said
+from azure_postgresql_auth.cli import _login, _terminal
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def run(options: argparse.Namespace) -> int:
+    """Prints it."""
+    user = _login.said_user(options.user)
+    parameters = {"host": options.host or "", "user": user or ""}
+    if options.format == "env":
+        variables = _login.environment(parameters, options.scope)
+        _terminal.data("\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items()))
+        return 0
+    only_password = options.format == "password"
+    had = _login.login(Said.from_libpq(parameters), options.scope, user_known=only_password or user is not None)
+    name = user or had.user or ""
+    if options.format == "json":
+        _terminal.data(json.dumps({"user": name, "password": had.password, "expires_on": had.expires_on}))
+    elif options.format == "pgpass":
+        fields = (options.host or "*", "*", "*", name, had.password)
+        _terminal.data(":".join(field.replace("\\", "\\\\").replace(":", "\\:") for field in fields))
+    else:
+        _terminal.data(had.password)
+    return 0

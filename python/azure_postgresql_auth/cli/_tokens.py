@@ -1,0 +1,175 @@
+"""What a token's claims mean to a login."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from azure_postgresql_auth._core import principal_of, scope_for
+
+if TYPE_CHECKING:
+    from typing import Final
+
+_CLOUDS: Final = {
+    "public": "postgres.database.azure.com",
+    "US Government": "postgres.database.usgovcloudapi.net",
+    "China": "postgres.database.chinacloudapi.cn",
+}
+_OPAQUE: Final = ("aio", "nbf", "puid", "rh", "uti", "wids", "xms_ftd", "xms_idrel")
+"""Claims that tell a person nothing, or the same again."""
+_MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+
+
+class Facts(NamedTuple):
+    """What is in a token."""
+
+    claims: dict[str, Any]
+    length: int
+    user: str | None
+    rule: str
+    """Which claim names the user."""
+    kind: str
+    audience: str
+    cloud: str | None
+    """The Azure cloud whose databases take it; None if none does."""
+    expires: float | None
+    begins: float | None
+    now: float
+
+    @property
+    def audience_problem(self) -> str:
+        """Why no database takes it, "" if one does."""
+        if self.cloud is not None:
+            return ""
+        right = scope_for(()).removesuffix("/.default")
+        audience = self.audience or "nobody in particular"
+        return f"the token is for {audience}, not for Azure Database for PostgreSQL ({right})"
+
+    @property
+    def life_problem(self) -> str:
+        """Why it is not good now, "" if it is."""
+        if self.expires is not None and self.expires <= self.now:
+            return f"the token expired {span(self.now - self.expires)} ago"
+        if self.begins is not None and self.begins > self.now:
+            return f"the token is good only in {span(self.begins - self.now)}, or this machine's clock is behind"
+        return ""
+
+    def told(self) -> dict[str, Any]:
+        """For a program."""
+        return {
+            "user": self.user,
+            "user_from": self.rule or None,
+            "kind": self.kind,
+            "tenant": self.claims.get("tid"),
+            "object_id": self.claims.get("oid"),
+            "application_id": self.claims.get("appid", self.claims.get("azp")),
+            "audience": self.audience,
+            "cloud": self.cloud,
+            "expires_on": self.expires,
+            "expires_in": None if self.expires is None else round(self.expires - self.now),
+            "length": self.length,
+        }
+
+    def lines(self) -> list[tuple[str, str]]:
+        """For a person."""
+        told = self.told()
+        audience = self.audience or "none"
+        if self.cloud:
+            audience += f" (Azure Database for PostgreSQL, {self.cloud} cloud)"
+        rows = [
+            (
+                "user name",
+                f"{self.user}, by {self.rule}" if self.user else "none: no claim names one, so give the user",
+            ),
+            ("who", self.kind),
+            ("tenant", told["tenant"]),
+            ("object id", told["object_id"]),
+            ("application", told["application_id"]),
+            ("audience", audience),
+            ("issued", self._moment("iat")),
+            ("expires", self._moment("exp")),
+            ("length", f"{self.length:,} characters"),
+        ]
+        shown = {"tid", "oid", "appid", "azp", "aud", "iat", "exp", self.rule, *_OPAQUE}
+        others = {name: value for name, value in self.claims.items() if name not in shown}
+        return [(name, str(value)) for name, value in rows if value] + [
+            (name, _short(value)) for name, value in sorted(others.items())
+        ]
+
+    def _moment(self, claim: str) -> str:
+        moment = _number(self.claims.get(claim))
+        if moment is None:
+            return ""
+        away = span(abs(moment - self.now))
+        return f"{local(moment)} ({away} ago)" if moment <= self.now else f"{local(moment)} (in {away})"
+
+
+def read(token: str, claims: dict[str, Any], now: float | None = None) -> Facts:
+    """What a token says; `claims` are its own."""
+    principal = principal_of(token)
+    audience = claims.get("aud")
+    audiences = [str(one) for one in (audience if isinstance(audience, list) else [audience]) if one]
+    return Facts(
+        claims=claims,
+        length=len(token),
+        user=principal[1] if principal else None,
+        rule=principal[0] if principal else "",
+        kind=_kind(claims),
+        audience=", ".join(audiences),
+        cloud=next((cloud for one in audiences if (cloud := _cloud_of(one))), None),
+        expires=_number(claims.get("exp")),
+        begins=_number(claims.get("nbf")),
+        now=time.time() if now is None else now,
+    )
+
+
+def _cloud_of(audience: str) -> str | None:
+    for cloud, suffix in _CLOUDS.items():
+        if audience.rstrip("/") == scope_for((f"server.{suffix}",)).removesuffix("/.default"):
+            return cloud
+    return None
+
+
+def _kind(claims: dict[str, Any]) -> str:
+    """What kind of principal it is, as far as its claims tell."""
+    resource = str(claims.get("xms_mirid") or "")
+    if "microsoft.managedidentity/userassignedidentities" in resource.lower():
+        return "a user-assigned managed identity"
+    if resource:
+        return f"the system-assigned identity of {'/'.join(resource.split('/')[-3:])}"
+    if is_application(claims):
+        return (
+            "a managed identity" if str(claims.get("appidacr")) == "2" and "xms_idrel" in claims else "an application"
+        )
+    name = str(claims.get("upn") or claims.get("preferred_username") or claims.get("unique_name") or "")
+    return "a guest user" if "#EXT#" in name else "a user"
+
+
+def is_application(claims: dict[str, Any]) -> bool:
+    """Whether it is an application's token, a managed identity's included, and not a user's."""
+    return claims.get("idtyp") == "app" or not ({"upn", "preferred_username", "unique_name", "scp"} & set(claims))
+
+
+def span(seconds: float) -> str:
+    """A duration as a person says it: "5 min", "2 h 3 min"."""
+    seconds = round(seconds)
+    if seconds < 2 * _MINUTE:
+        return f"{seconds} s"
+    if seconds < 2 * _HOUR:
+        return f"{seconds // _MINUTE} min"
+    if seconds < 2 * _DAY:
+        return f"{seconds // _HOUR} h {seconds % _HOUR // _MINUTE} min"
+    return f"{seconds // _DAY} days"
+
+
+def local(moment: float) -> str:
+    """A moment in local time."""
+    return time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(moment)).strip()
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def _short(value: Any) -> str:
+    return value if isinstance(value, str) else ", ".join(map(str, value)) if isinstance(value, list) else str(value)

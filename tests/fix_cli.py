@@ -1,0 +1,32 @@
+"""The command line, as a shell runs it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import Any, Callable
+
+import pytest
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+COMMAND = [sys.executable, "-m", "azure_postgresql_auth"]
+
+
+@pytest.fixture
+def cli() -> Run:
+    """Runs `azure-postgresql-auth` in this process's environment and what `env` adds or, by None, takes away."""
+
+    def run(*arguments: str, env: dict[str, str | None] | None = None, **options: Any) -> Any:
+        variables = {**os.environ, "PYTHONWARNINGS": "error", **(env or {})}
+        return subprocess.run(
+            [*COMMAND, *arguments],
+            env={name: value for name, value in variables.items() if value is not None},
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+            **options,
+        )
+
+    return run
