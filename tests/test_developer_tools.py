@@ -152,7 +152,7 @@ class TestFailures:
 
     @TOOLS
     @pytest.mark.parametrize("answer", ["{not json", "{}", "[1]", ""])
-    def test_no_token(  # noqa: PLR0913, PLR0917
+    def test_no_token(
         self, nowhere: Emulator, tool: Any, credential: Any, program: str, sign_in: str, answer: str
     ) -> None:
         assert nowhere
@@ -186,7 +186,7 @@ class TestFailures:
         assert text.startswith("PowerShell's module Az.Accounts 2.2.0 or later is not installed")
 
     @TOOLS
-    def test_one_that_hangs_is_stopped(  # noqa: PLR0913, PLR0917
+    def test_one_that_hangs_is_stopped(
         self, nowhere: Emulator, tool: Any, tmp_path: Path, credential: Any, program: str, sign_in: str
     ) -> None:
         """With all that it started."""

@@ -131,6 +131,36 @@ def test_plain_connection_is_refused(emulator: Emulator) -> None:
     assert emulator.logins == []
 
 
+def test_the_server_fails_as_told(emulator: Emulator) -> None:
+    with pytest.raises(ValueError, match="kind='flood': one of no-tls, old-tls"):
+        emulator.fail_server("flood")
+    for kind, said in (
+        ("no-tls", "server does not support SSL"),
+        ("old-tls", "tlsv1 alert protocol version"),
+        ("other-name", 'server certificate for "replica.example.com" does not match host name "localhost"'),
+        ("expired-certificate", "certificate (has expired|verify failed)"),
+        ("hang-up", "server closed the connection unexpectedly|Connection reset"),
+        ("silence", "timeout expired"),
+    ):
+        emulator.fail_server(kind)
+        with pytest.raises(psycopg.OperationalError, match=said):
+            connect(emulator, emulator.identity, connect_timeout=2)
+    emulator.heal()
+    emulator.refuse("sorry, too many clients already", "53300")
+    assert refusal(emulator, user="x", password=emulator.token(emulator.identity)) == "sorry, too many clients already"
+    emulator.heal()
+    connect(emulator, emulator.identity).close()
+
+
+def test_the_endpoints_clock_can_be_off(emulator: Emulator) -> None:
+    from email.utils import parsedate_to_datetime
+
+    for skew in (600, -600):
+        emulator.clock_skew = skew
+        _, _, headers = imds(emulator)
+        assert abs(parsedate_to_datetime(headers["Date"]).timestamp() - time.time() - skew) < 30
+
+
 def test_bad_tokens(emulator: Emulator) -> None:
     identity = emulator.identity
     good = claims_of(emulator.token(identity))

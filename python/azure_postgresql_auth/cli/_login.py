@@ -30,10 +30,11 @@ def login(said: Said, scope: str | None = None, *, user_known: bool | None = Non
     """
     try:
         chosen = scope or scope_for(said.hosts)
+        with _terminal.waiting("waiting for a token"):
+            return core.login(None, chosen, user_known=said.user is not None if user_known is None else user_known)
     except ValueError as error:
+        # Hosts of two clouds, or a variable whose value means nothing.
         raise Failure(str(error).replace("scope=", "--scope"), USAGE) from error
-    with _terminal.waiting("waiting for a token"):
-        return core.login(None, chosen, user_known=said.user is not None if user_known is None else user_known)
 
 
 def environment(parameters: Mapping[str, str], scope: str | None = None) -> dict[str, str]:

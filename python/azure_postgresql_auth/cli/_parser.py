@@ -85,6 +85,19 @@ Prints a script that makes a shell complete the arguments. Needs the extra `comp
 
   {PROGRAM} completion bash > ~/.local/share/bash-completion/completions/{PROGRAM}"""
 
+_DOCTOR = f"""\
+Walks the whole way of a login and says for each step what it saw, how long it took and what to do; the last line names
+the cause and the remedy. It changes nothing, and prints no token and no secret.
+
+  {PROGRAM} doctor "host={_SERVER} dbname=postgres"
+
+Without a connection string, PGHOST and the like say where to; its keywords and URIs are libpq's."""
+
+_DOCTOR_END = """\
+exit codes: 0 the login works, perhaps with warnings; 3 nothing wrong was found, but there is no driver to log in with;
+the first step that failed: 10 installation, 11 settings, 12 name, 13 connection, 14 tls, 15 credential, 16 token,
+17 user, 18 login"""
+
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Reads the arguments; those that cannot be end the process with exit code 2."""
@@ -109,6 +122,7 @@ def build() -> argparse.ArgumentParser:
     _add_token(_command(commands, "token", "print a token", _TOKEN, _FORMATS))
     _add_exec(_command(commands, "exec", "run psql, pg_dump, ... logged in", _EXEC, _EXEC_END))
     _add_inspect(_command(commands, "inspect", "say what is in a token", _INSPECT, _INSPECT_END))
+    _add_doctor(_command(commands, "doctor", "say why a login does not work", _DOCTOR, _DOCTOR_END))
     _add_emulator(_command(commands, "emulator", "Azure on this machine, for tests", _EMULATOR, _EMULATOR_END))
     _add_completion(_command(commands, "completion", "complete arguments in a shell", _COMPLETION, None))
     return parser
@@ -152,6 +166,11 @@ def _add_inspect(parser: argparse.ArgumentParser) -> None:
     )
     _add_scope(parser)
     parser.add_argument("--json", action="store_true", help="the same for a program")
+
+
+def _add_doctor(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("conninfo", nargs="?", default="", metavar="CONNINFO", help="a connection string")
+    parser.add_argument("--json", action="store_true", help="the same for a program or a support ticket")
 
 
 def _add_emulator(parser: argparse.ArgumentParser) -> None:

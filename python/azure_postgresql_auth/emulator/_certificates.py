@@ -5,10 +5,14 @@ from __future__ import annotations
 import hashlib
 import ssl
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import trustme
 
 from ._clouds import SERVER_NAMES
+
+if TYPE_CHECKING:
+    import datetime as dt
 
 _NAMES = ("localhost", "127.0.0.1", "::1", *SERVER_NAMES)
 
@@ -26,9 +30,9 @@ class Certificates:
 
     def __init__(self, directory: Path) -> None:
         """Make the CA and the server certificate, and write the two files that clients need."""
-        authority = trustme.CA(organization_name="azure_postgresql_auth emulator")
-        self._server = authority.issue_cert(*_NAMES)
-        own = authority.cert_pem.bytes()
+        self._authority = trustme.CA(organization_name="azure_postgresql_auth emulator")
+        self._server = self._authority.issue_cert(*_NAMES)
+        own = self._authority.cert_pem.bytes()
         self.ca_file = directory / "ca.pem"
         self.ca_file.write_bytes(own)
         self.bundle_file = directory / "bundle.pem"
@@ -42,11 +46,18 @@ class Certificates:
         first = self._server.cert_chain_pems[0].bytes().decode()
         return hashlib.sha1(ssl.PEM_cert_to_DER_cert(first), usedforsecurity=False).hexdigest().upper()
 
-    def server_context(self) -> ssl.SSLContext:
-        """Make a context for a server; each has its own, since ALPN differs."""
+    def server_context(self, *names: str, not_after: dt.datetime | None = None) -> ssl.SSLContext:
+        """Make a context for a server; each has its own, since ALPN differs.
+
+        Args:
+            names: for a certificate of another server.
+            not_after: for one that ends then.
+        """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        self._server.configure_cert(context)
+        other = names or not_after
+        server = self._authority.issue_cert(*(names or _NAMES), not_after=not_after) if other else self._server
+        server.configure_cert(context)
         return context
 
 

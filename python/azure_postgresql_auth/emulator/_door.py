@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import logging
 import ssl
@@ -17,12 +18,14 @@ from anyio.streams.tls import TLSAttribute, TLSStream
 from . import _protocol
 from ._backend import BackendError
 from ._records import Login
+from ._server_faults import TOO_OLD
 
 if TYPE_CHECKING:
     from anyio.abc import ByteStream, SocketStream
     from anyio.streams.stapled import MultiListener
 
     from ._backend import Backend
+    from ._server_faults import ServerFaults
     from ._verdict import Verdict
 
 logger = logging.getLogger("azure_postgresql_auth.emulator")
@@ -39,14 +42,14 @@ class Door:
 
     def __init__(
         self,
-        tls: ssl.SSLContext,
+        faults: ServerFaults,
         backend: Backend,
         judge: Callable[[str, str], Verdict],
         password_of: Callable[[str], str],
     ) -> None:
         """Take the means to check a login: `judge(password, role)`, and the role's password behind."""
         self.logins: list[Login] = []
-        self._tls = tls
+        self._faults = faults
         self._backend = backend
         self._judge = judge
         self._password_of = password_of
@@ -107,10 +110,20 @@ class Door:
             except _protocol.ProtocolError as error:
                 await stream.send(_protocol.fatal("08P01", str(error)))
                 return None
-            if startup.code == _protocol.SSL_REQUEST:
+            if self._faults.kind == "silence":
+                await anyio.sleep_forever()
+            if self._faults.kind == "hang-up":
+                return None
+            if self._faults.kind == "old-tls" and startup.code == _protocol.SSL_REQUEST:
                 await stream.send(b"S")
-                return await TLSStream.wrap(stream, server_side=True, ssl_context=self._tls, standard_compatible=False)
-            if startup.code == _protocol.GSSENC_REQUEST:
+                await reader.receive()
+                await stream.send(TOO_OLD)
+                return None
+            tls = self._faults.tls
+            if startup.code == _protocol.SSL_REQUEST and tls is not None:
+                await stream.send(b"S")
+                return await TLSStream.wrap(stream, server_side=True, ssl_context=tls, standard_compatible=False)
+            if startup.code in {_protocol.SSL_REQUEST, _protocol.GSSENC_REQUEST}:
                 await stream.send(b"N")
             elif startup.code == _protocol.CANCEL_REQUEST:
                 await self._cancel(startup.raw)
@@ -145,6 +158,9 @@ class Door:
             await client.send(_protocol.fatal("08P01", str(error)))
             return None
         verdict = self._judge(password, role)
+        if self._faults.refusal is not None:
+            sqlstate, message = self._faults.refusal
+            verdict = dataclasses.replace(verdict, sqlstate=sqlstate, message=message)
         tls_version = client.extra(TLSAttribute.tls_version)  # noqa: S610 - not Django
         self.logins.append(
             Login(role, verdict.object_id, verdict.accepted, verdict.message, verdict.token_age, tls_version)

@@ -395,9 +395,36 @@ class Emulator:
         """
         self._knobs.faults.set(Fault(status, times, body, dict(headers or {}), hang, reset, truncate))
 
+    def fail_server(self, kind: str) -> None:
+        """Make the server fail until `heal`.
+
+        Args:
+            kind: "no-tls" has none, "old-tls" refuses TLS 1.2 and later, "other-name" a certificate for another host,
+                "expired-certificate" one that ended yesterday; "silence" never answers, "hang-up" closes at once.
+
+        Raises:
+            ValueError: a bad kind.
+        """
+        self._running.server_faults.set(kind)
+
+    def refuse(self, message: str, sqlstate: str = "28000") -> None:
+        """Make the server refuse every login in these words, until `heal`."""
+        self._running.server_faults.refusal = (sqlstate, message)
+
     def heal(self) -> None:
-        """End the failure; connections that hang are closed."""
+        """End the failures; token requests that hang are closed."""
         self._knobs.faults.set(None)
+        self._running.server_faults.set(None)
+        self._running.server_faults.refusal = None
+
+    @property
+    def clock_skew(self) -> float:
+        """Seconds that the identity endpoints' clocks are ahead of this machine's, as their `Date` tells."""
+        return self._knobs.clock_skew
+
+    @clock_skew.setter
+    def clock_skew(self, seconds: float) -> None:
+        self._knobs.clock_skew = seconds
 
     def throttle(self, per_second: float | None = 20, concurrent: int | None = 5) -> None:
         """Answer 429 with Retry-After above these limits, by default those of IMDS; None for the first ends it."""
@@ -430,6 +457,7 @@ class Emulator:
         self.heal()
         self.throttle(None)
         self.lifetime, self.latency = self._initial
+        self.clock_skew = 0.0
         run.revoked.clear()
         for group in list(run.directory.groups):
             self.remove(group)

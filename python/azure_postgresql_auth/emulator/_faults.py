@@ -102,3 +102,4 @@ class Knobs:
     latency: float
     faults: Faults = field(default_factory=Faults)
     throttle: Throttle = field(default_factory=Throttle)
+    clock_skew: float = 0.0

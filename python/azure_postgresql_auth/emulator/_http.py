@@ -53,10 +53,13 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 512  # the default of 5 drops connections when many clients start at once
 
-    def __init__(self, answer: Callable[[Request], Response], tls: ssl.SSLContext | None = None) -> None:
-        """Listen on a free port of loopback."""
+    def __init__(
+        self, answer: Callable[[Request], Response], clock: Callable[[], float], tls: ssl.SSLContext | None = None
+    ) -> None:
+        """Listen on a free port of loopback; `clock` tells the time for the header `Date`."""
         super().__init__(("127.0.0.1", 0), _Handler)
         self.answer = answer
+        self.clock = clock
         self.tls = tls
         self._workers: set[threading.Thread] = set()
         self.sockets: set[socket.socket] = set()
@@ -173,6 +176,9 @@ class _Handler(BaseHTTPRequestHandler):
             body = body[: len(body) // 2]
         self.end_headers()
         self.wfile.write(body)
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        return super().date_time_string(self.server.clock() if timestamp is None else timestamp)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
         """Print nothing; `Emulator.token_requests` has the record, without the secrets of a URL."""

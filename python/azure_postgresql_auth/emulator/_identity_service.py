@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import threading
+import time
 from typing import TYPE_CHECKING, Callable
 
 from . import _entra, _hosts, _managed_identity, _pipelines
@@ -41,9 +42,9 @@ class IdentityService:
         self.keys = ApplicationKeys()
         self.hosts = _hosts.Hosts(directory, self._issue, arc_keys)
         self._entra = _entra.TokenEndpoint(directory, issuer, self._issue, self.keys)
-        self._http = Server(self._answer_managed_identity)
+        self._http = Server(self._answer_managed_identity, self._clock)
         try:
-            self._https = Server(self._answer_entra, tls)
+            self._https = Server(self._answer_entra, self._clock, tls)
         except BaseException:
             self._http.server_close()
             raise
@@ -62,6 +63,9 @@ class IdentityService:
         self._knobs.faults.set(None)
         self._http.stop()
         self._https.stop()
+
+    def _clock(self) -> float:
+        return time.time() + self._knobs.clock_skew
 
     def _issue(self, identity: Identity, audience: str) -> Issued:
         return self._issuer.issue(identity, audience, self._knobs.lifetime)

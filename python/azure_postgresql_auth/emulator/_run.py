@@ -19,6 +19,7 @@ from ._identity_service import IdentityService
 from ._portal import Loop
 from ._protocol import ProtocolError
 from ._roles import Roles
+from ._server_faults import ServerFaults
 from ._tokens import Issuer
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class Run:
             self.identities = IdentityService(self.directory, self.issuer, knobs, context, self.arc_keys)
             stack.callback(self.identities.stop)
             self.identities.start()
+            self.server_faults = ServerFaults(self.certificates)
             self.door, self.port = self._open_door()
             self._stack = stack.pop_all()
 
@@ -78,7 +80,7 @@ class Run:
         return cluster.backend
 
     def _open_door(self) -> tuple[Door, int]:
-        door = Door(self.certificates.server_context(), self.backend, self._judge, self._password_of)
+        door = Door(self.server_faults, self.backend, self._judge, self._password_of)
         listeners, port = self._loop.portal.call(door.listen)
         self._loop.portal.start_task_soon(door.serve, listeners)
         return door, port

@@ -1,0 +1,51 @@
+"""The login itself, by the first driver that there is."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from azure_postgresql_auth.cli import _drivers
+from azure_postgresql_auth.cli._doctor import _words
+from azure_postgresql_auth.cli._doctor._finding import FAILURE, OK, PASSED_OVER, Case, Finding, Stopwatch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_WHO = "SELECT session_user || ', PostgreSQL ' || current_setting('server_version')"
+
+
+def check(case: Case) -> Iterator[Finding]:
+    """Logs in, asks who it is, and leaves."""
+    driver = _drivers.first()
+    if driver is None:
+        yield Finding(
+            PASSED_OVER,
+            "no driver is installed, so the login was not tried: "
+            f"pip install 'azure-postgresql-auth-rs[{_drivers.ALL[0].extra}]'",
+        )
+        return
+    clock = Stopwatch()
+    try:
+        told = driver.ask(_parameters(case), _WHO)
+    except Exception as error:  # noqa: BLE001 - each driver has its own
+        text = _words_of(error)
+        yield Finding(FAILURE, f"{driver.name}: {text}", *_words.explained(text, case), clock.seconds)
+    else:
+        yield Finding(OK, f"{driver.name}: logged in as {told}", seconds=clock.seconds)
+
+
+def _parameters(case: Case) -> dict[str, Any]:
+    password = case.said.password if case.said.complete else case.token
+    limit = {"connect_timeout": str(max(2, round(case.patience * 3)))}
+    # A service was read already, and names nothing that is not in the parameters.
+    given = {name: value for name, value in case.parameters.items() if name not in {"service", "servicefile"}}
+    return {**limit, **given, **case.settings, "user": case.user, "password": password}
+
+
+def _words_of(error: Exception) -> str:
+    """What the server said, without what a driver says around it."""
+    text = " ".join(str(error).split())
+    found = re.search(r"FATAL:\s+(.*)", text)
+    # libpq tries each address of a name, and each with what was said there.
+    return re.split(r" connection to server at| Multiple connection attempts failed", found[1] if found else text)[0]

@@ -1,0 +1,74 @@
+"""What was said about the connection, and whether a token may travel on it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from azure_postgresql_auth import tls
+from azure_postgresql_auth._core import is_azure_server
+from azure_postgresql_auth.cli._doctor._finding import FAILURE, OK, WARNING, Case, Finding
+from azure_postgresql_auth.errors import InsecureTransportError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_OTHER_SERVICES = (".mysql.database.azure.com", ".mariadb.database.azure.com", ".database.windows.net")
+
+
+def check(case: Case) -> Iterator[Finding]:
+    """Reads the settings as the drivers here do."""
+    said = case.said
+    if not said.hosts and not said.addresses:
+        yield Finding(
+            FAILURE,
+            "no host",
+            "no host is given, so a server on this machine is looked for",
+            "name the server: host=myserver.postgres.database.azure.com, or PGHOST",
+        )
+        return
+    try:
+        case.settings = tls.libpq_settings(said, False)  # noqa: FBT003 - as it is called
+    except InsecureTransportError:
+        yield Finding(
+            FAILURE,
+            f"sslmode={said.sslmode}",
+            f"sslmode={said.sslmode} could send the token, which is a password, in the clear, so none is asked for",
+            "remove sslmode and PGSSLMODE (Azure's servers get verify-full), or say require or stronger",
+        )
+        return
+    for endpoint in case.endpoints:
+        yield from _host(endpoint.host)
+    mode, roots = sslmode(case), sslrootcert(case)
+    places = ", ".join(map(str, case.endpoints))
+    trust = "" if not roots else ", Azure's roots" if roots == tls.AZURE_ROOTS else f", roots in {roots}"
+    yield Finding(OK, f"{places}, database {case.parameters.get('dbname') or '(of the user)'}, sslmode={mode}{trust}")
+
+
+def _host(host: str) -> Iterator[Finding]:
+    name = host.rstrip(".").lower()
+    other = next((suffix for suffix in _OTHER_SERVICES if name.endswith(suffix)), "")
+    if other:
+        yield Finding(
+            WARNING,
+            f"{host} is not named like a PostgreSQL server",
+            f"{host} is a server of another service ({other[1:]}), not of Azure Database for PostgreSQL",
+            "name a server in .postgres.database.azure.com",
+        )
+    elif ".privatelink." in name and is_azure_server(name):
+        public = name.replace(".privatelink.", ".")
+        yield Finding(
+            WARNING,
+            f"{host} is the name of a private endpoint",
+            f"{host} is a private endpoint's name, which the certificate does not bear",
+            f"connect to {public}; the private DNS zone leads it to the endpoint",
+        )
+
+
+def sslmode(case: Case) -> str:
+    """The one that holds; libpq's default where nothing else says one."""
+    return case.settings.get("sslmode") or case.said.sslmode or "prefer"
+
+
+def sslrootcert(case: Case) -> str:
+    """The file that holds, "" if none is named."""
+    return case.settings.get("sslrootcert") or case.said.sslrootcert or ""

@@ -1,0 +1,107 @@
+"""Whether the token is one that this server takes, now and from this tenant."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING
+
+from azure_postgresql_auth._core import decode_jwt
+from azure_postgresql_auth.cli import _tokens
+from azure_postgresql_auth.cli._doctor import _clock
+from azure_postgresql_auth.cli._doctor._finding import FAILURE, OK, PASSED_OVER, WARNING, Case, Finding
+from azure_postgresql_auth.errors import TokenDecodeError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Final
+
+CLOCK_LIMIT: Final = 300.0
+"""Seconds; as much as Entra ID itself lets pass."""
+_POOLER: Final = 6432
+_POOLER_LIMIT: Final = 2047
+"""Characters that PgBouncer 1.17 and 1.18 take in a password; older ones take less."""
+_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
+
+def check(case: Case) -> Iterator[Finding]:
+    """Reads the claims as the server will."""
+    token = case.token or str(case.said.password or "")
+    try:
+        case.facts = facts = _tokens.read(token, decode_jwt(token))
+    except TokenDecodeError as error:
+        if case.token:
+            yield Finding(
+                FAILURE, str(error), "the credential's token is no JWT", "check the credential: it is not Entra ID's"
+            )
+        else:
+            yield Finding(PASSED_OVER, "the password that was given is no token")
+        return
+    # Of a token that was only just had, the life is over by this clock alone.
+    yield from _clock_of(case)
+    if facts.life_problem:
+        yield Finding(FAILURE, facts.life_problem, facts.life_problem, _about_life(case))
+    if facts.audience_problem:
+        wanted = case.scope.removesuffix("/.default")
+        yield Finding(
+            FAILURE, facts.audience_problem, facts.audience_problem, f"ask for one with the scope {wanted}/.default"
+        )
+    elif facts.audience.rstrip("/") != case.scope.removesuffix("/.default"):
+        yield Finding(
+            FAILURE,
+            f"the token is for the {facts.cloud} cloud",
+            f"the token is for the {facts.cloud} cloud ({facts.audience}), and the server is of another",
+            "check the server's name and AZURE_AUTHORITY_HOST",
+        )
+    yield from _tenant(facts)
+    yield from _length(case, facts)
+
+
+def _about_life(case: Case) -> str:
+    if case.said.complete:
+        return "leave the password out, so that a new token is had for each login"
+    return "set this machine's clock, and let it be kept in time (NTP)"
+
+
+def _clock_of(case: Case) -> Iterator[Finding]:
+    ahead = None if case.said.complete else _clock.seconds_ahead(case.link)
+    if ahead is None:
+        return
+    if abs(ahead) <= CLOCK_LIMIT:
+        yield Finding(OK, f"this machine's clock is right by {abs(ahead):.0f} s, compared with the identity service")
+        return
+    direction = "ahead" if ahead > 0 else "behind"
+    yield Finding(
+        WARNING,
+        f"this machine's clock is {_tokens.span(abs(ahead))} {direction}",
+        f"this machine's clock is {_tokens.span(abs(ahead))} {direction} of the identity service's",
+        "set it, and let it be kept in time (NTP)",
+    )
+
+
+def _tenant(facts: _tokens.Facts) -> Iterator[Finding]:
+    tenant, wanted = str(facts.claims.get("tid") or ""), os.environ.get("AZURE_TENANT_ID", "")
+    if _ID.fullmatch(wanted) and tenant and wanted.lower() != tenant.lower():
+        yield Finding(
+            WARNING,
+            f"tenant {tenant}, but AZURE_TENANT_ID is {wanted}",
+            f"the token is of the tenant {tenant}, not of the one in AZURE_TENANT_ID ({wanted})",
+            "a server takes tokens of its own tenant alone: check which one that is, and sign in there",
+        )
+
+
+def _length(case: Case, facts: _tokens.Facts) -> Iterator[Finding]:
+    told = facts.told()
+    left = "" if facts.expires is None else f", good for {_tokens.span(facts.expires - facts.now)}"
+    long = facts.length > _POOLER_LIMIT
+    hint = f" (PgBouncer 1.18 takes {_POOLER_LIMIT:,})" if long else ""
+    saw = f"for {facts.audience}, tenant {told['tenant']}{left}, {facts.length:,} characters{hint}"
+    if long and case.reached and case.reached[0].port == _POOLER:
+        yield Finding(
+            WARNING,
+            saw,
+            f"the token has {facts.length:,} characters, and PgBouncer 1.18 takes {_POOLER_LIMIT:,}",
+            "if logins through port 6432 fail, connect to the server's own, 5432, or update PgBouncer",
+        )
+    else:
+        yield Finding(OK, saw)

@@ -1,0 +1,78 @@
+"""Who logs in, by which rule, and what often goes wrong with such a name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from azure_postgresql_auth import core
+from azure_postgresql_auth.cli._doctor._finding import FAILURE, OK, WARNING, Case, Finding
+from azure_postgresql_auth.errors import AzurePgEntraError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Final
+
+    from azure_postgresql_auth.cli._tokens import Facts
+
+_LONGEST: Final = 63
+"""Bytes of a name in PostgreSQL."""
+_GUEST: Final = "#EXT#"
+
+
+def check(case: Case) -> Iterator[Finding]:
+    """The name that is sent, and what speaks against it."""
+    if case.said.user:
+        case.user = case.said.user
+        yield Finding(OK, f"{case.user}, as given")
+    elif case.facts is not None and case.facts.user:
+        case.user = case.facts.user
+        yield Finding(OK, f"{case.user}, by the token's {case.facts.rule} ({case.facts.kind})")
+    else:
+        yield from _by_management(case)
+        if not case.user:
+            return
+    doubt = _doubt(case.user, case.facts, case.endpoints[0].host)
+    if doubt is not None:
+        case.suspicion = doubt
+        yield Finding(WARNING, doubt[0], *doubt)
+
+
+def _by_management(case: Case) -> Iterator[Finding]:
+    try:
+        case.user = core.login(case.credential, case.scope).user or ""
+    except AzurePgEntraError as error:
+        yield Finding(
+            FAILURE,
+            str(error).partition(". Pass user=")[0],
+            "the token names no user, as those of service principals and groups do not",
+            "say which role to log in as: user=... in the connection string, or PGUSER",
+        )
+        return
+    yield Finding(OK, f"{case.user}, by a second token, for Azure Resource Manager: the database's names nobody")
+
+
+def _doubt(user: str, facts: Facts | None, host: str) -> tuple[str, str] | None:
+    """Why it may be the wrong name, and the remedy."""
+    server = host.partition(".")[0]
+    named = facts.user if facts else None
+    if user != user.strip():
+        return f'the user name "{user}" begins or ends with a blank', f"user={user.strip()}"
+    if server and user.lower().endswith(f"@{server.lower()}"):
+        short = user[: -len(server) - 1]
+        return f'"{user}" has the server\'s name in it, as Single Server wanted it', f"user={short}"
+    if len(user.encode()) > _LONGEST:
+        return (
+            f'"{user}" has more than {_LONGEST} bytes, and PostgreSQL cuts names there',
+            "create the role with a shorter name by pgaadauth_create_principal_with_oid, and give that as user=",
+        )
+    if named and user != named and user.lower() == named.lower():
+        return f'"{user}" differs from the token\'s "{named}" in upper and lower case, which counts', f"user={named}"
+    if named and _GUEST in named and user.lower() == _home_name(named).lower():
+        return f'"{user}" is a guest here, whose name is "{named}"', f"user='{named}'"
+    return None
+
+
+def _home_name(guest: str) -> str:
+    """`ann_gmail.com#EXT#@contoso.onmicrosoft.com` as its owner knows it."""
+    name, _, domain = guest.partition(_GUEST)[0].rpartition("_")
+    return f"{name}@{domain}"

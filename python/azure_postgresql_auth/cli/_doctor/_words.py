@@ -1,0 +1,183 @@
+"""The server's words for a login that it refuses, and what they mean.
+
+From Microsoft's documentation ("Manage Microsoft Entra users in Azure Database for PostgreSQL") and from what users
+quote in public.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from azure_postgresql_auth.cli._tokens import is_application
+
+if TYPE_CHECKING:
+    from azure_postgresql_auth.cli._doctor._finding import Case
+
+_ADMINISTRATOR = "as an Entra administrator of the server, in the database postgres"
+_LIST = "SELECT * FROM pgaadauth_list_principals(false);"
+
+
+def explained(text: str, case: Case) -> tuple[str, str]:
+    """Cause and remedy."""
+    for pattern, explain in _WORDS:
+        if re.search(pattern, text, re.IGNORECASE):
+            return explain(text, case)
+    return f"the server refuses the login: {text}", "look into the server's log, by the time of this attempt"
+
+
+def _no_role(_: str, case: Case) -> tuple[str, str]:
+    if case.suspicion is not None:
+        return case.suspicion
+    oid, kind = _principal(case)
+    if not oid:
+        return (
+            f'the server does not take this password for "{case.user}"',
+            "leave the password out, so that a token is used; or correct it",
+        )
+    named = case.facts.user if case.facts else None
+    group = (
+        f' If "{case.user}" is a group, {named or "this identity"} has to be a member, and the role has to have been '
+        "created for the group."
+        if named != case.user
+        else ""
+    )
+    role = f'"{case.user}" for this identity (object id {oid})'
+    cause = (
+        f"the server has no role {role}: it is missing, or was created for another object, such as an identity of the "
+        "same name that was deleted since"
+    )
+    arguments = f"{_literal(case.user)}, {_literal(oid)}, '{kind}', false, false"
+    create = f"SELECT * FROM pgaadauth_create_principal_with_oid({arguments});"  # noqa: S608 - for a person to run
+    remedy = (
+        f"{_ADMINISTRATOR}: {_LIST} where it is missing: {create} where it has another object id: "
+        f"{_label(case, kind)}{group}"
+    )
+    return cause, remedy
+
+
+def _wrong_type(_: str, case: Case) -> tuple[str, str]:
+    _, kind = _principal(case)
+    other = "a user's or a group's" if kind == "service" else "a service's"
+    whose = "an application's (a service principal's or a managed identity's)" if kind == "service" else "a user's"
+    return (
+        f'the role "{case.user}" was created as {other}, and the token is {whose}',
+        f"{_ADMINISTRATOR}, give it the right type: {_label(case, kind)}",
+    )
+
+
+def _label(case: Case, kind: str) -> str:
+    label = _literal(f"aadauth,oid={_principal(case)[0]},type={kind}")
+    return f'SECURITY LABEL FOR "pgaadauth" ON ROLE {_identifier(case.user)} IS {label};'
+
+
+def _identifier(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _principal(case: Case) -> tuple[str, str]:
+    """Object id and type, as the server's functions call them."""
+    claims = case.facts.claims if case.facts else {}
+    return str(claims.get("oid") or ""), "service" if is_application(claims) else "user"
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _expired(_: str, case: Case) -> tuple[str, str]:
+    if case.said.complete:
+        return "the password that was given is a token that has expired", "leave it out, so that a new one is had"
+    return "the token has expired by the server's clock", "set this machine's clock, and let it be kept in time (NTP)"
+
+
+def _audience(_: str, case: Case) -> tuple[str, str]:
+    audience = case.facts.audience if case.facts else ""
+    return (
+        f"the server does not take tokens for {audience}",
+        f"ask for one with the scope {case.scope}",
+    )
+
+
+def _not_validated(_: str, case: Case) -> tuple[str, str]:
+    tenant = case.facts.claims.get("tid") if case.facts else None
+    return (
+        f"the server does not accept the token: it was revoked, or its tenant {tenant} is not the server's",
+        "sign in again, in the tenant of the server (its Authentication page tells it)",
+    )
+
+
+def _format(_: str, case: Case) -> tuple[str, str]:
+    return (
+        f'the server takes "{case.user}" for an Entra role, and what it got is no token',
+        "leave the password out, so that a token is used",
+    )
+
+
+def _no_oid(*_: object) -> tuple[str, str]:
+    return "the token has no object id (oid)", "check the credential: this is no token of Entra ID for a principal"
+
+
+def _no_database(_: str, case: Case) -> tuple[str, str]:
+    name = case.parameters.get("dbname") or case.user
+    return (
+        f'the identity is accepted, but there is no database "{name}"',
+        "name one that there is: dbname=postgres always is",
+    )
+
+
+def _connect_right(_: str, case: Case) -> tuple[str, str]:
+    name = case.parameters.get("dbname") or case.user
+    return (
+        f'the identity is accepted, but "{case.user}" may not connect to the database "{name}"',
+        f"GRANT CONNECT ON DATABASE {_identifier(name)} TO {_identifier(case.user)};",
+    )
+
+
+def _no_login(_: str, case: Case) -> tuple[str, str]:
+    return f'the role "{case.user}" may not log in', f"ALTER ROLE {_identifier(case.user)} LOGIN;"
+
+
+def _hba(text: str, case: Case) -> tuple[str, str]:
+    if "no encryption" in text or "SSL off" in text:
+        return "the server wants TLS and got none", "say sslmode=require or stronger, or leave sslmode out"
+    return (
+        f"the server's access rules do not let {case.user} in from here",
+        "allow this machine's address in the server's firewall rules (Networking)",
+    )
+
+
+def _full(*_: object) -> tuple[str, str]:
+    return (
+        "the identity is accepted, but all of the server's connections are taken",
+        "close some, use a pool, or raise max_connections",
+    )
+
+
+def _not_ready(*_: object) -> tuple[str, str]:
+    return "the server is starting, stopping or recovering", "wait, and look at its state in the portal"
+
+
+def _closed(*_: object) -> tuple[str, str]:
+    return (
+        "the server closed the connection in the middle of the login",
+        "try again; if it goes on, look at the server's state and log",
+    )
+
+
+_WORDS = (
+    (r"AAD_AUTH_TOKENTYPE_APP", _wrong_type),
+    (r"password authentication failed for user", _no_role),
+    (r"access token has expired", _expired),
+    (r"valid audience claim", _audience),
+    (r"has invalid format", _format),
+    (r"valid oid claim", _no_oid),
+    (r"validating the access token", _not_validated),
+    (r"no pg_hba\.conf entry", _hba),
+    (r"database \".*\" does not exist", _no_database),
+    (r"permission denied for database|does not have CONNECT privilege", _connect_right),
+    (r"is not permitted to log in", _no_login),
+    (r"too many clients|too many connections|remaining connection slots", _full),
+    (r"is starting up|is shutting down|not yet accepting|recovery mode", _not_ready),
+    (r"closed the connection unexpectedly", _closed),
+)

@@ -1,0 +1,113 @@
+"""The drivers that may be installed, each behind the same few functions."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Final
+
+_TIMEOUT: Final = 30.0
+
+
+class Driver(NamedTuple):
+    """One of them."""
+
+    name: str
+    extra: str
+    distributions: tuple[str, ...]
+    libpq: Callable[[], str]
+    """Loads it and tells the version of its libpq; "" if it has none."""
+    ask: Callable[[Mapping[str, Any], str], Any]
+    """Connects with libpq's parameters, runs a statement and gives the first value of the first row, if any."""
+
+    @property
+    def distribution(self) -> str:
+        """What it is called on PyPI."""
+        return self.distributions[0]
+
+
+def _version(number: int) -> str:
+    # Since PostgreSQL 10, two parts.
+    return f"{number // 10000}.{number % 10000}"
+
+
+def _psycopg_libpq() -> str:
+    return _version(importlib.import_module("psycopg").pq.version())
+
+
+def _psycopg(parameters: Mapping[str, Any], statement: str) -> Any:
+    psycopg = importlib.import_module("psycopg")
+    with psycopg.connect(**parameters, autocommit=True) as connection:
+        cursor = connection.execute(statement)
+        return cursor.fetchone()[0] if cursor.description else None
+
+
+def _psycopg2_libpq() -> str:
+    return _version(importlib.import_module("psycopg2.extensions").libpq_version())
+
+
+def _psycopg2(parameters: Mapping[str, Any], statement: str) -> Any:
+    connection = importlib.import_module("psycopg2").connect(**parameters)
+    try:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+            return cursor.fetchone()[0] if cursor.description else None
+    finally:
+        connection.close()
+
+
+def _asyncpg_libpq() -> str:
+    importlib.import_module("asyncpg")
+    return ""
+
+
+def _asyncpg(parameters: Mapping[str, Any], statement: str) -> Any:
+    return asyncio.run(_ask_asyncpg(parameters, statement))
+
+
+async def _ask_asyncpg(parameters: Mapping[str, Any], statement: str) -> Any:
+    from urllib.parse import urlencode  # noqa: PLC0415 - the other drivers need none of it
+
+    asyncpg = importlib.import_module("asyncpg")
+    given = dict(parameters)
+    # TLS in libpq's terms, which asyncpg understands in a URL alone.
+    query = urlencode([(name, given.pop(name)) for name in ("sslmode", "sslrootcert") if name in given])
+    known = {"host": "host", "port": "port", "user": "user", "password": "password", "dbname": "database"}
+    keywords = {known[name]: value for name, value in given.items() if name in known}
+    for name in {"host", "port"} & set(keywords):
+        keywords[name] = str(keywords[name]).split(",")
+    timeout = float(given.get("connect_timeout") or _TIMEOUT)
+    connection = await asyncpg.connect(f"postgresql://?{query}", timeout=timeout, **keywords)
+    try:
+        row = (
+            await connection.fetchrow(statement)
+            if statement.startswith("SELECT")
+            else await connection.execute(statement)
+        )
+        return row[0] if statement.startswith("SELECT") else None
+    finally:
+        await connection.close()
+
+
+ALL: Final = (
+    Driver("psycopg", "psycopg3", ("psycopg",), _psycopg_libpq, _psycopg),
+    Driver("psycopg2", "psycopg2", ("psycopg2", "psycopg2-binary"), _psycopg2_libpq, _psycopg2),
+    Driver("asyncpg", "asyncpg", ("asyncpg",), _asyncpg_libpq, _asyncpg),
+)
+"""In the order in which they are preferred."""
+
+
+def first() -> Driver | None:
+    """The first that can be loaded."""
+    for driver in ALL:
+        try:
+            driver.libpq()
+        except ImportError:
+            continue
+        return driver
+    return None
