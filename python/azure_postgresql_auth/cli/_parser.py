@@ -98,6 +98,20 @@ exit codes: 0 the login works, perhaps with warnings; 3 nothing wrong was found,
 the first step that failed: 10 installation, 11 settings, 12 name, 13 connection, 14 tls, 15 credential, 16 token,
 17 user, 18 login"""
 
+_PGBOUNCER = f"""\
+Keeps the tokens in PgBouncer's auth_file fresh, and tells PgBouncer of new ones. Other users' lines stay.
+
+  {PROGRAM} pgbouncer --auth-file /etc/pgbouncer/userlist.txt --pid-file /run/pgbouncer/pgbouncer.pid
+  {PROGRAM} pgbouncer --auth-file userlist.txt --once --identity orders=CLIENT_ID --identity billing=CLIENT_ID
+  {PROGRAM} pgbouncer --auth-file /etc/pgbouncer/userlist.txt --host {_SERVER} --ini > pgbouncer.ini"""
+
+_PGBOUNCER_END = """\
+The file is replaced atomically, has mode 0600 and keeps its owner; run this as that user, or as root. A token that the
+installed PgBouncer would not take for its length is not written. While the identity service is down, the tokens that
+there are serve on. The log is a JSON object on each line of stderr; SIGTERM and SIGINT end it.
+
+exit codes: 0 told to stop, or with --once all tokens are written; 1 not so"""
+
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Reads the arguments; those that cannot be end the process with exit code 2."""
@@ -123,6 +137,7 @@ def build() -> argparse.ArgumentParser:
     _add_exec(_command(commands, "exec", "run psql, pg_dump, ... logged in", _EXEC, _EXEC_END))
     _add_inspect(_command(commands, "inspect", "say what is in a token", _INSPECT, _INSPECT_END))
     _add_doctor(_command(commands, "doctor", "say why a login does not work", _DOCTOR, _DOCTOR_END))
+    _add_pgbouncer(_command(commands, "pgbouncer", "keep PgBouncer's passwords fresh", _PGBOUNCER, _PGBOUNCER_END))
     _add_emulator(_command(commands, "emulator", "Azure on this machine, for tests", _EMULATOR, _EMULATOR_END))
     _add_completion(_command(commands, "completion", "complete arguments in a shell", _COMPLETION, None))
     return parser
@@ -171,6 +186,29 @@ def _add_inspect(parser: argparse.ArgumentParser) -> None:
 def _add_doctor(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("conninfo", nargs="?", default="", metavar="CONNINFO", help="a connection string")
     parser.add_argument("--json", action="store_true", help="the same for a program or a support ticket")
+
+
+def _add_pgbouncer(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--auth-file", required=True, metavar="FILE", help="PgBouncer's auth_file")
+    telling = parser.add_mutually_exclusive_group()
+    telling.add_argument("--pid-file", metavar="FILE", help="PgBouncer's pidfile: it is told by SIGHUP")
+    telling.add_argument("--admin-dsn", metavar="CONNINFO", help="its admin console: it is told by RELOAD")
+    parser.add_argument(
+        "--identity",
+        action="append",
+        default=[],
+        metavar="ROLE[=CLIENT_ID]",
+        help="a role, and the client id of the managed or workload identity that logs in as it; may be given again; "
+        "by default whom the default credential names",
+    )
+    _add_scope(parser)
+    parser.add_argument("--once", action="store_true", help="one round, for cron and init containers")
+    parser.add_argument(
+        "--health-file",
+        metavar="FILE",
+        help="a file that is there while all tokens are good, and new at least every minute",
+    )
+    parser.add_argument("--ini", action="store_true", help="print a pgbouncer.ini to start from, and end")
 
 
 def _add_emulator(parser: argparse.ArgumentParser) -> None:

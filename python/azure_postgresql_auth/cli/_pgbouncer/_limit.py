@@ -1,0 +1,87 @@
+"""How long a password may be for the PgBouncer that is installed here.
+
+Versions differ (995 characters in 1.16, 2,047 in 1.17 and 1.18, less before), and leave out the line that is longer, so
+that logins fail with no hint at the reason. The program itself is asked: with nowhere to listen it reads its
+configuration, complains about the password or does not, and ends.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Final
+
+_PROGRAM: Final = "pgbouncer"
+# Debian's is not on every user's path.
+_PATHS: Final = ("/usr/sbin", "/usr/local/sbin")
+_PATIENCE: Final = 10.0
+_TOO_LONG: Final = re.compile(r"password too long|too long password", re.IGNORECASE)
+# What it ends with when it has read everything.
+_READ: Final = re.compile(r"nowhere to listen on|should not run as root", re.IGNORECASE)
+_INI: Final = "[databases]\n[pgbouncer]\nauth_type = plain\nauth_file = {auth_file}\nunix_socket_dir =\n"
+
+
+class Limit:
+    """What is known about it so far."""
+
+    def __init__(self) -> None:
+        path = os.pathsep.join((os.environ.get("PATH", os.defpath), *_PATHS))
+        self.program = shutil.which(_PROGRAM, path=path)
+        self._taken = 0
+        self._refused: int | None = None
+
+    def takes(self, length: int) -> bool | None:
+        """Whether it takes a password of this length; None where it cannot be asked."""
+        if length <= self._taken:
+            return True
+        if self._refused is not None and length >= self._refused:
+            return False
+        answer = None if self.program is None else _ask(self.program, length)
+        if answer:
+            self._taken = length
+        elif answer is False:
+            self._refused = length
+        return answer
+
+    def version(self) -> str | None:
+        """What it calls itself."""
+        if self.program is None:
+            return None
+        told = _run(self.program, "--version")
+        return told.splitlines()[0] if told else None
+
+
+def _ask(program: str, length: int) -> bool | None:
+    with tempfile.TemporaryDirectory() as folder:
+        auth_file, ini = Path(folder, "users"), Path(folder, "ini")
+        auth_file.write_text(f'"probe" "{"x" * length}"\n', "utf-8")
+        ini.write_text(_INI.format(auth_file=auth_file), "utf-8")
+        told = _run(program, str(ini))
+    if _TOO_LONG.search(told):
+        return False
+    return True if _READ.search(told) else None
+
+
+def _run(program: str, *arguments: str) -> str:
+    # Sockets that systemd passes on would be somewhere to listen.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("LISTEN_", "NOTIFY_"))}
+    try:
+        done = subprocess.run(  # noqa: S603 - the administrator's own program
+            [program, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=_PATIENCE,
+            check=False,
+            env=environment,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.decode("utf-8", "replace")

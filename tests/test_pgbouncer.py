@@ -1,0 +1,392 @@
+"""`pgbouncer`: with the real PgBouncer between a client and the emulator, where it is installed."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple
+
+import psycopg
+import pytest
+from azure_postgresql_auth import core
+from azure_postgresql_auth.cli._failure import Failure
+from azure_postgresql_auth.cli._pgbouncer._userlist import Userlist, merged
+
+from tests.fix_cli import COMMAND
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from azure_postgresql_auth.emulator import Emulator
+
+    from tests.fix_cli import Run
+
+PROGRAM = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+needs_pgbouncer = pytest.mark.skipif(PROGRAM is None, reason="PgBouncer is not installed (Debian: pgbouncer)")
+ROLE = "emulator-identity"
+
+
+def eventually(condition: Callable[[], Any], seconds: float = 60) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "it did not come about in time"
+        time.sleep(0.02)
+    return found
+
+
+def passwords(auth_file: Path) -> dict[str, str]:
+    lines = [line.split('"') for line in auth_file.read_text().splitlines() if line.startswith('"')]
+    return {fields[1]: fields[3] for fields in lines}
+
+
+def events(stderr: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in stderr.splitlines()]
+
+
+@pytest.fixture
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder of PgBouncer's user, who is not root."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="pgbouncer-") as name:
+        path = Path(name)
+        if os.geteuid() == 0:
+            nobody = pwd.getpwnam("nobody")
+            os.chown(path, nobody.pw_uid, nobody.pw_gid)
+            path.chmod(0o755)
+        yield path
+
+
+@pytest.fixture
+def auth_file(home: Path) -> Path:
+    """As its administrator left it."""
+    path = home / "userlist.txt"
+    path.write_text(';; kept\n"admin" "secret"\n')
+    if os.geteuid() == 0:
+        os.chown(path, home.stat().st_uid, home.stat().st_gid)
+    return path
+
+
+class PgBouncer(NamedTuple):
+    """A running one."""
+
+    port: int
+    pid_file: Path
+    log: Path
+
+    def who(self, user: str = ROLE) -> str:
+        """Logs in to the server, by a connection of its own."""
+        with psycopg.connect(
+            f"host=127.0.0.1 port={self.port} user={user} dbname=postgres sslmode=disable connect_timeout=20"
+        ) as connection:
+            row = connection.execute("SELECT session_user").fetchone()
+            assert row is not None
+            return str(row[0])
+
+
+def free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
+
+
+@pytest.fixture
+def pgbouncer(emulator: Emulator, home: Path, auth_file: Path) -> Iterator[PgBouncer]:
+    """Starts it in front of the emulator; it forgets its connections to the server at once."""
+    assert PROGRAM is not None
+    port, pid_file, log, ini, roots = free_port(), home / "pid", home / "log", home / "ini", home / "ca.pem"
+    roots.write_bytes(Path(emulator.ca_file).read_bytes())
+    ini.write_text(
+        f"""\
+[databases]
+* = host=localhost port={emulator.port}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {port}
+unix_socket_dir =
+pidfile = {pid_file}
+logfile = {log}
+auth_type = trust
+auth_file = {auth_file}
+admin_users = admin
+server_tls_sslmode = verify-full
+server_tls_ca_file = {roots}
+pool_mode = session
+server_lifetime = 0
+server_login_retry = 1
+query_wait_timeout = 15
+"""
+    )
+    account = {"user": "nobody", "group": home.stat().st_gid, "extra_groups": []} if os.geteuid() == 0 else {}
+    process = subprocess.Popen([PROGRAM, "-q", str(ini)], cwd="/", stderr=subprocess.DEVNULL, **account)  # type: ignore[call-overload]
+    try:
+        eventually(pid_file.exists)
+        eventually(lambda: "process up" in log.read_text())
+        yield PgBouncer(port, pid_file, log)
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+@pytest.fixture
+def keeper(auth_file: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts `azure-postgresql-auth pgbouncer`; stops what still runs."""
+    running = []
+
+    def start(*arguments: str) -> subprocess.Popen[str]:
+        command = [*COMMAND, "pgbouncer", "--auth-file", str(auth_file), *arguments]
+        running.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
+        return running[-1]
+
+    yield start
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+def stopped(process: subprocess.Popen[str], number: int = signal.SIGTERM) -> list[dict[str, Any]]:
+    """Its log, after a clean end."""
+    process.send_signal(number)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 0, stderr
+    told = events(stderr)
+    assert told[-1]["event"] == "stopped"
+    assert "eyJ" not in stderr, "a token was logged"
+    return told
+
+
+@needs_pgbouncer
+class TestWithPgBouncer:
+    def test_logins_go_on_through_expiry(
+        self, emulator: Emulator, pgbouncer: PgBouncer, keeper: Any, auth_file: Path, tmp_path: Path
+    ) -> None:
+        emulator.lifetime = 8
+        health = tmp_path / "health"
+        process = keeper("--pid-file", str(pgbouncer.pid_file), "--health-file", str(health))
+        eventually(lambda: ROLE in passwords(auth_file))
+        first = core.decode_jwt(passwords(auth_file)[ROLE])
+        eventually(lambda: pgbouncer.who() == ROLE)
+        # Until two tokens are past, and the one that is used has not been there at the start.
+        while time.time() < first["exp"] + 8:
+            assert pgbouncer.who() == ROLE
+            assert json.loads(health.read_text())["users"][ROLE]["expires_on"]
+        assert len(emulator.token_requests) >= 3
+        assert all(login.accepted for login in emulator.logins)
+        assert len(emulator.logins) > 10
+        told = stopped(process)
+        assert [event["event"] for event in told].count("written") >= 3
+        assert [event["event"] for event in told].count("reloaded") >= 3
+        assert not health.exists()
+        # And it was the keeper's doing.
+        last = core.decode_jwt(passwords(auth_file)[ROLE])
+        eventually(lambda: time.time() > last["exp"])
+        with pytest.raises(psycopg.OperationalError):
+            pgbouncer.who()
+        assert "has expired" in emulator.logins[-1].message
+
+    def test_the_console_tells_it_too(
+        self, emulator: Emulator, pgbouncer: PgBouncer, cli: Run, auth_file: Path
+    ) -> None:
+        dsn = f"host=127.0.0.1 port={pgbouncer.port} user=admin sslmode=disable"
+        done = cli("pgbouncer", "--auth-file", str(auth_file), "--once", "--admin-dsn", dsn)
+        assert done.returncode == 0, done.stderr
+        assert [event["event"] for event in events(done.stderr) if event["event"] != "library"] == [
+            "written",
+            "reloaded",
+        ]
+        assert pgbouncer.who() == ROLE
+
+    @pytest.mark.parametrize("missing", [("psycopg",), ("psycopg", "psycopg2")])
+    def test_with_every_driver(
+        self, emulator: Emulator, pgbouncer: PgBouncer, cli: Run, auth_file: Path, tmp_path: Path, missing: Any
+    ) -> None:
+        for name in missing:
+            (tmp_path / f"{name}.py").write_text("raise ImportError('gone')")
+        dsn = f"postgresql://admin@127.0.0.1:{pgbouncer.port}?sslmode=disable"
+        arguments = ("pgbouncer", "--auth-file", str(auth_file), "--once", "--admin-dsn", dsn)
+        done = cli(*arguments, env={"PYTHONPATH": str(tmp_path)})
+        assert done.returncode == 0, done.stderr
+        assert pgbouncer.who() == ROLE
+
+    def test_several_identities(self, emulator: Emulator, pgbouncer: PgBouncer, cli: Run, auth_file: Path) -> None:
+        orders, billing = emulator.add_identity("orders"), emulator.add_identity("billing-app", role="billing")
+        given = [f"--identity=orders={orders.client_id}", f"--identity=billing={billing.client_id}"]
+        done = cli("pgbouncer", "--auth-file", str(auth_file), "--once", "--pid-file", str(pgbouncer.pid_file), *given)
+        assert done.returncode == 0, done.stderr
+        assert set(passwords(auth_file)) == {"admin", "orders", "billing"}
+        eventually(lambda: "re-reading" in pgbouncer.log.read_text())
+        assert [pgbouncer.who(user) for user in ("orders", "billing")] == ["orders", "billing"]
+
+    def test_a_token_that_would_be_left_out_is_not_written(self, emulator: Emulator, cli: Run, auth_file: Path) -> None:
+        emulator.add_identity("small")
+        # 1.18 takes 2,047 characters; whatever the version, what it does not take must not be written.
+        big = emulator.identity = emulator.add_identity("big", claims={"groups": ["0" * 36] * 105})
+        length = len(emulator.token(big))
+        assert 7000 < length < 8000
+        before = auth_file.read_text()
+        done = cli("pgbouncer", "--auth-file", str(auth_file), "--once")
+        told = events(done.stderr)
+        if done.returncode == 0:
+            pytest.skip(f"this PgBouncer takes {length} characters")
+        assert auth_file.read_text() == before
+        complaint = next(event for event in told if event["event"] == "too_long")
+        assert (complaint["user"], complaint["level"]) == ("big", "error")
+        assert abs(complaint["length"] - length) < 50
+        assert complaint["pgbouncer"].startswith("PgBouncer 1.")
+        assert "it was not written" in complaint["error"]
+
+    def test_a_long_one_that_it_takes_goes_all_the_way(
+        self, emulator: Emulator, pgbouncer: PgBouncer, cli: Run, auth_file: Path
+    ) -> None:
+        from azure_postgresql_auth.cli._pgbouncer._limit import Limit
+
+        limit = Limit()
+        plain = len(emulator.token(emulator.identity))
+        longest = next((length for length in (7000, 2047, 995) if limit.takes(length)), 0)
+        if longest < plain:
+            pytest.skip(f"this PgBouncer takes {longest} characters")
+        emulator.identity = emulator.add_identity("long", claims={"pad": "x" * ((longest - plain) * 3 // 4 - 20)})
+        done = cli("pgbouncer", "--auth-file", str(auth_file), "--once", "--pid-file", str(pgbouncer.pid_file))
+        assert done.returncode == 0, done.stderr
+        assert longest - 60 < len(passwords(auth_file)["long"]) <= longest
+        eventually(lambda: "re-reading" in pgbouncer.log.read_text())
+        assert pgbouncer.who("long") == "long"
+
+    def test_the_template_is_a_configuration(self, emulator: Emulator, cli: Run, home: Path, auth_file: Path) -> None:
+        assert PROGRAM is not None
+        done = cli("pgbouncer", "--auth-file", str(auth_file), "--host", "srv.postgres.database.azure.com", "--ini")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "* = host=srv.postgres.database.azure.com port=5432" in done.stdout
+        ini = home / "pgbouncer.ini"
+        # It reads all of it, and then has nowhere to listen.
+        ini.write_text(
+            done.stdout.replace("listen_addr = 127.0.0.1", "unix_socket_dir =").replace("pidfile", ";pidfile")
+        )
+        account = {"user": "nobody", "extra_groups": []} if os.geteuid() == 0 else {}
+        ran = subprocess.run(
+            [PROGRAM, str(ini)], capture_output=True, text=True, timeout=30, check=False, cwd="/", **account
+        )  # type: ignore[call-overload]
+        assert "nowhere to listen" in ran.stderr
+        assert "ERROR" not in ran.stderr
+        assert "WARNING" not in ran.stderr
+
+
+class TestKeeping:
+    def test_an_outage_is_survived(self, emulator: Emulator, keeper: Any, auth_file: Path, tmp_path: Path) -> None:
+        emulator.lifetime = 4
+        health = tmp_path / "health"
+        process = keeper("--health-file", str(health))
+        first = eventually(lambda: passwords(auth_file).get(ROLE))
+        eventually(health.exists)
+        emulator.fail(503)
+        assert passwords(auth_file)[ROLE]
+        eventually(lambda: not health.exists(), 90)
+        emulator.heal()
+        eventually(lambda: passwords(auth_file)[ROLE] != first and health.exists(), 90)
+        told = stopped(process, signal.SIGINT)
+        assert any(event["event"] == "token_failed" and event["user"] for event in told)
+
+    def test_it_starts_before_the_identity_is_there(self, emulator: Emulator, keeper: Any, auth_file: Path) -> None:
+        emulator.fail(400)
+        process = keeper()
+        eventually(lambda: len(emulator.token_requests) >= 1)
+        emulator.heal()
+        eventually(lambda: ROLE in passwords(auth_file))
+        told = stopped(process)
+        assert "token_failed" in {event["event"] for event in told}
+
+    def test_it_stops_at_once_while_it_waits_for_a_token(self, emulator: Emulator, keeper: Any) -> None:
+        emulator.fail(hang=True)
+        process = keeper()
+        eventually(lambda: len(emulator.token_requests) >= 1)
+        begun = time.monotonic()
+        stopped(process)
+        assert time.monotonic() - begun < 15
+
+    def test_once_tells_by_its_exit_code(self, emulator: Emulator, cli: Run, auth_file: Path, tmp_path: Path) -> None:
+        arguments = ("pgbouncer", "--auth-file", str(auth_file), "--once")
+        done = cli(*arguments, "--pid-file", str(tmp_path / "nothing"))
+        assert done.returncode == 0
+        assert "not_running" in {event["event"] for event in events(done.stderr)}
+        assert cli(*arguments, "--admin-dsn", "host=127.0.0.1 port=9").returncode == 1
+        emulator.fail(400)
+        done = cli(*arguments)
+        assert done.returncode == 1
+        assert events(done.stderr)[-1]["event"] == "token_failed"
+
+    def test_without_pgbouncer_its_limit_is_unknown(
+        self, emulator: Emulator, cli: Run, auth_file: Path, tmp_path: Path
+    ) -> None:
+        program = tmp_path / "pgbouncer"
+        program.write_text("#!/bin/sh\nexit 1\n")
+        program.chmod(0o755)
+        done = cli("pgbouncer", "--auth-file", str(auth_file), "--once", env={"PATH": f"{tmp_path}:/bin:/usr/bin"})
+        assert done.returncode == 0
+        assert "limit_unknown" in {event["event"] for event in events(done.stderr)}
+
+    def test_an_old_pgbouncer_is_believed(self, emulator: Emulator, cli: Run, auth_file: Path, tmp_path: Path) -> None:
+        program = tmp_path / "pgbouncer"
+        program.write_text(
+            "#!/bin/sh\ncase $1 in --version) echo PgBouncer 1.12.0;; *) echo ERROR password too long;; esac\n"
+        )
+        program.chmod(0o755)
+        done = cli("pgbouncer", "--auth-file", str(auth_file), "--once", env={"PATH": f"{tmp_path}:/bin:/usr/bin"})
+        assert done.returncode == 1
+        complaint = next(event for event in events(done.stderr) if event["event"] == "too_long")
+        assert complaint["pgbouncer"] == "PgBouncer 1.12.0"
+        assert ROLE not in passwords(auth_file)
+
+    def test_an_environment_that_signs_in_somebody_else_is_not_asked(
+        self, emulator: Emulator, cli: Run, auth_file: Path
+    ) -> None:
+        env = emulator.client_secret_env(emulator.add_identity("app", "service-principal"))
+        orders = emulator.add_identity("orders")
+        arguments = ("--once", f"--identity=orders={orders.client_id}")
+        done = cli("pgbouncer", "--auth-file", str(auth_file), *arguments, env=env)
+        assert done.returncode == 0, done.stderr
+        assert core.decode_jwt(passwords(auth_file)["orders"])["oid"] == orders.object_id
+
+
+class TestTheFile:
+    def test_others_lines_stay(self) -> None:
+        text = ';; comment\n"admin" "secret"\n"or""ders" "old"\n  "x"   "y"\n'
+        assert merged(text, {'or"ders': "new"}) == ';; comment\n"admin" "secret"\n  "x"   "y"\n"or""ders" "new"\n'
+        assert merged("", {"a": "b"}) == '"a" "b"\n'
+
+    def test_it_is_replaced_for_its_owner_alone(self, auth_file: Path, home: Path, tmp_path: Path) -> None:
+        auth_file.chmod(0o644)
+        link = tmp_path / "link"
+        link.symlink_to(auth_file)
+        before = auth_file.stat()
+        with auth_file.open() as reader:
+            Userlist(str(link)).write({"a": "b"})
+            assert reader.read() == ';; kept\n"admin" "secret"\n', "who reads it now reads the old one to its end"
+        after = auth_file.stat()
+        assert link.is_symlink()
+        assert after.st_mode & 0o777 == 0o600
+        assert (after.st_uid, after.st_gid) == (before.st_uid, before.st_gid)
+        assert after.st_ino != before.st_ino
+        assert [path.name for path in home.iterdir()] == ["userlist.txt"]
+
+    def test_nothing_is_left_of_a_failure(self, auth_file: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(*_: object) -> None:
+            raise OSError(errno.ENOSPC, "no space left")
+
+        monkeypatch.setattr(os, "fsync", fail)
+        with pytest.raises(OSError, match="no space"):
+            Userlist(str(auth_file)).write({"a": "b"})
+        assert [path.name for path in home.iterdir()] == ["userlist.txt"]
+        assert passwords(auth_file) == {"admin": "secret"}
+
+    def test_somebody_elses_file_is_refused(self, auth_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(os, "geteuid", lambda: auth_file.stat().st_uid + 1)
+        with pytest.raises(Failure, match="belongs to another user"):
+            Userlist(str(auth_file))
