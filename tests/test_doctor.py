@@ -525,6 +525,37 @@ class TestToken:
         assert report.code == 0
         assert re.search(r"7,\d{3} characters \(PgBouncer 1.18 takes 2,047\)", report.text)
 
+    def test_it_is_too_long_for_the_pooler_that_it_goes_through(self, doctor: Doctor, emulator: Emulator) -> None:
+        emulator.identity = emulator.add_identity("big", claims={"groups": ["x" * 36] * 20})
+        try:
+            pooler = socket.create_server(("127.0.0.1", 6432))
+        except OSError:
+            pytest.skip("port 6432 is taken here")
+        with pooler:
+            threading.Thread(target=relay, args=(pooler, emulator.port), daemon=True).start()
+            report = doctor("port=6432")
+            pooler.shutdown(socket.SHUT_RDWR)
+        assert report.code == 0
+        assert re.search(r"the token has 2,\d{3} characters, and PgBouncer 1.18 takes 2,047", report.cause)
+        assert "connect to the server's own, 5432" in report.remedy
+
+
+def relay(server: socket.socket, port: int) -> None:
+    """Passes each connection on to a port of this machine."""
+
+    def pump(source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while piece := source.recv(65536):
+                sink.sendall(piece)
+            sink.shutdown(socket.SHUT_WR)
+
+    with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
+        while True:
+            client = stack.enter_context(server.accept()[0])
+            behind = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+            for pair in ((client, behind), (behind, client)):
+                threading.Thread(target=pump, args=pair, daemon=True).start()
+
 
 class TestUser:
     def test_the_token_names_nobody(self, doctor: Doctor, emulator: Emulator) -> None:
