@@ -7,10 +7,7 @@ pytest_plugins = (
     "tests.fix_machine",
     "tests.fix_credentials",
     "tests.fix_drivers",
-<<<<<<< HEAD
     "tests.fix_django",
     "tests.fix_django_project",
-=======
     "tests.fix_cli",
->>>>>>> 9562d3c (A command line: token, exec, inspect, emulator, completion)
 )

@@ -20,13 +20,9 @@ SOURCES = Path(__file__).parent.parent / "src"
 
 # Each module may import those of the lines below its own.
 LAYERS = [
-<<<<<<< HEAD
-    {"django", "sqlalchemy"},
-=======
     {"__main__"},
     {"cli"},
-    {"sqlalchemy", "emulator"},
->>>>>>> 9562d3c (A command line: token, exec, inspect, emulator, completion)
+    {"django", "sqlalchemy", "emulator"},
     {"psycopg2", "psycopg3", "asyncpg", "service_connector"},
     {"_login", "identity"},
     {"core"},
@@ -65,16 +61,11 @@ def below(layers: list[set[str]], module: str) -> set[str]:
 
 MODULES = [
     *(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__"),
-<<<<<<< HEAD
-    *(f"identity/{path.stem}" for path in PACKAGE.glob("identity/*.py")),
-    "django",
-=======
     *(
         str(path.relative_to(PACKAGE).with_suffix(""))
-        for folder in ("cli", "identity")
+        for folder in ("cli", "django", "identity")
         for path in PACKAGE.glob(f"{folder}/**/*.py")
     ),
->>>>>>> 9562d3c (A command line: token, exec, inspect, emulator, completion)
 ]
 
 
