@@ -264,7 +264,7 @@ class TestRefusals:
         ("login.partner.microsoftonline.cn", "chinacloudapi.cn", "chinacloudapi.cn", "management.chinacloudapi.cn"),
     ],
 )
-def test_national_clouds(  # noqa: PLR0913, PLR0917
+def test_national_clouds(
     nowhere: Emulator,
     authority: str,
     server: str,
