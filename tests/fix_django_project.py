@@ -136,6 +136,13 @@ def made(stack: Stack, emulator: Emulator) -> Iterator[Project]:
     emulator.sql(f'DROP DATABASE "{database}" WITH (FORCE)')
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The first of its kind makes an environment, which takes as long as the network does."""
+    for item in items:
+        if "project" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.timeout(900))
+
+
 @pytest.fixture(params=[THIS, PSYCOPG2], ids=lambda stack: stack.name)
 def project(request: pytest.FixtureRequest, emulator: Emulator) -> Iterator[Project]:
     """On the Django that is installed here, or another one if a test names it."""
