@@ -26,9 +26,8 @@ fn resource_name(resource_id: &str) -> Option<&str> {
 #[must_use]
 pub fn principal(claims: &Claims) -> Option<(&'static str, &str)> {
     let said = |claim| claims.text(claim).map(|name| (claim, name));
-    let in_resource_id = |name: fn(&str) -> Option<&str>| {
-        claims.text(RESOURCE_ID).and_then(name).map(|name| (RESOURCE_ID, name))
-    };
+    let in_resource_id =
+        |name: fn(&str) -> Option<&str>| claims.text(RESOURCE_ID).and_then(name).map(|name| (RESOURCE_ID, name));
     in_resource_id(user_assigned_identity)
         .or_else(|| said("upn"))
         .or_else(|| said("preferred_username"))
