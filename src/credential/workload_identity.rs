@@ -75,8 +75,11 @@ impl TokenSource for WorkloadIdentityCredential {
             client_id: Some(client_id),
             token_file_path: Some(token_file_path.into()),
         };
-        let credential = azure_identity::WorkloadIdentityCredential::new(Some(options))
-            .map_err(|error| Error::AuthenticationFailed { credential: NAME, reason: root_message(NAME, &error) })?;
+        let credential = azure_identity::WorkloadIdentityCredential::new(Some(options)).map_err(|error| {
+            let (words, cause) = (root_message(NAME, &error), transport::innermost(&error));
+            let reason = if words.contains(&cause) { words } else { format!("{words}: {cause}") };
+            Error::AuthenticationFailed { credential: NAME, reason }
+        })?;
         ask(NAME, credential as Arc<_>, scope, deadline, &log).await
     }
 }
