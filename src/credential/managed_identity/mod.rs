@@ -40,8 +40,8 @@ pub struct ManagedIdentityCredential {
     user_assigned: Option<UserAssigned>,
     /// In a chain, IMDS is looked for before it is asked: most machines have none and would let us wait.
     probe: bool,
-    /// As a link of the default chain it means the identity that `AZURE_CLIENT_ID` names.
-    of_environment: bool,
+    /// As a link of the default chain: whether it means the identity that `AZURE_CLIENT_ID` names.
+    of_environment: Option<bool>,
     /// Kubernetes' federated token counts as a managed identity, unless the chain leaves workload identity out.
     federated: bool,
 }
@@ -50,7 +50,7 @@ impl ManagedIdentityCredential {
     /// The system-assigned identity, or the user-assigned one that is named.
     #[must_use]
     pub const fn new(user_assigned: Option<UserAssigned>) -> Self {
-        Self { user_assigned, probe: false, of_environment: false, federated: true }
+        Self { user_assigned, probe: false, of_environment: None, federated: true }
     }
 
     /// As a link of the default chain; `of_environment` if `AZURE_CLIENT_ID` may name the identity.
@@ -61,11 +61,12 @@ impl ManagedIdentityCredential {
         probe: bool,
         federated: bool,
     ) -> Self {
-        Self { user_assigned, probe, of_environment, federated }
+        Self { user_assigned, probe, of_environment: Some(of_environment), federated }
     }
 
     fn user_assigned(&self) -> Option<UserAssigned> {
-        let named = || variable("AZURE_CLIENT_ID").filter(|_| self.of_environment).map(UserAssigned::ClientId);
+        let named =
+            || variable("AZURE_CLIENT_ID").filter(|_| self.of_environment == Some(true)).map(UserAssigned::ClientId);
         self.user_assigned.clone().or_else(named)
     }
 
@@ -108,7 +109,7 @@ impl TokenSource for ManagedIdentityCredential {
         let log = AttemptLog::hiding(host.secret());
         let failed = |why: String| Error::AuthenticationFailed { credential: NAME, reason: log.explain(&why) };
         let mut request =
-            host.request(resource_of(scope), user_assigned.as_ref(), self.of_environment).map_err(failed)?;
+            host.request(resource_of(scope), user_assigned.as_ref(), self.of_environment.is_some()).map_err(failed)?;
         let pipeline = host.pipeline(NAME, log.clone())?;
         let mut response = send(&pipeline, &mut request, deadline, &log).await?;
         if let (Host::AzureArc { keys, .. }, 401) = (&host, u16::from(response.status())) {
