@@ -92,7 +92,7 @@ def stress(python: Path, emulator: Emulator, variables: dict[str, str]) -> dict[
         todo = list(jobs())
         forks = [job for job in todo if job[0].startswith("forked")]
         # Short fetches for forks, which are to fall into them often; long ones and short lives for exits.
-        for batch, latency, lifetime in ((forks, 0.01, 3600.0), ([job for job in todo if job not in forks], 0.1, 1.6)):
+        for batch, latency, lifetime in ((forks, 0.01, 3600.0), ([job for job in todo if job not in forks], 0.1, 3.0)):
             emulator.latency, emulator.lifetime = latency, lifetime
             for job, said in zip(batch, pool.map(lambda job: run(python, job, variables), batch)):
                 children = 1 if job[1][0] == "end" else int(job[1][2])

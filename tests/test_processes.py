@@ -149,7 +149,7 @@ class TestExit:
     @pytest.mark.usefixtures("with_secret")
     @pytest.mark.parametrize("ending", ENDINGS)
     def test_with_work_in_flight(self, emulator: Emulator, ending: str) -> None:
-        emulator.latency, emulator.lifetime = 0.1, 1.6
+        emulator.latency, emulator.lifetime = 0.1, 2.0
         execute(emulator, str(LOAD), "exits", ending, "4")
         execute(emulator, str(LOAD), "end", ending)
         execute(emulator, str(LOAD), "end", ending, str(EXIT_CODE), exit_code=EXIT_CODE)
