@@ -168,14 +168,14 @@ class TestWithPgBouncer:
     def test_logins_go_on_through_expiry(
         self, emulator: Emulator, pgbouncer: PgBouncer, keeper: Any, auth_file: Path, tmp_path: Path
     ) -> None:
-        emulator.lifetime = 8
+        emulator.lifetime = 12
         health = tmp_path / "health"
         process = keeper("--pid-file", str(pgbouncer.pid_file), "--health-file", str(health))
         eventually(lambda: ROLE in passwords(auth_file))
         first = core.decode_jwt(passwords(auth_file)[ROLE])
         eventually(lambda: pgbouncer.who() == ROLE)
         # Until two tokens are past, and the one that is used has not been there at the start.
-        while time.time() < first["exp"] + 8:
+        while time.time() < first["exp"] + 12:
             assert pgbouncer.who() == ROLE
             assert json.loads(health.read_text())["users"][ROLE]["expires_on"]
         assert len(emulator.token_requests) >= 3
@@ -281,7 +281,7 @@ class TestWithPgBouncer:
 
 class TestKeeping:
     def test_an_outage_is_survived(self, emulator: Emulator, keeper: Any, auth_file: Path, tmp_path: Path) -> None:
-        emulator.lifetime = 4
+        emulator.lifetime = 6
         health = tmp_path / "health"
         process = keeper("--health-file", str(health))
         first = eventually(lambda: passwords(auth_file).get(ROLE))
