@@ -11,7 +11,7 @@ ifeq ($(shell uname -s),Linux)
 PORTABLE := --zig --compatibility manylinux2014
 endif
 
-.PHONY: demo test test-rust test-python soak stress lint format bench wheel clean
+.PHONY: demo test test-rust test-python test-versions soak stress lint format bench wheel clean
 
 demo: $(VENV)/built
 	$(BIN)/python examples/demo.py
@@ -23,6 +23,10 @@ test-rust:
 
 test-python: $(VENV)/built
 	$(BIN)/python -m pytest
+
+# The wheel in clean environments, and a Django project on every version of Django, each in an environment of its own.
+test-versions: wheel
+	$(BIN)/python -m pytest -m "versions or not versions" tests/test_wheel.py tests/test_django_project.py
 
 # Pools of three drivers while the identity service fails a third of the time; `make test` has it for some seconds.
 SOAK_SECONDS ?= 600

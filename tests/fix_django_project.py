@@ -149,6 +149,14 @@ def project(request: pytest.FixtureRequest, emulator: Emulator) -> Iterator[Proj
     yield from made(request.param, emulator)
 
 
-on_every_stack = pytest.mark.parametrize("project", STACKS, indirect=True, ids=lambda stack: stack.name)
-on_postgis = pytest.mark.parametrize("project", [POSTGIS], indirect=True, ids=lambda stack: stack.name)
-on_this_stack = pytest.mark.parametrize("project", [THIS], indirect=True, ids=lambda stack: stack.name)
+def _on(*stacks: Stack) -> pytest.MarkDecorator:
+    def marks(stack: Stack) -> list[pytest.MarkDecorator]:
+        return [] if stack in {THIS, PSYCOPG2} else [pytest.mark.versions]
+
+    parameters = [pytest.param(stack, marks=marks(stack), id=stack.name) for stack in stacks]
+    return pytest.mark.parametrize("project", parameters, indirect=True)
+
+
+on_every_stack = _on(*STACKS)
+on_postgis = _on(POSTGIS)
+on_this_stack = _on(THIS)
