@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 LIFE = 2.0
 PATIENCE = 1.0
 """Seconds that logins wait here where there is no token."""
-LATE = 1.0
+LATE = 1.5
 """Seconds more that a busy machine may take."""
 STORY = r"token expired at \S+Z.*, and renewing it has failed since \S+Z"
 NOT_YET = "has not answered yet"
