@@ -171,6 +171,13 @@ def drivers() -> list[Driver]:
     ]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sockets of refused connections are left to the garbage collector, by asyncpg and pg8000, and it comes when it likes."""
+    for item in items:
+        if "driver" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"))
+
+
 @pytest.fixture(params=drivers(), ids=lambda driver: driver.name)
 def driver(request: pytest.FixtureRequest) -> Iterator[Driver]:
     """All of them, one after the other."""
