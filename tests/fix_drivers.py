@@ -172,7 +172,7 @@ def drivers() -> list[Driver]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sockets of refused connections are left to the garbage collector, by asyncpg and pg8000, and it comes when it likes."""
+    """Leave the sockets of refused connections to the garbage collector, as asyncpg and pg8000 do."""
     for item in items:
         if "driver" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"))
