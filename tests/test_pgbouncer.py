@@ -165,10 +165,11 @@ def stopped(process: subprocess.Popen[str], number: int = signal.SIGTERM) -> lis
 
 @needs_pgbouncer
 class TestWithPgBouncer:
+    @pytest.mark.timeout(400)
     def test_logins_go_on_through_expiry(
         self, emulator: Emulator, pgbouncer: PgBouncer, keeper: Any, auth_file: Path, tmp_path: Path
     ) -> None:
-        emulator.lifetime = 12
+        emulator.lifetime = 30
         health = tmp_path / "health"
         process = keeper("--pid-file", str(pgbouncer.pid_file), "--health-file", str(health))
         eventually(lambda: ROLE in passwords(auth_file))
