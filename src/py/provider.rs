@@ -18,7 +18,7 @@ use crate::{
     clock::{Moment, SystemClock},
     credential::{self, FallbackChain, TokenSource},
     error::Error,
-    journal,
+    fork, journal,
     login::{self, LoginRequest, Logins},
     secret::Secret,
 };
@@ -130,6 +130,8 @@ struct Face {
     scope: Box<str>,
     user_known: bool,
     edition: u64,
+    /// In a forked child the token is due at another time than in its parent.
+    generation: u32,
     fresh: Range<Moment>,
     login: Py<Login>,
 }
@@ -191,6 +193,7 @@ impl TokenProvider {
             scope: scope.into(),
             user_known,
             edition,
+            generation: fork::generation(),
             fresh: lifetime.obtained_at..self.logins.tokens.look_again(scope),
             login: made.clone_ref(py),
         };
@@ -222,7 +225,9 @@ impl TokenProvider {
         let faces = self.faces();
         let face = faces.iter().find(|face| face.user_known == user_known && *face.scope == *scope);
         let current = face.filter(|face| face.edition == edition);
-        if let Some(fresh) = current.filter(|face| face.fresh.contains(&tokens.now())) {
+        let generation = fork::generation();
+        if let Some(fresh) = current.filter(|face| face.generation == generation && face.fresh.contains(&tokens.now()))
+        {
             tokens.stats.hit();
             return Ok(Some(fresh.login.clone_ref(py)));
         }
@@ -237,6 +242,7 @@ impl TokenProvider {
         let again = tokens.look_again(scope);
         for kept in self.faces().iter_mut().filter(|kept| kept.login.is(&face)) {
             kept.fresh.end = again;
+            kept.generation = generation;
         }
         Ok(Some(face))
     }
