@@ -68,6 +68,13 @@ impl Cloud {
         Self::ALL.into_iter().find(|cloud| cloud.authorities().contains(&host.as_str()))
     }
 
+    /// The cloud that `AZURE_AUTHORITY_HOST` names; without it, or where it names none, the public one.
+    #[must_use]
+    pub fn in_force() -> Self {
+        let named = std::env::var("AZURE_AUTHORITY_HOST").ok();
+        named.and_then(|authority| Self::of_authority(&authority)).unwrap_or(Self::Public)
+    }
+
     /// The cloud whose database tokens have this scope.
     #[must_use]
     pub fn of_scope(scope: &str) -> Option<Self> {

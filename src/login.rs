@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     cache::{AccessToken, Fetch, Lookup, TokenCache},
-    claims::Claims,
+    claims::{self, Claims},
     clock::Clock,
     cloud::Cloud,
     error::Error,
@@ -131,11 +131,12 @@ impl Logins {
             name
         } else {
             let management = Cloud::of_scope(scope).unwrap_or(Cloud::Public).management_scope();
-            let token =
+            let other =
                 self.token(management, None, fetches).await.map_err(|error| Error::ManagementScope(Arc::new(error)))?;
-            principal_name(&Claims::of_token(token.secret.expose())?)
-                .map(Arc::from)
-                .ok_or_else(|| Error::NoPrincipalName { claims: claims.names() })?
+            match principal_name(&Claims::of_token(other.secret.expose())?) {
+                Some(name) => Arc::from(name),
+                None => return Err(Error::NoPrincipalName { claims: claims::names(token.secret.expose())? }),
+            }
         };
         if let Some(identity) = identity {
             let _guard = fork::guarded();

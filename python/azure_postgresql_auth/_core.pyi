@@ -12,6 +12,7 @@ __all__ = [
     "TokenStats",
     "decode_jwt",
     "is_azure_server",
+    "libpq_environment",
     "parse_principal_name",
     "principal_of",
     "scope_for",
@@ -148,6 +149,13 @@ class TokenProvider:
             scope: OAuth 2.0 scope, e.g. "https://ossrdbms-aad.database.windows.net/.default".
             user_known: the token's claims are not looked at, and the login has no user.
         """
+    def usual_scope(self) -> str:
+        """OAuth 2.0 scope for who names none: that of the cloud that `AZURE_AUTHORITY_HOST` named at the first call."""
+    def conninfo(self) -> dict[str, str] | None:
+        """User and password for the usual scope, as a new dictionary, if they are cached and nothing is to be done.
+
+        `login` finds the same; this is for who cannot wait for an argument to be passed. None before the first login.
+        """
     def login_instead_of(self, scope: str, user_known: bool, refused: str) -> PendingLogin:
         """A login to wait for, instead of one whose token the server refused.
 
@@ -238,6 +246,9 @@ def principal_of(token: str) -> tuple[str, str] | None:
 
 def is_azure_server(host: str) -> bool:
     """Whether a host is named like an Azure Database for PostgreSQL, in any cloud."""
+
+def libpq_environment() -> dict[str, str]:
+    """Connection parameters that stand in libpq's environment variables (`PGUSER` and so on), by libpq's keywords."""
 
 def scope_for(hosts: Sequence[str]) -> str:
     """OAuth 2.0 scope of the tokens that these servers take.

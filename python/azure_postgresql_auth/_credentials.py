@@ -9,7 +9,7 @@ from __future__ import annotations
 import atexit
 import weakref
 
-from azure_postgresql_auth._core import TokenProvider, scope_for, stop_commands
+from azure_postgresql_auth._core import TokenProvider, stop_commands
 from azure_postgresql_auth._fallback import Fallback
 from azure_postgresql_auth._foreign import Caller, is_asynchronous
 from azure_postgresql_auth.errors import CredentialValueError
@@ -26,7 +26,7 @@ atexit.register(stop_commands)
 class Adopted:
     """A credential's tokens, and what kind of code can have them."""
 
-    __slots__ = ("asynchronous", "caller", "fallback", "provider", "scope")
+    __slots__ = ("asynchronous", "caller", "fallback", "provider", "refers", "scope")
 
     def __init__(
         self,
@@ -37,6 +37,8 @@ class Adopted:
         fallback: Fallback | None = None,
     ) -> None:
         self.provider = provider
+        # Gives the credential whose tokens these are, if it lives.
+        self.refers: Callable[[], object | None] = lambda: None
         self.asynchronous = asynchronous
         # None: native, the engine makes its fetches itself.
         self.caller: Caller | Fallback | None = caller
@@ -54,12 +56,13 @@ class Adopted:
 
     def settle_scope(self) -> str:
         """The scope for who names none."""
-        self.scope = scope_for(())
+        self.scope = self.provider.usual_scope()
         return self.scope
 
 
-# By id: credentials need not be hashable, and may be equal without being the same.
-_adopted: dict[int, tuple[Callable[[], object | None], Adopted]] = {}
+# By id: credentials need not be hashable, and may be equal without being the same. An id is used again, so `refers` is
+# asked whose it is.
+adopted_by_id: dict[int, Adopted] = {}
 
 
 def adopt(credential: object) -> Adopted:
@@ -68,13 +71,12 @@ def adopt(credential: object) -> Adopted:
     Raises:
         CredentialValueError: it has not the shape of a credential.
     """
-    known = _adopted.get(id(credential))
-    if known is not None and known[0]() is credential:
-        return known[1]
+    known = adopted_by_id.get(id(credential))
+    if known is not None and known.refers() is credential:
+        return known
     if credential is None:
         # One default credential per process is what shares its tokens. setdefault: threads may come here together.
-        entry = (lambda: None, default())
-        return _adopted.setdefault(id(None), entry)[1]
+        return adopted_by_id.setdefault(id(None), default())
     return _adopt_foreign(credential)
 
 
@@ -99,7 +101,8 @@ def keep(credential: object, adopted: Adopted) -> Adopted:
         TypeError: it cannot be held weakly.
     """
     key = id(credential)
-    return _adopted.setdefault(key, (weakref.ref(credential, lambda _: _adopted.pop(key, None)), adopted))[1]
+    adopted.refers = weakref.ref(credential, lambda _: adopted_by_id.pop(key, None))
+    return adopted_by_id.setdefault(key, adopted)
 
 
 def _adopt_foreign(credential: object) -> Adopted:

@@ -7,26 +7,38 @@ drivers would fall back to, does not, and neither does `PGPASSWORD`: it is for t
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
+
+from azure_postgresql_auth._core import libpq_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 
-class Said(NamedTuple):
-    """The part of a connection's parameters that decides how to log in."""
+class Said:
+    """The part of a connection's parameters that decides how to log in.
 
-    user: str | None
-    password: Any
-    """A string, or what a driver takes instead, such as a function; None if it is not said."""
-    hosts: tuple[str, ...]
-    """Host names as given; empty for the driver's own default, a local socket."""
-    addresses: tuple[str, ...]
-    """Numeric addresses (`hostaddr`) that are connected to instead, one for each host."""
-    sslmode: str | None
-    sslrootcert: str | None
-    timeout: float | None
-    """Seconds that connecting may take."""
+    Attributes:
+        user: the user.
+        password: a string, or what a driver takes instead, such as a function; None if it is not said.
+        hosts: host names as given; empty for the driver's own default, a local socket.
+        addresses: numeric addresses (`hostaddr`) that are connected to instead, one for each host.
+        sslmode: libpq's.
+        sslrootcert: libpq's.
+        timeout: seconds that connecting may take.
+    """
+
+    # A named tuple would take longer to make than all of this module.
+    __slots__ = ("addresses", "hosts", "password", "sslmode", "sslrootcert", "timeout", "user")
+
+    def __init__(self, said: Mapping[str, Any], addresses: Any = None) -> None:
+        self.user = _text(said.get("user"))
+        self.password = said.get("password")
+        self.hosts = tuple(_listed(said.get("host")))
+        self.addresses = tuple(_listed(addresses))
+        self.sslmode = _text(said.get("sslmode"))
+        self.sslrootcert = _text(said.get("sslrootcert"))
+        self.timeout = _seconds(said.get("connect_timeout") or said.get("timeout"))
 
     @property
     def complete(self) -> bool:
@@ -37,7 +49,7 @@ class Said(NamedTuple):
     def from_libpq(cls, *parameters: Mapping[str, Any]) -> Said:
         """Reads libpq's parameters; of several dictionaries, the later ones win."""
         said = in_force(*parameters)
-        return cls._from(said, said.get("host"), said.get("hostaddr"))
+        return cls(said, said.get("hostaddr"))
 
     @classmethod
     def from_url(cls, url: str | None, parameters: Mapping[str, Any]) -> Said:
@@ -52,22 +64,7 @@ class Said(NamedTuple):
             given = {"user": unquote(user), "password": unquote(password)}
             given["host"] = [_without_port(unquote(host)) for host in hosts.split(",") if host]
             given.update(parse_qsl(parts.query))
-        given = {**_given(given), **_given(parameters)}
-        service = given.get("service") or os.environ.get("PGSERVICE")
-        said = {**_environment(), **(_service(str(service), given.get("servicefile")) if service else {}), **given}
-        return cls._from(said, said.get("host"), None)
-
-    @classmethod
-    def _from(cls, said: Mapping[str, Any], host: Any, hostaddr: Any) -> Said:
-        return cls(
-            user=_text(said.get("user")),
-            password=said.get("password"),
-            hosts=tuple(_listed(host)),
-            addresses=tuple(_listed(hostaddr)),
-            sslmode=_text(said.get("sslmode")),
-            sslrootcert=_text(said.get("sslrootcert")),
-            timeout=_seconds(said.get("connect_timeout") or said.get("timeout")),
-        )
+        return cls(_completed({**_given(given), **_given(parameters)}))
 
 
 def in_force(*parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -75,29 +72,23 @@ def in_force(*parameters: Mapping[str, Any]) -> dict[str, Any]:
     given: dict[str, Any] = {}
     for level in parameters:
         given.update(_given(level))
-    service = given.get("service") or os.environ.get("PGSERVICE")
-    return {**_environment(), **(_service(str(service)) if service else {}), **given}
+    return _completed(given)
 
 
-_VARIABLES = {
-    "user": "PGUSER",
-    "host": "PGHOST",
-    "hostaddr": "PGHOSTADDR",
-    "port": "PGPORT",
-    "dbname": "PGDATABASE",
-    "sslmode": "PGSSLMODE",
-    "sslrootcert": "PGSSLROOTCERT",
-    "connect_timeout": "PGCONNECT_TIMEOUT",
-}
-
-
-def _environment() -> dict[str, str]:
-    return {keyword: os.environ[name] for keyword, name in _VARIABLES.items() if os.environ.get(name)}
+def _completed(given: dict[str, Any]) -> dict[str, Any]:
+    """With what the environment and a service file say besides."""
+    environment = libpq_environment()
+    named = environment.pop("service", None)
+    service = given.get("service") or named
+    if service:
+        environment.update(_service(str(service), given.get("servicefile")))
+    environment.update(given)
+    return environment
 
 
 def _given(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Without those that are empty: drivers pass them on as not given."""
-    return {keyword: value for keyword, value in parameters.items() if value is not None and value not in ("", [], ())}
+    return {keyword: value for keyword, value in parameters.items() if value or value == 0}
 
 
 def _service(name: str, file: str | None = None) -> dict[str, str]:

@@ -12,7 +12,7 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from azure_postgresql_auth import tls
-from azure_postgresql_auth._login import Options, Terms, connect_async, failing_as, plain_limit
+from azure_postgresql_auth._login import Failing, Options, Terms, connect_async, plain_limit
 from azure_postgresql_auth._params import Said
 from azure_postgresql_auth.errors import EntraConnectionValueError, InsecureTransportError
 
@@ -38,7 +38,7 @@ class InsecureTransportOperationalError(InsecureTransportError, asyncpg.ClientCa
 
 
 _TERMS = Terms(
-    functools.partial(failing_as, EntraOperationalError, InsecureTransportOperationalError),
+    Failing(EntraOperationalError, InsecureTransportOperationalError),
     limit=plain_limit,
     # asyncpg.connect's own; it holds for the token too.
     timeout=60.0,
@@ -62,7 +62,7 @@ async def connect(dsn: str | None = None, **kwargs: Any) -> Connection[Any]:
     """
     options = Options.taken_from(kwargs)
     said = Said.from_url(dsn, {**kwargs, "sslmode": tls.asyncpg_mode(kwargs.get("ssl"))})
-    with _TERMS.failing():
+    with _TERMS.failing:
         kwargs.update(tls.asyncpg_settings(said, kwargs.get("ssl"), options.allow_insecure_transport))
     return await connect_async(said, options, _TERMS, lambda login: asyncpg.connect(dsn, **{**kwargs, **login}))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from azure_postgresql_auth import _credentials
 from azure_postgresql_auth._core import PendingLogin, TokenStats, decode_jwt, parse_principal_name
+from azure_postgresql_auth._credentials import adopted_by_id
 from azure_postgresql_auth._foreign import needs_sync
 from azure_postgresql_auth._waiting import wait, wait_async
 
@@ -63,7 +64,7 @@ async def get_entra_token_async(credential: object = None, scope: str | None = N
     return (await login_async(credential, scope, user_known=True)).password
 
 
-def get_entra_conninfo(credential: object = None, *, scope: str | None = None) -> dict[str, str]:
+def get_entra_conninfo(credential: object = None, scope: str | None = None) -> dict[str, str]:
     """User and password of a new connection.
 
     The user is what the token's claims name: a user-assigned managed identity, a user, the resource of a
@@ -83,11 +84,23 @@ def get_entra_conninfo(credential: object = None, *, scope: str | None = None) -
         ScopePermissionError: no claim of the database token names a user, and the other token could not be had.
         CredentialValueError, EntraConnectionValueError, Exception: as for `get_entra_token`.
     """
+    if scope is None:
+        # The short way, in as few steps as Python allows.
+        try:
+            adopted = adopted_by_id[id(credential)]
+        except KeyError:
+            pass
+        else:
+            refers = adopted.refers
+            if refers() is credential and not adopted.asynchronous:
+                cached = adopted.provider.conninfo()
+                if cached is not None:
+                    return cached
     found = login(credential, scope)
     return {"user": _user(found), "password": found.password}
 
 
-async def get_entra_conninfo_async(credential: object = None, *, scope: str | None = None) -> dict[str, str]:
+async def get_entra_conninfo_async(credential: object = None, scope: str | None = None) -> dict[str, str]:
     """`get_entra_conninfo` for asynchronous code; takes synchronous credentials too and never blocks the event loop."""
     found = await login_async(credential, scope)
     return {"user": _user(found), "password": found.password}

@@ -17,7 +17,7 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from azure_postgresql_auth import tls
-from azure_postgresql_auth._login import Options, Terms, accepted, connect, failing_as, libpq_limit
+from azure_postgresql_auth._login import Failing, Options, Terms, accepted, connect, libpq_limit
 from azure_postgresql_auth._params import Said
 from azure_postgresql_auth.errors import EntraConnectionValueError, InsecureTransportError
 
@@ -48,9 +48,7 @@ def _parsed(dsn: str) -> dict[str, Any]:
     return parse_dsn(dsn)
 
 
-_TERMS = Terms(
-    functools.partial(failing_as, EntraOperationalError, InsecureTransportOperationalError), limit=libpq_limit
-)
+_TERMS = Terms(Failing(EntraOperationalError, InsecureTransportOperationalError), limit=libpq_limit)
 
 
 class _Refused(Exception):  # noqa: N818 - no error: there is a second try
@@ -95,7 +93,7 @@ class EntraConnection(connection, metaclass=_SecondTry):
             kwargs["dbname"] = kwargs.pop("database")
         parsed = _parsed(dsn) if dsn else {}
         said = Said.from_libpq(parsed, kwargs)
-        with _TERMS.failing():
+        with _TERMS.failing:
             kwargs.update(tls.libpq_settings(said, options.allow_insecure_transport))
         plainly = super().__init__
         tried = False

@@ -14,7 +14,7 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from azure_postgresql_auth import tls
-from azure_postgresql_auth._login import Options, Terms, connect, connect_async, failing_as, libpq_limit
+from azure_postgresql_auth._login import Failing, Options, Terms, connect, connect_async, libpq_limit
 from azure_postgresql_auth._params import Said
 from azure_postgresql_auth.errors import EntraConnectionValueError, InsecureTransportError
 
@@ -50,9 +50,7 @@ def _parsed(conninfo: str) -> dict[str, Any]:
     return conninfo_to_dict(conninfo)
 
 
-_TERMS = Terms(
-    functools.partial(failing_as, EntraOperationalError, InsecureTransportOperationalError), limit=libpq_limit
-)
+_TERMS = Terms(Failing(EntraOperationalError, InsecureTransportOperationalError), limit=libpq_limit)
 
 
 class EntraConnection(psycopg.Connection[Row]):
@@ -100,6 +98,6 @@ def _read(conninfo: str, keywords: dict[str, Any]) -> tuple[Options, Said]:
     """What the caller said; takes our keywords out of the driver's, and settles the transport in them."""
     options = Options.taken_from(keywords)
     said = Said.from_libpq(_parsed(conninfo), keywords)
-    with _TERMS.failing():
+    with _TERMS.failing:
         keywords.update(tls.libpq_settings(said, options.allow_insecure_transport))
     return options, said

@@ -13,12 +13,11 @@ to the function, or as `connect_args={"credential": ...}` to `create_engine`.
 
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from azure_postgresql_auth import tls
-from azure_postgresql_auth._login import Options, Terms, connect, failing_as, libpq_limit, plain_limit
+from azure_postgresql_auth._login import Failing, Options, Terms, connect, libpq_limit, plain_limit
 from azure_postgresql_auth._params import Said
 from azure_postgresql_auth._waiting import wait_async
 from azure_postgresql_auth.errors import EntraConnectionValueError, InsecureTransportError
@@ -172,7 +171,7 @@ def create_asyncpg_engine(
 def _listen(
     engine: Engine, options: Options, waiting: Callable[[Adopted, PendingLogin, float], Login] | None = None
 ) -> None:
-    failing = functools.partial(failing_as, EntraOperationalError, InsecureTransportOperationalError)
+    failing = Failing(EntraOperationalError, InsecureTransportOperationalError)
     if engine.dialect.driver in {"asyncpg", "pg8000"}:
         # asyncpg has a limit of its own, see `azure_postgresql_auth.asyncpg`; pg8000 none.
         terms = Terms(failing, plain_limit, 60.0 if engine.dialect.driver == "asyncpg" else None)
@@ -184,7 +183,7 @@ def _listen(
         # SQLAlchemy passes the same dictionary for every connection of the engine.
         parameters = dict(shared)
         given = options._replace(**{name: parameters.pop(name) for name in Options._fields if name in parameters})
-        with failing():
+        with failing:
             said = _secured(dialect, arguments, parameters, given)
         attempt = lambda login: dialect.connect(*arguments, **{**parameters, **login})  # noqa: E731
         return connect(said, given, terms, attempt, waiting)

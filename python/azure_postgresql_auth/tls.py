@@ -78,6 +78,9 @@ def is_local(host: str) -> bool:
     """Whether `host` is this machine: a Unix socket, `localhost` or a loopback address."""
     if not host or host.startswith(("/", "@")) or host.lower() in ("localhost", "localhost."):
         return True
+    if not (host[-1].isdigit() or ":" in host):
+        # A name. Finding that out by ipaddress' error costs more than all else here.
+        return False
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -2,16 +2,17 @@
 
 use std::{
     io,
+    marker::PhantomData,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use super::{command, entra_errors, transport::AttemptLog};
 use crate::{
     cache::FetchedToken,
-    claims::Claims,
+    claims,
     error::{Error, seconds},
 };
 
@@ -92,7 +93,10 @@ impl Tool {
 
 /// The token; where the tool does not tell when it expires, the token itself does.
 pub fn token(secret: &str, expires_on: Option<u64>) -> Option<FetchedToken> {
-    let in_token = || Claims::of_token(secret).ok()?.get("exp").and_then(Value::as_u64);
+    let in_token = || {
+        let payload = claims::payload(secret).ok()?;
+        claims::object(&payload, PhantomData::<Map<String, Value>>).ok()?.get("exp")?.as_u64()
+    };
     let expires_at = UNIX_EPOCH.checked_add(Duration::from_secs(expires_on.or_else(in_token)?))?;
     Some(FetchedToken { secret: secret.into(), expires_at, refresh_at: None })
 }

@@ -1,15 +1,22 @@
 //! Tokens and names, as plain Python values.
 
+use std::fmt;
+
 use pyo3::{
     IntoPyObjectExt,
     exceptions::PyValueError,
     prelude::*,
     types::{PyDict, PyList, PyString},
 };
-use serde_json::Value;
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
 use super::errors;
-use crate::{claims::Claims, cloud::Cloud, error::Error, principal};
+use crate::{
+    claims::{self, Claims},
+    cloud::Cloud,
+    error::Error,
+    principal,
+};
 
 /// Claims of a JWT, unverified.
 #[pyfunction]
@@ -20,35 +27,96 @@ pub fn decode_jwt<'py>(py: Python<'py>, token: &Bound<'py, PyAny>) -> PyResult<B
         .map_err(|_| malformed(format!("expected str, found {}", token.get_type())))?
         .to_cow()
         .map_err(|_| malformed("it holds characters that are no text".to_owned()))?;
-    let claims = Claims::of_token(&token).map_err(|error| errors::raise(py, &error))?;
-    let dict = PyDict::new(py);
-    for (name, value) in claims.into_map() {
-        dict.set_item(name, python(py, value)?)?;
-    }
-    Ok(dict)
+    let claims = claims::payload(&token).and_then(|payload| claims::object(&payload, Object(py)));
+    claims.map_err(|error| errors::raise(py, &error))
 }
 
-fn python(py: Python<'_>, value: Value) -> PyResult<Bound<'_, PyAny>> {
-    match value {
-        Value::Null => Ok(py.None().into_bound(py)),
-        Value::Bool(flag) => flag.into_bound_py_any(py),
-        Value::Number(number) => match (number.as_i64(), number.as_u64(), number.as_f64()) {
-            (Some(integer), _, _) => integer.into_bound_py_any(py),
-            (_, Some(integer), _) => integer.into_bound_py_any(py),
-            (_, _, float) => float.into_bound_py_any(py),
-        },
-        Value::String(text) => text.into_bound_py_any(py),
-        Value::Array(values) => {
-            let values = values.into_iter().map(|value| python(py, value)).collect::<PyResult<Vec<_>>>()?;
-            PyList::new(py, values)?.into_bound_py_any(py)
+/// Makes Python's objects straight from JSON: a dictionary of an object's fields, and nothing of what is no object.
+struct Object<'py>(Python<'py>);
+
+impl<'json, 'py> DeserializeSeed<'json> for Object<'py> {
+    type Value = Bound<'py, PyDict>;
+
+    fn deserialize<D: Deserializer<'json>>(self, json: D) -> Result<Self::Value, D::Error> {
+        json.deserialize_map(self)
+    }
+}
+
+impl<'json, 'py> Visitor<'json> for Object<'py> {
+    type Value = Bound<'py, PyDict>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'json>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let dict = PyDict::new(self.0);
+        while let Some(name) = map.next_key_seed(Any(self.0))? {
+            dict.set_item(name, map.next_value_seed(Any(self.0))?).map_err(A::Error::custom)?;
         }
-        Value::Object(fields) => {
-            let dict = PyDict::new(py);
-            for (name, value) in fields {
-                dict.set_item(name, python(py, value)?)?;
-            }
-            dict.into_bound_py_any(py)
+        Ok(dict)
+    }
+}
+
+/// The same for any JSON.
+#[derive(Clone, Copy)]
+struct Any<'py>(Python<'py>);
+
+impl<'py> Any<'py> {
+    fn made<E: serde::de::Error>(self, value: impl IntoPyObjectExt<'py>) -> Result<Bound<'py, PyAny>, E> {
+        value.into_bound_py_any(self.0).map_err(E::custom)
+    }
+}
+
+impl<'json, 'py> DeserializeSeed<'json> for Any<'py> {
+    type Value = Bound<'py, PyAny>;
+
+    fn deserialize<D: Deserializer<'json>>(self, json: D) -> Result<Self::Value, D::Error> {
+        json.deserialize_any(self)
+    }
+}
+
+impl<'json, 'py> Visitor<'json> for Any<'py> {
+    type Value = Bound<'py, PyAny>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(self.0.None().into_bound(self.0))
+    }
+
+    fn visit_bool<E: serde::de::Error>(self, flag: bool) -> Result<Self::Value, E> {
+        self.made(flag)
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<Self::Value, E> {
+        self.made(number)
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<Self::Value, E> {
+        self.made(number)
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<Self::Value, E> {
+        self.made(number)
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {
+        self.made(text)
+    }
+
+    fn visit_seq<A: SeqAccess<'json>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+        let list = PyList::empty(self.0);
+        while let Some(item) = items.next_element_seed(self)? {
+            list.append(item).map_err(A::Error::custom)?;
         }
+        Ok(list.into_any())
+    }
+
+    fn visit_map<A: MapAccess<'json>>(self, map: A) -> Result<Self::Value, A::Error> {
+        Object(self.0).visit_map(map).map(Bound::into_any)
     }
 }
 
@@ -83,7 +151,5 @@ pub fn scope_for(hosts: Vec<String>) -> PyResult<&'static str> {
             "the hosts belong to different Azure clouds, and no token is good for two; pass scope= to choose one",
         ));
     }
-    let by_authority =
-        || std::env::var("AZURE_AUTHORITY_HOST").ok().and_then(|authority| Cloud::of_authority(&authority));
-    Ok(cloud.or_else(by_authority).unwrap_or(Cloud::Public).database_scope())
+    Ok(cloud.unwrap_or_else(Cloud::in_force).database_scope())
 }

@@ -3,6 +3,7 @@
 mod bell;
 mod claims;
 mod credentials;
+mod environment;
 mod errors;
 mod fetch;
 mod pending;
@@ -37,6 +38,8 @@ mod _core {
     use super::bell::Bell;
     #[pymodule_export]
     use super::claims::{decode_jwt, is_azure_server, parse_principal_name, principal_of, scope_for};
+    #[pymodule_export]
+    use super::environment::libpq_environment;
     #[pymodule_export]
     use super::fetch::Fetch;
     #[pymodule_export]

@@ -2,7 +2,7 @@
 
 use std::{
     ops::Range,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -16,6 +16,7 @@ use super::{errors, fetch::Fetch, pending::PendingLogin};
 use crate::{
     cache::{self, stats},
     clock::{Moment, SystemClock},
+    cloud::Cloud,
     credential::{self, FallbackChain, TokenSource},
     error::Error,
     fork, journal,
@@ -33,6 +34,17 @@ pub struct Login {
     /// Seconds since 1970.
     #[pyo3(get)]
     expires_on: u64,
+}
+
+impl Login {
+    /// User and password as drivers take them; `None` without a user.
+    fn conninfo(&self, py: Python<'_>) -> PyResult<Option<Py<PyDict>>> {
+        let Some(user) = &self.user else { return Ok(None) };
+        let conninfo = PyDict::new(py);
+        conninfo.set_item("user", user)?;
+        conninfo.set_item("password", &self.password)?;
+        Ok(Some(conninfo.unbind()))
+    }
 }
 
 #[pymethods]
@@ -123,6 +135,8 @@ pub struct TokenProvider {
     /// Logins as Python has them, so that a cached one costs no copy of its token. Locked with the GIL held only, so that a
     /// fork finds it free.
     faces: Mutex<Vec<Face>>,
+    /// The scope for who names none.
+    usual_scope: OnceLock<&'static str>,
 }
 
 /// A login's Python object, good without a further look until its token is due for renewal or replaced.
@@ -134,6 +148,14 @@ struct Face {
     generation: u32,
     fresh: Range<Moment>,
     login: Py<Login>,
+    /// The same as drivers take it; copied for each, because it becomes theirs.
+    conninfo: Option<Py<PyDict>>,
+}
+
+impl Face {
+    fn is_fresh(&self, now: Moment) -> bool {
+        self.generation == fork::generation() && self.fresh.contains(&now)
+    }
 }
 
 /// More than a credential has scopes in practice; beyond it the oldest is made again when needed.
@@ -153,7 +175,12 @@ impl TokenProvider {
     }
 
     fn new(source: Source) -> Self {
-        Self { logins: Arc::new(Logins::new(Arc::new(SystemClock))), source, faces: Mutex::default() }
+        Self {
+            logins: Arc::new(Logins::new(Arc::new(SystemClock))),
+            source,
+            faces: Mutex::default(),
+            usual_scope: OnceLock::new(),
+        }
     }
 
     /// The native credential, for a chain to hold.
@@ -189,6 +216,7 @@ impl TokenProvider {
             },
         )?;
         let user_known = login.user.is_none();
+        let conninfo = made.get().conninfo(py)?;
         let face = Face {
             scope: scope.into(),
             user_known,
@@ -196,6 +224,7 @@ impl TokenProvider {
             generation: fork::generation(),
             fresh: lifetime.obtained_at..self.logins.tokens.look_again(scope),
             login: made.clone_ref(py),
+            conninfo,
         };
         let mut faces = self.faces();
         faces.retain(|old| old.user_known != user_known || *old.scope != *scope);
@@ -218,16 +247,17 @@ impl TokenProvider {
         self.faces.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn find<'faces>(faces: &'faces [Face], scope: &str, user_known: bool) -> Option<&'faces Face> {
+        faces.iter().find(|face| face.user_known == user_known && *face.scope == *scope)
+    }
+
     /// The login if it is cached.
     fn cached(&self, py: Python<'_>, scope: &str, user_known: bool) -> PyResult<Option<Py<Login>>> {
         let tokens = &self.logins.tokens;
         let edition = tokens.edition();
         let faces = self.faces();
-        let face = faces.iter().find(|face| face.user_known == user_known && *face.scope == *scope);
-        let current = face.filter(|face| face.edition == edition);
-        let generation = fork::generation();
-        if let Some(fresh) = current.filter(|face| face.generation == generation && face.fresh.contains(&tokens.now()))
-        {
+        let current = Self::find(&faces, scope, user_known).filter(|face| face.edition == edition);
+        if let Some(fresh) = current.filter(|face| face.is_fresh(tokens.now())) {
             tokens.stats.hit();
             return Ok(Some(fresh.login.clone_ref(py)));
         }
@@ -242,7 +272,7 @@ impl TokenProvider {
         let again = tokens.look_again(scope);
         for kept in self.faces().iter_mut().filter(|kept| kept.login.is(&face)) {
             kept.fresh.end = again;
-            kept.generation = generation;
+            kept.generation = fork::generation();
         }
         Ok(Some(face))
     }
@@ -273,6 +303,32 @@ impl TokenProvider {
             return Ok(login.into_bound(py).into_any());
         }
         Self::pending(slf, scope, user_known, None)
+    }
+
+    /// The scope of this process's Azure cloud, for who names none; settled at the first call.
+    fn usual_scope(&self) -> &'static str {
+        self.usual_scope.get_or_init(|| Cloud::in_force().database_scope())
+    }
+
+    /// User and password for the usual scope if they are cached and nothing is due, else None; without arguments, which
+    /// cost more than all the rest.
+    fn conninfo<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
+        let Some(scope) = self.usual_scope.get() else { return Ok(None) };
+        let tokens = &self.logins.tokens;
+        let edition = tokens.edition();
+        let faces = self.faces();
+        let fresh = Self::find(&faces, scope, false)
+            .filter(|face| face.edition == edition && face.is_fresh(tokens.now()) && !journal::is_waiting())
+            .and_then(|face| face.conninfo.as_ref())
+            .map(|conninfo| conninfo.clone_ref(py));
+        // Making an object may run the garbage collector, and that other people's code.
+        drop(faces);
+        fresh
+            .map(|conninfo| {
+                tokens.stats.hit();
+                conninfo.bind(py).copy()
+            })
+            .transpose()
     }
 
     /// A login to wait for, instead of one whose token the server refused.

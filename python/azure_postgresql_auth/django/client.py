@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from django.db.backends.postgresql import client as postgresql
 
 from azure_postgresql_auth import tls
-from azure_postgresql_auth._login import Options, Terms, connect, failing_as, libpq_limit
+from azure_postgresql_auth._login import Failing, Options, Terms, connect, libpq_limit
 from azure_postgresql_auth._params import Said
 from azure_postgresql_auth.django._concealed import revealed
 from azure_postgresql_auth.django._connection import EntraOperationalError, InsecureTransportOperationalError
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DatabaseClient"]
 
-_TERMS = Terms(partial(failing_as, EntraOperationalError, InsecureTransportOperationalError), limit=libpq_limit)
+_TERMS = Terms(Failing(EntraOperationalError, InsecureTransportOperationalError), limit=libpq_limit)
 
 
 class DatabaseClient(postgresql.DatabaseClient):
@@ -39,7 +38,7 @@ def _with_login(connection: Any) -> dict[str, Any]:
     options = Options.taken_from(params)
     options = options._replace(credential=revealed(options.credential))
     said = Said.from_libpq(params)
-    with _TERMS.failing():
+    with _TERMS.failing:
         secured = tls.libpq_settings(said, options.allow_insecure_transport)
     # psql connects by itself.
     login = connect(said, options, _TERMS, lambda login: login)
