@@ -11,7 +11,8 @@ ifeq ($(shell uname -s),Linux)
 PORTABLE := --zig --compatibility manylinux2014
 endif
 
-.PHONY: demo test test-rust test-python test-versions soak stress lint format bench wheel clean
+.PHONY: demo test test-rust test-python test-versions soak stress lint format bench wheel wheel-manylinux sdist \
+	clean
 
 demo: $(VENV)/built
 	$(BIN)/python examples/demo.py
@@ -24,8 +25,8 @@ test-rust:
 test-python: $(VENV)/built
 	$(BIN)/python -m pytest
 
-# The wheel in clean environments, and a Django project on every version of Django, each in an environment of its own.
-test-versions: wheel
+# The wheel and the sdist in clean environments, and a Django project on every version of Django, each in an environment of its own.
+test-versions: $(VENV)/built wheel sdist
 	$(BIN)/python -m pytest -m "versions or not versions" tests/test_wheel.py tests/test_django_project.py
 
 # Pools of three drivers while the identity service fails a third of the time; `make test` has it for some seconds.
@@ -34,7 +35,7 @@ soak: $(VENV)/built
 	$(BIN)/python -m tests.soak $(SOAK_SECONDS)
 
 # Thousands of forks and exits in the middle of fetches, on every CPython here, with the wheel.
-stress: wheel
+stress: $(VENV)/built wheel
 	$(BIN)/python -m tests.stress
 
 lint: $(VENV)/built
@@ -52,12 +53,26 @@ format:
 	$(BIN)/ruff format
 
 # Measures the release wheel beside what a user would have instead, in environments of their own.
-bench: wheel
+bench: $(VENV)/built wheel
 	$(BIN)/python benches/run.py
 
+# On Linux zig links it against an old glibc, whatever this machine's own is.
 wheel: $(VENV)/wheel
-	rm -rf dist
+	rm -f dist/*.whl
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/maturin build --release --locked --out dist $(PORTABLE)
+
+# What is published: a wheel that others than we say is what its name says, tried on every CPython here.
+MANYLINUX := is consistent with the following platform tag: "manylinux_2_17_[^"]*"
+wheel-manylinux: $(VENV)/built wheel
+	@$(BIN)/auditwheel show dist/*.whl | tr '\n' ' ' | grep -o '$(MANYLINUX)' || { $(BIN)/auditwheel show dist/*.whl; exit 1; }
+	$(BIN)/abi3audit --strict --verbose dist/*.whl
+	$(BIN)/twine check --strict dist/*.whl
+	$(BIN)/python -m pytest tests/test_wheel.py
+
+sdist: $(VENV)/wheel
+	rm -f dist/*.tar.gz
+	$(BIN)/maturin sdist --out dist
+	$(BIN)/twine check --strict dist/*.tar.gz
 
 $(VENV)/wheel: $(VENV)/ready
 	$(BIN)/python -m pip install --quiet --group wheel

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from azure_postgresql_auth.emulator import Emulator
 
 WHEELS = sorted((Path(__file__).parent.parent / "dist").glob("*.whl"))
@@ -43,24 +45,32 @@ def interpreter(version: str) -> str | None:
     return None
 
 
-@pytest.mark.skipif(not WHEELS, reason="`make wheel` has not been run")
-@pytest.mark.parametrize("version", VERSIONS)
-def test_a_clean_environment(version: str, emulator: Emulator, tmp_path: Path) -> None:
-    python = interpreter(version)
-    if python is None:
-        pytest.skip(f"no CPython {version} here")
-    clean = tmp_path / "venv"
-    subprocess.run([python, "-m", "venv", clean], check=True)
-    install = ["install", "--quiet", "--no-index", "--disable-pip-version-check", str(WHEELS[-1])]
-    subprocess.run([clean / "bin" / "python", "-m", "pip", *install], check=True)
+def runs_alone(
+    python: str, folder: Path, *install: str, emulator: Emulator, env: Mapping[str, str] = os.environ
+) -> None:
+    """Installs a distribution into an environment with nothing else, and logs in from there."""
+    subprocess.run([python, "-m", "venv", folder], check=True)
+    clean = folder / "bin" / "python"
+    subprocess.run(
+        [clean, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *install], env=env, check=True
+    )
     done = subprocess.run(
-        [clean / "bin" / "python", "-I", "-c", SCRIPT],
+        [clean, "-I", "-c", SCRIPT],
         env={**os.environ, **emulator.env},
         capture_output=True,
         text=True,
         check=False,
     )
     assert (done.stdout.strip(), done.stderr) == (emulator.identity.name, "")
+
+
+@pytest.mark.skipif(not WHEELS, reason="`make wheel` has not been run")
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_clean_environment(version: str, emulator: Emulator, tmp_path: Path) -> None:
+    python = interpreter(version)
+    if python is None:
+        pytest.skip(f"no CPython {version} here")
+    runs_alone(python, tmp_path / "venv", "--no-index", str(WHEELS[-1]), emulator=emulator)
 
 
 @pytest.mark.skipif(not WHEELS, reason="`make wheel` has not been run")

@@ -1,0 +1,24 @@
+"""The metadata that PyPI shows is true."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tests.fix_django_project import POSTGIS, STACKS
+from tests.test_wheel import VERSIONS
+
+PYPROJECT = (Path(__file__).parent.parent / "pyproject.toml").read_text("utf-8")
+
+
+def classified(topic: str) -> list[str]:
+    """The versions that classifiers name."""
+    return re.findall(rf'^    "{topic} :: (\d+\.\d+)",$', PYPROJECT, re.MULTILINE)
+
+
+def test_classifiers_name_what_is_tested() -> None:
+    pythons = classified("Programming Language :: Python")
+    assert pythons == VERSIONS[: len(pythons)] != []
+    assert f'requires-python = ">={pythons[0]}"' in PYPROJECT
+    installed = " ".join(requirement for stack in [*STACKS, POSTGIS] for requirement in stack.requirements)
+    assert set(classified("Framework :: Django")) == set(re.findall(r"django[~>]=(\d+\.\d+)", installed)) != set()
