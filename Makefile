@@ -11,8 +11,8 @@ ifeq ($(shell uname -s),Linux)
 PORTABLE := --zig --compatibility manylinux2014
 endif
 
-.PHONY: demo test test-rust test-python test-versions soak stress lint format bench wheel wheel-manylinux sdist \
-	clean
+.PHONY: demo test test-rust test-python test-versions soak stress lint format bench \
+	wheel wheel-manylinux sdist clean
 
 demo: $(VENV)/built
 	$(BIN)/python examples/demo.py
@@ -25,9 +25,9 @@ test-rust:
 test-python: $(VENV)/built
 	$(BIN)/python -m pytest
 
-# The wheel and the sdist in clean environments, and a Django project on every version of Django, each in an environment of its own.
+# The wheel, the sdist and a Django project on every version of Django, each in an environment of its own.
 test-versions: $(VENV)/built wheel sdist
-	$(BIN)/python -m pytest -m "versions or not versions" tests/test_wheel.py tests/test_django_project.py
+	$(BIN)/python -m pytest -m "versions or not versions" tests/test_wheel.py tests/test_sdist.py tests/test_django_project.py
 
 # Pools of three drivers while the identity service fails a third of the time; `make test` has it for some seconds.
 SOAK_SECONDS ?= 600
@@ -61,7 +61,7 @@ wheel: $(VENV)/wheel
 	rm -f dist/*.whl
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/maturin build --release --locked --out dist $(PORTABLE)
 
-# What is published: a wheel that others than we say is what its name says, tried on every CPython here.
+# The wheel that can be published: others than we say that it is what its name says, and every CPython here tries it.
 MANYLINUX := is consistent with the following platform tag: "manylinux_2_17_[^"]*"
 wheel-manylinux: $(VENV)/built wheel
 	@$(BIN)/auditwheel show dist/*.whl | tr '\n' ' ' | grep -o '$(MANYLINUX)' || { $(BIN)/auditwheel show dist/*.whl; exit 1; }
