@@ -84,6 +84,7 @@ def test_what_it_holds() -> None:
     )
     assert not [name for name in names if name.startswith(("tests/", "benches/", "src/"))]
     assert "abi3" in WHEELS[-1].name
+    assert WHEELS[-1].stat().st_size < 5_000_000
     scripts = next(name for name in names if name.endswith("entry_points.txt"))
     assert b"azure-postgresql-auth=azure_postgresql_auth.cli:main" in ZipFile(WHEELS[-1]).read(scripts).replace(
         b" ", b""
