@@ -1,0 +1,225 @@
+"""The charts, drawn from results.json: `python benches/charts.py`.
+
+Another chart is another function in CHARTS. They are readable on a light and on a dark page, and the same results give
+the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Callable
+
+import matplotlib as mpl
+
+mpl.use("svg")
+
+from matplotlib import pyplot as plt  # noqa: E402 - after the choice of a backend
+from matplotlib.ticker import FuncFormatter, NullFormatter  # noqa: E402
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+HERE = Path(__file__).parent
+FOLDER = HERE / "charts"
+NAMES = {"ours": "this package", "peer": "azure-postgresql-auth with azure-identity", "static": "psycopg with a password"}
+COLOURS = {"ours": "#2f81f7", "peer": "#db6d28", "static": "#8b949e"}
+INK = "#7d8590"
+"""Of text and axes: grey enough for both pages."""
+
+STYLE = {
+    "svg.hashsalt": "azure-postgresql-auth-rs",
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 10,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": INK,
+    "axes.titlesize": 11,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "figure.constrained_layout.use": True,
+    "legend.frameon": False,
+}
+
+
+def _plain(value: float, _: object = None) -> str:
+    return f"{value:,.0f}" if abs(value) >= 10 else f"{value:.2g}"  # noqa: PLR2004
+
+
+def _bars(axes: Axes, title: str, rows: dict[str, dict[str, dict[str, float]]], value: str = "median") -> None:
+    """Bars lying down, a group for each row, the figure written at its end."""
+    candidates = [name for name in NAMES if any(name in figures for figures in rows.values())]
+    height = 0.8 / len(candidates)
+    for place, (_, figures) in enumerate(rows.items()):
+        for index, name in enumerate(candidates):
+            if name in figures:
+                width = max(figures[name][value], 0.0)
+                at = place + (index - (len(candidates) - 1) / 2) * height
+                axes.barh(at, width, height * 0.9, color=COLOURS[name])
+                axes.annotate(f" {_plain(figures[name][value])}", (width, at), va="center", color=INK, fontsize=9)
+    axes.set_yticks(range(len(rows)), list(rows))
+    axes.invert_yaxis()
+    axes.tick_params(axis="y", length=0)
+    axes.xaxis.set_major_formatter(FuncFormatter(_plain))
+    axes.margins(x=0.12)
+    axes.set_title(title)
+
+
+def _lines(axes: Axes, title: str, lines: dict[str, tuple[str, str, Sequence[tuple[float, float]]]]) -> None:
+    """Lines over logarithmic axes: by label, a colour, a style and points."""
+    for label, (colour, style, points) in lines.items():
+        axes.plot(*zip(*points), style, color=colour, label=label, marker="o", markersize=4)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(FuncFormatter(_plain))
+        axis.set_minor_formatter(NullFormatter())
+    axes.set_title(title)
+
+
+def _legend(figure: Figure, names: Iterable[str]) -> None:
+    handles = [plt.Rectangle((0, 0), 1, 1, color=COLOURS[name]) for name in names]
+    figure.legend(handles, [NAMES[name] for name in names], loc="outside lower center", ncols=3, fontsize=9)
+
+
+def startup(results: dict[str, Any]) -> Figure:
+    """What a program waits for before its first row, and what importing costs."""
+    figure, axes = plt.subplots(1, 2, figsize=(10, 3.2), width_ratios=(3, 2))
+    started, imported = results["startup"], results["imports"]
+    kinds = ("managed identity", "default credential", "Azure CLI")
+    rows = {kind: started[f"{kind}: above static and endpoint, ms"] for kind in kinds}
+    _bars(axes[0], "Cold start above a static login and the endpoint, ms", rows)
+    weights = {"time, ms": imported["wall, ms"], "modules": imported["modules"]}
+    _bars(axes[1], "Import, above psycopg's own", {k: _only(v, "ours", "peer") for k, v in weights.items()})
+    _legend(figure, ("ours", "peer"))
+    return figure
+
+
+def footprint(results: dict[str, Any]) -> Figure:
+    """Memory, and what pip installs."""
+    figure, axes = plt.subplots(1, 2, figsize=(10, 3.2), width_ratios=(3, 2))
+    memory = {
+        "after import": results["imports"]["memory, MB"],
+        "after the first row": results["startup"]["managed identity: memory, MB"],
+    }
+    _bars(axes[0], "Memory of the process, MB", memory)
+    added = {"MB": results["installed"]["installed size, MB"], "distributions": results["installed"]["distributions"]}
+    _bars(axes[1], "Installed besides the driver", added)
+    _legend(figure, NAMES)
+    return figure
+
+
+def cached(results: dict[str, Any]) -> Figure:
+    """What every login costs after the first."""
+    figure, axes = plt.subplots(1, 2, figsize=(10, 3.6))
+    logins = {
+        "get_entra_conninfo": results["cached"]["get_entra_conninfo, us"],
+        "added to a\npsycopg 3 connection": results["connection"]["psycopg 3, us"],
+        "added to a\npsycopg2 connection": results["connection"]["psycopg2, us"],
+    }
+    _bars(axes[0], "A login with a cached token, us", logins)
+    tokens = {f"{size} KB": results["tokens"][f"decode_jwt, {size} KB, us"] for size in (1, 2, 7)}
+    _bars(axes[1], "decode_jwt by the token's size, us", tokens, "min")
+    _legend(figure, ("ours", "peer"))
+    return figure
+
+
+def requests(results: dict[str, Any]) -> Figure:
+    """Token requests and waiting, by how many connect at once."""
+    figure, axes = plt.subplots(1, 2, figsize=(10, 3.6))
+    found = results["concurrency"]
+    numbers = (1, 20, 100, 1000)
+    for plot, title, measure in (
+        (axes[0], "Token requests", "requests"),
+        (axes[1], "Until all have their login, ms", "all logins, ms"),
+    ):
+        _lines(
+            plot,
+            title,
+            {
+                f"{NAMES[name]}, {kind}": (
+                    COLOURS[name],
+                    style,
+                    [(number, found[f"{number} {kind}: {measure}"][name]["median"]) for number in numbers],
+                )
+                for name in ("ours", "peer")
+                for kind, style in (("threads", "-"), ("tasks", "--"))
+            },
+        )
+        plot.set_xlabel("first connections at once")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=9)
+    return figure
+
+
+def scale(results: dict[str, Any]) -> Figure:
+    """How cost grows with threads, with credentials and with scopes."""
+    figure, axes = plt.subplots(1, 3, figsize=(10, 3.4))
+    found = results["scale"]
+
+    def points(before: str, after: str, name: str) -> list[tuple[float, float]]:
+        grown = ((measure[len(before) :], figures) for measure, figures in found.items() if measure.startswith(before))
+        return [
+            (float(rest[: -len(after)]), figures[name]["median"])
+            for rest, figures in grown
+            if rest.endswith(after) and name in figures
+        ]
+
+    both = ("ours", "peer")
+    threads = {NAMES[name]: (COLOURS[name], "-", points("cached logins per second, ", " threads", name)) for name in both}
+    _lines(axes[0], "Cached logins per second", threads)
+    axes[0].set_xlabel("threads")
+    memory = {NAMES[name]: (COLOURS[name], "-", points("memory of a credential, ", ", KB", name)) for name in both}
+    _lines(axes[1], "Memory of a credential, KB", {k: (c, s, _from(p, 100)) for k, (c, s, p) in memory.items()})
+    axes[1].set_xlabel("credentials")
+    by_credentials = points("cached login, ", " credentials, us", "ours")
+    by_scopes = points("cached login, ", " scopes, us", "ours")
+    _lines(
+        axes[2],
+        "A cached login, us",
+        {"by credentials": (COLOURS["ours"], "-", by_credentials), "by scopes": (COLOURS["ours"], "--", by_scopes)},
+    )
+    axes[2].set_ylim(0.1, 10)
+    axes[2].set_xlabel("credentials (line), scopes (dashes)")
+    _legend(figure, both)
+    return figure
+
+
+def _only(figures: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: figures[name] for name in names if name in figures}
+
+
+def _from(points: list[tuple[float, float]], least: float) -> list[tuple[float, float]]:
+    """Without what is too few to be told from the pages that memory comes in."""
+    return [point for point in points if point[0] >= least]
+
+
+CHARTS: dict[str, Callable[[dict[str, Any]], Figure]] = {
+    "startup": startup,
+    "footprint": footprint,
+    "cached": cached,
+    "requests": requests,
+    "scale": scale,
+}
+
+
+def draw(found: dict[str, Any]) -> None:
+    """Draws them all."""
+    FOLDER.mkdir(exist_ok=True)
+    with plt.rc_context(STYLE):
+        for name, chart in CHARTS.items():
+            figure = chart(found["results"])
+            nothing = {"Date": None, "Creator": None}
+            figure.savefig(FOLDER / f"{name}.svg", transparent=True, metadata=nothing)
+            plt.close(figure)
+
+
+if __name__ == "__main__":
+    draw(json.loads((HERE / "results.json").read_text("utf-8")))

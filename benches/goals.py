@@ -1,0 +1,114 @@
+"""The goals, and whether they are met: nothing is left out of the verdict, and nothing explained away."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from turns import Figures
+
+    Results = dict[str, Figures]
+    """Figures by subject."""
+
+SIZES = (1, 2, 7)
+"""Kilobytes of the tokens that are decoded."""
+
+
+@dataclass(frozen=True)
+class Goal:
+    """One line of the verdict."""
+
+    what: str
+    judged: str
+    """Which value of those measured counts."""
+    measured: float
+    bound: float
+    at_least: bool = False
+
+    @property
+    def met(self) -> bool:
+        """Whether the bound holds."""
+        return self.measured >= self.bound if self.at_least else self.measured <= self.bound
+
+    def __str__(self) -> str:
+        """As a person reads it."""
+        relation = "at least" if self.at_least else "at most"
+        verdict = "met   " if self.met else "MISSED"
+        return f"{verdict}  {self.what}: {self.measured:g}, {relation} {self.bound:g} ({self.judged})"
+
+    def recorded(self) -> dict[str, Any]:
+        """As it stands in the results."""
+        return {**asdict(self), "met": self.met}
+
+
+def goals(results: Results) -> list[Goal]:
+    """Every goal, from what was measured."""
+    return [
+        *(_cold_start(results, kind) for kind in ("managed identity", "default credential", "Azure CLI")),
+        _at_most(results, "imports", "wall, ms", "import above psycopg's own, ms", "median", 6),
+        *_memory(results),
+        _at_most(results, "installed", "distributions", "added distributions", "median", 1),
+        _at_most(results, "installed", "installed size, MB", "added distributions, MB", "median", 5),
+        _at_most(results, "cached", "get_entra_conninfo, us", "cached get_entra_conninfo, us", "min", 0.5),
+        _at_most(results, "cached", "native call, us", "cached native call, us", "min", 0.15),
+        *_connections(results),
+        *_requests(results),
+        *_gaps(results),
+        *(_ratio(results, f"decode_jwt, {size} KB, us", f"decode_jwt, {size} KB", 2) for size in SIZES),
+        *(_ratio(results, f"user alone, {size} KB, us", f"claims alone, {size} KB", 5) for size in SIZES),
+    ]
+
+
+def _at_most(results: Results, subject: str, measure: str, what: str, judged: str, bound: float) -> Goal:
+    words = {"median": "median", "min": "minimum", "max": "maximum"}
+    return Goal(what, words[judged], results[subject][measure]["ours"][judged], bound)
+
+
+def _cold_start(results: Results, kind: str) -> Goal:
+    measured = results["startup"][f"{kind}: above static and endpoint, ms"]["ours"]["median"]
+    what = f"cold start above a static login and the endpoint, {kind}, ms"
+    return Goal(what, "median of the rounds' differences", measured, 15)
+
+
+def _memory(results: Results) -> list[Goal]:
+    judged = "median of the rounds' differences"
+    imported = results["imports"]["memory above static, MB"]["ours"]["median"]
+    connected = results["startup"]["managed identity: memory above static, MB"]["ours"]["median"]
+    return [
+        Goal("memory above plain psycopg, imported, MB", judged, imported, 6),
+        Goal("memory above plain psycopg, after the first row, MB", judged, connected, 6),
+    ]
+
+
+def _connections(results: Results) -> list[Goal]:
+    judged = "median of the rounds' differences of minima"
+    return [
+        Goal(f"CPU of a connection above a static token, {measure}", judged, figures["ours"]["median"], 30)
+        for measure, figures in results["connection"].items()
+    ]
+
+
+def _requests(results: Results) -> list[Goal]:
+    requests = ((measure, figures) for measure, figures in results["concurrency"].items() if "requests" in measure)
+    return [
+        Goal(f"requests of first connections at once, {measure.partition(':')[0]}", "maximum", figures["ours"]["max"], 1)
+        for measure, figures in requests
+    ]
+
+
+def _gaps(results: Results) -> list[Goal]:
+    return [
+        Goal(f"gap of the event loop {measure.partition(': ')[2]}, {measure.partition(':')[0]}", "median", value, 15)
+        for measure, value in (
+            (measure, figures["ours"]["median"])
+            for measure, figures in results["gap"].items()
+            if "above idle" in measure and "ours" in figures
+        )
+    ]
+
+
+def _ratio(results: Results, measure: str, what: str, bound: float) -> Goal:
+    pure = results["tokens"][f"decode_jwt, {measure.split(', ')[1]}, us"]["peer"]["min"]
+    times = round(pure / results["tokens"][measure]["ours"]["min"], 1)
+    return Goal(f"{what}, times as fast as pure Python's decode_jwt", "minima", times, bound, at_least=True)

@@ -1,0 +1,44 @@
+"""The machine that figures come from, and how quiet it was; nothing that tells whose it is."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+
+
+def description() -> dict[str, str | int]:
+    """Processor, system, Python."""
+    lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return {
+        "processor": models[0] if models else platform.machine(),
+        "processors": os.cpu_count() or 1,
+        "system": f"{platform.system()} {platform.release().split('-')[0]}",
+        "python": platform.python_version(),
+    }
+
+
+class Noise:
+    """What others took from the processors since this was made."""
+
+    def __init__(self) -> None:
+        """Begin."""
+        self._begun = _jiffies()
+        self._load = os.getloadavg()[0]
+
+    def figures(self) -> dict[str, float]:
+        """The share of time that the machine's host took, and the load as it was and is."""
+        now = _jiffies()
+        spent = [after - before for before, after in zip(self._begun, now)]
+        return {
+            "steal, %": round(100 * spent[7] / max(1, sum(spent[:8])), 1),
+            "load before": round(self._load, 2),
+            "load after": round(os.getloadavg()[0], 2),
+        }
+
+
+def _jiffies() -> list[int]:
+    """user, nice, system, idle, iowait, irq, softirq, steal: see proc(5)."""
+    with Path("/proc/stat").open(encoding="ascii") as stat:
+        return [int(word) for word in stat.readline().split()[1:]]

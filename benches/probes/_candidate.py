@@ -1,0 +1,75 @@
+"""What differs between the candidates: their credentials, and how they connect.
+
+Imported by every probe, in the candidate's own environment. Imports nothing itself that a candidate would have to.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable
+
+CANDIDATE = sys.argv[1]
+"""ours, peer or static."""
+
+
+def static() -> dict[str, str]:
+    """User and password of who has a token already."""
+    return {"user": os.environ["BENCH_USER"], "password": os.environ["BENCH_TOKEN"]}
+
+
+def credential(kind: str = "ManagedIdentityCredential", **settings: str) -> Any:
+    """A credential of the class of this name, which both packages have."""
+    if CANDIDATE == "ours":
+        from azure_postgresql_auth import identity
+    else:
+        from azure import identity
+    return getattr(identity, kind)(**settings)
+
+
+def credential_aio() -> Any:
+    """A managed identity for asynchronous code."""
+    if CANDIDATE == "ours":
+        from azure_postgresql_auth.identity import ManagedIdentityCredential
+    else:
+        from azure.identity.aio import ManagedIdentityCredential
+    return ManagedIdentityCredential()
+
+
+def connector(whose: Any = None) -> Callable[[], Any]:
+    """Connects by psycopg 3, to the server of PGHOST."""
+    if CANDIDATE == "static":
+        import psycopg
+
+        return lambda: psycopg.connect(**static())
+    from azure_postgresql_auth.psycopg3 import EntraConnection
+
+    return lambda: EntraConnection.connect(credential=whose)
+
+
+def connector_aio(whose: Any = None) -> Callable[[], Any]:
+    """The same, asynchronously."""
+    if CANDIDATE == "static":
+        import psycopg
+
+        return lambda: psycopg.AsyncConnection.connect(**static())
+    from azure_postgresql_auth.psycopg3 import AsyncEntraConnection
+
+    return lambda: AsyncEntraConnection.connect(credential=whose)
+
+
+def memory() -> dict[str, float]:
+    """What the process takes now."""
+    with open("/proc/self/status", encoding="ascii") as status:  # noqa: PTH123 - pathlib is an import
+        values = dict(line.split(":", 1) for line in status)
+    return {"memory, MB": int(values["VmRSS"].split()[0]) / 1024, "threads": int(values["Threads"])}
+
+
+def tell(figures: dict[str, float]) -> None:
+    """Hands the figures to who runs the probe."""
+    import json
+
+    print(json.dumps(figures), flush=True)

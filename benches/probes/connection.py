@@ -1,0 +1,85 @@
+"""CPU that a cached login adds to a connection, by driver: the package's connect less the driver's own with a token.
+
+Both to a socket that is not there. What TLS and the server take is the same for both and a hundred times as much, so
+it is left out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from typing import Any, Awaitable, Callable
+
+import psycopg
+import psycopg2
+from _candidate import CANDIDATE, credential, static, tell
+from azure_postgresql_auth import psycopg2 as entra2
+from azure_postgresql_auth import psycopg3 as entra3
+from azure_postgresql_auth import sqlalchemy as entra_sqlalchemy
+from sqlalchemy import NullPool, create_engine
+
+SERIES = 30
+CONNECTIONS = 60
+NOWHERE = "host=/nowhere dbname=x"
+URL = "postgresql+psycopg://@/x?host=/nowhere"
+
+
+def added(ours: Callable[[], object], bare: Callable[[], object]) -> float:
+    """Microseconds of CPU between two failing calls, each in the best of many series, taken in turns."""
+
+    async def once(connect: Callable[[], object]) -> None:
+        connect()
+
+    return asyncio.run(added_async(lambda: once(ours), lambda: once(bare)))
+
+
+async def added_async(ours: Callable[[], Awaitable[object]], bare: Callable[[], Awaitable[object]]) -> float:
+    """The same of coroutines."""
+    best = [float("inf"), float("inf")]
+    for _ in range(SERIES):
+        for index, connect in enumerate((ours, bare)):
+            begun = time.process_time()
+            for _ in range(CONNECTIONS):
+                with contextlib.suppress(Exception):
+                    await connect()
+            best[index] = min(best[index], time.process_time() - begun)
+    return (best[0] - best[1]) / CONNECTIONS * 1e6
+
+
+def main() -> None:
+    """Measures every driver that the candidate serves."""
+    whose, fixed = credential(), static()
+    plain = create_engine(URL, poolclass=NullPool, connect_args=fixed)
+    if CANDIDATE == "ours":
+        entra = create_engine(URL, poolclass=NullPool)
+        entra_sqlalchemy.enable_entra_authentication(entra, whose)
+    else:
+        entra = create_engine(URL, poolclass=NullPool, connect_args={"credential": whose})
+        entra_sqlalchemy.enable_entra_authentication(entra)
+    figures = {
+        "psycopg 3, us": added(
+            lambda: entra3.EntraConnection.connect(NOWHERE, credential=whose),
+            lambda: psycopg.connect(NOWHERE, **fixed),
+        ),
+        "psycopg2, us": added(
+            lambda: entra2.EntraConnection(NOWHERE, credential=whose),
+            lambda: psycopg2.connect(NOWHERE, **fixed),
+        ),
+        "SQLAlchemy, us": added(entra.connect, plain.connect),
+    }
+    if CANDIDATE == "ours":
+        import asyncpg
+        from azure_postgresql_auth import asyncpg as entra_asyncpg
+
+        place: dict[str, Any] = {"host": "/nowhere", "database": "x"}
+        figures["asyncpg, us"] = asyncio.run(
+            added_async(
+                lambda: entra_asyncpg.connect(**place, credential=whose), lambda: asyncpg.connect(**place, **fixed)
+            )
+        )
+    tell(figures)
+
+
+if __name__ == "__main__":
+    main()

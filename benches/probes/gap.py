@@ -1,0 +1,116 @@
+"""How long an event loop stands still while five first connections wait for an identity endpoint that takes 500 ms."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from types import SimpleNamespace
+from typing import Any, Awaitable, Callable
+
+from _candidate import CANDIDATE, connector_aio, credential, credential_aio, tell
+
+TICK = 0.005
+CONNECTIONS = 5
+IDLE = 0.6
+"""Seconds for which the loop is watched with nothing to do: about as long as with the connections."""
+
+
+class Slow:
+    """A synchronous credential that waits without letting anybody else run."""
+
+    def get_token(self, *_: str, **__: Any) -> Any:
+        """Blocks."""
+        time.sleep(0.5)
+        return SimpleNamespace(token=os.environ["BENCH_TOKEN"], expires_on=int(time.time() + 3600))
+
+
+async def gaps(work: Callable[[], Awaitable[object]]) -> tuple[float, float]:
+    """Milliseconds that a ticker was late at worst: while idle, while at work."""
+    worst = 0.0
+
+    async def tick() -> None:
+        nonlocal worst
+        while True:
+            begun = time.perf_counter()
+            await asyncio.sleep(TICK)
+            worst = max(worst, time.perf_counter() - begun - TICK)
+
+    ticker = asyncio.ensure_future(tick())
+    await asyncio.sleep(IDLE)
+    idle, worst = worst, 0.0
+    await asyncio.gather(*(work() for _ in range(CONNECTIONS)))
+    ticker.cancel()
+    return idle * 1e3, worst * 1e3
+
+
+async def watched(work: Callable[[], Awaitable[object]], close: Callable[[], Awaitable[object]] | None) -> Any:
+    """Watches, and closes what the candidate wants closed."""
+    found = await gaps(work)
+    if close is not None:
+        await close()
+    return found
+
+
+def by_psycopg3(whose: Any) -> Callable[[], Awaitable[object]]:
+    """Connections of psycopg 3."""
+    connect = connector_aio(whose)
+
+    async def one() -> None:
+        await (await connect()).close()
+
+    return one
+
+
+def by_asyncpg(whose: Any) -> Callable[[], Awaitable[object]]:
+    """Connections of asyncpg."""
+    from azure_postgresql_auth import asyncpg
+
+    async def one() -> None:
+        await (await asyncpg.connect(host="localhost", credential=whose)).close()
+
+    return one
+
+
+def by_sqlalchemy(whose: Any) -> Callable[[], Awaitable[object]]:
+    """Connections of SQLAlchemy on asyncpg."""
+    from azure_postgresql_auth import sqlalchemy
+    from sqlalchemy import NullPool
+
+    place = f"postgresql+asyncpg://localhost:{os.environ['PGPORT']}/{os.environ['PGDATABASE']}"
+    engine = sqlalchemy.create_asyncpg_engine(place, whose, poolclass=NullPool)
+
+    async def one() -> None:
+        async with engine.connect():
+            pass
+
+    return one
+
+
+def main() -> None:
+    """Measures every way that the candidate has."""
+    ways: dict[str, Callable[[], tuple[Callable[[], Awaitable[object]], Any]]] = {}
+    if CANDIDATE == "ours":
+        for driver, by in {"psycopg 3": by_psycopg3, "asyncpg": by_asyncpg, "SQLAlchemy": by_sqlalchemy}.items():
+            ways[f"{driver}, native credential"] = lambda by=by: (by(credential()), None)  # type: ignore[misc]
+            ways[f"{driver}, synchronous credential"] = lambda by=by: (by(Slow()), None)  # type: ignore[misc]
+    elif CANDIDATE == "peer":
+
+        def official() -> tuple[Callable[[], Awaitable[object]], Any]:
+            whose = credential_aio()
+            return by_psycopg3(whose), whose.close
+
+        ways["psycopg 3, native credential"] = official
+    else:
+        ways["psycopg 3, no token to wait for"] = lambda: (by_psycopg3(None), None)
+    figures = {}
+    for name, prepare in ways.items():
+        idle, worst = asyncio.run(watched(*prepare()))
+        figures[f"{name}: idle, ms"] = idle
+        figures[f"{name}, ms"] = worst
+        figures[f"{name}: above idle, ms"] = worst - idle
+    tell(figures)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""The emulator in a process of its own, so that its work is not counted, nor waited for, as a candidate's."""
+
+from __future__ import annotations
+
+import multiprocessing
+import statistics
+import time
+from http.client import HTTPConnection
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from azure_postgresql_auth.emulator import Emulator
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+    from types import TracebackType
+
+LIFETIME = 86_400.0
+
+
+class Service:
+    """The emulator's attributes and methods, from another process."""
+
+    def __init__(self) -> None:
+        """Start; on return everything answers."""
+        context = multiprocessing.get_context("spawn")
+        self._line, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs,), daemon=False)
+        self._process.start()
+        theirs.close()
+        self.env: dict[str, str] = self.get("env")
+        self.identity: Any = self.get("identity")
+
+    def __enter__(self) -> Service:  # noqa: PYI034 - Self is newer than Python 3.9
+        """Is running already."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Stops it."""
+        self._line.close()
+        self._process.join()
+
+    def get(self, name: str) -> Any:
+        """An attribute."""
+        return self._ask("get", name)
+
+    def set(self, name: str, value: float) -> None:
+        """Turns a knob."""
+        self._ask("set", name, value)
+
+    def call(self, name: str, *arguments: Any, **keywords: Any) -> Any:
+        """Calls a method."""
+        return self._ask("call", name, arguments, keywords)
+
+    def counted(self) -> tuple[int, int, int]:
+        """Token requests, logins and refused logins since the last call."""
+        requests, logins = self.get("token_requests"), self.get("logins")
+        self.call("reset_counters")
+        return len(requests), len(logins), sum(not login.accepted for login in logins)
+
+    def delays(self, times: int = 25) -> dict[str, float]:
+        """Milliseconds that a token request takes of the endpoint itself, asked over a bare socket."""
+        place = urlsplit(self.env["IDENTITY_ENDPOINT"])
+        imds = urlsplit(self.env["AZURE_POD_IDENTITY_AUTHORITY_HOST"])
+        resource = "resource=https%3A%2F%2Fossrdbms-aad.database.windows.net"
+        app_service = f"{place.path}?api-version=2019-08-01&{resource}"
+        of_imds = f"/metadata/identity/oauth2/token?api-version=2018-02-01&{resource}"
+        asked = {
+            "App Service": (place.netloc, app_service, {"X-IDENTITY-HEADER": self.env["IDENTITY_HEADER"]}),
+            "IMDS": (imds.netloc, of_imds, {"Metadata": "true"}),
+        }
+        return {
+            name: round(statistics.median(_seconds(*how) for _ in range(times)) * 1e3, 3) for name, how in asked.items()
+        }
+
+    def _ask(self, *question: Any) -> Any:
+        self._line.send(question)
+        answer, error = self._line.recv()
+        if error is not None:
+            raise RuntimeError(error)
+        return answer
+
+
+def _seconds(netloc: str, path: str, headers: dict[str, str]) -> float:
+    begun = time.perf_counter()
+    connection = HTTPConnection(netloc)
+    connection.request("GET", path, headers=headers)
+    answer = connection.getresponse()
+    answer.read()
+    connection.close()
+    if answer.status != 200:  # noqa: PLR2004
+        message = f"the emulator answers {answer.status}"
+        raise RuntimeError(message)
+    return time.perf_counter() - begun
+
+
+def _serve(line: Connection) -> None:
+    with Emulator(lifetime=LIFETIME) as emulator:
+        while True:
+            try:
+                kind, name, *rest = line.recv()
+            except EOFError:
+                return
+            try:
+                if kind == "set":
+                    setattr(emulator, name, *rest)
+                    line.send((None, None))
+                elif kind == "get":
+                    line.send((getattr(emulator, name), None))
+                else:
+                    line.send((getattr(emulator, name)(*rest[0], **rest[1]), None))
+            except Exception as error:  # noqa: BLE001 - told to who asked
+                line.send((None, repr(error)))

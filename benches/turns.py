@@ -1,0 +1,122 @@
+"""Runs probes of the candidates in turns: A, B, C, A, B, C and so on, each in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Callable
+
+if TYPE_CHECKING:
+    from environments import Candidate
+    from service import Service
+
+    Figures = dict[str, dict[str, dict[str, float]]]
+    """By measure and candidate: median and minimum."""
+
+PROBES = Path(__file__).parent / "probes"
+SETTINGS_OF_OTHERS = ("AZURE_", "IDENTITY_", "MSI_", "IMDS_", "PG", "PYTHON", "BENCH_")
+
+
+class Turns:
+    """Who takes turns, and where."""
+
+    def __init__(self, candidates: list[Candidate], service: Service) -> None:
+        """Take the candidates and the emulator that they log in to."""
+        self.candidates = candidates
+        self.service = service
+        self.identity = service.identity
+        self.token: str = service.call("token", self.identity)
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(SETTINGS_OF_OTHERS)}
+        user = {"BENCH_USER": self.identity.name, "BENCH_TOKEN": self.token}
+        self.variables = {**clean, **service.env, **user}
+
+    def among(self, *names: str) -> list[Candidate]:
+        """Some of the candidates."""
+        return [candidate for candidate in self.candidates if candidate.name in names]
+
+    def start(
+        self, candidate: Candidate, probe: str, *arguments: str, variables: dict[str, str] | None = None
+    ) -> subprocess.Popen[str]:
+        """Starts a probe whose figures `finish` reads."""
+        command = [str(candidate.python), str(PROBES / f"{probe}.py"), candidate.name, *arguments]
+        pipe = subprocess.PIPE
+        environment = self.variables if variables is None else variables
+        return subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+
+    @staticmethod
+    def finish(process: subprocess.Popen[str]) -> dict[str, float]:
+        """The figures of a probe, or the end of everything."""
+        told, said = process.communicate()
+        if process.returncode:
+            sys.exit(f"{process.args}:\n{said}")
+        figures: dict[str, float] = json.loads(told.splitlines()[-1])
+        return figures
+
+    def take(
+        self,
+        rounds: int,
+        probe: str,
+        *arguments: str,
+        candidates: list[Candidate] | None = None,
+        variables: dict[str, str] | None = None,
+        counting: bool = False,
+    ) -> dict[str, list[dict[str, float]]]:
+        """The figures of every round, by candidate.
+
+        Args:
+            rounds: how often each candidate has its turn.
+            probe: the name of its file.
+            arguments: for the probe.
+            candidates: by default, all.
+            variables: the environment, by default that of a managed identity.
+            counting: adds what the emulator has counted.
+        """
+        found: dict[str, list[dict[str, float]]] = {}
+        for _ in range(rounds):
+            for candidate in candidates or self.candidates:
+                if counting:
+                    self.service.counted()
+                figures = self.finish(self.start(candidate, probe, *arguments, variables=variables))
+                if counting:
+                    requests, logins, refused = self.service.counted()
+                    figures = {**figures, "requests": requests, "logins": logins, "refused": refused}
+                found.setdefault(candidate.name, []).append(figures)
+        return found
+
+
+def rounded(value: float) -> float:
+    """Four digits are more than any of these figures is worth."""
+    return float(f"{value:.4g}")
+
+
+def summary(values: list[float]) -> dict[str, float]:
+    """What is kept of the rounds."""
+    return {"median": rounded(statistics.median(values)), "min": rounded(min(values))}
+
+
+def summarised(found: dict[str, list[dict[str, float]]], name: Callable[[str], str] = str) -> Figures:
+    """Medians and minima, under the names that `name` makes of a probe's."""
+    figures: Figures = {}
+    for candidate, rounds in found.items():
+        for measure in rounds[0]:
+            figures.setdefault(name(measure), {})[candidate] = summary([figure[measure] for figure in rounds])
+    return figures
+
+
+def above(
+    found: dict[str, list[dict[str, float]]], measure: str, floor: str = "static", less: float = 0.0
+) -> dict[str, dict[str, float]]:
+    """What the candidates take more than the floor: the median of each round's difference, the difference of minima."""
+    floors = [figure[measure] for figure in found[floor]]
+    return {
+        candidate: {
+            "median": rounded(statistics.median(figure[measure] - low - less for figure, low in zip(rounds, floors))),
+            "min": rounded(min(figure[measure] for figure in rounds) - min(floors) - less),
+        }
+        for candidate, rounds in found.items()
+        if candidate != floor
+    }
