@@ -25,7 +25,11 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 FOLDER = HERE / "charts"
-NAMES = {"ours": "this package", "peer": "azure-postgresql-auth with azure-identity", "static": "psycopg with a password"}
+NAMES = {
+    "ours": "this package",
+    "peer": "azure-postgresql-auth with azure-identity",
+    "static": "psycopg with a password",
+}
 COLOURS = {"ours": "#2f81f7", "peer": "#db6d28", "static": "#8b949e"}
 INK = "#7d8590"
 """Of text and axes: grey enough for both pages."""
@@ -173,7 +177,9 @@ def scale(results: dict[str, Any]) -> Figure:
         ]
 
     both = ("ours", "peer")
-    threads = {NAMES[name]: (COLOURS[name], "-", points("cached logins per second, ", " threads", name)) for name in both}
+    threads = {
+        NAMES[name]: (COLOURS[name], "-", points("cached logins per second, ", " threads", name)) for name in both
+    }
     _lines(axes[0], "Cached logins per second", threads)
     axes[0].set_xlabel("threads")
     memory = {NAMES[name]: (COLOURS[name], "-", points("memory of a credential, ", ", KB", name)) for name in both}

@@ -92,7 +92,9 @@ def _connections(results: Results) -> list[Goal]:
 def _requests(results: Results) -> list[Goal]:
     requests = ((measure, figures) for measure, figures in results["concurrency"].items() if "requests" in measure)
     return [
-        Goal(f"requests of first connections at once, {measure.partition(':')[0]}", "maximum", figures["ours"]["max"], 1)
+        Goal(
+            f"requests of first connections at once, {measure.partition(':')[0]}", "maximum", figures["ours"]["max"], 1
+        )
         for measure, figures in requests
     ]
 

@@ -18,12 +18,18 @@ BEGIN, END = "<!-- figures: written by `make bench` -->\n", "<!-- end of figures
 
 # What a row is called, and where its figures are.
 ROWS = (
-    ("cold start to the first row above a static login and the endpoint's delay, managed identity (ms)",
-     "startup", "managed identity: above static and endpoint, ms"),
+    (
+        "cold start to the first row above a static login and the endpoint's delay, managed identity (ms)",
+        "startup",
+        "managed identity: above static and endpoint, ms",
+    ),
     ("the same, default credential (ms)", "startup", "default credential: above static and endpoint, ms"),
     ("the same, Azure CLI (ms)", "startup", "Azure CLI: above static and endpoint, ms"),
-    ("CPU of the cold start above a static login's, managed identity (ms)",
-     "startup", "managed identity: CPU above static, ms"),
+    (
+        "CPU of the cold start above a static login's, managed identity (ms)",
+        "startup",
+        "managed identity: CPU above static, ms",
+    ),
     ("import above psycopg's own, with a credential made (ms)", "imports", "wall, ms"),
     ("modules that brings", "imports", "modules"),
     ("memory after import (MB)", "imports", "memory, MB"),
@@ -40,8 +46,11 @@ ROWS = (
     ("token requests of 1,000, threads", "concurrency", "1000 threads: requests"),
     ("token requests of 1,000, tasks", "concurrency", "1000 tasks: requests"),
     ("until all 1,000 threads have their login (ms)", "concurrency", "1000 threads: all logins, ms"),
-    ("longest gap of an event loop, 5 psycopg 3 connections waiting 500 ms for a token (ms)",
-     "gap", "psycopg 3, native credential, ms"),
+    (
+        "longest gap of an event loop, 5 psycopg 3 connections waiting 500 ms for a token (ms)",
+        "gap",
+        "psycopg 3, native credential, ms",
+    ),
     ("logins per second through a pool that keeps no connection, 4 threads", "churn", "logins per second"),
     ("CPU of such a login (ms)", "churn", "CPU of a login, ms"),
     ("32 s with tokens of 10 s and an outage of 4 s: token requests", "outage", "requests"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import statistics
 import time
@@ -12,6 +13,7 @@ from urllib.parse import urlsplit
 from azure_postgresql_auth.emulator import Emulator
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from multiprocessing.connection import Connection
     from types import TracebackType
 
@@ -53,6 +55,15 @@ class Service:
     def call(self, name: str, *arguments: Any, **keywords: Any) -> Any:
         """Calls a method."""
         return self._ask("call", name, arguments, keywords)
+
+    @contextlib.contextmanager
+    def taking(self, seconds: float) -> Iterator[None]:
+        """Lets the identity endpoints take so long to answer."""
+        self._ask("set", "latency", seconds)
+        try:
+            yield
+        finally:
+            self._ask("set", "latency", 0.0)
 
     def counted(self) -> tuple[int, int, int]:
         """Token requests, logins and refused logins since the last call."""

@@ -8,7 +8,7 @@ import statistics
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from environments import Candidate
@@ -98,12 +98,12 @@ def summary(values: list[float]) -> dict[str, float]:
     return {"median": rounded(statistics.median(values)), "min": rounded(min(values))}
 
 
-def summarised(found: dict[str, list[dict[str, float]]], name: Callable[[str], str] = str) -> Figures:
-    """Medians and minima, under the names that `name` makes of a probe's."""
+def summarised(found: dict[str, list[dict[str, float]]], before: str = "") -> Figures:
+    """Medians and minima, by a probe's names with `before` before them."""
     figures: Figures = {}
     for candidate, rounds in found.items():
         for measure in rounds[0]:
-            figures.setdefault(name(measure), {})[candidate] = summary([figure[measure] for figure in rounds])
+            figures.setdefault(before + measure, {})[candidate] = summary([figure[measure] for figure in rounds])
     return figures
 
 

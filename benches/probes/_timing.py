@@ -5,8 +5,8 @@ from __future__ import annotations
 import timeit
 from typing import Callable
 
-SERIES = 15
-SECONDS = 0.04
+SERIES = 60
+SECONDS = 0.01
 """Of one series: long enough for the clock, and short enough to fall between two disturbances now and then."""
 
 

@@ -19,8 +19,8 @@ from azure_postgresql_auth import psycopg3 as entra3
 from azure_postgresql_auth import sqlalchemy as entra_sqlalchemy
 from sqlalchemy import NullPool, create_engine
 
-SERIES = 30
-CONNECTIONS = 60
+SERIES = 80
+CONNECTIONS = 20
 NOWHERE = "host=/nowhere dbname=x"
 URL = "postgresql+psycopg://@/x?host=/nowhere"
 
