@@ -10,15 +10,12 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable
 
-import matplotlib as mpl
-
-mpl.use("svg")
-
-from matplotlib import pyplot as plt  # noqa: E402 - after the choice of a backend
-from matplotlib.ticker import FuncFormatter, NullFormatter  # noqa: E402
+from matplotlib import pyplot as plt
+from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -34,7 +31,7 @@ COLOURS = {"ours": "#2f81f7", "peer": "#db6d28", "static": "#8b949e"}
 INK = "#7d8590"
 """Of text and axes: grey enough for both pages."""
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "svg.hashsalt": "azure-postgresql-auth-rs",
     "svg.fonttype": "none",
     "font.family": "sans-serif",
@@ -77,7 +74,7 @@ def _bars(axes: Axes, title: str, rows: dict[str, dict[str, dict[str, float]]], 
     axes.set_title(title)
 
 
-def _lines(axes: Axes, title: str, lines: dict[str, tuple[str, str, Sequence[tuple[float, float]]]]) -> None:
+def _lines(axes: Axes, title: str, lines: dict[str, tuple[str, str, list[tuple[float, float]]]]) -> None:
     """Lines over logarithmic axes: by label, a colour, a style and points."""
     for label, (colour, style, points) in lines.items():
         axes.plot(*zip(*points), style, color=colour, label=label, marker="o", markersize=4)
@@ -90,7 +87,7 @@ def _lines(axes: Axes, title: str, lines: dict[str, tuple[str, str, Sequence[tup
 
 
 def _legend(figure: Figure, names: Iterable[str]) -> None:
-    handles = [plt.Rectangle((0, 0), 1, 1, color=COLOURS[name]) for name in names]
+    handles = [Patch(color=COLOURS[name]) for name in names]
     figure.legend(handles, [NAMES[name] for name in names], loc="outside lower center", ncols=3, fontsize=9)
 
 
@@ -219,6 +216,7 @@ CHARTS: dict[str, Callable[[dict[str, Any]], Figure]] = {
 def draw(found: dict[str, Any]) -> None:
     """Draws them all."""
     FOLDER.mkdir(exist_ok=True)
+    plt.switch_backend("svg")
     with plt.rc_context(STYLE):
         for name, chart in CHARTS.items():
             figure = chart(found["results"])

@@ -67,10 +67,10 @@ def figures(results: dict[str, Any]) -> str:
     machine, versions, noise = results["machine"], results["versions"], results["noise"]
     peer = f"azure-postgresql-auth {versions['azure-postgresql-auth']}, azure-identity {versions['azure-identity']}"
     lines = [
-        f"Measured on {results['date']} with Python {machine['python']} and psycopg {versions['psycopg']} on "
-        f"{machine['processors']} processors ({machine['processor']}, {machine['system']}) that lost {noise['steal, %']:g} % "
-        "of their time to others.",
-        "Each figure is a median, with the minimum in brackets, of processes that took turns.",
+        f"Measured on {results['date']} with Python {machine['python']} and psycopg {versions['psycopg']}, on",
+        f"{machine['processors']} processors ({machine['processor']}, {machine['system']}) that lost",
+        f"{noise['steal, %']:g} % of their time to others. Each figure is a median, with",
+        "the minimum in brackets, of processes that took turns.",
         "",
         f"| | this package | {peer} | psycopg with a password |",
         "| --- | --- | --- | --- |",

@@ -7,10 +7,10 @@ Writes results.json beside this file, and from it the charts and the README's fi
 
 from __future__ import annotations
 
-import datetime
 import json
 import sys
 import time
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import charts
@@ -45,7 +45,7 @@ def main() -> int:
     results = measured(candidates)
     verdict = goals(results)
     found = {
-        "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+        "date": datetime.now(timezone.utc).date().isoformat(),
         "machine": machine.description(),
         "noise": noise.figures(),
         "versions": environments.versions(candidates),

@@ -20,7 +20,7 @@ SHORT, LONG = 21, 5
 """Rounds of probes that take parts of a second, and of those that take several."""
 
 ANSWERING = 0.1
-"""Seconds that the endpoint takes while many connect at once: one that answers before they have all asked tells little."""
+"""Seconds that the endpoint takes while many connect at once, so that it has not answered before all have asked."""
 
 AT_ONCE = {1: 3, 20: 3, 100: 3, 1000: 1}
 """Concurrent connections, and how many rounds of them."""

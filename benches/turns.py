@@ -52,7 +52,7 @@ class Turns:
         """The figures of a probe, or the end of everything."""
         told, said = process.communicate()
         if process.returncode:
-            sys.exit(f"{process.args}:\n{said}")
+            sys.exit(f"{process.args!r}:\n{said}")
         figures: dict[str, float] = json.loads(told.splitlines()[-1])
         return figures
 

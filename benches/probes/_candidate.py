@@ -16,27 +16,33 @@ CANDIDATE = sys.argv[1]
 """ours, peer or static."""
 
 
-def static() -> dict[str, str]:
+def static() -> dict[str, Any]:
     """User and password of who has a token already."""
     return {"user": os.environ["BENCH_USER"], "password": os.environ["BENCH_TOKEN"]}
 
 
 def credential(kind: str = "ManagedIdentityCredential", **settings: str) -> Any:
     """A credential of the class of this name, which both packages have."""
-    if CANDIDATE == "ours":
-        from azure_postgresql_auth import identity
-    else:
-        from azure import identity
-    return getattr(identity, kind)(**settings)
+    return getattr(_identity(), kind)(**settings)
 
 
 def credential_aio() -> Any:
     """A managed identity for asynchronous code."""
     if CANDIDATE == "ours":
-        from azure_postgresql_auth.identity import ManagedIdentityCredential
-    else:
-        from azure.identity.aio import ManagedIdentityCredential
+        return credential()
+    from azure.identity.aio import ManagedIdentityCredential
+
     return ManagedIdentityCredential()
+
+
+def _identity() -> Any:
+    if CANDIDATE == "ours":
+        from azure_postgresql_auth import identity
+
+        return identity
+    from azure import identity as official
+
+    return official
 
 
 def connector(whose: Any = None) -> Callable[[], Any]:

@@ -46,7 +46,7 @@ def threads(number: int) -> dict[str, float]:
     threading.stack_size(STACK)
     connect = connector(None if CANDIDATE == "static" else credential())
     course, gate = Course(), threading.Semaphore(AT_ONCE)
-    plainly = psycopg.Connection.connect.__func__
+    plainly: Any = vars(psycopg.Connection)["connect"].__func__
 
     def gated(cls: Any, *arguments: Any, **keywords: Any) -> Any:
         course.has_login()
@@ -78,7 +78,7 @@ async def tasks(number: int) -> dict[str, float]:
     whose = None if CANDIDATE == "static" else credential_aio()
     connect = connector_aio(whose)
     course, gate = Course(), asyncio.Semaphore(AT_ONCE)
-    plainly = psycopg.AsyncConnection.connect.__func__
+    plainly: Any = vars(psycopg.AsyncConnection)["connect"].__func__
 
     async def gated(cls: Any, *arguments: Any, **keywords: Any) -> Any:
         course.has_login()

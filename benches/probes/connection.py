@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from typing import Any, Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 import psycopg
 import psycopg2
@@ -18,6 +18,9 @@ from azure_postgresql_auth import psycopg2 as entra2
 from azure_postgresql_auth import psycopg3 as entra3
 from azure_postgresql_auth import sqlalchemy as entra_sqlalchemy
 from sqlalchemy import NullPool, create_engine
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
 
 SERIES = 80
 CONNECTIONS = 20

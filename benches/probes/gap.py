@@ -6,9 +6,12 @@ import asyncio
 import os
 import time
 from types import SimpleNamespace
-from typing import Any, Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 from _candidate import CANDIDATE, connector_aio, credential, credential_aio, tell
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
 
 TICK = 0.005
 CONNECTIONS = 5
