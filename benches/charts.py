@@ -1,7 +1,7 @@
 """The charts, drawn from results.json: `python benches/charts.py`.
 
-Another chart is another function in CHARTS. They are readable on a light and on a dark page, and the same results give
-the same bytes.
+Another chart is another function in CHARTS, and its text in report.CHARTS. They are readable on a light and on a dark
+page, and the same results give the same bytes.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable
 
+import report
 from matplotlib import pyplot as plt
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -80,9 +81,12 @@ def _lines(axes: Axes, title: str, lines: dict[str, tuple[str, str, list[tuple[f
         axes.plot(*zip(*points), style, color=colour, label=label, marker="o", markersize=4)
     axes.set_xscale("log")
     axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < low * 100 else (1,)))
+    axes.set_xticks(sorted({x for _, _, points in lines.values() for x, _ in points}))
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(FuncFormatter(_plain))
-        axis.set_minor_formatter(NullFormatter())
+        axis.set_minor_locator(NullLocator())
     axes.set_title(title)
 
 
@@ -123,12 +127,12 @@ def cached(results: dict[str, Any]) -> Figure:
     figure, axes = plt.subplots(1, 2, figsize=(10, 3.6))
     logins = {
         "get_entra_conninfo": results["cached"]["get_entra_conninfo, us"],
-        "added to a\npsycopg 3 connection": results["connection"]["psycopg 3, us"],
-        "added to a\npsycopg2 connection": results["connection"]["psycopg2, us"],
+        "CPU added to a\npsycopg 3 connection": results["connection"]["psycopg 3, us"],
+        "CPU added to a\npsycopg2 connection": results["connection"]["psycopg2, us"],
     }
-    _bars(axes[0], "A login with a cached token, us", logins)
+    _bars(axes[0], "A login with a cached token, us (minima)", logins, "min")
     tokens = {f"{size} KB": results["tokens"][f"decode_jwt, {size} KB, us"] for size in (1, 2, 7)}
-    _bars(axes[1], "decode_jwt by the token's size, us", tokens, "min")
+    _bars(axes[1], "decode_jwt by the token's size, us (minima)", tokens, "min")
     _legend(figure, ("ours", "peer"))
     return figure
 
@@ -179,8 +183,12 @@ def scale(results: dict[str, Any]) -> Figure:
     }
     _lines(axes[0], "Cached logins per second", threads)
     axes[0].set_xlabel("threads")
-    memory = {NAMES[name]: (COLOURS[name], "-", points("memory of a credential, ", ", KB", name)) for name in both}
-    _lines(axes[1], "Memory of a credential, KB", {k: (c, s, _from(p, 100)) for k, (c, s, p) in memory.items()})
+    # Fewer than a hundred cannot be told from the pages that memory comes in.
+    memory = {
+        NAMES[name]: (COLOURS[name], "-", [(number, number * each / 1024) for number, each in grown if number >= 100])
+        for name, grown in ((name, points("memory of a credential, ", ", KB", name)) for name in both)
+    }
+    _lines(axes[1], "Memory of credentials, MB", memory)
     axes[1].set_xlabel("credentials")
     by_credentials = points("cached login, ", " credentials, us", "ours")
     by_scopes = points("cached login, ", " scopes, us", "ours")
@@ -199,11 +207,6 @@ def _only(figures: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: figures[name] for name in names if name in figures}
 
 
-def _from(points: list[tuple[float, float]], least: float) -> list[tuple[float, float]]:
-    """Without what is too few to be told from the pages that memory comes in."""
-    return [point for point in points if point[0] >= least]
-
-
 CHARTS: dict[str, Callable[[dict[str, Any]], Figure]] = {
     "startup": startup,
     "footprint": footprint,
@@ -218,8 +221,8 @@ def draw(found: dict[str, Any]) -> None:
     FOLDER.mkdir(exist_ok=True)
     plt.switch_backend("svg")
     with plt.rc_context(STYLE):
-        for name, chart in CHARTS.items():
-            figure = chart(found["results"])
+        for name in report.CHARTS:
+            figure = CHARTS[name](found["results"])
             nothing = {"Date": None, "Creator": None}
             figure.savefig(FOLDER / f"{name}.svg", transparent=True, metadata=nothing)
             plt.close(figure)

@@ -110,13 +110,16 @@ def summarised(found: dict[str, list[dict[str, float]]], before: str = "") -> Fi
 def above(
     found: dict[str, list[dict[str, float]]], measure: str, floor: str = "static", less: float = 0.0
 ) -> dict[str, dict[str, float]]:
-    """What the candidates take more than the floor: the median of each round's difference, the difference of minima."""
-    floors = [figure[measure] for figure in found[floor]]
+    """What the other candidates take more than the floor, and more than `less`."""
+    floors = [figure[measure] + less for figure in found[floor]]
     return {
-        candidate: {
-            "median": rounded(statistics.median(figure[measure] - low - less for figure, low in zip(rounds, floors))),
-            "min": rounded(min(figure[measure] for figure in rounds) - min(floors) - less),
-        }
+        candidate: difference([figure[measure] for figure in rounds], floors)
         for candidate, rounds in found.items()
         if candidate != floor
     }
+
+
+def difference(values: list[float], floors: list[float]) -> dict[str, float]:
+    """The median of the rounds' differences, and the difference of the minima."""
+    differences = [value - floor for value, floor in zip(values, floors)]
+    return {"median": rounded(statistics.median(differences)), "min": rounded(min(values) - min(floors))}

@@ -13,7 +13,7 @@ from _timing import micros
 from azure_postgresql_auth import core
 
 THREADS = (1, 2, 4, 8, 16, 32, 64)
-CREDENTIALS = {"ours": (1, 10, 100, 1000, 10_000), "peer": (1, 10, 100, 1000)}
+CREDENTIALS = (1, 10, 100, 1000, 10_000)
 SCOPES = (1, 10, 100, 1000)
 SECONDS = 0.4
 
@@ -61,7 +61,7 @@ def by_credentials() -> dict[str, float]:
     figures = {}
     # All are kept, so that none is made in memory that another has left; the first has brought the imports.
     kept: list[Any] = [credential()]
-    for number in CREDENTIALS[CANDIDATE]:
+    for number in CREDENTIALS:
         before = memory()["memory, MB"]
         kept.append([credential(client_id=f"{index:08d}-0000-0000-0000-000000000000") for index in range(number)])
         figures[f"memory of a credential, {number}, KB"] = (memory()["memory, MB"] - before) * 1024 / number
