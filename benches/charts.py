@@ -52,6 +52,10 @@ STYLE: dict[Any, Any] = {
 }
 
 
+_TELLABLE = 100
+"""Credentials; fewer cannot be told from the pages that memory comes in."""
+
+
 def _plain(value: float, _: object = None) -> str:
     return f"{value:,.0f}" if abs(value) >= 10 else f"{value:.2g}"  # noqa: PLR2004
 
@@ -169,10 +173,10 @@ def scale(results: dict[str, Any]) -> Figure:
     figure, axes = plt.subplots(1, 3, figsize=(10, 3.4))
     found = results["scale"]
 
-    def points(before: str, after: str, name: str) -> list[tuple[float, float]]:
+    def points(before: str, after: str, name: str, value: str = "median") -> list[tuple[float, float]]:
         grown = ((measure[len(before) :], figures) for measure, figures in found.items() if measure.startswith(before))
         return [
-            (float(rest[: -len(after)]), figures[name]["median"])
+            (float(rest[: -len(after)]), figures[name][value])
             for rest, figures in grown
             if rest.endswith(after) and name in figures
         ]
@@ -183,18 +187,21 @@ def scale(results: dict[str, Any]) -> Figure:
     }
     _lines(axes[0], "Cached logins per second", threads)
     axes[0].set_xlabel("threads")
-    # Fewer than a hundred cannot be told from the pages that memory comes in.
     memory = {
-        NAMES[name]: (COLOURS[name], "-", [(number, number * each / 1024) for number, each in grown if number >= 100])
+        NAMES[name]: (
+            COLOURS[name],
+            "-",
+            [(number, number * each / 1024) for number, each in grown if number >= _TELLABLE],
+        )
         for name, grown in ((name, points("memory of a credential, ", ", KB", name)) for name in both)
     }
     _lines(axes[1], "Memory of credentials, MB", memory)
     axes[1].set_xlabel("credentials")
-    by_credentials = points("cached login, ", " credentials, us", "ours")
-    by_scopes = points("cached login, ", " scopes, us", "ours")
+    by_credentials = points("cached login, ", " credentials, us", "ours", "min")
+    by_scopes = points("cached login, ", " scopes, us", "ours", "min")
     _lines(
         axes[2],
-        "A cached login, us",
+        "A cached login, us (minima)",
         {"by credentials": (COLOURS["ours"], "-", by_credentials), "by scopes": (COLOURS["ours"], "--", by_scopes)},
     )
     axes[2].set_ylim(0.1, 10)

@@ -49,7 +49,7 @@ ROWS = (
     (
         "longest gap of an event loop, 5 psycopg 3 connections waiting 500 ms for a token (ms)",
         "gap",
-        "psycopg 3, native credential, ms",
+        "psycopg 3, native credential: waiting, ms",
     ),
     ("logins per second through a pool that keeps no connection, 4 threads", "churn", "logins per second"),
     ("CPU of such a login (ms)", "churn", "CPU of a login, ms"),

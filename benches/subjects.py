@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable
 
 from environments import weight
-from turns import above, difference, rounded, summarised, summary
+from turns import above, less, rounded, summarised, summary
 
 if TYPE_CHECKING:
     from turns import Figures, Turns
 
-SHORT, LONG = 21, 5
+SHORT, LONG = 21, 9
 """Rounds of probes that take parts of a second, and of those that take several."""
 
 ANSWERING = 0.1
@@ -97,15 +97,7 @@ def connection(turns: Turns) -> Figures:
     # Without libpq's settings of the emulator: a certificate to load is not for a socket on this machine.
     variables = {name: value for name, value in turns.variables.items() if not name.startswith("PG")}
     found = turns.take(LONG, "connection", candidates=turns.among("ours", "peer"), variables=variables)
-    figures = summarised(found)
-    for candidate, rounds in found.items():
-        for measure in rounds[0]:
-            driver, _, which = measure.partition(": with a ")
-            if which == "login, us":
-                figures.setdefault(f"{driver}, us", {})[candidate] = difference(
-                    [figure[measure] for figure in rounds], [figure[f"{driver}: with a token, us"] for figure in rounds]
-                )
-    return figures
+    return {**summarised(found), **less(found, ": with a login, us", ": with a token, us", ", us")}
 
 
 def concurrency(turns: Turns) -> Figures:
@@ -125,7 +117,8 @@ def concurrency(turns: Turns) -> Figures:
 def gap(turns: Turns) -> Figures:
     """How long an event loop stands still while the endpoint is slow."""
     with turns.service.taking(0.5):
-        return summarised(turns.take(7, "gap"))
+        found = turns.take(7, "gap")
+    return {**summarised(found), **less(found, ": waiting, ms", ": idle, ms", ": above idle, ms")}
 
 
 def churn(turns: Turns) -> Figures:

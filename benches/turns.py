@@ -119,6 +119,19 @@ def above(
     }
 
 
+def less(found: dict[str, list[dict[str, float]]], value: str, floor: str, name: str) -> Figures:
+    """What a probe's measures that end with `value` are above those that end with `floor`, under `name`."""
+    figures: Figures = {}
+    for candidate, rounds in found.items():
+        for measure in rounds[0]:
+            if measure.endswith(value):
+                what = measure[: -len(value)]
+                figures.setdefault(what + name, {})[candidate] = difference(
+                    [figure[measure] for figure in rounds], [figure[what + floor] for figure in rounds]
+                )
+    return figures
+
+
 def difference(values: list[float], floors: list[float]) -> dict[str, float]:
     """The median of the rounds' differences, and the difference of the minima."""
     differences = [value - floor for value, floor in zip(values, floors)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import timeit
 from typing import Callable
 
-SERIES = 60
+SERIES = 30
 SECONDS = 0.01
 """Of one series: long enough for the clock, and short enough to fall between two disturbances now and then."""
 

@@ -22,7 +22,7 @@ from sqlalchemy import NullPool, create_engine
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-SERIES = 80
+SERIES = 40
 CONNECTIONS = 20
 NOWHERE = "host=/nowhere dbname=x"
 URL = "postgresql+psycopg://@/x?host=/nowhere"
