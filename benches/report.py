@@ -69,7 +69,8 @@ def figures(results: dict[str, Any]) -> str:
     lines = [
         f"Measured on {results['date']} with Python {machine['python']} and psycopg {versions['psycopg']}, on",
         f"{machine['processors']} processors ({machine['processor']}, {machine['system']}) that lost",
-        f"{noise['steal, %']:g} % of their time to others. Each figure is a median, with",
+        f"{noise['steal, %']:g} % of their time to others; the load was {noise['load before']:g} before and",
+        f"{noise['load after']:g} after. Each figure is a median, with",
         "the minimum in brackets, of processes that took turns.",
         "",
         f"| | this package | {peer} | psycopg with a password |",
