@@ -11,16 +11,21 @@ ifeq ($(shell uname -s),Linux)
 PORTABLE := --zig --compatibility manylinux2014
 endif
 
-.PHONY: demo test test-rust test-python test-versions soak stress lint format bench \
-	wheel wheel-manylinux sdist clean
+.PHONY: demo test test-rust test-counts test-python test-versions soak stress lint format bench \
+	bench-rust counts fleet wheel wheel-manylinux sdist clean
 
 demo: $(VENV)/built
 	$(BIN)/python examples/demo.py
 
-test: test-rust test-python
+test: test-rust test-counts test-python
 
 test-rust:
 	cargo test --locked --no-default-features --quiet
+
+# Fails when a step of a login takes more instructions than benches/counts.json says.
+test-counts:
+	@if command -v valgrind > /dev/null; then $(COUNTS); \
+	else echo "Instructions are not counted: valgrind is not on the PATH."; fi
 
 test-python: $(VENV)/built
 	$(BIN)/python -m pytest
@@ -61,6 +66,18 @@ $(VENV)/bench/ready: $(VENV)/ready
 	$(BIN)/python -m pip install --quiet --group bench
 	mkdir -p $(@D)
 	touch $@
+
+# The steps of a login, one by one: how long they take, and what they are expected to take in instructions.
+bench-rust:
+	cargo bench --locked --no-default-features --bench micro
+
+COUNTS := cargo bench --locked --no-default-features --quiet --bench counts --
+counts:
+	$(COUNTS) --write
+
+# Requests to the identity service by 10,000 processes, simulated.
+fleet:
+	cargo bench --locked --no-default-features --quiet --bench fleet
 
 # On Linux zig links it against an old glibc, whatever this machine's own is.
 wheel: $(VENV)/wheel
