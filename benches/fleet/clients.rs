@@ -45,14 +45,14 @@ impl Ours {
     fn fetch(&self, clock: &DayClock, service: &mut Service) -> Option<Lifetime> {
         let shared = self.folder.as_ref().and_then(|folder| folder.get());
         let another = shared.filter(|shared| self.token.is_none_or(|token| token.expires_on != shared.expires_on));
-        let taken = |token: Lifetime| Lifetime::starting(clock, token.expires_on, None);
+        let second_hand = |token: Lifetime| Lifetime::starting(clock, token.expires_on, None);
         if let Some(token) = another
             && decide(&token, &Retry::default(), clock.now(), self.spread) == Decision::Use
         {
-            return taken(token);
+            return second_hand(token);
         }
         let Some(life) = service.ask(clock) else {
-            return another.filter(|token| token.is_usable(clock.now())).and_then(taken);
+            return another.filter(|token| token.is_usable(clock.now())).and_then(second_hand);
         };
         let token = Lifetime::starting(clock, clock.wall() + life, None);
         if let Some(folder) = &self.folder {
@@ -94,7 +94,7 @@ impl Client for Ours {
 /// azure-identity's credentials, each object of which caches its tokens; `azure-postgresql-auth` asks them at each login.
 #[derive(Clone)]
 pub struct Theirs {
-    /// Obtained and expires.
+    /// When it is due for renewal, and until when it is used.
     token: Option<(Duration, Duration)>,
     asked: Option<Duration>,
     /// Renews from half its life a token that lives for two hours or more.
@@ -121,18 +121,18 @@ impl Theirs {
         Self { token: None, asked: None, by_half: false, to_the_end: true, pause: Duration::from_secs(30) }
     }
 
-    fn due(&self, (obtained, expires): (Duration, Duration)) -> Duration {
-        let life = expires - obtained;
-        if self.by_half && life >= LONG { obtained + life / 2 } else { expires.saturating_sub(MARGIN) }
+    fn dates(&self, now: Duration, life: Duration) -> (Duration, Duration) {
+        let margin = now + life.saturating_sub(MARGIN);
+        let due = if self.by_half && life >= LONG { now + life / 2 } else { margin };
+        (due, if self.to_the_end { now + life } else { margin })
     }
 }
 
 impl Client for Theirs {
     fn login(&mut self, clock: &DayClock, service: &mut Service) -> bool {
         let now = clock.elapsed();
-        let good_until = |(_, expires): (Duration, Duration)| if self.to_the_end { expires } else { expires - MARGIN };
-        let good = self.token.is_some_and(|token| now < good_until(token));
-        if good && self.token.is_some_and(|token| now < self.due(token)) {
+        let good = self.token.is_some_and(|(_, end)| now < end);
+        if good && self.token.is_some_and(|(due, _)| now < due) {
             return true;
         }
         let patient = good || !self.to_the_end;
@@ -142,14 +142,14 @@ impl Client for Theirs {
         self.asked = Some(now);
         let answer = service.ask(clock);
         if let Some(life) = answer {
-            self.token = Some((now, now + life));
+            self.token = Some(self.dates(now, life));
             self.asked = None;
         }
         good || answer.is_some()
     }
 
     fn idle_until(&self) -> f64 {
-        self.token.map_or(0.0, |token| self.due(token).as_secs_f64())
+        self.token.map_or(0.0, |(due, _)| due.as_secs_f64())
     }
 
     fn forked(&self, _spread: f64) -> Box<dyn Client> {

@@ -56,7 +56,7 @@ impl Machine {
         Self { drawn: Cell::new(seed), folder: Folder::default(), clock: DayClock::default() }
     }
 
-    /// A number from 0 to 1 (SplitMix64; Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators).
+    /// A number from 0 to 1 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators).
     fn draw(&self) -> f64 {
         let state = self.drawn.get().wrapping_add(0x9E37_79B9_7F4A_7C15);
         self.drawn.set(state);
