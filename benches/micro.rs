@@ -6,6 +6,9 @@ mod operations;
 
 use divan::Bencher;
 
+/// A sample has to last for threads to meet in it.
+const LONG_ENOUGH: u32 = 10_000;
+
 fn main() {
     divan::main();
 }
@@ -25,12 +28,12 @@ fn decision(bencher: Bencher) {
     bencher.bench(operations::decision());
 }
 
-#[divan::bench(threads = [1, 2, 4, 8, 16])]
+#[divan::bench(threads = [1, 2, 4, 8, 16], sample_size = LONG_ENOUGH)]
 fn cached_login(bencher: Bencher) {
     bencher.bench(operations::cached_login());
 }
 
-#[divan::bench(threads = [1, 2, 4, 8, 16])]
+#[divan::bench(threads = [1, 2, 4, 8, 16], sample_size = LONG_ENOUGH)]
 fn cached_token(bencher: Bencher) {
     bencher.bench(operations::cached_token(1));
 }
