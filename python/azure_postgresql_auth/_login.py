@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from azure_postgresql_auth import _credentials, _log, core
 from azure_postgresql_auth._core import PendingLogin, scope_for
@@ -25,7 +25,7 @@ from azure_postgresql_auth.errors import (
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator
     from types import TracebackType
-    from typing import Union
+    from typing import Final, Union
 
     from azure_postgresql_auth._core import Login
     from azure_postgresql_auth._credentials import Adopted
@@ -37,22 +37,33 @@ _NOTICEABLE = 0.1
 """Seconds; a token that took less to come does not shorten what the driver is allowed."""
 
 
-class Options(NamedTuple):
+class Options:
     """The keywords of ours that every `connect` takes."""
 
-    credential: object = None
-    scope: str | None = None
-    allow_insecure_transport: bool = False
+    # A named tuple would take longer to make than the rest of this module.
+    __slots__ = ("allow_insecure_transport", "credential", "scope")
 
-    @classmethod
-    def taken_from(cls, keywords: dict[str, Any]) -> Options:
-        """Takes them out of a driver's keywords."""
+    def __init__(
+        self,
+        credential: object = None,
+        scope: str | None = None,
+        allow_insecure_transport: bool = False,  # noqa: FBT001, FBT002 - as it is called
+    ) -> None:
+        self.credential = credential
+        self.scope = scope
+        self.allow_insecure_transport = allow_insecure_transport
+
+    def taken_from(self, keywords: dict[str, Any]) -> Options:
+        """Takes them out of a driver's keywords; those that are not there are as here."""
         # Not by their names in a loop: that takes four times as long.
-        return cls(
-            keywords.pop("credential", None),
-            keywords.pop("scope", None),
-            keywords.pop("allow_insecure_transport", False),
+        return Options(
+            keywords.pop("credential", self.credential),
+            keywords.pop("scope", self.scope),
+            keywords.pop("allow_insecure_transport", self.allow_insecure_transport),
         )
+
+
+NO_OPTIONS: Final = Options()
 
 
 class Terms:

@@ -12,7 +12,7 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from azure_postgresql_auth import tls
-from azure_postgresql_auth._login import Failing, Options, Terms, connect_async, plain_limit
+from azure_postgresql_auth._login import NO_OPTIONS, Failing, Options, Terms, connect_async, plain_limit
 from azure_postgresql_auth._params import Said
 from azure_postgresql_auth.errors import EntraConnectionValueError, InsecureTransportError
 
@@ -60,7 +60,7 @@ async def connect(dsn: str | None = None, **kwargs: Any) -> Connection[Any]:
         EntraConnectionValueError: no login could be had; also an `asyncpg.ClientCannotConnectError`.
         asyncpg.PostgresError: the server refuses the login.
     """
-    options = Options.taken_from(kwargs)
+    options = NO_OPTIONS.taken_from(kwargs)
     said = Said.from_url(dsn, {**kwargs, "sslmode": tls.asyncpg_mode(kwargs.get("ssl"))})
     with _TERMS.failing:
         kwargs.update(tls.asyncpg_settings(said, kwargs.get("ssl"), options.allow_insecure_transport))
@@ -69,5 +69,5 @@ async def connect(dsn: str | None = None, **kwargs: Any) -> Connection[Any]:
 
 def create_pool(dsn: str | None = None, **kwargs: Any) -> Pool[Any]:
     """`asyncpg.create_pool`, whose new connections log in as those of `connect` do; takes the keywords of both."""
-    options = Options.taken_from(kwargs)
-    return asyncpg.create_pool(dsn, connect=functools.partial(connect, **options._asdict()), **kwargs)
+    options = {name: kwargs.pop(name) for name in Options.__slots__ if name in kwargs}
+    return asyncpg.create_pool(dsn, connect=functools.partial(connect, **options), **kwargs)

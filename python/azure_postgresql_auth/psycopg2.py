@@ -17,7 +17,7 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from azure_postgresql_auth import tls
-from azure_postgresql_auth._login import Failing, Options, Terms, accepted, connect, libpq_limit
+from azure_postgresql_auth._login import NO_OPTIONS, Failing, Terms, accepted, connect, libpq_limit
 from azure_postgresql_auth._params import Said
 from azure_postgresql_auth.errors import EntraConnectionValueError, InsecureTransportError
 
@@ -88,7 +88,7 @@ class EntraConnection(connection, metaclass=_SecondTry):
     def __init__(self, dsn: str | None = None, async_: int = 0, **kwargs: Any) -> None:
         asynchronous = int(kwargs.pop("async", async_))
         cursor_factory = kwargs.pop("cursor_factory", None)
-        options = Options.taken_from(kwargs)
+        options = NO_OPTIONS.taken_from(kwargs)
         if "database" in kwargs:
             kwargs["dbname"] = kwargs.pop("database")
         parsed = _parsed(dsn) if dsn else {}

@@ -14,7 +14,7 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from azure_postgresql_auth import tls
-from azure_postgresql_auth._login import Failing, Options, Terms, connect, connect_async, libpq_limit
+from azure_postgresql_auth._login import NO_OPTIONS, Failing, Options, Terms, connect, connect_async, libpq_limit
 from azure_postgresql_auth._params import Said
 from azure_postgresql_auth.errors import EntraConnectionValueError, InsecureTransportError
 
@@ -96,7 +96,7 @@ class AsyncEntraConnection(psycopg.AsyncConnection[Row]):
 
 def _read(conninfo: str, keywords: dict[str, Any]) -> tuple[Options, Said]:
     """What the caller said; takes our keywords out of the driver's, and settles the transport in them."""
-    options = Options.taken_from(keywords)
+    options = NO_OPTIONS.taken_from(keywords)
     said = Said.from_libpq(_parsed(conninfo), keywords)
     with _TERMS.failing:
         keywords.update(tls.libpq_settings(said, options.allow_insecure_transport))

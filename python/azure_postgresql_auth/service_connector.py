@@ -167,7 +167,7 @@ def _parsed(variable: str, connection_string: str) -> Iterator[tuple[str, str]]:
     position, end = 0, len(connection_string.rstrip())
     while position < end:
         pair = _PAIR.match(connection_string, position)
-        if pair is None or pair[1] in Options._fields:
+        if pair is None or pair[1] in Options.__slots__:
             # Without the value, which may hold a password.
             message = (
                 f"{variable} is not written in libpq's keywords and values, as 'host=... dbname=... user=...' is: the "

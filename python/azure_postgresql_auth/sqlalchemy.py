@@ -182,7 +182,7 @@ def _listen(
     def connect_with_login(dialect: Dialect, _: object, arguments: tuple[Any, ...], shared: dict[str, Any]) -> Any:
         # SQLAlchemy passes the same dictionary for every connection of the engine.
         parameters = dict(shared)
-        given = options._replace(**{name: parameters.pop(name) for name in Options._fields if name in parameters})
+        given = options.taken_from(parameters)
         with failing:
             said = _secured(dialect, arguments, parameters, given)
         attempt = lambda login: dialect.connect(*arguments, **{**parameters, **login})  # noqa: E731

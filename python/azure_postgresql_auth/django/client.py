@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from django.db.backends.postgresql import client as postgresql
 
 from azure_postgresql_auth import tls
-from azure_postgresql_auth._login import Failing, Options, Terms, connect, libpq_limit
+from azure_postgresql_auth._login import NO_OPTIONS, Failing, Terms, connect, libpq_limit
 from azure_postgresql_auth._params import Said
 from azure_postgresql_auth.django._concealed import revealed
 from azure_postgresql_auth.django._connection import EntraOperationalError, InsecureTransportOperationalError
@@ -35,8 +35,8 @@ class DatabaseClient(postgresql.DatabaseClient):
 def _with_login(connection: Any) -> dict[str, Any]:
     """The database's settings, with what a connection would log in with."""
     params = connection.get_connection_params()
-    options = Options.taken_from(params)
-    options = options._replace(credential=revealed(options.credential))
+    params["credential"] = revealed(params["credential"])
+    options = NO_OPTIONS.taken_from(params)
     said = Said.from_libpq(params)
     with _TERMS.failing:
         secured = tls.libpq_settings(said, options.allow_insecure_transport)

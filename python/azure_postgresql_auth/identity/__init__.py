@@ -42,15 +42,30 @@ else:
         def __repr__(self) -> str:
             return f"AccessToken(token='****', expires_on={self.expires_on})"
 
-    class AccessTokenInfo(NamedTuple):
-        """An access token with more to say, shaped as azure-core's."""
+    class AccessTokenInfo:
+        """An access token with more to say, shaped as azure-core's.
 
-        token: str
-        expires_on: int
-        """Seconds since 1970."""
-        token_type: str = "Bearer"  # noqa: S105 - no password
-        refresh_on: int | None = None
-        """Seconds since 1970; None if the issuer has no wish."""
+        Attributes:
+            token: the token.
+            expires_on: seconds since 1970.
+            token_type: what it is sent as.
+            refresh_on: seconds since 1970; None if the issuer has no wish.
+        """
+
+        __slots__ = ("expires_on", "refresh_on", "token", "token_type")
+
+        def __init__(
+            self,
+            token: str,
+            expires_on: int,
+            *,
+            token_type: str = "Bearer",  # noqa: S107 - no password
+            refresh_on: int | None = None,
+        ) -> None:
+            self.token = token
+            self.expires_on = expires_on
+            self.token_type = token_type
+            self.refresh_on = refresh_on
 
         def __repr__(self) -> str:
             return f"AccessTokenInfo(token='****', expires_on={self.expires_on})"
