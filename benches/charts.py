@@ -1,4 +1,4 @@
-"""The charts, drawn from results.json: `python benches/charts.py`.
+"""The charts, drawn from results.json and fleet.json: `python benches/charts.py`.
 
 Another chart is another function in CHARTS, and its text in report.CHARTS. They are readable on a light and on a dark
 page, and the same results give the same bytes.
@@ -210,6 +210,41 @@ def scale(results: dict[str, Any]) -> Figure:
     return figure
 
 
+def fleet(simulated: dict[str, Any]) -> Figure:
+    """What 10,000 processes ask of the identity service in a day."""
+    figure, axes = plt.subplots(1, 2, figsize=(10, 3.6), width_ratios=(3, 2))
+    clients = {
+        "azure-identity": ("managed identity", COLOURS["peer"]),
+        "this package without its jitter": ("each process by itself, without jitter", COLOURS["static"]),
+        "this package": ("each process by itself", COLOURS["ours"]),
+        "its workers forked": ("8 workers forked from a parent with a token", "#8957e5"),
+        "its cache folder shared": ("a shared cache folder on each machine", "#3fb950"),
+    }
+    by_name = {(scenario["name"], scenario["life_hours"]): scenario for scenario in simulated["scenarios"]}
+    for label, (name, colour) in clients.items():
+        minutes = by_name[name, 1]["requests_per_minute"][: _HOURS * 60]
+        if label != "this package without its jitter":
+            axes[0].plot([i / 60 for i in range(len(minutes))], [n / 60 for n in minutes], color=colour, linewidth=1)
+    axes[0].set_ylim(0, 60)
+    axes[0].set_xlabel("hours after the deployment")
+    axes[0].set_title("Requests per second, tokens of an hour")
+    for place, life in enumerate((1, 24)):
+        for index, (label, (name, colour)) in enumerate(clients.items()):
+            at, width = place + (index - 2) * 0.16, by_name[name, life]["peak_per_second_later"]
+            axes[1].barh(at, width, 0.15, color=colour, label=label if place == 0 else None)
+            axes[1].annotate(f" {_plain(width)}", (width, at), va="center", color=INK, fontsize=9)
+    axes[1].set_yticks((0, 1), ("of an hour", "of a day"))
+    axes[1].invert_yaxis()
+    axes[1].margins(x=0.12)
+    axes[1].set_title("Most in a second, once deployed")
+    figure.legend(*axes[1].get_legend_handles_labels(), loc="outside lower center", ncols=5, fontsize=9)
+    return figure
+
+
+_HOURS = 8
+"""Of the day; the rest is the same."""
+
+
 def _only(figures: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: figures[name] for name in names if name in figures}
 
@@ -220,20 +255,22 @@ CHARTS: dict[str, Callable[[dict[str, Any]], Figure]] = {
     "cached": cached,
     "requests": requests,
     "scale": scale,
+    "fleet": fleet,
 }
 
 
-def draw(found: dict[str, Any]) -> None:
+def draw() -> None:
     """Draws them all."""
+    found, simulated = (json.loads(path.read_text("utf-8")) for path in (report.RESULTS, report.FLEET))
     FOLDER.mkdir(exist_ok=True)
     plt.switch_backend("svg")
     with plt.rc_context(STYLE):
         for name in report.CHARTS:
-            figure = CHARTS[name](found["results"])
+            figure = CHARTS[name](simulated if name == "fleet" else found["results"])
             nothing = {"Date": None, "Creator": None}
             figure.savefig(FOLDER / f"{name}.svg", transparent=True, metadata=nothing)
             plt.close(figure)
 
 
 if __name__ == "__main__":
-    draw(json.loads((HERE / "results.json").read_text("utf-8")))
+    draw()

@@ -1,8 +1,8 @@
-"""The README's figures, written from results.json between two markers.
+"""The figures in the project's README and in this folder's, written from what was measured, between two markers.
 
     python benches/report.py
 
-`make bench` does it at its end; nobody edits that part by hand.
+`make bench` does it at its end; nobody edits those parts by hand.
 """
 
 from __future__ import annotations
@@ -13,11 +13,14 @@ from typing import Any
 
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
+DETAILS = HERE / "README.md"
 RESULTS = HERE / "results.json"
+FLEET = HERE / "fleet.json"
 BEGIN, END = "<!-- figures: written by `make bench` -->\n", "<!-- end of figures -->\n"
 
 # What a row is called, and where its figures are.
-ROWS = (
+Row = tuple[str, str, str]
+ROWS: tuple[Row, ...] = (
     (
         "cold start to the first row above a static login and the endpoint's delay, managed identity (ms)",
         "startup",
@@ -25,84 +28,142 @@ ROWS = (
     ),
     ("the same, default credential (ms)", "startup", "default credential: above static and endpoint, ms"),
     ("the same, Azure CLI (ms)", "startup", "Azure CLI: above static and endpoint, ms"),
-    (
-        "CPU of the cold start above a static login's, managed identity (ms)",
-        "startup",
-        "managed identity: CPU above static, ms",
-    ),
     ("import above psycopg's own, with a credential made (ms)", "imports", "wall, ms"),
-    ("modules that brings", "imports", "modules"),
-    ("memory after import (MB)", "imports", "memory, MB"),
     ("memory after the first row, managed identity (MB)", "startup", "managed identity: memory, MB"),
     ("distributions added to a driver's", "installed", "distributions"),
     ("their installed size (MB)", "installed", "installed size, MB"),
     ("`get_entra_conninfo`, cached (us)", "cached", "get_entra_conninfo, us"),
-    ("memory that one login's result holds (bytes)", "cached", "bytes held by a login"),
     ("CPU that a cached login adds to a psycopg 3 connection (us)", "connection", "psycopg 3, us"),
-    ("... to a psycopg2 connection (us)", "connection", "psycopg2, us"),
-    ("... to a SQLAlchemy connection on psycopg 3 (us)", "connection", "SQLAlchemy, us"),
-    ("... to an asyncpg connection (us)", "connection", "asyncpg, us"),
-    ("token requests of 20 first connections at once, threads", "concurrency", "20 threads: requests"),
-    ("token requests of 1,000, threads", "concurrency", "1000 threads: requests"),
-    ("token requests of 1,000, tasks", "concurrency", "1000 tasks: requests"),
-    ("until all 1,000 threads have their login (ms)", "concurrency", "1000 threads: all logins, ms"),
+    ("token requests of 1,000 first connections at once, threads", "concurrency", "1000 threads: requests"),
+    ("the same, tasks", "concurrency", "1000 tasks: requests"),
     (
         "longest gap of an event loop, 5 psycopg 3 connections waiting 500 ms for a token (ms)",
         "gap",
         "psycopg 3, native credential: waiting, ms",
     ),
+    ("`decode_jwt`, 2 KB (us)", "tokens", "decode_jwt, 2 KB, us"),
+)
+"""Those of the README."""
+MORE: tuple[Row, ...] = (
+    (
+        "CPU of the cold start above a static login's, managed identity (ms)",
+        "startup",
+        "managed identity: CPU above static, ms",
+    ),
+    ("modules that the import brings", "imports", "modules"),
+    ("memory after import (MB)", "imports", "memory, MB"),
+    ("memory that one login's result holds (bytes)", "cached", "bytes held by a login"),
+    ("CPU that a cached login adds to a psycopg2 connection (us)", "connection", "psycopg2, us"),
+    ("... to a SQLAlchemy connection on psycopg 3 (us)", "connection", "SQLAlchemy, us"),
+    ("... to an asyncpg connection (us)", "connection", "asyncpg, us"),
+    ("token requests of 20 first connections at once, threads", "concurrency", "20 threads: requests"),
+    ("until all of 1,000 threads have their login (ms)", "concurrency", "1000 threads: all logins, ms"),
     ("logins per second through a pool that keeps no connection, 4 threads", "churn", "logins per second"),
     ("CPU of such a login (ms)", "churn", "CPU of a login, ms"),
     ("32 s with tokens of 10 s and an outage of 4 s: token requests", "outage", "requests"),
     ("the same: failed logins", "outage", "failed logins"),
     ("the same: longest login (s)", "outage", "longest login, s"),
-    ("`decode_jwt`, 2 KB (us)", "tokens", "decode_jwt, 2 KB, us"),
     ("`decode_jwt`, 7 KB (us)", "tokens", "decode_jwt, 7 KB, us"),
 )
+"""Those that only this folder's README has besides."""
 CANDIDATES = ("ours", "peer", "static")
 
 
-def figures(results: dict[str, Any]) -> str:
-    """The part between the markers."""
-    machine, versions, noise = results["machine"], results["versions"], results["noise"]
-    peer = f"azure-postgresql-auth {versions['azure-postgresql-auth']}, azure-identity {versions['azure-identity']}"
-    lines = [
+CHARTS = {
+    "startup": "Start-up: cold start to the first row, and import",
+    "requests": "Token requests of first connections at once",
+    "fleet": "Token requests of 10,000 processes over a day, simulated",
+    "footprint": "Footprint: memory and installed size",
+    "cached": "Cached logins and decoding",
+    "scale": "Cost as work grows",
+}
+IN_README = ("startup", "requests", "fleet")
+
+
+def summary(results: dict[str, Any]) -> str:
+    """The part of the README."""
+    verdict = results["verdict"]
+    lines = [*_measured(results), *_table(results, ROWS), ""]
+    met = sum(goal["met"] for goal in verdict)
+    lines += [f"{met} of {len(verdict)} goals are met; [benches/README.md](benches/README.md)"]
+    lines += ["lists them all, and the other figures.", ""]
+    lines += [f"![{CHARTS[name]}](benches/charts/{name}.svg)" for name in IN_README]
+    return "\n".join(lines) + "\n"
+
+
+def details(results: dict[str, Any], fleet: dict[str, Any]) -> str:
+    """The part of this folder's README."""
+    lines = [*_measured(results), *_table(results, ROWS + MORE), "", "## Goals", ""]
+    lines += ["| goal | measured | bound | |", "| --- | --- | --- | --- |"]
+    for goal in results["verdict"]:
+        bound = f"{'at least' if goal['at_least'] else 'at most'} {goal['bound']:g}"
+        met = "met" if goal["met"] else "**MISSED**"
+        lines.append(f"| {goal['what']} | {goal['measured']:g} ({goal['judged']}) | {bound} | {met} |")
+    lines += ["", "## Charts", "", *(f"![{text}](charts/{name}.svg)" for name, text in CHARTS.items())]
+    return "\n".join([*lines, "", "## A fleet", "", *_fleet(fleet)]) + "\n"
+
+
+def _measured(results: dict[str, Any]) -> list[str]:
+    machine, noise, versions = results["machine"], results["noise"], results["versions"]
+    return [
         f"Measured on {results['date']} with Python {machine['python']} and psycopg {versions['psycopg']}, on",
         f"{machine['processors']} processors ({machine['processor']}, {machine['system']}) that lost",
         f"{noise['steal, %']:g} % of their time to others; the load was {noise['load before']:g} before and",
         f"{noise['load after']:g} after. Each figure is a median, with",
         "the minimum in brackets, of processes that took turns.",
         "",
-        f"| | this package | {peer} | psycopg with a password |",
-        "| --- | --- | --- | --- |",
     ]
-    for name, subject, measure in ROWS:
+
+
+def _table(results: dict[str, Any], rows: tuple[Row, ...]) -> list[str]:
+    versions = results["versions"]
+    peer = f"azure-postgresql-auth {versions['azure-postgresql-auth']}, azure-identity {versions['azure-identity']}"
+    lines = [f"| | this package | {peer} | psycopg with a password |", "| --- | --- | --- | --- |"]
+    for name, subject, measure in rows:
         by_candidate = results["results"][subject][measure]
         cells = [_cell(by_candidate.get(candidate)) for candidate in CANDIDATES]
         lines.append(f"| {name} | {' | '.join(cells)} |")
-    lines += ["", _verdict(results["verdict"]), ""]
-    lines += ["| goal | measured | bound | |", "| --- | --- | --- | --- |"]
-    for goal in results["verdict"]:
-        bound = f"{'at least' if goal['at_least'] else 'at most'} {goal['bound']:g}"
-        met = "met" if goal["met"] else "**MISSED**"
-        lines.append(f"| {goal['what']} | {goal['measured']:g} ({goal['judged']}) | {bound} | {met} |")
-    lines.append("")
-    lines += [f"![{text}](benches/charts/{name}.svg)" for name, text in CHARTS.items()]
-    return "\n".join(lines) + "\n"
+    return lines
 
 
-CHARTS = {
-    "startup": "Start-up: cold start to the first row, and import",
-    "footprint": "Footprint: memory and installed size",
-    "cached": "Cached logins and decoding",
-    "requests": "Token requests of first connections at once",
-    "scale": "Cost as work grows",
-}
+def _fleet(fleet: dict[str, Any]) -> list[str]:
+    """What `make fleet` simulated: a line for each client, with its outages beside it."""
+    by_name = {(s["client"], s["name"], s["life_hours"]): s for s in fleet["scenarios"]}
+    heads = (
+        "client",
+        "tokens live",
+        "requests in a day",
+        "most in a second",
+        "the same, 10 minutes after the deployment",
+        "most in a second after an outage",
+        "failed logins in it",
+        "failed logins where the deployment is in it",
+    )
+    lines = [f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}"]
+    for (client, name, life), found in by_name.items():
+        if found["outage"] is not None:
+            continue
+        outage = by_name.get((client, f"{name}; outage of 20 minutes", life), {})
+        deployed = by_name.get((client, f"{name}; deployment during an outage of 20 minutes", life), {})
+        values = (
+            found["total"],
+            found["peak_per_second"],
+            found["peak_per_second_later"],
+            outage.get("peak_per_second_after_outage"),
+            outage.get("failed_logins"),
+            deployed.get("failed_logins"),
+        )
+        cells = " | ".join(NOTHING if value is None else f"{value:,}" for value in values)
+        lines.append(f"| {client}: {name} | {life} h | {cells} |")
+    return lines
+
+
+NOTHING = "–"  # noqa: RUF001 - as typesetters do
 
 
 def _cell(figure: dict[str, float] | None) -> str:
     if figure is None:
-        return "–"  # noqa: RUF001 - as typesetters do
+        return NOTHING
     median, least = _number(figure["median"]), _number(figure["min"])
     return median if median == least else f"{median} ({least})"
 
@@ -112,22 +173,18 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"  # noqa: PLR2004
 
 
-def _verdict(verdict: list[dict[str, Any]]) -> str:
-    met = sum(goal["met"] for goal in verdict)
-    return f"{met} of {len(verdict)} goals are met:"
-
-
-def rewritten(readme: str, results: dict[str, Any]) -> str:
-    """The README with the figures of these results."""
-    before, _, rest = readme.partition(BEGIN)
+def rewritten(text: str, part: str) -> str:
+    """A text with another part between the markers."""
+    before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    return before + BEGIN + figures(results) + END + after
+    return before + BEGIN + part + END + after
 
 
 def main() -> None:
-    """Writes the README."""
-    results = json.loads(RESULTS.read_text("utf-8"))
-    README.write_text(rewritten(README.read_text("utf-8"), results), "utf-8")
+    """Writes both."""
+    results, fleet = (json.loads(path.read_text("utf-8")) for path in (RESULTS, FLEET))
+    for path, part in ((README, summary(results)), (DETAILS, details(results, fleet))):
+        path.write_text(rewritten(path.read_text("utf-8"), part), "utf-8")
 
 
 if __name__ == "__main__":

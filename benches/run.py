@@ -53,7 +53,7 @@ def main() -> int:
         "verdict": [goal.recorded() for goal in verdict],
     }
     report.RESULTS.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
-    charts.draw(found)
+    charts.draw()
     report.main()
     print(*verdict, sep="\n")
     return judged(verdict)

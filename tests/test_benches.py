@@ -13,20 +13,24 @@ import report
 import turns
 
 ROOT = Path(__file__).parent.parent
-FOUND: dict[str, Any] = json.loads((ROOT / "benches" / "results.json").read_text("utf-8"))
-README = (ROOT / "README.md").read_text("utf-8")
+FOUND: dict[str, Any] = json.loads(report.RESULTS.read_text("utf-8"))
+FLEET: dict[str, Any] = json.loads(report.FLEET.read_text("utf-8"))
 
 
-def test_readme_says_what_was_measured() -> None:
+def test_readmes_say_what_was_measured() -> None:
     """Neither a figure written by hand, nor one from an older run."""
-    assert report.rewritten(README, FOUND) == README
-    assert report.figures(FOUND) in README
+    for path, part in ((report.README, report.summary(FOUND)), (report.DETAILS, report.details(FOUND, FLEET))):
+        text = path.read_text("utf-8")
+        assert part in text
+        assert report.rewritten(text, part) == text
 
 
 def test_another_figure_is_another_readme() -> None:
-    found = copy.deepcopy(FOUND)
+    found, fleet = copy.deepcopy(FOUND), copy.deepcopy(FLEET)
     found["results"]["imports"]["wall, ms"]["ours"]["median"] += 100
-    assert report.rewritten(README, found) != README
+    fleet["scenarios"][0]["total"] += 1
+    assert report.summary(found) != report.summary(FOUND)
+    assert report.details(FOUND, fleet) != report.details(FOUND, FLEET)
 
 
 def test_verdict_is_of_these_results() -> None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import gc
 import time
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
-from azure_postgresql_auth import identity, psycopg3
+from azure_postgresql_auth import identity, psycopg2, psycopg3
 from azure_postgresql_auth._refusal import is_refusal
+from psycopg2 import OperationalError
 
 from tests.fix_credentials import Token
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from azure_postgresql_auth.emulator import Emulator
 
     from tests.fix_drivers import Driver
@@ -138,3 +143,18 @@ class TestOtherPeoplesCredentials:
 def test_what_counts_as_a_refusal(text: str, expected: bool) -> None:  # noqa: FBT001
     assert is_refusal(Exception(text)) is expected
     assert is_refusal(Exception({"S": "FATAL", "C": "XX000", "M": text})) is expected
+
+
+def test_a_failed_connection_keeps_no_token(emulator: Emulator, credential: object, tmp_path: Path) -> None:
+    """What hangs in a cycle of references stays until the garbage collector comes. psycopg2 leaves none of its own."""
+    gc.collect()
+    gc.disable()
+    try:
+        try:
+            psycopg2.EntraConnection(host=str(tmp_path), dbname="x", credential=credential)
+        except OperationalError as error:
+            failed = weakref.ref(error)
+        assert failed() is None
+    finally:
+        gc.enable()
+    assert requests(emulator) == 1

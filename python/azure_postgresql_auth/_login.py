@@ -112,18 +112,22 @@ def connect(
     """
     steps = _steps(said, options, terms, blocking=waiting is None)
     do = steps.__next__
-    while True:
-        try:
-            step = do()
-        except StopIteration as end:
-            connection: Connection = end.value
-            return connection
-        try:
-            outcome = (waiting or wait)(*step) if isinstance(step, tuple) else attempt(step)
-        except BaseException as error:  # noqa: BLE001 - the steps raise it again
-            do = functools.partial(steps.throw, error)
-        else:
-            do = functools.partial(steps.send, outcome)
+    try:
+        while True:
+            try:
+                step = do()
+            except StopIteration as end:
+                connection: Connection = end.value
+                return connection
+            try:
+                outcome = (waiting or wait)(*step) if isinstance(step, tuple) else attempt(step)
+            except BaseException as error:  # noqa: BLE001 - the steps raise it again
+                do = functools.partial(steps.throw, error)
+            else:
+                do = functools.partial(steps.send, outcome)
+    finally:
+        # It holds the error, whose traceback holds this frame and with it the token, until the garbage collector comes.
+        del do
 
 
 async def connect_async(
@@ -132,18 +136,22 @@ async def connect_async(
     """`connect` on an event loop."""
     steps = _steps(said, options, terms, blocking=False)
     do = steps.__next__
-    while True:
-        try:
-            step = do()
-        except StopIteration as end:
-            connection: Connection = end.value
-            return connection
-        try:
-            outcome = await (wait_async(*step) if isinstance(step, tuple) else attempt(step))
-        except BaseException as error:  # noqa: BLE001 - the steps raise it again
-            do = functools.partial(steps.throw, error)
-        else:
-            do = functools.partial(steps.send, outcome)
+    try:
+        while True:
+            try:
+                step = do()
+            except StopIteration as end:
+                connection: Connection = end.value
+                return connection
+            try:
+                outcome = await (wait_async(*step) if isinstance(step, tuple) else attempt(step))
+            except BaseException as error:  # noqa: BLE001 - the steps raise it again
+                do = functools.partial(steps.throw, error)
+            else:
+                do = functools.partial(steps.send, outcome)
+    finally:
+        # As in `connect`.
+        del do
 
 
 def _steps(said: Said, options: Options, terms: Terms, *, blocking: bool) -> Steps[Any]:
