@@ -274,7 +274,7 @@ def test_national_clouds(
 ) -> None:
     """The token's audience, where the user's name is, and the authority: a proxy is asked for its host."""
     principal = nowhere.add_identity("orders", "service-principal", claims={"app_displayname": "orders"})
-    scope = scope_for([f"db.postgres.database.{server}"])
+    scope = scope_for((f"db.postgres.database.{server}",))
     assert scope == f"https://ossrdbms-aad.database.{database}/.default"
     credential = identity.ClientSecretCredential(nowhere.tenant_id, principal.client_id, principal.client_secret or "")
     assert core.decode_jwt(credential.get_token(scope).token)["aud"] == scope.removesuffix("/.default")
@@ -294,7 +294,7 @@ def test_national_clouds(
     monkeypatch.setenv("HTTPS_PROXY", refusing.url)
     monkeypatch.delenv("NO_PROXY")
     monkeypatch.setenv("AZURE_AUTHORITY_HOST", authority)
-    assert scope_for([]) == scope
+    assert scope_for(()) == scope
     with pytest.raises(errors.EntraConnectionValueError):
         identity.ClientSecretCredential(GUID, GUID, "x").get_token(scope)
     refusing.close()

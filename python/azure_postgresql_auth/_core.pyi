@@ -250,7 +250,7 @@ def is_azure_server(host: str) -> bool:
 def libpq_environment() -> dict[str, str]:
     """Connection parameters that stand in libpq's environment variables (`PGUSER` and so on), by libpq's keywords."""
 
-def scope_for(hosts: Sequence[str]) -> str:
+def scope_for(hosts: tuple[str, ...]) -> str:
     """OAuth 2.0 scope of the tokens that these servers take.
 
     By the hosts' names, else by `AZURE_AUTHORITY_HOST`, else the public cloud's.

@@ -54,10 +54,10 @@ class Said:
     @classmethod
     def from_url(cls, url: str | None, parameters: Mapping[str, Any]) -> Said:
         """Reads asyncpg's parameters: a URL, and keywords that win over it."""
-        from urllib.parse import parse_qsl, unquote, urlsplit  # noqa: PLC0415 - libpq's drivers need none of it
-
         given: dict[str, Any] = {}
         if url:
+            from urllib.parse import parse_qsl, unquote, urlsplit  # noqa: PLC0415 - libpq's drivers need none of it
+
             parts = urlsplit(url)
             credentials, _, hosts = parts.netloc.rpartition("@")
             user, _, password = credentials.partition(":")
@@ -131,6 +131,8 @@ def _without_port(host: str) -> str:
 
 def _seconds(value: Any) -> float | None:
     """Libpq takes 0 and less for no limit; what is no number, the driver refuses itself."""
+    if value is None:
+        return None
     try:
         seconds = float(value)
     except (TypeError, ValueError):

@@ -70,6 +70,8 @@ def _roots(sslmode: str, said: Said) -> dict[str, str]:
 def _targets(said: Said) -> list[tuple[str, str]]:
     """Each host's name and what is connected to: its address if one is given."""
     names = said.hosts or said.addresses
+    if not said.addresses:
+        return list(zip(names, names))
     addresses = said.addresses if len(said.addresses) == len(names) else ("",) * len(names)
     return [(name, address or name) for name, address in zip(names, addresses)]
 

@@ -6,7 +6,7 @@ use pyo3::{
     IntoPyObjectExt,
     exceptions::PyValueError,
     prelude::*,
-    types::{PyDict, PyList, PyString},
+    types::{PyDict, PyList, PyString, PyTuple},
 };
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
@@ -142,14 +142,16 @@ pub fn is_azure_server(host: &str) -> bool {
 
 /// Scope of the tokens that a server takes: by its name, else by `AZURE_AUTHORITY_HOST`, else the public cloud's.
 #[pyfunction]
-#[allow(clippy::needless_pass_by_value, reason = "pyo3 extracts a Vec")]
-pub fn scope_for(hosts: Vec<String>) -> PyResult<&'static str> {
-    let mut clouds = hosts.iter().filter_map(|host| Cloud::of_server(host));
-    let cloud = clouds.next();
-    if clouds.any(|other| Some(other) != cloud) {
-        return Err(PyValueError::new_err(
-            "the hosts belong to different Azure clouds, and no token is good for two; pass scope= to choose one",
-        ));
+pub fn scope_for(hosts: &Bound<'_, PyTuple>) -> PyResult<&'static str> {
+    let mut cloud = None;
+    for host in hosts.iter_borrowed() {
+        let other = Cloud::of_server(&host.cast::<PyString>()?.to_cow()?);
+        if cloud.is_some() && other.is_some() && other != cloud {
+            return Err(PyValueError::new_err(
+                "the hosts belong to different Azure clouds, and no token is good for two; pass scope= to choose one",
+            ));
+        }
+        cloud = cloud.or(other);
     }
     Ok(cloud.unwrap_or_else(Cloud::in_force).database_scope())
 }
