@@ -110,7 +110,8 @@ def _measured(results: dict[str, Any]) -> list[str]:
         f"{machine['processors']} processors ({machine['processor']}, {machine['system']}) that lost",
         f"{noise['steal, %']:g} % of their time to others; the load was {noise['load before']:g} before and",
         f"{noise['load after']:g} after. Each figure is a median, with",
-        "the minimum in brackets, of processes that took turns.",
+        "the minimum in brackets, of processes that took turns; what is above something else is the median",
+        "of the rounds' differences, with the difference of the minima in brackets.",
         "",
     ]
 
