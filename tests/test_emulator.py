@@ -536,7 +536,8 @@ def test_lifetime_and_latency(emulator: Emulator) -> None:
     begin = time.monotonic()
     answer = imds(emulator)[1]
     assert 0.3 <= time.monotonic() - begin < 3
-    assert answer["expires_in"] == "7200"
+    # Whole seconds that are left, some of one of which is gone.
+    assert answer["expires_in"] in {"7199", "7200"}
 
 
 def test_faults(emulator: Emulator) -> None:
