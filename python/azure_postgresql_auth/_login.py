@@ -7,7 +7,6 @@ once. What the caller allows for connecting holds for all of it: the wait for a 
 
 from __future__ import annotations
 
-import functools
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -111,23 +110,18 @@ def connect(
         waiting: waits on an event loop; by default the thread waits.
     """
     steps = _steps(said, options, terms, blocking=waiting is None)
-    do = steps.__next__
     try:
+        step = next(steps)
         while True:
             try:
-                step = do()
-            except StopIteration as end:
-                connection: Connection = end.value
-                return connection
-            try:
                 outcome = (waiting or wait)(*step) if isinstance(step, tuple) else attempt(step)
-            except BaseException as error:  # noqa: BLE001 - the steps raise it again
-                do = functools.partial(steps.throw, error)
+            except BaseException as error:  # noqa: BLE001, PERF203 - the steps raise it again
+                step = steps.throw(error)
             else:
-                do = functools.partial(steps.send, outcome)
-    finally:
-        # It holds the error, whose traceback holds this frame and with it the token, until the garbage collector comes.
-        del do
+                step = steps.send(outcome)
+    except StopIteration as end:
+        connection: Connection = end.value
+        return connection
 
 
 async def connect_async(
@@ -135,23 +129,18 @@ async def connect_async(
 ) -> Connection:
     """`connect` on an event loop."""
     steps = _steps(said, options, terms, blocking=False)
-    do = steps.__next__
     try:
+        step = next(steps)
         while True:
             try:
-                step = do()
-            except StopIteration as end:
-                connection: Connection = end.value
-                return connection
-            try:
                 outcome = await (wait_async(*step) if isinstance(step, tuple) else attempt(step))
-            except BaseException as error:  # noqa: BLE001 - the steps raise it again
-                do = functools.partial(steps.throw, error)
+            except BaseException as error:  # noqa: BLE001, PERF203 - the steps raise it again
+                step = steps.throw(error)
             else:
-                do = functools.partial(steps.send, outcome)
-    finally:
-        # As in `connect`.
-        del do
+                step = steps.send(outcome)
+    except StopIteration as end:
+        connection: Connection = end.value
+        return connection
 
 
 def _steps(said: Said, options: Options, terms: Terms, *, blocking: bool) -> Steps[Any]:
