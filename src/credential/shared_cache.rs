@@ -68,22 +68,9 @@ pub(super) async fn fetch(
     let place = variable(VARIABLE).filter(|_| source.is_shareable()).and_then(|folder| {
         told(Place::of(Path::new(&folder), source, scope)) // None: the log says why
     });
-    let Some(place) = place else { return source.fetch(scope, deadline).await.map(Fetched::FromSource) };
-    let _note = match place.turn(known, deadline).await {
-        Turn::Token(token) => return Ok(Fetched::FromFolder(token)),
-        Turn::Fetch(note) => note,
-    };
-    match source.fetch(scope, deadline).await {
-        Ok(token) => {
-            if source.is_shareable() {
-                told(place.write(&token));
-            }
-            Ok(Fetched::FromSource(token))
-        }
-        // One that should be renewed, and was not, is still good.
-        Err(error) => {
-            place.read(known, |life, clock| life.is_usable(clock.now())).map(Fetched::FromFolder).ok_or(error)
-        }
+    match place {
+        Some(place) => place.fetch(source, scope, known, deadline).await,
+        None => source.fetch(scope, deadline).await.map(Fetched::FromSource),
     }
 }
 
@@ -122,6 +109,31 @@ impl Place {
         Ok(Self { file: folder.join(&name), name, key })
     }
 
+    async fn fetch(
+        &self,
+        source: &dyn TokenSource,
+        scope: &str,
+        known: Option<&Secret>,
+        deadline: Instant,
+    ) -> Result<Fetched, Error> {
+        let _note = match self.turn(known, deadline).await {
+            Turn::Token(token) => return Ok(Fetched::FromFolder(token)),
+            Turn::Fetch(note) => note,
+        };
+        match source.fetch(scope, deadline).await {
+            Ok(token) => {
+                if source.is_shareable() {
+                    told(self.write(&token));
+                }
+                Ok(Fetched::FromSource(token))
+            }
+            // One that should be renewed, and was not, is still good.
+            Err(error) => {
+                self.read(known, |life, clock| life.is_usable(clock.now())).map(Fetched::FromFolder).ok_or(error)
+            }
+        }
+    }
+
     /// A fresh token of another process's, now or soon; or the turn to fetch one.
     async fn turn(&self, known: Option<&Secret>, deadline: Instant) -> Turn {
         let is_fresh = |life: &Lifetime, clock: &dyn Clock| {
@@ -133,7 +145,10 @@ impl Place {
                 return Turn::Token(token);
             }
             match Note::leave(&self.file) {
-                Ok(note) => return Turn::Fetch(Some(note)),
+                // Whoever held it may have written and gone since we looked.
+                Ok(note) => {
+                    return self.read(known, is_fresh).map_or(Turn::Fetch(Some(note)), Turn::Token);
+                }
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Turn::Fetch(None),
                 Err(_) if Instant::now() >= patience => return Turn::Fetch(None),
                 Err(_) => tokio::time::sleep(LOOK_EVERY).await,
@@ -176,7 +191,6 @@ impl Place {
 
     /// Puts a token in the file's place, unless one that lives longer is there already.
     fn write(&self, token: &FetchedToken) -> Result<(), String> {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
         let seconds = |date: SystemTime| date.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let text = json!({
             "token": token.secret.expose(),
@@ -188,8 +202,7 @@ impl Place {
         let mut bytes = zeroize::Zeroizing::new(text.into_bytes());
         let tag = hmac::sign(&self.key, &self.signed(&bytes));
         bytes.extend_from_slice(tag.as_ref());
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let fresh = self.file.with_extension(format!("{}-{count}.new", std::process::id()));
+        let fresh = nobody_elses(&self.file);
         let replaced = (|| {
             private(OpenOptions::new().write(true).create_new(true)).open(&fresh)?.write_all(&bytes)?;
             let lock = private(OpenOptions::new().write(true).create(true)).open(self.file.with_extension("lock"))?;
@@ -336,6 +349,13 @@ fn read_private(path: &Path, at_most: u64) -> Result<zeroize::Zeroizing<Vec<u8>>
     Ok(bytes)
 }
 
+/// Where to write what shall be `path`: no other thread or process writes there.
+fn nobody_elses(path: &Path) -> PathBuf {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    path.with_extension(format!("{}-{count}.new", std::process::id()))
+}
+
 /// The folder's key, made by the first who comes.
 fn key(folder: &Path) -> Result<hmac::Key, String> {
     const LENGTH: usize = 32;
@@ -349,7 +369,7 @@ fn key(folder: &Path) -> Result<hmac::Key, String> {
         }
         let mut bytes = zeroize::Zeroizing::new([0; LENGTH]);
         ring::rand::SystemRandom::new().fill(&mut *bytes).map_err(|_| "no random numbers".to_owned())?;
-        let fresh = folder.join(format!("key.{}.new", std::process::id()));
+        let fresh = nobody_elses(&path);
         let made = (|| {
             private(OpenOptions::new().write(true).create_new(true)).open(&fresh)?.write_all(&*bytes)?;
             // Unlike a rename, this does not replace the key of somebody who was faster.
@@ -369,4 +389,89 @@ fn hex(bytes: &[u8]) -> String {
         .flat_map(|byte| [byte >> 4, byte & 15])
         .filter_map(|digit| char::from_digit(digit.into(), 16))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+
+    use async_trait::async_trait;
+
+    use super::*;
+
+    /// Counts its requests.
+    #[derive(Debug, Default)]
+    struct Counting(AtomicU32);
+
+    #[async_trait]
+    impl TokenSource for Counting {
+        fn name(&self) -> &'static str {
+            "Counting"
+        }
+
+        fn is_shareable(&self) -> bool {
+            true
+        }
+
+        async fn fetch(&self, _scope: &str, _deadline: Instant) -> Result<FetchedToken, Error> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            let expires_at = SystemTime::now() + Duration::from_secs(3600);
+            Ok(FetchedToken { secret: "token".into(), expires_at, refresh_at: None })
+        }
+    }
+
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let folder = std::env::temp_dir().join(format!("azure-postgresql-auth-{}-{name}", std::process::id()));
+            let _ = fs::remove_dir_all(&folder); // of a process that had our id
+            Self(folder)
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn whoever_comes_while_another_ends_does_not_ask_again() {
+        const PROCESSES: usize = 4;
+        const ROUNDS: u32 = 200;
+        let (folder, source, start) = (Folder::new("turns"), Counting::default(), Barrier::new(PROCESSES));
+        let process = || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+            let places = (0..ROUNDS).map(|round| Place::of(&folder.0, &source, &round.to_string()).unwrap());
+            for place in places.collect::<Vec<_>>() {
+                start.wait();
+                let deadline = Instant::now() + FETCH_LIMIT;
+                runtime.block_on(place.fetch(&source, "scope", None, deadline)).unwrap();
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..PROCESSES {
+                scope.spawn(process);
+            }
+        });
+        assert_eq!(source.0.into_inner(), ROUNDS);
+    }
+
+    #[test]
+    fn those_who_make_the_folder_together_have_one_key() {
+        const THREADS: usize = 4;
+        for round in 0..50 {
+            let (folder, start) = (Folder::new(&format!("key{round}")), Barrier::new(THREADS));
+            let name = || {
+                start.wait();
+                Place::of(&folder.0, &Counting::default(), "scope").map(|place| place.name)
+            };
+            let names = std::thread::scope(|scope| {
+                [(); THREADS].map(|()| scope.spawn(name)).map(|thread| thread.join().unwrap())
+            });
+            let first = names[0].clone().unwrap();
+            assert!(names.iter().all(|name| name.as_ref() == Ok(&first)), "{names:?}");
+        }
+    }
 }
