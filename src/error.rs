@@ -48,6 +48,13 @@ pub enum Error {
     },
     /// No link of a chain gave a token; holds each link's own error in order.
     ChainExhausted(Arc<[Error]>),
+    /// The connection could send the token, which none was asked for then, in the clear.
+    InsecureTransport {
+        /// Libpq's, as given.
+        sslmode: String,
+        /// The first host that it would have gone to.
+        host: String,
+    },
     /// The credential gave a token whose life was already over.
     ExpiredOnArrival,
     /// The credential gave a token of no length.
@@ -144,6 +151,12 @@ impl fmt::Display for Error {
                 }
                 Ok(())
             }
+            Self::InsecureTransport { sslmode, host } => write!(
+                f,
+                "none was asked for, because sslmode={sslmode} could send the token, which is a password, unencrypted to \
+                 {host}. Use sslmode=require or stronger (without sslmode, Azure hosts get verify-full), or pass \
+                 allow_insecure_transport=True if something else protects this connection"
+            ),
             Self::ExpiredOnArrival => f.write_str(
                 "the credential handed out a token that has already expired; check this machine's clock, then the credential",
             ),

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | Python's face, the only place that names pyo3 | `py` |
 //! | one login, as one function | [`login`] |
-//! | what a login is made of | [`cache`], [`credential`], [`claims`], [`principal`] |
+//! | what a login is made of | [`cache`], [`credential`], [`claims`], [`principal`], [`tls`] |
 //! | ground floor | [`runtime`], [`cloud`], [`clock`], [`secret`], [`error`], [`fork`], [`journal`] |
 //!
 //! # Threads, forks and exits
@@ -39,3 +39,4 @@ pub mod runtime;
 pub mod secret;
 #[cfg(test)]
 mod simulation;
+pub mod tls;

@@ -36,7 +36,7 @@ RUST_LAYERS = [
     {"py", "simulation"},
     {"login"},
     {"credential"},
-    {"cache", "claims", "principal", "runtime"},
+    {"cache", "claims", "principal", "runtime", "tls"},
     {"journal"},
     {"cloud", "clock", "secret", "error", "fork"},
 ]

@@ -8,11 +8,12 @@ __all__ = [
     "Fetch",
     "Login",
     "PendingLogin",
+    "Said",
     "TokenProvider",
     "TokenStats",
     "decode_jwt",
+    "in_force",
     "is_azure_server",
-    "libpq_environment",
     "parse_principal_name",
     "principal_of",
     "scope_for",
@@ -33,6 +34,61 @@ class Login:
     @property
     def expires_on(self) -> int:
         """End of the token's life in seconds since 1970."""
+    def parameters(self) -> dict[str, str]:
+        """User, where there is one, and password, as drivers take them."""
+
+@final
+class Said:
+    """The part of a connection's parameters that decides how to log in.
+
+    Args:
+        said: libpq's parameters, or those of a driver that has its names.
+        addresses: numeric addresses (`hostaddr`) that are connected to instead of the hosts.
+    """
+
+    def __new__(cls, said: dict[str, Any], addresses: object = None, /) -> Said: ...
+    @staticmethod
+    def from_libpq(*parameters: dict[str, Any]) -> Said:
+        """Reads libpq's parameters as they are `in_force`."""
+    @property
+    def user(self) -> str | None:
+        """The user."""
+    @property
+    def password(self) -> Any:
+        """A string, or what a driver takes instead, such as a function; None if it is not said."""
+    @property
+    def complete(self) -> bool:
+        """User and password are both said: a plain login that needs no token."""
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Host names as given; empty for the driver's own default, a local socket."""
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Numeric addresses that are connected to instead, one for each host."""
+    @property
+    def sslmode(self) -> str | None:
+        """libpq's."""
+    @property
+    def sslrootcert(self) -> str | None:
+        """libpq's."""
+    @property
+    def timeout(self) -> float | None:
+        """Seconds that connecting may take."""
+    @property
+    def scope(self) -> str:
+        """OAuth 2.0 scope of the tokens that the hosts take.
+
+        Raises:
+            ValueError: the hosts belong to different clouds.
+        """
+    def protection(self, allow_insecure_transport: bool, /) -> tuple[str, bool] | None:
+        """The `sslmode` that the connection must have, and whether its server is verified against Azure's roots.
+
+        None where the caller's settings stay as they are.
+
+        Raises:
+            InsecureTransportError: they could send the token in the clear.
+        """
 
 @final
 class TokenStats:
@@ -247,10 +303,13 @@ def principal_of(token: str) -> tuple[str, str] | None:
 def is_azure_server(host: str) -> bool:
     """Whether a host is named like an Azure Database for PostgreSQL, in any cloud."""
 
-def libpq_environment() -> dict[str, str]:
-    """Connection parameters that stand in libpq's environment variables (`PGUSER` and so on), by libpq's keywords."""
+def in_force(*parameters: dict[str, Any]) -> dict[str, Any]:
+    """libpq's parameters as they hold in the end, with what a service file and the environment say besides.
 
-def scope_for(hosts: tuple[str, ...]) -> str:
+    Of several dictionaries, the later ones win; what is empty is not given.
+    """
+
+def scope_for(hosts: Sequence[str]) -> str:
     """OAuth 2.0 scope of the tokens that these servers take.
 
     By the hosts' names, else by `AZURE_AUTHORITY_HOST`, else the public cloud's.

@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from azure_postgresql_auth import _credentials, _log, core
-from azure_postgresql_auth._core import PendingLogin, scope_for
+from azure_postgresql_auth._core import PendingLogin
 from azure_postgresql_auth._foreign import needs_sync
 from azure_postgresql_auth._refusal import is_refusal
 from azure_postgresql_auth._waiting import wait, wait_async
@@ -152,12 +152,12 @@ def _steps(said: Said, options: Options, terms: Terms, *, blocking: bool) -> Ste
         if blocking and adopted.asynchronous:
             raise needs_sync(options.credential)
         clock = _Clock(said.timeout or terms.timeout)
-        scope, user_known = _scope(said, options), said.user is not None
+        scope, user_known = options.scope or said.scope, said.user is not None
         found = adopted.provider.login(scope, user_known)
         adopted.make_fetches(blocking=blocking)
         login: Login = (yield adopted, found, clock.left) if isinstance(found, PendingLogin) else found
     try:
-        return (yield _parameters(login, clock, terms))
+        return (yield clock.parameters(login, terms))
     except Exception as error:
         if getattr(found, "waited", False) or not is_refusal(error):
             raise
@@ -170,50 +170,37 @@ def _steps(said: Said, options: Options, terms: Terms, *, blocking: bool) -> Ste
             # Out of a cache of the credential's own; the server has said what it thinks of it.
             raise
         _log.warn(f"the server refused a cached token for {scope}; trying once more with a new one: {error}")
-    connection = yield _parameters(other, clock, terms)
+    connection = yield clock.parameters(other, terms)
     accepted(said, options)
     return connection
 
 
 def accepted(said: Said, options: Options) -> None:
     """The server took the second token: its next refusal is another story."""
-    _credentials.adopt(options.credential).provider.accepted(_scope(said, options))
-
-
-def _scope(said: Said, options: Options) -> str:
-    return options.scope or scope_for(said.hosts)
+    _credentials.adopt(options.credential).provider.accepted(options.scope or said.scope)
 
 
 class _Clock:
     """How much of the caller's time is left."""
+
+    __slots__ = ("_begun", "_timeout")
 
     def __init__(self, timeout: float | None) -> None:
         self._timeout = timeout
         self._begun = time.monotonic()
 
     @property
-    def spent(self) -> float:
-        return time.monotonic() - self._begun
-
-    @property
     def left(self) -> float:
         """For a token."""
-        return max((self._timeout or core.DEFAULT_TIMEOUT) - self.spent, 0.0)
+        return max((self._timeout or core.DEFAULT_TIMEOUT) - (time.monotonic() - self._begun), 0.0)
 
-    @property
-    def left_if_shorter(self) -> float | None:
-        """For the driver; None where the limit that it knows of will do."""
-        spent = self.spent
-        if self._timeout is None or spent < _NOTICEABLE:
-            return None
-        return max(self._timeout - spent, _NOTICEABLE)
-
-
-def _parameters(login: Login, clock: _Clock, terms: Terms) -> dict[str, Any]:
-    left = clock.left_if_shorter
-    limited = {} if left is None else terms.limit(left)
-    user = {} if login.user is None else {"user": login.user}
-    return {**user, "password": login.password, **limited}
+    def parameters(self, login: Login, terms: Terms) -> dict[str, Any]:
+        """For the driver; without a limit where the one that it knows of will do."""
+        parameters = login.parameters()
+        spent = time.monotonic() - self._begun
+        if spent >= _NOTICEABLE and self._timeout is not None:
+            parameters.update(terms.limit(max(self._timeout - spent, _NOTICEABLE)))
+        return parameters
 
 
 def libpq_limit(seconds: float) -> dict[str, Any]:

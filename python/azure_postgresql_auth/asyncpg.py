@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from azure_postgresql_auth import tls
 from azure_postgresql_auth._login import NO_OPTIONS, Failing, Options, Terms, connect_async, plain_limit
-from azure_postgresql_auth._params import Said
+from azure_postgresql_auth._params import said_in_url
 from azure_postgresql_auth.errors import EntraConnectionValueError, InsecureTransportError
 
 try:
@@ -61,7 +61,7 @@ async def connect(dsn: str | None = None, **kwargs: Any) -> Connection[Any]:
         asyncpg.PostgresError: the server refuses the login.
     """
     options = NO_OPTIONS.taken_from(kwargs)
-    said = Said.from_url(dsn, {**kwargs, "sslmode": tls.asyncpg_mode(kwargs.get("ssl"))})
+    said = said_in_url(dsn, {**kwargs, "sslmode": tls.asyncpg_mode(kwargs.get("ssl"))})
     with _TERMS.failing:
         kwargs.update(tls.asyncpg_settings(said, kwargs.get("ssl"), options.allow_insecure_transport))
     return await connect_async(said, options, _TERMS, lambda login: asyncpg.connect(dsn, **{**kwargs, **login}))

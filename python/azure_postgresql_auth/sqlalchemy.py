@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 
 from azure_postgresql_auth import tls
 from azure_postgresql_auth._login import Failing, Options, Terms, connect, libpq_limit, plain_limit
-from azure_postgresql_auth._params import Said
+from azure_postgresql_auth._params import Said, said_in_url
 from azure_postgresql_auth._waiting import wait_async
 from azure_postgresql_auth.errors import EntraConnectionValueError, InsecureTransportError
 
@@ -198,7 +198,7 @@ def _secured(dialect: Dialect, arguments: tuple[Any, ...], parameters: dict[str,
         if query:
             parameters["dsn"] = f"postgresql://?{urlencode(query)}"
         ssl = parameters.get("ssl")
-        said = Said.from_url(parameters.get("dsn"), {**parameters, "sslmode": tls.asyncpg_mode(ssl)})
+        said = said_in_url(parameters.get("dsn"), {**parameters, "sslmode": tls.asyncpg_mode(ssl)})
         parameters.update(tls.asyncpg_settings(said, ssl, insecure))
         return said
     if dialect.driver == "pg8000":

@@ -6,7 +6,8 @@ use pyo3::{
     IntoPyObjectExt,
     exceptions::PyValueError,
     prelude::*,
-    types::{PyDict, PyList, PyString, PyTuple},
+    pybacked::PyBackedStr,
+    types::{PyDict, PyList, PyString},
 };
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
@@ -140,18 +141,22 @@ pub fn is_azure_server(host: &str) -> bool {
     Cloud::of_server(host).is_some()
 }
 
-/// Scope of the tokens that a server takes: by its name, else by `AZURE_AUTHORITY_HOST`, else the public cloud's.
-#[pyfunction]
-pub fn scope_for(hosts: &Bound<'_, PyTuple>) -> PyResult<&'static str> {
+/// Scope of the tokens that these servers take: by their names, else by `AZURE_AUTHORITY_HOST`, else the public cloud's.
+pub fn scope_of<'host>(hosts: impl IntoIterator<Item = &'host str>) -> PyResult<&'static str> {
     let mut cloud = None;
-    for host in hosts.iter_borrowed() {
-        let other = Cloud::of_server(&host.cast::<PyString>()?.to_cow()?);
-        if cloud.is_some() && other.is_some() && other != cloud {
+    for other in hosts.into_iter().filter_map(Cloud::of_server) {
+        if cloud.is_some_and(|cloud| cloud != other) {
             return Err(PyValueError::new_err(
                 "the hosts belong to different Azure clouds, and no token is good for two; pass scope= to choose one",
             ));
         }
-        cloud = cloud.or(other);
+        cloud = Some(other);
     }
     Ok(cloud.unwrap_or_else(Cloud::in_force).database_scope())
+}
+
+/// The same for Python.
+#[pyfunction]
+pub fn scope_for(hosts: Vec<PyBackedStr>) -> PyResult<&'static str> {
+    scope_of(hosts.iter().map(|host| &**host))
 }

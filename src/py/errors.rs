@@ -13,11 +13,14 @@ mod python {
     use pyo3::import_exception;
 
     import_exception!(azure_postgresql_auth.errors, EntraConnectionValueError);
+    import_exception!(azure_postgresql_auth.errors, InsecureTransportError);
     import_exception!(azure_postgresql_auth.errors, ScopePermissionError);
     import_exception!(azure_postgresql_auth.errors, TokenDecodeError);
     import_exception!(azure_postgresql_auth.errors, UsernameExtractionError);
 }
-use python::{EntraConnectionValueError, ScopePermissionError, TokenDecodeError, UsernameExtractionError};
+use python::{
+    EntraConnectionValueError, InsecureTransportError, ScopePermissionError, TokenDecodeError, UsernameExtractionError,
+};
 
 /// Raises an error.
 pub fn raise(py: Python<'_>, error: &Error) -> PyErr {
@@ -56,6 +59,7 @@ pub fn exception<'py>(py: Python<'py>, error: &Error) -> PyResult<Bound<'py, PyA
             }
             EntraConnectionValueError::type_object(py).call1((failed(),))
         }
+        Error::InsecureTransport { .. } => InsecureTransportError::type_object(py).call1((failed(),)),
         Error::MalformedToken(_) => TokenDecodeError::type_object(py).call1((text,)),
         Error::NoPrincipalName { .. } => UsernameExtractionError::type_object(py).call1((text,)),
         Error::ManagementScope(cause) => {
@@ -80,6 +84,7 @@ pub fn foreign(exception: &Bound<'_, PyBaseException>, message: String) -> Error
 pub fn warm_up(py: Python<'_>) {
     for kind in [
         EntraConnectionValueError::type_object(py),
+        InsecureTransportError::type_object(py),
         ScopePermissionError::type_object(py),
         TokenDecodeError::type_object(py),
         UsernameExtractionError::type_object(py),

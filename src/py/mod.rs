@@ -3,11 +3,11 @@
 mod bell;
 mod claims;
 mod credentials;
-mod environment;
 mod errors;
 mod fetch;
 mod pending;
 mod provider;
+mod said;
 
 use std::sync::OnceLock;
 
@@ -39,13 +39,13 @@ mod _core {
     #[pymodule_export]
     use super::claims::{decode_jwt, is_azure_server, parse_principal_name, principal_of, scope_for};
     #[pymodule_export]
-    use super::environment::libpq_environment;
-    #[pymodule_export]
     use super::fetch::Fetch;
     #[pymodule_export]
     use super::pending::PendingLogin;
     #[pymodule_export]
     use super::provider::{Login, TokenProvider, TokenStats, stop_commands, take_journal};
+    #[pymodule_export]
+    use super::said::{Said, in_force};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -8,6 +8,7 @@ use std::{
 
 use pyo3::{
     exceptions::{PyTypeError, PyValueError},
+    intern,
     prelude::*,
     types::{PyDict, PyString},
 };
@@ -37,18 +38,24 @@ pub struct Login {
 }
 
 impl Login {
-    /// User and password as drivers take them; `None` without a user.
+    /// User and password; `None` without a user.
     fn conninfo(&self, py: Python<'_>) -> PyResult<Option<Py<PyDict>>> {
-        let Some(user) = &self.user else { return Ok(None) };
-        let conninfo = PyDict::new(py);
-        conninfo.set_item("user", user)?;
-        conninfo.set_item("password", &self.password)?;
-        Ok(Some(conninfo.unbind()))
+        self.user.as_ref().map(|_| self.parameters(py).map(Bound::unbind)).transpose()
     }
 }
 
 #[pymethods]
 impl Login {
+    /// User, where there is one, and password, as drivers take them.
+    fn parameters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let parameters = PyDict::new(py);
+        if let Some(user) = &self.user {
+            parameters.set_item(intern!(py, "user"), user)?;
+        }
+        parameters.set_item(intern!(py, "password"), &self.password)?;
+        Ok(parameters)
+    }
+
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         let user = match &self.user {
             Some(user) => user.bind(py).repr()?.to_string(),

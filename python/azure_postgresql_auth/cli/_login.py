@@ -6,7 +6,6 @@ import os
 from typing import TYPE_CHECKING
 
 from azure_postgresql_auth import core, tls
-from azure_postgresql_auth._core import scope_for
 from azure_postgresql_auth._params import Said
 from azure_postgresql_auth.cli import _terminal
 from azure_postgresql_auth.cli._failure import Failure
@@ -29,7 +28,7 @@ def login(said: Said, scope: str | None = None, *, user_known: bool | None = Non
         user_known: the token's claims are not looked at; by default so where a user was said.
     """
     try:
-        chosen = scope or scope_for(said.hosts)
+        chosen = scope or said.scope
         with _terminal.waiting("waiting for a token"):
             return core.login(None, chosen, user_known=said.user is not None if user_known is None else user_known)
     except ValueError as error:

@@ -7,7 +7,6 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import azure_postgresql_auth
-from azure_postgresql_auth._core import scope_for
 from azure_postgresql_auth._params import Said, in_force
 from azure_postgresql_auth.cli import _conninfo, _terminal
 from azure_postgresql_auth.cli._doctor import (
@@ -82,7 +81,7 @@ def _case(conninfo: str) -> Case:
     parameters = in_force(_conninfo.parse(conninfo))
     said = Said.from_libpq(parameters)
     try:
-        scope = scope_for(said.hosts)
+        scope = said.scope
     except ValueError as error:
         raise Failure(str(error).partition(", and no token")[0] + ": say one of them", 2) from error
     hosts = said.hosts or ("",) * max(len(said.addresses), 1)
