@@ -16,7 +16,8 @@
 //! fetches run on [`runtime`]'s thread, which exists only while there are some; fetches of Python credential objects
 //! are run by Python. Either answers the [`cache::Fetch`], which wakes the waiters, threads and event loops alike,
 //! through a file descriptor that they watch. It is Python's own system calls that wait: nothing of ours ever waits for the
-//! GIL, or runs other people's Python code while it is on the stack. So there is nothing of ours to crash when the
+//! GIL, or runs other people's Python code while it is on the stack (but to ask for the truth and the text of what is no
+//! string among a connection's parameters). So there is nothing of ours to crash when the
 //! interpreter exits, greenlets wait as greenlets do, and [`fork`] has only short critical sections to wait for.
 
 pub mod cache;

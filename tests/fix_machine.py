@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,6 +11,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from azure_postgresql_auth.emulator import Emulator
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ctrl_c() -> None:
+    """Shells let what they start in the background ignore Ctrl-C, and the programs that tests start inherit that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

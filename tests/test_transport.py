@@ -16,7 +16,7 @@ import psycopg
 import pytest
 import trustme
 from azure_postgresql_auth import errors, tls
-from azure_postgresql_auth._params import Said
+from azure_postgresql_auth._params import said_in
 from azure_postgresql_auth.psycopg3 import EntraConnection
 
 from tests.fix_credentials import SyncCredential, make_token
@@ -77,13 +77,13 @@ def test_the_roots_are_those_that_azure_documents() -> None:
     ],
 )
 def test_rules(parameters: dict[str, str], added: dict[str, str]) -> None:
-    assert tls.libpq_settings(Said.from_libpq(parameters), False) == added
+    assert tls.libpq_settings(said_in(parameters), False) == added
 
 
 @pytest.mark.parametrize("sslmode", ["disable", "allow", "prefer", "nonsense"])
 @pytest.mark.parametrize("host", [AZURE, "db.example.com", "10.0.0.5", f"localhost,{AZURE}"])
 def test_refusals(host: str, sslmode: str) -> None:
-    said = Said.from_libpq({"host": host, "sslmode": sslmode})
+    said = said_in({"host": host, "sslmode": sslmode})
     with pytest.raises(errors.InsecureTransportError, match=f"sslmode={sslmode}.*allow_insecure_transport=True"):
         tls.libpq_settings(said, False)
     assert tls.libpq_settings(said, True) == {}
@@ -91,12 +91,12 @@ def test_refusals(host: str, sslmode: str) -> None:
 
 def test_the_environment_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGHOST", AZURE)
-    assert tls.libpq_settings(Said.from_libpq({}), False) == FULL
+    assert tls.libpq_settings(said_in({}), False) == FULL
     monkeypatch.setenv("PGSSLROOTCERT", "mine.pem")
-    assert tls.libpq_settings(Said.from_libpq({}), False) == {"sslmode": "verify-full"}
+    assert tls.libpq_settings(said_in({}), False) == {"sslmode": "verify-full"}
     monkeypatch.setenv("PGSSLMODE", "disable")
     with pytest.raises(errors.InsecureTransportError):
-        tls.libpq_settings(Said.from_libpq({}), False)
+        tls.libpq_settings(said_in({}), False)
 
 
 class Rogue:

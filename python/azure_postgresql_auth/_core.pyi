@@ -12,13 +12,13 @@ __all__ = [
     "TokenProvider",
     "TokenStats",
     "decode_jwt",
-    "in_force",
     "is_azure_server",
     "parse_principal_name",
     "principal_of",
     "scope_for",
     "stop_commands",
     "take_journal",
+    "with_environment",
 ]
 
 @final
@@ -47,9 +47,6 @@ class Said:
     """
 
     def __new__(cls, said: dict[str, Any], addresses: object = None, /) -> Said: ...
-    @staticmethod
-    def from_libpq(*parameters: dict[str, Any]) -> Said:
-        """Reads libpq's parameters as they are `in_force`."""
     @property
     def user(self) -> str | None:
         """The user."""
@@ -67,10 +64,10 @@ class Said:
         """Numeric addresses that are connected to instead, one for each host."""
     @property
     def sslmode(self) -> str | None:
-        """libpq's."""
+        """Libpq's."""
     @property
     def sslrootcert(self) -> str | None:
-        """libpq's."""
+        """Libpq's."""
     @property
     def timeout(self) -> float | None:
         """Seconds that connecting may take."""
@@ -303,12 +300,6 @@ def principal_of(token: str) -> tuple[str, str] | None:
 def is_azure_server(host: str) -> bool:
     """Whether a host is named like an Azure Database for PostgreSQL, in any cloud."""
 
-def in_force(*parameters: dict[str, Any]) -> dict[str, Any]:
-    """libpq's parameters as they hold in the end, with what a service file and the environment say besides.
-
-    Of several dictionaries, the later ones win; what is empty is not given.
-    """
-
 def scope_for(hosts: Sequence[str]) -> str:
     """OAuth 2.0 scope of the tokens that these servers take.
 
@@ -320,6 +311,12 @@ def scope_for(hosts: Sequence[str]) -> str:
 
 def take_journal() -> list[tuple[float, int, str]]:
     """What happened to tokens since the last call: when (seconds since 1970), level as in `logging`, text."""
+
+def with_environment(*parameters: dict[str, Any]) -> dict[str, Any]:
+    """Libpq's parameters with those that its environment variables (`PGUSER` and so on) give.
+
+    Of several dictionaries, the later ones win; what is empty is not given.
+    """
 
 def stop_commands() -> None:
     """Ends the command lines that are being asked for tokens, for a process that ends."""

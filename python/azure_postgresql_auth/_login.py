@@ -26,9 +26,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Final, Union
 
-    from azure_postgresql_auth._core import Login
+    from azure_postgresql_auth._core import Login, Said
     from azure_postgresql_auth._credentials import Adopted
-    from azure_postgresql_auth._params import Said
 
 Connection = TypeVar("Connection")
 

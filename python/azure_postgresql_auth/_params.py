@@ -8,13 +8,26 @@ from __future__ import annotations
 
 import os
 
-from azure_postgresql_auth._core import Said, in_force
+from azure_postgresql_auth._core import Said, with_environment
 
 TYPE_CHECKING = False  # typing's own costs milliseconds of start-up
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["Said", "in_force"]
+
+def in_force(*parameters: dict[str, Any]) -> dict[str, Any]:
+    """Libpq's parameters as they hold in the end; of several dictionaries, the later ones win."""
+    found = with_environment(*parameters)
+    if "service" in found:
+        section = _service(str(found["service"]), found.get("servicefile"))
+        return with_environment(section, *parameters)
+    return found
+
+
+def said_in(*parameters: dict[str, Any]) -> Said:
+    """Reads libpq's parameters; of several dictionaries, the later ones win."""
+    found = in_force(*parameters)
+    return Said(found, found.get("hostaddr"))
 
 
 def said_in_url(url: str | None, parameters: dict[str, Any]) -> Said:
@@ -32,10 +45,8 @@ def said_in_url(url: str | None, parameters: dict[str, Any]) -> Said:
     return Said(in_force(given, parameters))
 
 
-def service(name: str, file: str | None) -> dict[str, str]:
+def _service(name: str, file: str | None) -> dict[str, str]:
     """A section of the connection service file; empty if there is none, of which the driver will complain.
-
-    Called by the engine where a service is named.
 
     Source: PostgreSQL's documentation, "The Connection Service File".
     """

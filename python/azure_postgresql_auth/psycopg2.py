@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from azure_postgresql_auth import tls
 from azure_postgresql_auth._login import NO_OPTIONS, Failing, Terms, accepted, connect, libpq_limit
-from azure_postgresql_auth._params import Said
+from azure_postgresql_auth._params import said_in
 from azure_postgresql_auth.errors import EntraConnectionValueError, InsecureTransportError
 
 try:
@@ -92,7 +92,7 @@ class EntraConnection(connection, metaclass=_SecondTry):
         if "database" in kwargs:
             kwargs["dbname"] = kwargs.pop("database")
         parsed = _parsed(dsn) if dsn else {}
-        said = Said.from_libpq(parsed, kwargs)
+        said = said_in(parsed, kwargs)
         with _TERMS.failing:
             kwargs.update(tls.libpq_settings(said, options.allow_insecure_transport))
         plainly = super().__init__

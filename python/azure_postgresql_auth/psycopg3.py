@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from azure_postgresql_auth import tls
 from azure_postgresql_auth._login import NO_OPTIONS, Failing, Options, Terms, connect, connect_async, libpq_limit
-from azure_postgresql_auth._params import Said
+from azure_postgresql_auth._params import said_in
 from azure_postgresql_auth.errors import EntraConnectionValueError, InsecureTransportError
 
 try:
@@ -28,6 +28,8 @@ from psycopg.rows import Row
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+    from azure_postgresql_auth._core import Said
 
 __all__ = ["AsyncEntraConnection", "EntraConnection", "EntraOperationalError", "InsecureTransportOperationalError"]
 
@@ -97,7 +99,7 @@ class AsyncEntraConnection(psycopg.AsyncConnection[Row]):
 def _read(conninfo: str, keywords: dict[str, Any]) -> tuple[Options, Said]:
     """What the caller said; takes our keywords out of the driver's, and settles the transport in them."""
     options = NO_OPTIONS.taken_from(keywords)
-    said = Said.from_libpq(_parsed(conninfo), keywords)
+    said = said_in(_parsed(conninfo), keywords)
     with _TERMS.failing:
         keywords.update(tls.libpq_settings(said, options.allow_insecure_transport))
     return options, said

@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 
 from azure_postgresql_auth import tls
 from azure_postgresql_auth._login import Failing, Options, Terms, connect, libpq_limit, plain_limit
-from azure_postgresql_auth._params import Said, said_in_url
+from azure_postgresql_auth._params import said_in, said_in_url
 from azure_postgresql_auth._waiting import wait_async
 from azure_postgresql_auth.errors import EntraConnectionValueError, InsecureTransportError
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Dialect
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-    from azure_postgresql_auth._core import Login, PendingLogin
+    from azure_postgresql_auth._core import Login, PendingLogin, Said
     from azure_postgresql_auth._credentials import Adopted
 
 __all__ = [
@@ -203,14 +203,14 @@ def _secured(dialect: Dialect, arguments: tuple[Any, ...], parameters: dict[str,
         return said
     if dialect.driver == "pg8000":
         context = parameters.get("ssl_context")
-        said = Said.from_libpq({**parameters, "sslmode": tls.asyncpg_mode(context)})
+        said = said_in({**parameters, "sslmode": tls.asyncpg_mode(context)})
         parameters.update(tls.pg8000_settings(said, context, insecure))
         if said.user is not None:
             # From PGUSER, perhaps, which pg8000 does not read.
             parameters["user"] = said.user
         return said
     conninfo = arguments[0] if arguments and isinstance(arguments[0], str) else ""
-    said = Said.from_libpq(_parsed(dialect, conninfo), parameters)
+    said = said_in(_parsed(dialect, conninfo), parameters)
     parameters.update(tls.libpq_settings(said, insecure))
     return said
 

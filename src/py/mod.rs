@@ -45,7 +45,7 @@ mod _core {
     #[pymodule_export]
     use super::provider::{Login, TokenProvider, TokenStats, stop_commands, take_journal};
     #[pymodule_export]
-    use super::said::{Said, in_force};
+    use super::said::{Said, with_environment};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -1,4 +1,4 @@
-//! What the caller said, wherever it was said: keyword, connection string, service file, environment.
+//! What the caller said.
 
 use std::env;
 
@@ -24,10 +24,10 @@ const VARIABLES: [(&str, &str); 9] = [
     ("connect_timeout", "PGCONNECT_TIMEOUT"),
 ];
 
-/// Libpq's parameters as they hold in the end; of several dictionaries, the later ones win.
+/// Libpq's parameters with those that its environment variables give; of several dictionaries, the later ones win.
 #[pyfunction]
 #[pyo3(signature = (*parameters))]
-pub fn in_force<'py>(parameters: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyDict>> {
+pub fn with_environment<'py>(parameters: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyDict>> {
     let py = parameters.py();
     let found = PyDict::new(py);
     for level in parameters.iter_borrowed() {
@@ -38,24 +38,9 @@ pub fn in_force<'py>(parameters: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, Py
             }
         }
     }
-    // Not from os.environ, which would take longer to ask than the rest of a login; libpq does not either.
-    let said = |variable| env::var_os(variable).filter(|value| !value.is_empty());
-    let service = match found.get_item(intern!(py, "service"))? {
-        Some(service) => Some(service.str()?),
-        None => said("PGSERVICE").map(|service| service.into_pyobject(py)).transpose()?,
-    };
-    if let Some(service) = service {
-        let file = found.get_item(intern!(py, "servicefile"))?;
-        let module = py.import(intern!(py, "azure_postgresql_auth._params"))?;
-        let section = module.call_method1(intern!(py, "service"), (service, file))?;
-        for (keyword, value) in section.cast::<PyDict>()?.iter() {
-            if !found.contains(&keyword)? {
-                found.set_item(keyword, value)?;
-            }
-        }
-    }
     for (keyword, variable) in VARIABLES {
-        if let Some(value) = said(variable)
+        // Not from os.environ, which would take longer to ask than the rest of a login; libpq does not either.
+        if let Some(value) = env::var_os(variable).filter(|value| !value.is_empty())
             && !found.contains(keyword)?
         {
             found.set_item(keyword, value)?;
@@ -108,13 +93,6 @@ impl Said {
             timeout: timeout.as_ref().and_then(seconds),
             route,
         })
-    }
-
-    #[staticmethod]
-    #[pyo3(signature = (*parameters))]
-    fn from_libpq(parameters: &Bound<'_, PyTuple>) -> PyResult<Self> {
-        let said = in_force(parameters)?;
-        Self::new(&said, said.get_item(intern!(said.py(), "hostaddr"))?.as_ref())
     }
 
     #[getter]

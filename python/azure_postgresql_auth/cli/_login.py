@@ -6,14 +6,13 @@ import os
 from typing import TYPE_CHECKING
 
 from azure_postgresql_auth import core, tls
-from azure_postgresql_auth._params import Said
+from azure_postgresql_auth._params import said_in
 from azure_postgresql_auth.cli import _terminal
 from azure_postgresql_auth.cli._failure import Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
 
-    from azure_postgresql_auth._core import Login
+    from azure_postgresql_auth._core import Login, Said
 
 USAGE = 2
 """argparse's exit code for arguments that cannot be."""
@@ -36,7 +35,7 @@ def login(said: Said, scope: str | None = None, *, user_known: bool | None = Non
         raise Failure(str(error).replace("scope=", "--scope"), USAGE) from error
 
 
-def environment(parameters: Mapping[str, str], scope: str | None = None) -> dict[str, str]:
+def environment(parameters: dict[str, str], scope: str | None = None) -> dict[str, str]:
     """The variables that log a program on libpq in; none where it has user and password of its own.
 
     Args:
@@ -46,7 +45,7 @@ def environment(parameters: Mapping[str, str], scope: str | None = None) -> dict
     Raises:
         InsecureTransportError: what was said would send the token in the clear.
     """
-    said = Said.from_libpq(parameters)
+    said = said_in(parameters)
     settings = tls.libpq_settings(said, False)  # noqa: FBT003 - as it is called
     if not said.hosts and not said.addresses and said.sslmode is None:
         # Where it will connect is not known. A Unix socket takes no notice of these.

@@ -6,7 +6,7 @@ import json
 import shlex
 from typing import TYPE_CHECKING
 
-from azure_postgresql_auth._params import Said
+from azure_postgresql_auth._params import said_in
 from azure_postgresql_auth.cli import _login, _terminal
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def run(options: argparse.Namespace) -> int:
         _terminal.data("\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items()))
         return 0
     only_password = options.format == "password"
-    had = _login.login(Said.from_libpq(parameters), options.scope, user_known=only_password or user is not None)
+    had = _login.login(said_in(parameters), options.scope, user_known=only_password or user is not None)
     name = user or had.user or ""
     if options.format == "json":
         _terminal.data(json.dumps({"user": name, "password": had.password, "expires_on": had.expires_on}))

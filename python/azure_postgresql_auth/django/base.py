@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from django.core.exceptions import ImproperlyConfigured
 from django.db.backends.postgresql import base as postgresql
 
-from azure_postgresql_auth._params import Said
+from azure_postgresql_auth._params import said_in
 from azure_postgresql_auth.django._concealed import Concealed, conceal, without_frames
 from azure_postgresql_auth.django._connection import Connection, Driver, driver
 from azure_postgresql_auth.django._settings import whose_login
@@ -50,7 +50,7 @@ class DatabaseWrapper(postgresql.DatabaseWrapper):
             raise without_frames(error) from error.__cause__
         for note in notes:
             warnings.warn(note, stacklevel=2)
-        if "password" in params and Said.from_libpq(params).user is None:
+        if "password" in params and said_in(params).user is None:
             message = (
                 f"DATABASES[{self.alias!r}] has a PASSWORD and no USER: a plain login needs both, one with Microsoft "
                 f"Entra ID no PASSWORD"

@@ -9,7 +9,7 @@ from django.db.backends.postgresql import client as postgresql
 
 from azure_postgresql_auth import tls
 from azure_postgresql_auth._login import NO_OPTIONS, Failing, Terms, connect, libpq_limit
-from azure_postgresql_auth._params import Said
+from azure_postgresql_auth._params import said_in
 from azure_postgresql_auth.django._concealed import revealed
 from azure_postgresql_auth.django._connection import EntraOperationalError, InsecureTransportOperationalError
 
@@ -37,7 +37,7 @@ def _with_login(connection: Any) -> dict[str, Any]:
     params = connection.get_connection_params()
     params["credential"] = revealed(params["credential"])
     options = NO_OPTIONS.taken_from(params)
-    said = Said.from_libpq(params)
+    said = said_in(params)
     with _TERMS.failing:
         secured = tls.libpq_settings(said, options.allow_insecure_transport)
     # psql connects by itself.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from typing import Final
 
-    from azure_postgresql_auth._params import Said
+    from azure_postgresql_auth._core import Said
     from azure_postgresql_auth.cli._tokens import Facts
 
 OK: Final = "ok"

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import azure_postgresql_auth
-from azure_postgresql_auth._params import Said, in_force
+from azure_postgresql_auth._params import in_force, said_in
 from azure_postgresql_auth.cli import _conninfo, _terminal
 from azure_postgresql_auth.cli._doctor import (
     _certificate,
@@ -79,7 +79,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _case(conninfo: str) -> Case:
     parameters = in_force(_conninfo.parse(conninfo))
-    said = Said.from_libpq(parameters)
+    said = said_in(parameters)
     try:
         scope = said.scope
     except ValueError as error:
