@@ -157,6 +157,7 @@ pub fn scope_of<'host>(hosts: impl IntoIterator<Item = &'host str>) -> PyResult<
 
 /// The same for Python.
 #[pyfunction]
-pub fn scope_for(hosts: Vec<PyBackedStr>) -> PyResult<&'static str> {
+pub fn scope_for(hosts: &Bound<'_, PyAny>) -> PyResult<&'static str> {
+    let hosts: Vec<PyBackedStr> = hosts.extract()?;
     scope_of(hosts.iter().map(|host| &**host))
 }

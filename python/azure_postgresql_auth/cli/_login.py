@@ -11,7 +11,6 @@ from azure_postgresql_auth.cli import _terminal
 from azure_postgresql_auth.cli._failure import Failure
 
 if TYPE_CHECKING:
-
     from azure_postgresql_auth._core import Login, Said
 
 USAGE = 2
