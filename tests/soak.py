@@ -64,6 +64,8 @@ KILLED = (
     "terminating connection",
     "closed the connection unexpectedly",
     "closed unexpectedly",
+    # OpenSSL's, where that comes in the midst of an answer.
+    "unexpected eof while reading",
     "connection was closed",
     "connection is closed",
     # asyncpg's, when that comes between two of its own steps.
