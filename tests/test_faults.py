@@ -193,6 +193,23 @@ class World(NamedTuple):
     """What tokens live; None: until a full second."""
 
 
+def seen_while_good(lives: list[Life]) -> int:
+    """Logins that nobody waited for, one after the other; 0 or 1 where the machine was too busy to tell."""
+    seen = 0
+    while time.time() < min(life.at(0.85) for life in lives):
+        try:
+            tokens = [life.login(0.0) for life in lives]
+        except (errors.EntraConnectionValueError, LookupError):
+            if time.time() < min(life.at(0.88) for life in lives):
+                raise
+            # Not sent any more: the machine stood still since the look at the clock.
+            return 0
+        assert tokens == [life.token for life in lives]
+        seen += 1
+        time.sleep(0.01)
+    return seen
+
+
 def through_its_life(world: World, fault: Fault) -> None:
     for _ in range(3):
         new = [Life(world.make(kind), login, world.seconds) for kind, login in world.logins.items()]
@@ -208,11 +225,7 @@ def through_its_life(world: World, fault: Fault) -> None:
         # Due for renewal (from half its life to six tenths), and good: logins do not wait at all.
         sleep_until(max(life.at(0.62) for life in lives))
         before = [life.stats for life in lives]
-        seen = 0
-        while time.time() < min(life.at(0.85) for life in lives):
-            assert [life.login(0.0) for life in lives] == [life.token for life in lives]
-            seen += 1
-            time.sleep(0.01)
+        seen = seen_while_good(lives)
         if seen > 1:
             break
         # The machine was too busy, and the moment has passed: once more.
