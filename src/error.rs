@@ -48,7 +48,7 @@ pub enum Error {
     },
     /// No link of a chain gave a token; holds each link's own error in order.
     ChainExhausted(Arc<[Error]>),
-    /// The connection could send the token, which none was asked for then, in the clear.
+    /// The connection could send its token in the clear, so none was asked for.
     InsecureTransport {
         /// Libpq's, as given.
         sslmode: String,

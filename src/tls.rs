@@ -71,7 +71,9 @@ impl Route {
     }
 }
 
-fn is_azure_server(host: &str) -> bool {
+/// Whether a host is named like an Azure Database for PostgreSQL, in any cloud.
+#[must_use]
+pub fn is_azure_server(host: &str) -> bool {
     Cloud::of_server(host).is_some()
 }
 

@@ -16,7 +16,7 @@ use crate::{
     claims::{self, Claims},
     cloud::Cloud,
     error::Error,
-    principal,
+    principal, tls,
 };
 
 /// Claims of a JWT, unverified.
@@ -138,7 +138,7 @@ pub fn principal_of(py: Python<'_>, token: &str) -> PyResult<Option<(&'static st
 /// Whether a host is named like an Azure Database for PostgreSQL, in any cloud.
 #[pyfunction]
 pub fn is_azure_server(host: &str) -> bool {
-    Cloud::of_server(host).is_some()
+    tls::is_azure_server(host)
 }
 
 /// Scope of the tokens that these servers take: by their names, else by `AZURE_AUTHORITY_HOST`, else the public cloud's.
