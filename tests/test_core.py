@@ -16,11 +16,11 @@ import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from unittest.mock import AsyncMock, MagicMock
 
 import pytest
-from azure_postgresql_auth import core, errors, identity
+from azure_postgresql_auth import _credentials, core, errors, identity
 from azure_postgresql_auth._core import Login
 
 from tests.fix_credentials import AsyncCredential, SyncCredential, Token, make_token
@@ -38,6 +38,13 @@ def conninfo(credential: object, **keywords: Any) -> dict[str, str]:
     if isinstance(credential, AsyncCredential):
         return asyncio.run(core.get_entra_conninfo_async(credential, **keywords))
     return core.get_entra_conninfo(credential, **keywords)
+
+
+def ask(credential: object) -> str:
+    """The token of either kind of credential."""
+    if isinstance(credential, AsyncCredential):
+        return asyncio.run(core.get_entra_token_async(credential))
+    return core.get_entra_token(credential)
 
 
 def until_expired(credential: identity.ManagedIdentityCredential) -> None:
@@ -209,6 +216,22 @@ class TestAnyCredential:
         with pytest.raises((AttributeError, TypeError)):
             core.get_entra_token(credential)
 
+    def test_its_own_exception_has_no_text(self, credential_class: type[SyncCredential]) -> None:
+        class WithoutTextError(Exception):
+            def __str__(self) -> str:
+                raise self
+
+        class UnencodableError(Exception):
+            def __str__(self) -> str:
+                return "\ud800"
+
+        for kind in (WithoutTextError, UnencodableError):
+            credential = credential_class(USER)
+            credential.error = kind()
+            with pytest.raises(kind):
+                ask(credential)
+            assert len(credential.calls) == 1
+
     def test_expired_on_arrival(self, credential_class: type[SyncCredential]) -> None:
         with pytest.raises(errors.EntraConnectionValueError, match="already expired.*clock"):
             conninfo(credential_class(USER, lifetime=-1))
@@ -263,6 +286,49 @@ class TestAnyCredential:
                 return Token(USER, int(time.time() + 60))
 
         assert core.get_entra_conninfo(Slots())["user"] == "ada@contoso.com"
+
+    def test_objects_that_cannot_be_referenced_weakly(self) -> None:
+        calls: list[object] = []
+
+        class Named(NamedTuple):
+            name: str
+
+            def get_token(self, *_: str) -> Token:
+                calls.append(self)
+                return Token(USER, int(time.time() + 60))
+
+        credential, equal = Named("ada"), Named("ada")
+        for _ in range(5):
+            assert core.get_entra_conninfo(credential)["user"] == "ada@contoso.com"
+            assert asyncio.run(core.get_entra_token_async(credential)) == USER
+        assert len(calls) == 1
+        core.get_entra_token(equal)
+        assert len(calls) == 2, "another object has its own tokens"
+        assert core.token_stats(credential).requests == 1
+
+    def test_of_objects_that_cannot_be_referenced_weakly_only_some_are_kept(self) -> None:
+        class Owned:
+            pass
+
+        class Slots:
+            __slots__ = ("owned",)
+
+            owned: Owned
+
+            def get_token(self, *_: str) -> Token:
+                return Token(USER, int(time.time() + 60))
+
+        def log_in() -> weakref.ref[Owned]:
+            credential = Slots()
+            credential.owned = Owned()
+            core.get_entra_token(credential)
+            return weakref.ref(credential.owned)
+
+        before = len(_credentials.adopted_by_id)
+        alive = [log_in() for _ in range(200)]
+        gc.collect()
+        assert 0 < sum(owned() is not None for owned in alive) < 100
+        assert len(_credentials.adopted_by_id) - before < 100
 
 
 class TestOneRequest:
@@ -401,6 +467,18 @@ class TestWaiting:
         assert core.get_entra_token(identity.ManagedIdentityCredential())
         assert asyncio.run(core.get_entra_token_async(identity.ManagedIdentityCredential()))
         assert len(emulator.token_requests) == 2
+
+    def test_two_loops_tidy_up_after_a_third_at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        from azure_postgresql_auth import _waiting
+
+        def is_closed() -> bool:
+            # Between the look and the removal, another thread's loop removes it.
+            _waiting._doorbells.clear()
+            return True
+
+        closed: Any = SimpleNamespace(loop=SimpleNamespace(is_closed=is_closed))
+        monkeypatch.setattr(_waiting, "_doorbells", {0: closed})
+        assert asyncio.run(core.get_entra_token_async(SyncCredential(USER))) == USER
 
     def test_a_cached_login_needs_no_loop(self) -> None:
         credential = SyncCredential(USER)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -195,15 +196,31 @@ class TestExit:
         )
 
 
+@pytest.mark.parametrize("patched", ["before the import", "after the import"])
 @pytest.mark.parametrize("kind", ["native", "python"])
-def test_gevent(emulator: Emulator, kind: str) -> None:
+@pytest.mark.parametrize("library", ["gevent", "eventlet"])
+def test_greenlets(emulator: Emulator, library: str, kind: str, patched: str) -> None:
     """Greenlets that wait let others run, whatever the credential."""
-    pytest.importorskip("gevent")
+    if importlib.util.find_spec(library) is None:
+        pytest.skip(f"{library} is not installed")
     emulator.latency = 0.3
     script = """
-    from gevent import monkey
-    monkey.patch_all()
-    import sys, time, gevent
+    import sys
+    library, kind, patched = sys.argv[1:]
+    if patched == "after the import":
+        from azure_postgresql_auth import core, identity
+    if library == "gevent":
+        import gevent
+        from gevent import monkey
+        monkey.patch_all()
+        spawn, sleep = gevent.spawn, gevent.sleep
+        wait = lambda greenlet: greenlet.get(timeout=20)
+    else:
+        import eventlet
+        eventlet.monkey_patch()
+        spawn, sleep = eventlet.spawn, eventlet.sleep
+        wait = lambda greenlet: greenlet.wait()
+    import time
     from azure_postgresql_auth import core, identity
 
     class Credential:
@@ -218,17 +235,16 @@ def test_gevent(emulator: Emulator, kind: str) -> None:
     def tick():
         while True:
             ticks.append(1)
-            gevent.sleep(0.01)
+            sleep(0.01)
 
-    gevent.spawn(tick)
-    credential = Credential() if sys.argv[1] == "python" else identity.ManagedIdentityCredential()
-    asked = [gevent.spawn(core.get_entra_token, credential) for _ in range(20)]
-    gevent.joinall(asked, raise_error=True, timeout=20)
-    assert len({greenlet.value for greenlet in asked}) == 1
+    spawn(tick)
+    credential = Credential() if kind == "python" else identity.ManagedIdentityCredential()
+    asked = [spawn(core.get_entra_token, credential) for _ in range(20)]
+    assert len({wait(greenlet) for greenlet in asked}) == 1
     assert Credential.calls <= 1
     assert len(ticks) > 10, ticks
     """
-    execute(emulator, "-W", "ignore", "-c", textwrap.dedent(script), kind)
+    execute(emulator, "-W", "ignore", "-c", textwrap.dedent(script), library, kind, patched)
 
 
 def test_a_second_interpreter_is_refused_in_words(emulator: Emulator) -> None:

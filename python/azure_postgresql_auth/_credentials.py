@@ -1,13 +1,15 @@
 """Credential objects of any origin, and the tokens that they gave.
 
 Whatever has azure-core's shape is taken, without importing azure-core: `get_token(scope)` or `get_token_info(scope)`,
-plain or a coroutine function. Tokens are kept per object, for as long as the object lives.
+plain or a coroutine function. Tokens are kept per object, for as long as the object lives; objects that cannot be
+referenced weakly (named tuples, and classes with `__slots__`) are kept alive themselves, the last `_HELD` of them.
 """
 
 from __future__ import annotations
 
 import atexit
 import weakref
+from collections import deque
 
 from azure_postgresql_auth._core import TokenProvider, stop_commands
 from azure_postgresql_auth._fallback import Fallback
@@ -17,7 +19,9 @@ from azure_postgresql_auth.errors import CredentialValueError
 TYPE_CHECKING = False  # typing's own costs milliseconds of start-up
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any, Callable
+    from typing import Any, Callable, Final
+
+_HELD: Final = 64
 
 # `az` would go on alone.
 atexit.register(stop_commands)
@@ -94,14 +98,33 @@ def default(
     return Adopted(provider, fallback=Fallback(provider, links, python or {}) if links else None)
 
 
-def keep(credential: object, adopted: Adopted) -> Adopted:
-    """Remembers the tokens of `credential` for as long as it lives; gives those that another thread was faster with.
+class _Holder:
+    """Stands in for a credential that cannot be referenced weakly."""
 
-    Raises:
-        TypeError: it cannot be held weakly.
-    """
+    __slots__ = ("__weakref__", "credential")
+
+    def __init__(self, credential: object) -> None:
+        self.credential = credential
+
+
+# Appending drops the oldest, and with it the tokens of its credential.
+_holders: deque[_Holder] = deque(maxlen=_HELD)
+
+
+def keep(credential: object, adopted: Adopted) -> Adopted:
+    """Remembers the tokens of `credential` for as long as it lives; gives those that another thread was faster with."""
     key = id(credential)
-    adopted.refers = weakref.ref(credential, lambda _: adopted_by_id.pop(key, None))
+
+    def forget(_: object) -> None:
+        adopted_by_id.pop(key, None)
+
+    try:
+        adopted.refers = weakref.ref(credential, forget)
+    except TypeError:
+        holder = _Holder(credential)
+        held = weakref.ref(holder, forget)
+        adopted.refers = lambda: getattr(held(), "credential", None)
+        _holders.append(holder)
     return adopted_by_id.setdefault(key, adopted)
 
 
@@ -118,9 +141,12 @@ def _adopt_foreign(credential: object) -> Adopted:
         raise CredentialValueError(message)
     asynchronous = is_asynchronous(method)
     provider = TokenProvider.python(type(credential).__name__)
+    reference: Callable[[], object | None]
     try:
-        reference: Callable[[], object | None] = weakref.ref(credential)
-        return keep(credential, Adopted(provider, Caller(provider, reference, name), asynchronous=asynchronous))
+        reference = weakref.ref(credential)
     except TypeError:
-        # It cannot be held weakly (slots): its tokens are not kept beyond this login.
-        return Adopted(provider, Caller(provider, lambda: credential, name), asynchronous=asynchronous)
+        # Strongly, so that it can be called when it is not one of the last any more.
+        def reference() -> object:
+            return credential
+
+    return keep(credential, Adopted(provider, Caller(provider, reference, name), asynchronous=asynchronous))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 
-from azure_postgresql_auth._foreign import complete
+from azure_postgresql_auth._foreign import complete, text_of
 
 TYPE_CHECKING = False  # typing's own costs milliseconds of start-up
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Fallback:
                 if blocking:
                     self._ask(fetch)
                 else:
-                    self._provider.exhaust(fetch, str(error))
+                    self._provider.exhaust(fetch, text_of(error))
         return bool(fetches)
 
     def _ask(self, fetch: Fetch) -> None:
@@ -68,7 +68,7 @@ class Fallback:
             more = ", ".join(_FOREIGN[link] for link in self._links)
             self._provider.exhaust(fetch, f"not installed; `pip install azure-identity` would add {more}")
         except BaseException as error:  # noqa: BLE001 - it would end this thread alone, and those who wait are others
-            self._provider.exhaust(fetch, _words(error))
+            self._provider.exhaust(fetch, _attempts_of(error))
 
     def _new(self) -> object:
         from azure.identity import DefaultAzureCredential  # noqa: PLC0415 - see above
@@ -77,8 +77,8 @@ class Fallback:
         return DefaultAzureCredential(**exclude, **self._keywords)
 
 
-def _words(error: BaseException) -> str:
+def _attempts_of(error: BaseException) -> str:
     """What its chain says of each attempt, or else all of it."""
-    text = str(error)
+    text = text_of(error)
     attempts = [line.strip() for line in text.splitlines() if line.startswith("\t")]
     return "\n  ".join(["had no token either", *attempts]) if attempts else text or type(error).__name__

@@ -68,7 +68,7 @@ class Caller:
             try:
                 self._begin(fetch, blocking=blocking)
             except Exception as error:  # noqa: BLE001, PERF203 - whoever waits gets it, and raises it
-                fetch.fail(error, _words(error))
+                fetch.fail(error, words(error))
             except BaseException:
                 fetch.abandon()
                 raise
@@ -151,9 +151,9 @@ def _answer(work: Callable[..., None], fetch: Fetch, method: Any) -> None:
     try:
         work(fetch, method)
     except Exception as error:  # noqa: BLE001 - whoever waits gets it, and raises it
-        fetch.fail(error, _words(error))
+        fetch.fail(error, words(error))
     except BaseException as error:  # noqa: BLE001 - it would end this thread alone, and those who wait are others
-        ended = RuntimeError(f"the credential raised {_words(error)}")
+        ended = RuntimeError(f"the credential raised {words(error)}")
         fetch.fail(ended, str(ended))
 
 
@@ -161,7 +161,7 @@ async def _fetch_async(fetch: Fetch, method: Callable[[str], Any]) -> None:
     try:
         complete(fetch, await method(fetch.scope))
     except Exception as error:  # noqa: BLE001 - whoever waits gets it, and raises it
-        fetch.fail(error, _words(error))
+        fetch.fail(error, words(error))
     except BaseException:
         # Cancelled: this loop ends, and those who wait on another one ask again.
         fetch.abandon()
@@ -195,6 +195,15 @@ def _unrecognizable(method: Callable[..., Any]) -> CredentialValueError:
     )
 
 
-def _words(error: BaseException) -> str:
-    text = str(error)
+def text_of(error: BaseException) -> str:
+    """The text of an exception of any origin; never raises, and can be encoded."""
+    try:
+        return str(error).encode("utf-8", "backslashreplace").decode()
+    except BaseException as unprintable:  # noqa: BLE001 - its `__str__` is other people's code
+        return f"(its text is not available: __str__ raised {type(unprintable).__name__})"
+
+
+def words(error: BaseException) -> str:
+    """The class and the text of an exception."""
+    text = text_of(error)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,14 +1,14 @@
 """Waiting for a login, on a thread and on an event loop.
 
-The engine's threads never touch Python. They write to a socket (a `Bell`) that whoever waits watches: a thread with
-`poll`, an event loop among its other descriptors, one bell for each loop however many wait on it. Where there is no
-descriptor left for a bell, the wait looks again a hundred times a second.
+The engine's threads never touch Python. They write to a socket (a `Bell`) that whoever waits watches: a thread with a
+selector, an event loop among its other descriptors, one bell for each loop however many wait on it. Where there is no
+descriptor left for a bell or a selector, the wait looks again a hundred times a second.
 """
 
 from __future__ import annotations
 
 import os
-import select
+import selectors
 import time
 
 from azure_postgresql_auth import _log
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 _NO_BELL: Final = 0.01
 """Seconds between two looks."""
-_POLL_AT_MOST: Final = 3600.0
-"""Seconds; what a timeout may be has no limit, what `poll` takes has one."""
+_SELECT_AT_MOST: Final = 3600.0
+"""Seconds; a timeout of ours has no limit, that of a selector has one."""
 
 
 def _new_bell() -> Bell | None:
@@ -33,6 +33,19 @@ def _new_bell() -> Bell | None:
         return Bell()
     except OSError:
         return None
+
+
+def _watch(bell: Bell | None) -> selectors.BaseSelector | None:
+    if bell is None:
+        return None
+    try:
+        # Looked up at each call: gevent and eventlet put one there that lets other greenlets run, and take away `poll`
+        # and `epoll`.
+        selector = selectors.DefaultSelector()
+    except OSError:
+        return None
+    selector.register(bell.fileno(), selectors.EVENT_READ)
+    return selector
 
 
 def wait(adopted: Adopted, pending: PendingLogin, timeout: float) -> Login:
@@ -45,11 +58,8 @@ def wait(adopted: Adopted, pending: PendingLogin, timeout: float) -> Login:
     pending.check_timeout(timeout)
     deadline = time.monotonic() + timeout
     bell = _new_bell()
+    selector = _watch(bell)
     try:
-        # Looked up in the module each time: gevent puts one there that lets other greenlets run.
-        poller = select.poll()
-        if bell is not None:
-            poller.register(bell.fileno(), select.POLLIN)
         while True:
             login = pending.poll(bell, 0)
             adopted.make_fetches(blocking=True)
@@ -58,12 +68,14 @@ def wait(adopted: Adopted, pending: PendingLogin, timeout: float) -> Login:
             left = deadline - time.monotonic()
             if left <= 0:
                 raise pending.timed_out(timeout)
-            if bell is None:
+            if bell is None or selector is None:
                 time.sleep(min(left, _NO_BELL))
             else:
-                poller.poll(min(left, _POLL_AT_MOST) * 1000)
+                selector.select(min(left, _SELECT_AT_MOST))
                 bell.drain()
     finally:
+        if selector is not None:
+            selector.close()
         if bell is not None:
             bell.close()
         _log.tell()
@@ -147,8 +159,10 @@ async def wait_async(adopted: Adopted, pending: PendingLogin, timeout: float) ->
     doorbell = _doorbells.get(id(loop))
     if doorbell is None or doorbell.loop is not loop:
         # Loops that were closed while somebody waited never come back to tidy up.
-        for key in [key for key, other in list(_doorbells.items()) if other.loop.is_closed()]:
-            _doorbells.pop(key).close()
+        for key, other in list(_doorbells.items()):
+            # None: another thread's loop has tidied up meanwhile.
+            if other.loop.is_closed() and (closed := _doorbells.pop(key, None)) is not None:
+                closed.close()
         doorbell = _doorbells[id(loop)] = _Doorbell(loop)
     try:
         return await doorbell.wait(adopted, pending, timeout)
