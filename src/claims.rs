@@ -27,7 +27,8 @@ const BASE64URL: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// The claims that are read here: those that name whose token it is.
-const READ: [&str; 7] = ["app_displayname", "oid", "preferred_username", "tid", "unique_name", "upn", "xms_mirid"];
+const READ: [&str; 8] =
+    ["app_displayname", "idp", "oid", "preferred_username", "tid", "unique_name", "upn", "xms_mirid"];
 
 /// What a token says about whose it is.
 #[derive(Debug, Clone, Default, PartialEq)]

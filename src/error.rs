@@ -68,6 +68,13 @@ pub enum Error {
         /// Names of the claims in the database token, sorted.
         claims: Vec<String>,
     },
+    /// The token is a guest's and names its home account, which the role is not called after.
+    GuestName {
+        /// That account.
+        account: String,
+        /// The form of the role's name.
+        role: String,
+    },
     /// The token names no user, and one for the management scope could not be had either.
     ManagementScope(Arc<Error>),
     /// The caller's patience ended before the identity service gave a token.
@@ -169,6 +176,12 @@ impl fmt::Display for Error {
                  app_displayname names one (claims in the token: {}). Pass user=, the name of the PostgreSQL role that was \
                  created for this identity",
                 if claims.is_empty() { "none".to_owned() } else { claims.join(", ") }
+            ),
+            Self::GuestName { account, role } => write!(
+                f,
+                "could not determine the user name: the token belongs to a guest and names only the home account, {account}. \
+                 Pass user=, the guest's name in the server's tenant, which has the form {role}; `az ad signed-in-user show \
+                 --query userPrincipalName` prints it"
             ),
             Self::ManagementScope(cause) => write!(
                 f,

@@ -12,7 +12,7 @@ use crate::{
     cloud::Cloud,
     error::Error,
     fork,
-    principal::principal_name,
+    principal::{guest_account, guest_role, principal_name},
     secret::Secret,
 };
 
@@ -126,6 +126,9 @@ impl Logins {
             (tenant, Some(object)) => Some(format!("{}/{object}", tenant.unwrap_or_default())),
             _ => None,
         };
+        if let Some(account) = guest_account(&claims) {
+            return Err(Error::GuestName { account: account.to_owned(), role: guest_role(account) });
+        }
         let known = identity.as_ref().and_then(|identity| self.known_name(identity));
         let name = if let Some(name) = known.or_else(|| principal_name(&claims).map(Arc::from)) {
             name

@@ -18,16 +18,48 @@ fn resource_name(resource_id: &str) -> Option<&str> {
     (!name.is_empty() && parent.to_ascii_lowercase().contains("/providers/")).then_some(name)
 }
 
+/// What stands in the user principal name that a tenant gives to a guest.
+const GUEST: &str = "#EXT#";
+
+/// Home account of a guest whose token does not carry the guest's name in this tenant, which is what the role is called.
+///
+/// Such tokens have no `upn`. Their other names are the account's in its own tenant, for a personal one with the identity
+/// provider before it (`live.com#pat@example.org`). `idp` is then another than this tenant's issuer: Microsoft's "Access
+/// token claims reference".
+#[must_use]
+pub fn guest_account(claims: &Claims) -> Option<&str> {
+    let name = claims.text("preferred_username").or_else(|| claims.text("unique_name"))?;
+    if claims.text("upn").is_some() || name.contains(GUEST) {
+        return None;
+    }
+    let elsewhere = match (claims.text("idp"), claims.text("tid")) {
+        (Some(idp), Some(tenant)) => !idp.to_ascii_lowercase().contains(&tenant.to_ascii_lowercase()),
+        _ => false,
+    };
+    (elsewhere || name.contains('#')).then_some(name)
+}
+
+/// Shape of the name that a guest's role has, `pat_example.org#EXT#@TENANT.onmicrosoft.com`; the tenant's own domain is not
+/// in the token.
+#[must_use]
+pub fn guest_role(account: &str) -> String {
+    let mail = account.rsplit_once('#').map_or(account, |(_, mail)| mail);
+    format!("{}{GUEST}@TENANT.onmicrosoft.com", mail.replace('@', "_"))
+}
+
 /// The claim that names a role, and the role's name, as a token's claims suggest it.
 ///
 /// A user-assigned identity's name is certain, so it comes first; then what users are called; then the resource of a
-/// system-assigned identity; then an application's display name, which few tokens carry. A name can still be wrong: roles
-/// match by object id and an administrator may have called them anything. That is why an explicit user always wins.
+/// system-assigned identity; then an application's display name, which few tokens carry. A guest's home account is no name
+/// for a role, see [`guest_account`]. A name can still be wrong: roles match by object id and an administrator may have called them anything. That is why an explicit user always wins.
 #[must_use]
 pub fn principal(claims: &Claims) -> Option<(&'static str, &str)> {
     let said = |claim| claims.text(claim).map(|name| (claim, name));
     let in_resource_id =
         |name: fn(&str) -> Option<&str>| claims.text(RESOURCE_ID).and_then(name).map(|name| (RESOURCE_ID, name));
+    if guest_account(claims).is_some() {
+        return None;
+    }
     in_resource_id(user_assigned_identity)
         .or_else(|| said("upn"))
         .or_else(|| said("preferred_username"))
@@ -78,6 +110,44 @@ mod tests {
             (json!({"oid": "1", "appid": "2"}), None),
         ] {
             assert_eq!(name(&claims).as_deref(), expected, "{claims}");
+        }
+    }
+
+    #[test]
+    fn a_guest_is_known_by_its_home_account_only() {
+        let tenant = "0a0a";
+        for (claims, account, role) in [
+            (
+                json!({"unique_name": "live.com#pat@example.org", "idp": "live.com", "tid": tenant}),
+                Some("live.com#pat@example.org"),
+                "pat_example.org#EXT#@TENANT.onmicrosoft.com",
+            ),
+            (
+                json!({"preferred_username": "pat@example.org", "idp": "https://sts.windows.net/0b0b/", "tid": tenant}),
+                Some("pat@example.org"),
+                "pat_example.org#EXT#@TENANT.onmicrosoft.com",
+            ),
+            (
+                json!({"unique_name": "mail#pat_a@example.org"}),
+                Some("mail#pat_a@example.org"),
+                "pat_a_example.org#EXT#@TENANT.onmicrosoft.com",
+            ),
+            (json!({"unique_name": "pat_e.org#EXT#@c.com", "idp": "live.com", "tid": tenant}), None, ""),
+            (
+                json!({"upn": "pat@c.com", "unique_name": "live.com#pat@e.org", "idp": "live.com", "tid": tenant}),
+                None,
+                "",
+            ),
+            (json!({"unique_name": "pat@c.com", "idp": "https://sts.windows.net/0A0A/", "tid": tenant}), None, ""),
+            (json!({"unique_name": "pat@c.com", "tid": tenant}), None, ""),
+        ] {
+            let payload = URL_SAFE_NO_PAD.encode(claims.to_string());
+            let read = Claims::of_token(&format!("h.{payload}.s")).unwrap();
+            assert_eq!(guest_account(&read), account, "{claims}");
+            assert_eq!(principal(&read).is_none(), account.is_some(), "{claims}");
+            if let Some(account) = account {
+                assert_eq!(guest_role(account), role);
+            }
         }
     }
 

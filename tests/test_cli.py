@@ -226,12 +226,34 @@ class TestInspect:
             ({"aud": "https://management.azure.com/"}, "not for Azure Database for PostgreSQL"),
             ({"exp": 1}, "expired"),
             ({"nbf": 2**33}, "is good only in"),
+            ({"exp": 10**30}, "the token's exp, 1e+30, is not a date"),
+            ({"exp": 10**18}, "the token's exp, 1000000000000000000, is not a date"),
+            ({"exp": -1e30, "iat": 1e300}, "the token's exp, -1e+30, is not a date"),
+            ({"nbf": "soon"}, "the token's nbf, soon, is not a date"),
         ],
     )
     def test_what_makes_a_login_fail_is_told(self, cli: Run, claims: dict[str, Any], problem: str) -> None:
         done = cli("inspect", "-", input=make_token(**{"aud": DATABASE, "upn": "a@b", **claims}))
         assert done.returncode == 1
         assert problem in done.stderr
+
+    def test_nothing_that_a_terminal_acts_on_is_printed(self, cli: Run) -> None:
+        # OSC 52 sets the clipboard; U+202E writes backwards; a line break would forge a line.
+        evil = "\x1b]52;c;ZWNobw==\x07\x9b31m\u202e\r\nwho  root"
+        claims = {"aud": evil, "upn": evil, "exp": evil, "tid": [evil], evil: {evil: evil}}
+        done = cli("inspect", "-", input=make_token(**claims))
+        assert done.returncode == 1
+        for printed in (done.stdout, done.stderr):
+            assert all(one.isprintable() or one == "\n" for one in printed)
+        assert "\\x1b]52;c;ZWNobw==\\x07\\x9b31m\\u202e\\r\\nwho  root, by upn" in done.stdout
+        assert "\nwho  root" not in done.stdout
+        told = json.loads(cli("inspect", "--json", "-", input=make_token(**claims)).stdout)
+        assert told["user"] == evil
+
+    def test_a_locale_without_the_characters(self, cli: Run) -> None:
+        done = cli("inspect", "-", input=make_token(aud=DATABASE, upn="名前"), env={"PYTHONIOENCODING": "ascii"})
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "\\u540d\\u524d, by upn" in done.stdout
 
     def test_what_is_no_token(self, cli: Run) -> None:
         done = cli("inspect", "-", input="eyJrandom")
@@ -251,6 +273,8 @@ class TestInspect:
             ({"idtyp": "app", "appidacr": "1"}, "an application"),
             ({"upn": "a@b"}, "a user"),
             ({"upn": "a_b#EXT#@c"}, "a guest user"),
+            ({"unique_name": "live.com#a@b", "idp": "live.com", "tid": "t"}, "none: live.com#a@b is a guest's home"),
+            ({"unique_name": "live.com#a@b", "idp": "live.com", "tid": "t"}, "form a_b#EXT#@TENANT.onmicrosoft.com"),
         ],
     )
     def test_who_it_is(self, cli: Run, claims: dict[str, Any], kind: str) -> None:

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
@@ -138,6 +139,18 @@ class TestWho:
         assert [request.resource for request in emulator.token_requests] == [
             "https://ossrdbms-aad.database.windows.net"
         ]
+
+    def test_a_guests_home_account_is_no_role(self, emulator: Emulator) -> None:
+        guest = "pat_example.org#EXT#@contoso.onmicrosoft.com"
+        of_another_tenant = {"unique_name": "pat@example.org", "idp": f"https://sts.windows.net/{uuid.uuid4()}/"}
+        for claims, account in (({}, "live.com#pat@example.org"), (of_another_tenant, "pat@example.org")):
+            pat = emulator.add_identity(guest, "guest", claims=claims, default=True)
+            credential = identity.ManagedIdentityCredential()
+            with pytest.raises(errors.UsernameExtractionError) as caught:
+                core.get_entra_conninfo(credential)
+            assert f"names only the home account, {account}. Pass user=" in str(caught.value)
+            assert "which has the form pat_example.org#EXT#@TENANT.onmicrosoft.com" in str(caught.value)
+            emulator.remove(pat)
 
     def test_nobody(self, credential_class: type[SyncCredential]) -> None:
         credential = credential_class(make_token(oid="1", appid="2"))

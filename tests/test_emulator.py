@@ -157,8 +157,41 @@ def test_the_endpoints_clock_can_be_off(emulator: Emulator) -> None:
 
     for skew in (600, -600):
         emulator.clock_skew = skew
-        _, _, headers = imds(emulator)
-        assert abs(parsedate_to_datetime(headers["Date"]).timestamp() - time.time() - skew) < 30
+        _, body, headers = imds(emulator)
+        azures = time.time() + skew
+        claims = claims_of(body["access_token"])
+        assert abs(parsedate_to_datetime(headers["Date"]).timestamp() - azures) < 30
+        assert abs(claims["iat"] - azures) < 30
+        assert abs(int(body["expires_on"]) - azures - emulator.lifetime) < 30
+        assert int(body["expires_in"]) == emulator.lifetime
+        # The server goes by the same clock.
+        connect(emulator, emulator.identity, password=body["access_token"]).close()
+        emulator.clock_skew = skew + 2 * emulator.lifetime
+        assert "has expired" in refusal(emulator, user=emulator.identity.role, password=body["access_token"])
+
+
+def test_a_guests_tokens_name_its_home_account(emulator: Emulator) -> None:
+    guest = emulator.add_identity("pat_example.org#EXT#@contoso.onmicrosoft.com", "guest")
+    claims = claims_of(emulator.token(guest))
+    assert (claims["unique_name"], claims["idp"]) == ("live.com#pat@example.org", "live.com")
+    assert "upn" not in claims
+    connect(emulator, guest).close()
+    with pytest.raises(ValueError, match="a guest is named like"):
+        emulator.add_identity("pat@example.org", "guest")
+
+
+def test_assertions_are_dated_by_azures_clock(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    emulator.clock_skew = 100_000
+    for name, value in emulator.workload_identity_env(emulator.add_identity("pod")).items():
+        monkeypatch.setenv(name, value)
+    with WorkloadIdentityCredential(disable_instance_discovery=True) as credential:
+        assert claims_of(credential.get_token(DATABASE_SCOPE).token)["iat"] > time.time() + 90_000
+    emulator.clock_skew = 0
+    with (
+        WorkloadIdentityCredential(disable_instance_discovery=True) as credential,
+        pytest.raises(ClientAuthenticationError, match="AADSTS700024"),
+    ):
+        credential.get_token(DATABASE_SCOPE)
 
 
 def test_bad_tokens(emulator: Emulator) -> None:

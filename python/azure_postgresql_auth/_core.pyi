@@ -12,6 +12,7 @@ __all__ = [
     "TokenProvider",
     "TokenStats",
     "decode_jwt",
+    "guest_of",
     "is_azure_server",
     "parse_principal_name",
     "principal_of",
@@ -292,6 +293,13 @@ def parse_principal_name(xms_mirid: str | None) -> str | None:
 
 def principal_of(token: str) -> tuple[str, str] | None:
     """The claim that names the user of a token, and the user; None where no claim does.
+
+    Raises:
+        TokenDecodeError: it is no JWT.
+    """
+
+def guest_of(token: str) -> tuple[str, str] | None:
+    """Return the home account that a guest's token names, and the form of its role's name; None for everybody else.
 
     Raises:
         TokenDecodeError: it is no JWT.

@@ -135,6 +135,13 @@ pub fn principal_of(py: Python<'_>, token: &str) -> PyResult<Option<(&'static st
     Ok(principal::principal(&claims).map(|(claim, name)| (claim, name.to_owned())))
 }
 
+/// The home account that a guest's token names in place of the role, and the form of the role's name.
+#[pyfunction]
+pub fn guest_of(py: Python<'_>, token: &str) -> PyResult<Option<(String, String)>> {
+    let claims = Claims::of_token(token).map_err(|error| errors::raise(py, &error))?;
+    Ok(principal::guest_account(&claims).map(|account| (account.to_owned(), principal::guest_role(account))))
+}
+
 /// Whether a host is named like an Azure Database for PostgreSQL, in any cloud.
 #[pyfunction]
 pub fn is_azure_server(host: &str) -> bool {

@@ -61,7 +61,9 @@ pub fn exception<'py>(py: Python<'py>, error: &Error) -> PyResult<Bound<'py, PyA
         }
         Error::InsecureTransport { .. } => InsecureTransportError::type_object(py).call1((failed(),)),
         Error::MalformedToken(_) => TokenDecodeError::type_object(py).call1((text,)),
-        Error::NoPrincipalName { .. } => UsernameExtractionError::type_object(py).call1((text,)),
+        Error::NoPrincipalName { .. } | Error::GuestName { .. } => {
+            UsernameExtractionError::type_object(py).call1((text,))
+        }
         Error::ManagementScope(cause) => {
             let raised = ScopePermissionError::type_object(py).call1((text,))?;
             raised.setattr("__cause__", exception(py, cause)?)?;

@@ -31,7 +31,9 @@ def run(options: argparse.Namespace) -> int:
         _terminal.data(json.dumps({**facts.told(), "problems": problems, "claims": facts.claims}, indent=2))
         return 1 if problems else 0
     for name, value in facts.lines():
-        _terminal.data(f"{_terminal.painted(f'{name:<12}', 'bold', sys.stdout)}{value}")
+        _terminal.data(
+            f"{_terminal.painted(f'{_terminal.printable(name, keep=str()):<12}', 'bold', sys.stdout)}{_terminal.printable(value, keep='')}"
+        )
     for problem in problems:
         _terminal.complain(problem)
     return 1 if problems else 0

@@ -29,21 +29,36 @@ def painted(text: str, colour: str, stream: TextIO) -> str:
     return f"\033[{_COLOURS[colour]}m{text}\033[0m" if is_rich(stream) else text
 
 
+def printable(text: str, keep: str = "\n") -> str:
+    """Escape what a terminal would act on instead of showing it: control and format characters, as in repr.
+
+    Args:
+        text: from a token, a server or a driver.
+        keep: characters that stay all the same.
+    """
+    return "".join(one if one.isprintable() or one in keep else repr(one)[1:-1] for one in text)
+
+
 def data(text: str) -> None:
     """What was asked for, to stdout."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+    _write(sys.stdout, text)
 
 
 def note(text: str) -> None:
     """Something by the way."""
-    sys.stderr.write(f"{PROGRAM}: {text}\n")
-    sys.stderr.flush()
+    _write(sys.stderr, f"{PROGRAM}: {printable(text)}")
 
 
 def complain(text: str) -> None:
     """Why it did not work."""
-    note(painted(text, "red", sys.stderr))
+    _write(sys.stderr, f"{PROGRAM}: {painted(printable(text), 'red', sys.stderr)}")
+
+
+def _write(stream: TextIO, text: str) -> None:
+    # Not every locale has a code for every character.
+    encoding = stream.encoding or "utf-8"
+    stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+    stream.flush()
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from azure_postgresql_auth._core import principal_of, scope_for
+from azure_postgresql_auth._core import guest_of, principal_of, scope_for
 
 if TYPE_CHECKING:
     from typing import Final
@@ -18,6 +18,8 @@ _CLOUDS: Final = {
 _OPAQUE: Final = ("aio", "nbf", "puid", "rh", "uti", "wids", "xms_ftd", "xms_idrel")
 """Claims that tell a person nothing, or the same again."""
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+_LAST_MOMENT: Final = 253_402_300_799
+"""The end of the year 9999, past which no calendar of ours goes."""
 
 
 class Facts(NamedTuple):
@@ -28,6 +30,8 @@ class Facts(NamedTuple):
     user: str | None
     rule: str
     """Which claim names the user."""
+    guest: tuple[str, str] | None
+    """Of a guest whose token names no role: the home account, and the form of the role's name."""
     kind: str
     audience: str
     cloud: str | None
@@ -48,6 +52,9 @@ class Facts(NamedTuple):
     @property
     def life_problem(self) -> str:
         """Why it is not good now, "" if it is."""
+        for claim in ("exp", "nbf"):
+            if claim in self.claims and _date(self.claims[claim]) is None:
+                return f"the token's {claim}, {self.claims[claim]}, is not a date"
         if self.expires is not None and self.expires <= self.now:
             return f"the token expired {span(self.now - self.expires)} ago"
         if self.begins is not None and self.begins > self.now:
@@ -77,10 +84,7 @@ class Facts(NamedTuple):
         if self.cloud:
             audience += f" (Azure Database for PostgreSQL, {self.cloud} cloud)"
         rows = [
-            (
-                "user name",
-                f"{self.user}, by {self.rule}" if self.user else "none: no claim names one, so give the user",
-            ),
+            ("user name", self._user_name()),
             ("who", self.kind),
             ("tenant", told["tenant"]),
             ("object id", told["object_id"]),
@@ -96,10 +100,18 @@ class Facts(NamedTuple):
             (name, _short(value)) for name, value in sorted(others.items())
         ]
 
+    def _user_name(self) -> str:
+        if self.user:
+            return f"{self.user}, by {self.rule}"
+        if self.guest:
+            account, role = self.guest
+            return f"none: {account} is a guest's home account; give the user, whose name has the form {role}"
+        return "none: no claim names one, so give the user"
+
     def _moment(self, claim: str) -> str:
-        moment = _number(self.claims.get(claim))
+        moment = _date(self.claims.get(claim))
         if moment is None:
-            return ""
+            return f"{self.claims[claim]}, not a date" if claim in self.claims else ""
         away = span(abs(moment - self.now))
         return f"{local(moment)} ({away} ago)" if moment <= self.now else f"{local(moment)} (in {away})"
 
@@ -107,6 +119,7 @@ class Facts(NamedTuple):
 def read(token: str, claims: dict[str, Any], now: float | None = None) -> Facts:
     """What a token says; `claims` are its own."""
     principal = principal_of(token)
+    guest = guest_of(token)
     audience = claims.get("aud")
     audiences = [str(one) for one in (audience if isinstance(audience, list) else [audience]) if one]
     return Facts(
@@ -114,11 +127,12 @@ def read(token: str, claims: dict[str, Any], now: float | None = None) -> Facts:
         length=len(token),
         user=principal[1] if principal else None,
         rule=principal[0] if principal else "",
-        kind=_kind(claims),
+        guest=guest,
+        kind="a guest user" if guest else _kind(claims),
         audience=", ".join(audiences),
         cloud=next((cloud for one in audiences if (cloud := _cloud_of(one))), None),
-        expires=_number(claims.get("exp")),
-        begins=_number(claims.get("nbf")),
+        expires=_date(claims.get("exp")),
+        begins=_date(claims.get("nbf")),
         now=time.time() if now is None else now,
     )
 
@@ -167,8 +181,9 @@ def local(moment: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(moment)).strip()
 
 
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+def _date(value: Any) -> float | None:
+    is_date = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= _LAST_MOMENT
+    return float(value) if is_date else None
 
 
 def _short(value: Any) -> str:

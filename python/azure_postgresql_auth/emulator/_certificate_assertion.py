@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import jwt
 
 from ._entra_error import entra_error
+from ._tokens import decode
 
 if TYPE_CHECKING:
     from ._application_keys import ApplicationKeys
@@ -24,7 +25,7 @@ def is_of_certificate(assertion: str) -> bool:
 
 
 def bad_certificate_assertion(
-    assertion: str, identity: Identity, keys: ApplicationKeys, request: Request
+    assertion: str, identity: Identity, keys: ApplicationKeys, request: Request, now: float
 ) -> tuple[int, dict[str, Any]] | None:
     """Refuse what is not signed by the identity's own certificate, for this very endpoint, a short time ago."""
     thumbprint = jwt.get_unverified_header(assertion)["x5t"]
@@ -38,10 +39,8 @@ def bad_certificate_assertion(
     audience = f"https://{request.headers.get('host', '')}{request.path}"
     key: Any = certificate.public_key()
     try:
-        claims = jwt.decode(
-            assertion, key, algorithms=["RS256"], audience=audience, options={"require": ["exp", "jti", "iss", "sub"]}
-        )
-    except jwt.ExpiredSignatureError:
+        claims = decode(assertion, key, audience, ("exp", "jti", "iss", "sub"), now)
+    except (jwt.ExpiredSignatureError, jwt.ImmatureSignatureError):
         text = "Client assertion is not within its valid time range. Please review the documentation."
         return entra_error("invalid_client", 700024, text, status=401)
     except jwt.InvalidAudienceError:

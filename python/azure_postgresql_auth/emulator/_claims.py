@@ -10,6 +10,7 @@ import secrets
 from typing import TYPE_CHECKING, Any
 
 from ._clouds import is_database
+from ._directory import GUEST, USERS
 
 if TYPE_CHECKING:
     from ._directory import Identity
@@ -28,7 +29,7 @@ def claims_of(identity: Identity, tenant_id: str, audience: str, times: tuple[in
         "aio": secrets.token_urlsafe(42),
         "appid": identity.client_id,
     }
-    claims.update(_of_user(identity) if identity.kind == "user" else _of_application(identity, issuer))
+    claims.update(_of_user(identity) if identity.kind in USERS else _of_application(identity, issuer))
     claims.update(
         oid=identity.object_id,
         rh=f"1.{secrets.token_urlsafe(60)}.",
@@ -63,6 +64,10 @@ def _of_application(identity: Identity, issuer: str) -> dict[str, Any]:
 
 def _of_user(identity: Identity) -> dict[str, Any]:
     given_name = identity.name.split("@")[0].split(".")[0].capitalize()
+    names = {"unique_name": identity.name, "upn": identity.name}
+    if identity.kind == "guest":
+        # Of a personal Microsoft account; one of another tenant has that tenant as `idp` and no "live.com#".
+        names = {"idp": "live.com", "unique_name": f"live.com#{_home_account(identity.name)}"}
     return {
         "acr": "1",
         "amr": ["pwd", "mfa"],
@@ -73,7 +78,12 @@ def _of_user(identity: Identity) -> dict[str, Any]:
         "puid": secrets.token_hex(8).upper(),
         "scp": "user_impersonation",
         "sub": secrets.token_urlsafe(32),
-        "unique_name": identity.name,
-        "upn": identity.name,
         "wids": ["b79fbf4d-3ef9-4689-8143-76b194e85509"],
+        **names,
     }
+
+
+def _home_account(guest: str) -> str:
+    """Return the mail address of pat_example.org#EXT#@contoso.onmicrosoft.com, pat@example.org."""
+    name, _, domain = guest.partition(GUEST)[0].rpartition("_")
+    return f"{name}@{domain}"

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-KINDS = ("user-assigned", "system-assigned", "service-principal", "user")
+KINDS = ("user-assigned", "system-assigned", "service-principal", "user", "guest")
+USERS = ("user", "guest")
+GUEST = "#EXT#"
+"""What stands in a guest's user principal name between the home account and the tenant."""
 MANAGED = ("user-assigned", "system-assigned")
 ROLE_TYPES = ("user", "service", "group")
 
@@ -82,11 +85,14 @@ class Directory:
         if kind not in KINDS:
             message = f"kind={kind!r}: one of {', '.join(KINDS)}"
             raise ValueError(message)
+        if kind == "guest" and GUEST not in name:
+            message = f"name={name!r}: a guest is named like pat_example.org{GUEST}@contoso.onmicrosoft.com"
+            raise ValueError(message)
         return Identity(
             name=name,
             kind=kind,
             role=role,
-            client_id=AZURE_CLI if kind == "user" else str(uuid.uuid4()),
+            client_id=AZURE_CLI if kind in USERS else str(uuid.uuid4()),
             object_id=str(uuid.uuid4()),
             resource_id=self._resource_id(name, kind),
             client_secret=secrets.token_urlsafe(30) if kind == "service-principal" else None,

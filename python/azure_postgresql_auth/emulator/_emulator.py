@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ._records import Login, TokenRequest
 
 _FEDERATED_TOKEN_SECONDS = 86_400
-_ROLE_TYPES = {"user": "user"}  # every other kind is a "service"
+_ROLE_TYPES = {"user": "user", "guest": "user"}  # every other kind is a "service"
 
 
 class _SameAsName:
@@ -286,7 +286,8 @@ class Emulator:
 
         Args:
             name: of a user the user principal name, otherwise the display or resource name.
-            kind: "user-assigned", "system-assigned", "service-principal" or "user".
+            kind: "user-assigned", "system-assigned", "service-principal", "user" or "guest". A guest's name has #EXT#
+                in it, as in pat_example.org#EXT#@contoso.onmicrosoft.com; the tokens name only its home account.
             role: the role's name; None creates none.
             role_type: "user", "service" or "group", to create the role with a type that is not the principal's.
             claims: overrides for the claims of its tokens; None removes one.
@@ -419,7 +420,10 @@ class Emulator:
 
     @property
     def clock_skew(self) -> float:
-        """Seconds that the identity endpoints' clocks are ahead of this machine's, as their `Date` tells."""
+        """Seconds that Azure's clock is ahead of this machine's.
+
+        The identity endpoints date their answers and tokens by it, and they and the server verify by it.
+        """
         return self._knobs.clock_skew
 
     @clock_skew.setter

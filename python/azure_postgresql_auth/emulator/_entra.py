@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import time
 from typing import TYPE_CHECKING, Any, Callable
 
 import jwt
@@ -30,7 +29,7 @@ def subject_of(identity: Identity) -> str:
 
 def federated_token(issuer: Issuer, identity: Identity, url: str, lifetime: float) -> str:
     """Issue what Kubernetes projects into a pod's AZURE_FEDERATED_TOKEN_FILE."""
-    now = int(time.time())
+    now = int(issuer.now())
     return issuer.sign(
         {
             "aud": [FEDERATION_AUDIENCE],
@@ -116,7 +115,7 @@ class TokenEndpoint:
             if request.form.get("client_assertion_type") != _JWT_BEARER:
                 return entra_error("invalid_request", 90014, f"client_assertion_type must be '{_JWT_BEARER}'.")
             if is_of_certificate(assertion):
-                return bad_certificate_assertion(assertion, identity, self._keys, request)
+                return bad_certificate_assertion(assertion, identity, self._keys, request, self._issuer.now())
             return self._bad_assertion(assertion, identity)
         if secret is None:
             return entra_error(
@@ -140,7 +139,7 @@ class TokenEndpoint:
     def _bad_assertion(self, assertion: str, identity: Identity) -> tuple[int, dict[str, Any]] | None:
         try:
             claims = self._issuer.verify(assertion, (FEDERATION_AUDIENCE,))
-        except jwt.ExpiredSignatureError:
+        except (jwt.ExpiredSignatureError, jwt.ImmatureSignatureError):
             text = "Client assertion is not within its valid time range. Please review the documentation."
             return entra_error("invalid_client", 700024, text, status=401)
         except jwt.InvalidAudienceError:

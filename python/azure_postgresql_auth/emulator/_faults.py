@@ -103,3 +103,7 @@ class Knobs:
     faults: Faults = field(default_factory=Faults)
     throttle: Throttle = field(default_factory=Throttle)
     clock_skew: float = 0.0
+
+    def now(self) -> float:
+        """Return the time of Azure's clock, the one clock of all that the emulator stands for."""
+        return time.time() + self.clock_skew

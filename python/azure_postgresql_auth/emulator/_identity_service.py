@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import secrets
 import threading
-import time
 from typing import TYPE_CHECKING, Callable
 
 from . import _entra, _hosts, _managed_identity, _pipelines
@@ -42,9 +41,9 @@ class IdentityService:
         self.keys = ApplicationKeys()
         self.hosts = _hosts.Hosts(directory, self._issue, arc_keys)
         self._entra = _entra.TokenEndpoint(directory, issuer, self._issue, self.keys)
-        self._http = Server(self._answer_managed_identity, self._clock)
+        self._http = Server(self._answer_managed_identity, knobs.now)
         try:
-            self._https = Server(self._answer_entra, self._clock, tls)
+            self._https = Server(self._answer_entra, knobs.now, tls)
         except BaseException:
             self._http.server_close()
             raise
@@ -63,9 +62,6 @@ class IdentityService:
         self._knobs.faults.set(None)
         self._http.stop()
         self._https.stop()
-
-    def _clock(self) -> float:
-        return time.time() + self._knobs.clock_skew
 
     def _issue(self, identity: Identity, audience: str) -> Issued:
         return self._issuer.issue(identity, audience, self._knobs.lifetime)

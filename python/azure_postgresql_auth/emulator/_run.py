@@ -37,7 +37,7 @@ class Run:
     def __init__(self, knobs: Knobs, dsn: str | None, postgres: Path | None) -> None:
         """Start every part."""
         self.directory = Directory()
-        self.issuer = Issuer(self.directory.tenant_id)
+        self.issuer = Issuer(self.directory.tenant_id, knobs.now)
         self.revoked: dict[str, int] = {}
         with contextlib.ExitStack() as stack:
             self.work = _work_directory()

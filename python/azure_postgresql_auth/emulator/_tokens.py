@@ -7,9 +7,8 @@ import hashlib
 import itertools
 import math
 import secrets
-import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Callable
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -18,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from ._claims import claims_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from ._directory import Identity
 
@@ -32,19 +31,17 @@ class Issued:
     token: str
     issued_at: int
     expires_at: int
-
-    @property
-    def expires_in(self) -> int:
-        """Seconds left, never negative."""
-        return max(0, int(self.expires_at - time.time()))
+    expires_in: int
+    """Seconds left when it was issued, never negative."""
 
 
 class Issuer:
     """One RSA key, and a counter that tells older tokens from newer ones."""
 
-    def __init__(self, tenant_id: str) -> None:
-        """Generate the key."""
+    def __init__(self, tenant_id: str, now: Callable[[], float]) -> None:
+        """Generate the key; `now` tells the time by which tokens are issued and verified."""
         self.tenant_id = tenant_id
+        self.now = now
         self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         self._public = self._key.public_key()
         der = self._public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
@@ -53,13 +50,13 @@ class Issuer:
 
     def issue(self, identity: Identity, audience: str, lifetime: float) -> Issued:
         """Issue a token that is good for at least `lifetime` seconds: a claim holds whole seconds only."""
-        now = time.time()
+        now = self.now()
         issued, expires = int(now), math.ceil(now + lifetime)
         serial = next(self._serials)
         # Entra's uti is 16 opaque bytes; here the first eight count, for Emulator.revoke.
         uti = base64.urlsafe_b64encode(serial.to_bytes(8, "big") + secrets.token_bytes(8)).decode().rstrip("=")
         claims = claims_of(identity, self.tenant_id, audience, (issued, expires), uti)
-        return Issued(self.sign(claims), issued, expires)
+        return Issued(self.sign(claims), issued, expires, max(0, int(expires - now)))
 
     def sign(self, claims: Mapping[str, Any]) -> str:
         """Sign any claims with the tenant's key."""
@@ -72,13 +69,7 @@ class Issuer:
         Raises:
             jwt.InvalidTokenError: by its subclass, what was wrong.
         """
-        return jwt.decode(
-            token,
-            self._public,
-            algorithms=[ALGORITHM],
-            audience=audiences,
-            options={"require": ["exp", "nbf", "aud"]},
-        )
+        return decode(token, self._public, audiences, ("exp", "nbf", "aud"), self.now())
 
     def next_serial(self) -> int:
         """Tell a number above every token issued so far."""
@@ -89,6 +80,26 @@ class Issuer:
         numbers = self._public.public_numbers()
         key = {"kty": "RSA", "use": "sig", "kid": self._key_id, "x5t": self._key_id}
         return {"keys": [{**key, "n": _number(numbers.n), "e": _number(numbers.e)}]}
+
+
+def decode(token: str, key: Any, audience: str | Sequence[str], required: Sequence[str], now: float) -> dict[str, Any]:
+    """Verify a JWT as `jwt.decode` does, but by the clock that reads `now`.
+
+    Raises:
+        jwt.InvalidTokenError: by its subclass, what was wrong.
+    """
+    dates = {"verify_exp": False, "verify_nbf": False, "verify_iat": False}
+    options: Any = {"require": list(required), **dates}
+    claims = jwt.decode(token, key, algorithms=[ALGORITHM], audience=audience, options=options)
+    moments = {name: claims[name] for name in ("exp", "nbf", "iat") if name in claims}
+    if not all(isinstance(moment, (int, float)) for moment in moments.values()):
+        message = "exp, nbf and iat are numbers"
+        raise jwt.DecodeError(message)
+    if moments.get("exp", math.inf) <= now:
+        raise jwt.ExpiredSignatureError
+    if max(moments.get("nbf", 0), moments.get("iat", 0)) > now:
+        raise jwt.ImmatureSignatureError
+    return claims
 
 
 def serial_of(claims: Mapping[str, Any]) -> int:

@@ -6,7 +6,6 @@ cyrilgdn/terraform-provider-postgresql#60 (validating), MicrosoftDocs/azure-docs
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -55,7 +54,7 @@ def judge(password: str, role: str, directory: Directory, issuer: Issuer, revoke
     if refusal is None:
         refusal = _bad_role(role, directory.roles.get(role), claims)
     issued = claims.get("iat")
-    age = time.time() - issued if isinstance(issued, (int, float)) else 0.0
+    age = issuer.now() - issued if isinstance(issued, (int, float)) else 0.0
     sqlstate, message = refusal or ("", "")
     return Verdict(str(claims.get("oid", "")), age, sqlstate, message)
 
