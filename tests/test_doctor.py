@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 import pytest
 from azure_postgresql_auth.cli import main
+from azure_postgresql_auth.cli._doctor._credential import explained
 
 from tests.fix_cli import COMMAND
 
@@ -458,6 +459,20 @@ class TestCredential:
         assert report.code == 15
         assert 'AZURE_TOKEN_CREDENTIALS="nonsense"' in report.cause
 
+    def test_the_identity_endpoint_hangs(
+        self, doctor: Doctor, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # The limit is the engine's own; a connection that is refused is the same to who waits for an answer.
+        monkeypatch.setenv("IDENTITY_ENDPOINT", "http://127.0.0.1:9/msi/token")
+        report = doctor()
+        assert report.code == 15
+        assert report.cause.startswith("ManagedIdentityCredential got no answer: ")
+        assert report.remedy.startswith("check that the identity endpoint (IDENTITY_ENDPOINT, else")
+        assert explained("no token within 29 s", "ManagedIdentityCredential") == (
+            "ManagedIdentityCredential got no answer: no token within 29 s",
+            report.remedy,
+        )
+
     def test_user_and_password_need_none(self, doctor: Doctor, emulator: Emulator) -> None:
         token = emulator.token(emulator.identity)
         report = doctor(f"user=emulator-identity password={token}")
@@ -471,7 +486,7 @@ class TestToken:
         report = doctor(f"user=emulator-identity password={token}")
         assert report.code == 16
         assert re.fullmatch(r"the token expired \d+ s ago", report.cause)
-        assert report.remedy == "leave the password out, so that a new token is had for each login"
+        assert report.remedy == "leave the password out, so that each login gets a new token"
 
     def test_it_is_for_something_else(self, doctor: Doctor, emulator: Emulator) -> None:
         emulator.identity = emulator.add_identity("lost", database_claims={"aud": "https://storage.azure.com"})
@@ -494,14 +509,61 @@ class TestToken:
         assert report.code == 16
         assert report.cause.startswith("the token is good only in 16 min")
 
-    @pytest.mark.parametrize(("skew", "direction"), [(900, "behind"), (-900, "ahead")])
-    def test_this_machines_clock_is_off(self, doctor: Doctor, emulator: Emulator, skew: float, direction: str) -> None:
+    @pytest.mark.parametrize(
+        ("skew", "off"),
+        [(900, "15 min behind"), (-900, "15 min ahead"), (5430, "90 min behind"), (-5430, "90 min ahead")],
+    )
+    def test_this_machines_clock_is_off(self, doctor: Doctor, emulator: Emulator, skew: float, off: str) -> None:
         emulator.clock_skew = skew
         report = doctor()
+        assert report.code == 0, report.text
+        assert report.cause == f"The login works, but: this machine's clock is {off} of the identity service's"
+        assert report.remedy == "set this machine's clock, and keep it synchronized (NTP)"
+        assert "logged in as emulator-identity" in report.text
+
+    def test_the_server_judges_the_tokens_dates(
+        self, doctor: Doctor, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        emulator.clock_skew = -5430
+        token = emulator.token(emulator.identity)
+        report = doctor(f"user=emulator-identity password={token}")
         assert report.code == 0
-        clock = f"The login works, but: this machine's clock is 15 min {direction} of the identity service's"
-        assert report.cause == clock
-        assert report.remedy == "set it, and let it be kept in time (NTP)"
+        assert re.search(r"warning +token +the token expired 30 min ago, by this machine's clock", report.text)
+        monkeypatch.setattr("azure_postgresql_auth.cli._drivers.first", lambda: None)
+        report = doctor(f"user=emulator-identity password={token}")
+        assert report.code == 16, "no driver, so nobody knows better"
+
+    def test_the_clock_dates_the_assertions_of_certificates(
+        self, doctor: Doctor, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        emulator.clock_skew = 5430
+        app = emulator.add_identity("app", "service-principal")
+        for name, value in emulator.client_certificate_env(app).items():
+            monkeypatch.setenv(name, value)
+        report = doctor("user=app")
+        assert report.code == 15
+        assert report.cause == (
+            "EnvironmentCredential was refused: AADSTS700024: Client assertion is not within its valid time range"
+        )
+        assert report.remedy.startswith("set this machine's clock")
+
+    def test_a_token_that_has_expired_when_it_comes(
+        self, doctor: Doctor, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        emulator.lifetime = -60
+        report = doctor()
+        assert report.code == 15
+        assert "has already expired" in report.cause
+        assert "names no user" not in report.text
+
+    def test_what_the_credential_gave_is_no_token(
+        self, doctor: Doctor, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        body = {"access_token": "opaque", "expires_on": str(int(time.time()) + 3600), "resource": "x"}
+        emulator.fail(200, body=json.dumps(body))
+        report = doctor()
+        assert (report.code, report.cause) == (16, "the credential's token is no JWT")
+        assert "names no user" not in report.text
 
     def test_the_clock_is_compared_with_entra_where_it_gave_the_token(
         self, doctor: Doctor, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
@@ -565,6 +627,20 @@ class TestUser:
         assert report.cause == "the token names no user, as those of service principals and groups do not"
         assert report.remedy.startswith("say which role to log in as: user=")
         assert doctor("user=app").code == 0
+
+    def test_a_guests_token_names_its_home_account(self, doctor: Doctor, emulator: Emulator) -> None:
+        name = "pat_example.org#EXT#@contoso.onmicrosoft.com"
+        emulator.identity = emulator.add_identity(name, "guest")
+        report = doctor()
+        assert report.code == 17
+        assert "belongs to a guest and names only the home account, live.com#pat@example.org" in report.cause
+        assert "user=, which has the form pat_example.org#EXT#@TENANT.onmicrosoft.com; `az ad" in report.remedy
+        for wrong in ("live.com#pat@example.org", "Pat@example.org"):
+            report = doctor(f"user={wrong}")
+            assert (report.code, report.cause) == (18, f"\"{wrong}\" is a guest's home account, not the role's name")
+            assert "form pat_example.org#EXT#@TENANT" in report.remedy
+            assert "create_principal" not in report.text
+        assert doctor(f"user={name}").code == 0
 
     def test_the_second_token_names_it(self, doctor: Doctor, emulator: Emulator) -> None:
         emulator.identity = emulator.add_identity("vm", database_claims={"xms_mirid": None})

@@ -31,9 +31,8 @@ def run(options: argparse.Namespace) -> int:
         _terminal.data(json.dumps({**facts.told(), "problems": problems, "claims": facts.claims}, indent=2))
         return 1 if problems else 0
     for name, value in facts.lines():
-        _terminal.data(
-            f"{_terminal.painted(f'{_terminal.printable(name, keep=str()):<12}', 'bold', sys.stdout)}{_terminal.printable(value, keep='')}"
-        )
+        label = f"{_terminal.printable(name, keep=''):<12}"
+        _terminal.data(_terminal.painted(label, "bold", sys.stdout) + _terminal.printable(value, keep=""))
     for problem in problems:
         _terminal.complain(problem)
     return 1 if problems else 0

@@ -10,12 +10,34 @@ import urllib.request
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
+from azure_postgresql_auth.cli import _tokens
+from azure_postgresql_auth.cli._doctor._finding import OK, WARNING, Finding
+
 if TYPE_CHECKING:
     from typing import Final
 
+LIMIT: Final = 300.0
+"""Seconds; as much as Entra ID itself lets pass."""
+REMEDY: Final = "set this machine's clock, and keep it synchronized (NTP)"
 _PATIENCE: Final = 3.0
 _PUBLIC: Final = "https://login.microsoftonline.com"
 _IMDS: Final = "http://169.254.169.254"
+
+
+def compared(link: str) -> Finding | None:
+    """Compare this machine's clock with the identity service's; None where the service does not tell the time.
+
+    Args:
+        link: the credential that gave the token.
+    """
+    ahead = seconds_ahead(link)
+    if ahead is None:
+        return None
+    if abs(ahead) <= LIMIT:
+        return Finding(OK, f"this machine's clock is right by {abs(ahead):.0f} s, compared with the identity service")
+    direction = "ahead" if ahead > 0 else "behind"
+    off = f"this machine's clock is {_tokens.span(abs(ahead))} {direction}"
+    return Finding(WARNING, off, f"{off} of the identity service's", REMEDY)
 
 
 def seconds_ahead(link: str) -> float | None:

@@ -7,7 +7,8 @@ import re
 from typing import TYPE_CHECKING
 
 from azure_postgresql_auth import core
-from azure_postgresql_auth.cli._doctor._finding import FAILURE, OK, PASSED_OVER, Case, Finding, Stopwatch
+from azure_postgresql_auth.cli._doctor import _clock
+from azure_postgresql_auth.cli._doctor._finding import FAILURE, OK, PASSED_OVER, WARNING, Case, Finding, Stopwatch
 from azure_postgresql_auth.errors import AzurePgEntraError
 from azure_postgresql_auth.identity import DefaultAzureCredential
 
@@ -28,12 +29,23 @@ _SET_UP: Final = (
     "AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET"
 )
 
+_NO_ANSWER: Final = r"no token within|did not answer|timed out|dns error|no connection|os error|error sending request"
+_NETWORK: Final = "check this machine's network and proxy (HTTPS_PROXY, NO_PROXY)"
+_ENDPOINT: Final = (
+    "check that the identity endpoint (IDENTITY_ENDPOINT, else http://169.254.169.254) is up, and that no firewall or "
+    "network policy keeps this process from it; outside Azure, leave it out by AZURE_TOKEN_CREDENTIALS=dev"
+)
+
 # What a refusal says, and what to do about it; the first that fits.
 _REMEDIES: Final = (
     (r"AADSTS7000215|AADSTS7000222", "put a secret that is valid now into AZURE_CLIENT_SECRET: its value, not its id"),
     (r"AADSTS700016", "check AZURE_CLIENT_ID and AZURE_TENANT_ID: the application is not in that tenant"),
     (r"AADSTS90002|AADSTS900023", "check AZURE_TENANT_ID, and by AZURE_AUTHORITY_HOST the cloud"),
-    (r"AADSTS700024", "the federated token has expired: see that its file, AZURE_FEDERATED_TOKEN_FILE, is renewed"),
+    (
+        r"Workload.*AADSTS700024",
+        "the federated token has expired: see that its file, AZURE_FEDERATED_TOKEN_FILE, is renewed",
+    ),
+    (r"AADSTS700024", _clock.REMEDY),
     (r"AADSTS7002\d\d|AADSTS70021", "add a federated credential for this issuer, subject and audience to the identity"),
     (r"AADSTS50076|AADSTS50079|AADSTS700082|AADSTS70043|AADSTS50173", "sign in again: az login"),
     (r"invalid peer certificate|UnknownIssuer", "put the proxy's CA into the PEM file that SSL_CERT_FILE names"),
@@ -43,10 +55,6 @@ _REMEDIES: Final = (
         "wait, and let fewer processes ask: share a credential object, fork after the first login",
     ),
     (r"az login|not signed in|AADSTS", "sign in: az login"),
-    (
-        r"no token within|did not answer|timed out|dns error|connect",
-        "check this machine's network and proxy (HTTPS_PROXY, NO_PROXY)",
-    ),
 )
 
 
@@ -91,31 +99,58 @@ def _links(case: Case, texts: list[str], error: Exception | None, took: float) -
     for attempt in attempts:
         seconds, name, reason = float(attempt[1]), attempt[2], attempt[3]
         if name == refused:
-            yield Finding(
-                FAILURE, f"{name}: {reason}", f"{name} was refused: {_shortened(reason)}", _remedy(reason), seconds
-            )
+            yield Finding(FAILURE, f"{name}: {reason}", *explained(reason, name), seconds)
         else:
             yield Finding(PASSED_OVER, f"{name}: {reason}", seconds=seconds)
     gave = next((match for text in texts if (match := _GAVE.fullmatch(text))), None)
     if gave:
         case.link = gave[1]
         yield Finding(OK, f"{gave[1]} gave a token", seconds=float(gave[2]))
+        if error is not None:
+            yield _not_usable(_text_of(error), gave[1])
     elif error is None:
         yield Finding(OK, "a token", seconds=took)
     elif not refused:
-        text = str(error).removeprefix("Could not retrieve Entra credentials: ")
+        text = _text_of(error)
         if _NOTHING in text and attempts:
             cause, remedy = _why_nothing([attempt[2] + ": " + attempt[3] for attempt in attempts])
             yield Finding(FAILURE, "none of these gave a token", cause, remedy, took)
         else:
-            yield Finding(FAILURE, text, _shortened(text), _remedy(text), took)
+            yield Finding(FAILURE, text, *explained(text), took)
+
+
+def _not_usable(text: str, link: str) -> Finding:
+    """Explain why a token that was given is not taken: mostly, its life is over by this machine's clock."""
+    clock = _clock.compared(link)
+    if clock is not None and clock.status == WARNING:
+        return Finding(FAILURE, text, clock.cause, clock.remedy)
+    return Finding(FAILURE, text, *explained(text))
+
+
+def _text_of(error: Exception) -> str:
+    return str(error).removeprefix("Could not retrieve Entra credentials: ")
+
+
+def explained(reason: str, name: str = "") -> tuple[str, str]:
+    """Return cause and remedy of a credential's failure.
+
+    Args:
+        reason: what it said.
+        name: the credential's name, where one credential alone is meant.
+    """
+    cause, silent = _shortened(reason), re.search(_NO_ANSWER, reason) is not None
+    if name:
+        cause = f"{name} got no answer: {cause}" if silent else f"{name} was refused: {cause}"
+    if silent:
+        return cause, _ENDPOINT if name == "ManagedIdentityCredential" else _NETWORK
+    return cause, _remedy(f"{name}: {reason}")
 
 
 def _why_nothing(reasons: list[str]) -> tuple[str, str]:
     """Cause and remedy: of one that is there and is not ready, if there is such a one."""
     for reason in reasons:
         if not _is_absent(reason):
-            return _shortened(reason), _remedy(reason)
+            return explained(reason)
     return "nothing is set up here to get a token with", _SET_UP
 
 
@@ -147,7 +182,7 @@ def _remedy(reason: str) -> str:
 
 
 def _shortened(reason: str) -> str:
-    """Its first sentence: what follows are ids, and what the remedy says."""
-    text = reason.splitlines()[0]
+    """Its first sentence, Entra's own where it is quoted: what follows are ids, and what the remedy says."""
+    text = re.sub(r"^.*?(?=AADSTS\d)", "", reason.splitlines()[0])
     text = re.split(r" Trace ID:| \(Trace|\. (?=[A-Z])", text, maxsplit=1)[0]
     return text.rstrip(". ")

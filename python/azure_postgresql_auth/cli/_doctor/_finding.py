@@ -79,6 +79,10 @@ class Case:
     token: str = ""
     facts: Facts | None = None
     user: str = ""
+    expired: tuple[str, str] | None = None
+    """Why the token's dates are wrong by this machine's clock, and the remedy; the server judges by its own clock."""
+    refused_for_dates: bool = False
+    """Whether the server refused the login for them."""
     suspicion: tuple[str, str] | None = None
     """Why the user name may be the wrong one, and the remedy, for the case that the server refuses it."""
 

@@ -31,6 +31,7 @@ def check(case: Case) -> Iterator[Finding]:
     except Exception as error:  # noqa: BLE001 - each driver has its own
         text = _words_of(error)
         yield Finding(FAILURE, f"{driver.name}: {text}", *_words.explained(text, case), clock.seconds)
+        case.refused_for_dates = case.expired is not None and _words.is_about_dates(text)
     else:
         yield Finding(OK, f"{driver.name}: logged in as {told}", seconds=clock.seconds)
 

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Final
 
-CLOCK_LIMIT: Final = 300.0
-"""Seconds; as much as Entra ID itself lets pass."""
 _POOLER: Final = 6432
 _POOLER_LIMIT: Final = 2047
 """Characters that PgBouncer 1.17 and 1.18 take in a password; older ones take less."""
@@ -37,10 +35,7 @@ def check(case: Case) -> Iterator[Finding]:
         else:
             yield Finding(PASSED_OVER, "the password that was given is no token")
         return
-    # Of a token that was only just had, the life is over by this clock alone.
-    yield from _clock_of(case)
-    if facts.life_problem:
-        yield Finding(FAILURE, facts.life_problem, facts.life_problem, _about_life(case))
+    yield from _dates(case, facts)
     if facts.audience_problem:
         wanted = case.scope.removesuffix("/.default")
         yield Finding(
@@ -57,26 +52,19 @@ def check(case: Case) -> Iterator[Finding]:
     yield from _length(case, facts)
 
 
-def _about_life(case: Case) -> str:
-    if case.said.complete:
-        return "leave the password out, so that a new token is had for each login"
-    return "set this machine's clock, and let it be kept in time (NTP)"
-
-
-def _clock_of(case: Case) -> Iterator[Finding]:
-    ahead = None if case.said.complete else _clock.seconds_ahead(case.link)
-    if ahead is None:
-        return
-    if abs(ahead) <= CLOCK_LIMIT:
-        yield Finding(OK, f"this machine's clock is right by {abs(ahead):.0f} s, compared with the identity service")
-        return
-    direction = "ahead" if ahead > 0 else "behind"
-    yield Finding(
-        WARNING,
-        f"this machine's clock is {_tokens.span(abs(ahead))} {direction}",
-        f"this machine's clock is {_tokens.span(abs(ahead))} {direction} of the identity service's",
-        "set it, and let it be kept in time (NTP)",
-    )
+def _dates(case: Case, facts: _tokens.Facts) -> Iterator[Finding]:
+    """Compare the token's dates with this machine's clock, which may be the one that is wrong: the login decides."""
+    clock = None if case.said.complete else _clock.compared(case.link)
+    if clock is not None:
+        yield clock
+    if facts.life_problem:
+        if clock is not None and clock.status == WARNING:
+            case.expired = (clock.cause, clock.remedy)
+        elif case.said.complete:
+            case.expired = (facts.life_problem, "leave the password out, so that each login gets a new token")
+        else:
+            case.expired = (facts.life_problem, _clock.REMEDY)
+        yield Finding(WARNING, f"{facts.life_problem}, by this machine's clock", *case.expired)
 
 
 def _tenant(facts: _tokens.Facts) -> Iterator[Finding]:
@@ -92,7 +80,8 @@ def _tenant(facts: _tokens.Facts) -> Iterator[Finding]:
 
 def _length(case: Case, facts: _tokens.Facts) -> Iterator[Finding]:
     told = facts.told()
-    left = "" if facts.expires is None else f", good for {_tokens.span(facts.expires - facts.now)}"
+    valid = facts.expires is not None and not facts.life_problem
+    left = f", good for {_tokens.span((facts.expires or 0) - facts.now)}" if valid else ""
     long = facts.length > _POOLER_LIMIT
     hint = f" (PgBouncer 1.18 takes {_POOLER_LIMIT:,})" if long else ""
     saw = f"for {facts.audience}, tenant {told['tenant']}{left}, {facts.length:,} characters{hint}"

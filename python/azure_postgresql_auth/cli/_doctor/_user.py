@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from azure_postgresql_auth import core
+from azure_postgresql_auth.cli._doctor import _credential
 from azure_postgresql_auth.cli._doctor._finding import FAILURE, OK, WARNING, Case, Finding
-from azure_postgresql_auth.errors import AzurePgEntraError
+from azure_postgresql_auth.errors import AzurePgEntraError, ScopePermissionError, UsernameExtractionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 _LONGEST: Final = 63
 """Bytes of a name in PostgreSQL."""
 _GUEST: Final = "#EXT#"
+_GIVE: Final = "give the guest's name in the server's tenant as user=, which has the form"
+_PRINT_NAME: Final = "`az ad signed-in-user show --query userPrincipalName` prints it"
 
 
 def check(case: Case) -> Iterator[Finding]:
@@ -27,6 +30,9 @@ def check(case: Case) -> Iterator[Finding]:
     elif case.facts is not None and case.facts.user:
         case.user = case.facts.user
         yield Finding(OK, f"{case.user}, by the token's {case.facts.rule} ({case.facts.kind})")
+    elif case.facts is not None and case.facts.guest:
+        yield _guest(*case.facts.guest)
+        return
     else:
         yield from _by_management(case)
         if not case.user:
@@ -37,16 +43,24 @@ def check(case: Case) -> Iterator[Finding]:
         yield Finding(WARNING, doubt[0], *doubt)
 
 
+def _guest(account: str, role: str) -> Finding:
+    cause = f"the token belongs to a guest and names only the home account, {account}, which is not the role's name"
+    return Finding(FAILURE, cause, cause, f"{_GIVE} {role}; {_PRINT_NAME}")
+
+
 def _by_management(case: Case) -> Iterator[Finding]:
     try:
         case.user = core.login(case.credential, case.scope).user or ""
-    except AzurePgEntraError as error:
+    except (ScopePermissionError, UsernameExtractionError) as error:
         yield Finding(
             FAILURE,
             str(error).partition(". Pass user=")[0],
             "the token names no user, as those of service principals and groups do not",
             "say which role to log in as: user=... in the connection string, or PGUSER",
         )
+        return
+    except AzurePgEntraError as error:
+        yield Finding(FAILURE, str(error), *_credential.explained(str(error)))
         return
     yield Finding(OK, f"{case.user}, by a second token, for Azure Resource Manager: the database's names nobody")
 
@@ -67,8 +81,16 @@ def _doubt(user: str, facts: Facts | None, host: str) -> tuple[str, str] | None:
         )
     if named and user != named and user.lower() == named.lower():
         return f'"{user}" differs from the token\'s "{named}" in upper and lower case, which counts', f"user={named}"
-    if named and _GUEST in named and user.lower() == _home_name(named).lower():
-        return f'"{user}" is a guest here, whose name is "{named}"', f"user='{named}'"
+    return _guest_doubt(user, facts) if facts else None
+
+
+def _guest_doubt(user: str, facts: Facts) -> tuple[str, str] | None:
+    if facts.guest:
+        account, role = facts.guest
+        if user.lower().rpartition("#")[2] == account.lower().rpartition("#")[2]:
+            return f"\"{user}\" is a guest's home account, not the role's name", f"{_GIVE} {role}; {_PRINT_NAME}"
+    elif facts.user and _GUEST in facts.user and user.lower() == _home_name(facts.user).lower():
+        return f'"{user}" is a guest here, whose name is "{facts.user}"', f"user='{facts.user}'"
     return None
 
 

@@ -43,6 +43,7 @@ _STEPS: Final = (
     ("user", 17, _user.check, ("credential",)),
     ("login", 18, _login.check, ("tls", "token", "user")),
 )
+_CODES: Final = {name: failing for name, failing, _, _ in _STEPS}
 _MARKS: Final = {OK: ("✓", "green"), WARNING: ("!", "yellow"), FAILURE: ("✗", "red"), PASSED_OVER: ("-", "dim")}
 
 
@@ -68,6 +69,9 @@ def run(options: argparse.Namespace) -> int:
             taken.add(name)
     tried = any(name == "login" and finding.status != PASSED_OVER for name, finding in found)
     code = code or (0 if tried else NOT_TRIED)
+    if (code == NOT_TRIED and case.expired is not None) or (code == _CODES["login"] and case.refused_for_dates):
+        # By this machine's clock alone it was only a warning.
+        code = _CODES["token"]
     worst, verdict = _verdict(found, code)
     if options.json:
         _terminal.data(json.dumps(_told(found, worst, verdict, code), indent=2))

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from azure_postgresql_auth.cli._doctor._finding import Case
 
 _ADMINISTRATOR = "as an Entra administrator of the server, in the database postgres"
+_EXPIRED = r"access token has expired"
+_NOT_VALIDATED = r"validating the access token"
 _LIST = "SELECT * FROM pgaadauth_list_principals(false);"
 
 
@@ -24,6 +26,11 @@ def explained(text: str, case: Case) -> tuple[str, str]:
         if re.search(pattern, text, re.IGNORECASE):
             return explain(text, case)
     return f"the server refuses the login: {text}", "look into the server's log, by the time of this attempt"
+
+
+def is_about_dates(text: str) -> bool:
+    """Whether the server may have refused the token for its dates."""
+    return re.search(f"{_EXPIRED}|{_NOT_VALIDATED}", text, re.IGNORECASE) is not None
 
 
 def _no_role(_: str, case: Case) -> tuple[str, str]:
@@ -86,8 +93,8 @@ def _literal(text: str) -> str:
 
 
 def _expired(_: str, case: Case) -> tuple[str, str]:
-    if case.said.complete:
-        return "the password that was given is a token that has expired", "leave it out, so that a new one is had"
+    if case.expired is not None:
+        return case.expired
     return "the token has expired by the server's clock", "set this machine's clock, and let it be kept in time (NTP)"
 
 
@@ -100,6 +107,8 @@ def _audience(_: str, case: Case) -> tuple[str, str]:
 
 
 def _not_validated(_: str, case: Case) -> tuple[str, str]:
+    if case.expired is not None:
+        return case.expired
     tenant = case.facts.claims.get("tid") if case.facts else None
     return (
         f"the server does not accept the token: it was revoked, or its tenant {tenant} is not the server's",
@@ -168,11 +177,11 @@ def _closed(*_: object) -> tuple[str, str]:
 _WORDS = (
     (r"AAD_AUTH_TOKENTYPE_APP", _wrong_type),
     (r"password authentication failed for user", _no_role),
-    (r"access token has expired", _expired),
+    (_EXPIRED, _expired),
     (r"valid audience claim", _audience),
     (r"has invalid format", _format),
     (r"valid oid claim", _no_oid),
-    (r"validating the access token", _not_validated),
+    (_NOT_VALIDATED, _not_validated),
     (r"no pg_hba\.conf entry", _hba),
     (r"database \".*\" does not exist", _no_database),
     (r"permission denied for database|does not have CONNECT privilege", _connect_right),
