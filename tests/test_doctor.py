@@ -794,6 +794,12 @@ class TestLogin:
 
 
 class TestReport:
+    def test_nothing_that_a_terminal_acts_on_is_printed(self, doctor: Doctor, emulator: Emulator) -> None:
+        emulator.refuse("no\x1b]52;c;ZWNobw==\x07 \x9b31m\u202eway")
+        report = doctor("application_name=\x1b[31m")
+        assert report.cause == "the server refuses the login: no\\x1b]52;c;ZWNobw==\\x07 \\x9b31m\\u202eway"
+        assert all(one.isprintable() or one == "\n" for one in report.text)
+
     def test_json_for_a_support_ticket(
         self, doctor: Doctor, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -77,7 +77,7 @@ def run(options: argparse.Namespace) -> int:
         _terminal.data(json.dumps(_told(found, worst, verdict, code), indent=2))
     else:
         colour = "red" if worst and worst.status == FAILURE else "yellow" if worst else "green"
-        _terminal.data(_terminal.painted(verdict, colour, sys.stdout))
+        _terminal.data(_terminal.painted(_terminal.printable(verdict), colour, sys.stdout))
     return code
 
 
@@ -110,9 +110,10 @@ def _line(name: str, finding: _finding.Finding) -> str:
     label = mark if _terminal.is_rich(sys.stdout) else f"{finding.status:<11}"
     seconds = "" if finding.seconds is None else f" ({finding.seconds:.2f} s)"
     indent = "\n" + " " * (14 + (2 if _terminal.is_rich(sys.stdout) else 12))
-    text = finding.saw.replace("\n", indent)
+    text = finding.saw
     if finding.status in {WARNING, FAILURE} and finding.remedy:
-        text += indent + finding.remedy
+        text += f"\n{finding.remedy}"
+    text = _terminal.printable(text).replace("\n", indent)
     return f"{_terminal.painted(label, colour, sys.stdout)} {name:<13} {text}{seconds}"
 
 
