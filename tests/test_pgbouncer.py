@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import pwd
@@ -17,8 +16,7 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 import psycopg
 import pytest
 from azure_postgresql_auth import core
-from azure_postgresql_auth.cli._failure import Failure
-from azure_postgresql_auth.cli._pgbouncer._userlist import Userlist, merged
+from azure_postgresql_auth.cli._pgbouncer._userlist import merged
 
 from tests.fix_cli import COMMAND
 
@@ -31,6 +29,7 @@ if TYPE_CHECKING:
 
 PROGRAM = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 needs_pgbouncer = pytest.mark.skipif(PROGRAM is None, reason="PgBouncer is not installed (Debian: pgbouncer)")
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, who sees what PgBouncer's user does not")
 ROLE = "emulator-identity"
 
 
@@ -53,15 +52,16 @@ def events(stderr: str) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder of PgBouncer's user, who is not root."""
+    """A folder of this user, with one of PgBouncer's user, who is not root, in it."""
     import tempfile
 
     with tempfile.TemporaryDirectory(prefix="pgbouncer-") as name:
         path = Path(name)
+        path.chmod(0o755)
+        (path / "run").mkdir()
         if os.geteuid() == 0:
             nobody = pwd.getpwnam("nobody")
-            os.chown(path, nobody.pw_uid, nobody.pw_gid)
-            path.chmod(0o755)
+            os.chown(path / "run", nobody.pw_uid, nobody.pw_gid)
         yield path
 
 
@@ -70,8 +70,9 @@ def auth_file(home: Path) -> Path:
     """As its administrator left it."""
     path = home / "userlist.txt"
     path.write_text(';; kept\n"admin" "secret"\n')
+    path.chmod(0o640)
     if os.geteuid() == 0:
-        os.chown(path, home.stat().st_uid, home.stat().st_gid)
+        os.chown(path, -1, (home / "run").stat().st_gid)
     return path
 
 
@@ -81,6 +82,7 @@ class PgBouncer(NamedTuple):
     port: int
     pid_file: Path
     log: Path
+    process: subprocess.Popen[bytes]
 
     def who(self, user: str = ROLE) -> str:
         """Logs in to the server, by a connection of its own."""
@@ -102,7 +104,13 @@ def free_port() -> int:
 def pgbouncer(emulator: Emulator, home: Path, auth_file: Path) -> Iterator[PgBouncer]:
     """Starts it in front of the emulator; it forgets its connections to the server at once."""
     assert PROGRAM is not None
-    port, pid_file, log, ini, roots = free_port(), home / "pid", home / "log", home / "ini", home / "ca.pem"
+    port, pid_file, log, ini, roots = (
+        free_port(),
+        home / "run" / "pid",
+        home / "run" / "log",
+        home / "ini",
+        home / "ca.pem",
+    )
     roots.write_bytes(Path(emulator.ca_file).read_bytes())
     ini.write_text(
         f"""\
@@ -125,12 +133,12 @@ server_login_retry = 1
 query_wait_timeout = 15
 """
     )
-    account = {"user": "nobody", "group": home.stat().st_gid, "extra_groups": []} if os.geteuid() == 0 else {}
+    account = {"user": "nobody", "group": (home / "run").stat().st_gid, "extra_groups": []} if os.geteuid() == 0 else {}
     process = subprocess.Popen([PROGRAM, "-q", str(ini)], cwd="/", stderr=subprocess.DEVNULL, **account)  # type: ignore[call-overload]
     try:
         eventually(pid_file.exists)
         eventually(lambda: "process up" in log.read_text())
-        yield PgBouncer(port, pid_file, log)
+        yield PgBouncer(port, pid_file, log, process)
     finally:
         process.terminate()
         process.wait(30)
@@ -271,7 +279,9 @@ class TestWithPgBouncer:
         ini.write_text(
             done.stdout.replace("listen_addr = 127.0.0.1", "unix_socket_dir =").replace("pidfile", ";pidfile")
         )
-        account = {"user": "nobody", "extra_groups": []} if os.geteuid() == 0 else {}
+        account = (
+            {"user": "nobody", "group": (home / "run").stat().st_gid, "extra_groups": []} if os.geteuid() == 0 else {}
+        )
         ran = subprocess.run(
             [PROGRAM, str(ini)], capture_output=True, text=True, timeout=30, check=False, cwd="/", **account
         )  # type: ignore[call-overload]
@@ -357,37 +367,29 @@ class TestKeeping:
 
 
 class TestTheFile:
-    def test_others_lines_stay(self) -> None:
-        text = ';; comment\n"admin" "secret"\n"or""ders" "old"\n  "x"   "y"\n'
-        assert merged(text, {'or"ders': "new"}) == ';; comment\n"admin" "secret"\n  "x"   "y"\n"or""ders" "new"\n'
-        assert merged("", {"a": "b"}) == '"a" "b"\n'
+    def test_others_lines_keep_their_bytes(self) -> None:
+        content = b';; comment\r\n"admin" "secret"\r\n"or""ders" "old"\n  "x\xe2\x80\xa8"   "y\xff\x85"\x0c\n"last" "z"'
+        kept = b';; comment\r\n"admin" "secret"\r\n  "x\xe2\x80\xa8"   "y\xff\x85"\x0c\n"last" "z"'
+        assert merged(content, {'or"ders': "new"}) == b'"or""ders" "new"\n' + kept
+        assert merged(b"", {"a": "b"}) == b'"a" "b"\n'
 
-    def test_it_is_replaced_for_its_owner_alone(self, auth_file: Path, home: Path, tmp_path: Path) -> None:
-        auth_file.chmod(0o644)
-        link = tmp_path / "link"
-        link.symlink_to(auth_file)
-        before = auth_file.stat()
-        with auth_file.open() as reader:
-            Userlist(str(link)).write({"a": "b"})
-            assert reader.read() == ';; kept\n"admin" "secret"\n', "who reads it now reads the old one to its end"
-        after = auth_file.stat()
-        assert link.is_symlink()
-        assert after.st_mode & 0o777 == 0o600
-        assert (after.st_uid, after.st_gid) == (before.st_uid, before.st_gid)
-        assert after.st_ino != before.st_ino
-        assert [path.name for path in home.iterdir()] == ["userlist.txt"]
+    def test_ours_stand_before_a_malformed_line(self) -> None:
+        once = merged(b'broken\n"orders" "old"\n', {"orders": "new", "billing": "b"})
+        assert once == b'"orders" "new"\n"billing" "b"\nbroken\n'
+        assert merged(once, {"orders": "new", "billing": "b"}) == once
 
-    def test_nothing_is_left_of_a_failure(self, auth_file: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        def fail(*_: object) -> None:
-            raise OSError(errno.ENOSPC, "no space left")
-
-        monkeypatch.setattr(os, "fsync", fail)
-        with pytest.raises(OSError, match="no space"):
-            Userlist(str(auth_file)).write({"a": "b"})
-        assert [path.name for path in home.iterdir()] == ["userlist.txt"]
-        assert passwords(auth_file) == {"admin": "secret"}
-
-    def test_somebody_elses_file_is_refused(self, auth_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(os, "geteuid", lambda: auth_file.stat().st_uid + 1)
-        with pytest.raises(Failure, match="belongs to another user"):
-            Userlist(str(auth_file))
+    @needs_root
+    @pytest.mark.parametrize(("group", "mode"), [("nogroup", 0o600), ("root", 0o644), (None, 0)])
+    def test_a_file_that_pgbouncer_could_not_read_is_refused(
+        self, emulator: Emulator, cli: Run, auth_file: Path, group: str | None, mode: int
+    ) -> None:
+        if group is None:
+            auth_file.unlink()
+        else:
+            shutil.chown(auth_file, "root", group)
+            auth_file.chmod(mode)
+        before = group and auth_file.read_bytes()
+        done = cli("pgbouncer", "--auth-file", str(auth_file), "--once")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "would be readable by root alone" in done.stderr
+        assert (auth_file.read_bytes() if auth_file.exists() else None) == before

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
-import sys
+import os
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from typing import Final
+
+_STDERR: Final = 2
 
 
 def tell(level: str, event: str, **facts: Any) -> None:
-    """Writes one line; facts that are None are left out."""
+    """Write one line, without facts that are None; a log that cannot be written stops nothing."""
     known = {name: value for name, value in facts.items() if value is not None}
-    sys.stderr.write(json.dumps({"time": date(time.time()), "level": level, "event": event, **known}) + "\n")
-    sys.stderr.flush()
+    line = json.dumps({"time": date(time.time()), "level": level, "event": event, **known}) + "\n"
+    with contextlib.suppress(OSError):
+        # Not by sys.stderr, whose buffer would keep what could not be written, and complain again at exit.
+        os.write(_STDERR, line.encode())
 
 
 def date(moment: float) -> str:

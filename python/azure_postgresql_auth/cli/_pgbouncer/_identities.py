@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from azure_postgresql_auth import core
+from azure_postgresql_auth.cli import _login
+from azure_postgresql_auth.cli._failure import Failure
 from azure_postgresql_auth.identity import (
     ChainedTokenCredential,
     DefaultAzureCredential,
@@ -39,17 +41,26 @@ def identities(given: Sequence[str]) -> list[Identity]:
     """Reads `ROLE` and `ROLE=CLIENT_ID`; without any, the default credential's own.
 
     A client id means that identity and no other: what else could sign in here is not asked.
+
+    Raises:
+        Failure: a role is missing, given twice, or cannot be one.
     """
     default = DefaultAzureCredential()
     if not given:
         return [Identity(None, default)]
-    found = []
+    found: list[Identity] = []
     for text in given:
-        user, equals, client_id = text.rpartition("=")
-        if not equals:
-            found.append(Identity(text, default))
-            continue
         # Azure's names cannot hold an equals sign, client ids neither.
+        user, equals, client_id = text.rpartition("=") if "=" in text else (text, "", "")
+        if not user or not user.isprintable():
+            raise Failure(f"--identity {text!r}: a role has a name of printable characters", _login.USAGE)
+        if any(identity.user == user for identity in found):
+            raise Failure(f"--identity {user} is given twice", _login.USAGE)
+        if not equals:
+            found.append(Identity(user, default))
+            continue
+        if not client_id:
+            raise Failure(f"--identity {text}: the client id after the equals sign is missing", _login.USAGE)
         chain = ChainedTokenCredential(
             WorkloadIdentityCredential(client_id=client_id), ManagedIdentityCredential(client_id=client_id)
         )

@@ -59,11 +59,15 @@ class Limit:
 
 
 def _ask(program: str, length: int) -> bool | None:
-    with tempfile.TemporaryDirectory() as folder:
-        auth_file, ini = Path(folder, "users"), Path(folder, "ini")
-        auth_file.write_text(f'"probe" "{"x" * length}"\n', "utf-8")
-        ini.write_text(_INI.format(auth_file=auth_file), "utf-8")
-        told = _run(program, str(ini))
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            auth_file, ini = Path(folder, "users"), Path(folder, "ini")
+            auth_file.write_text(f'"probe" "{"x" * length}"\n', "utf-8")
+            ini.write_text(_INI.format(auth_file=auth_file), "utf-8")
+            told = _run(program, str(ini))
+    except OSError:
+        # No folder for temporary files, as where the root file system is read-only.
+        return None
     if _TOO_LONG.search(told):
         return False
     return True if _READ.search(told) else None

@@ -2,84 +2,91 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from azure_postgresql_auth.cli._failure import Failure
+from azure_postgresql_auth.cli._secret_file import ROOT, SecretFile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Final
 
-_USER: Final = re.compile(r'\s*"((?:[^"]|"")*)"')
-_ROOT: Final = 0
+_USER: Final = re.compile(rb'\s*"((?:[^"]|"")*)"')
+_GROUP_READ: Final = 0o040
 
 
-def merged(text: str, passwords: Mapping[str, str]) -> str:
-    """The file with these passwords; other users' lines and comments stay as they are."""
-    kept = [line for line in text.splitlines() if _user_of(line) not in passwords]
-    return "\n".join([*kept, *(f"{_quoted(user)} {_quoted(password)}" for user, password in passwords.items()), ""])
+def merged(content: bytes, passwords: Mapping[str, str]) -> bytes:
+    """Return the file with these passwords first; every other line keeps its bytes.
+
+    First, because PgBouncer stops reading at a line that is malformed. No other line may have the same user, because of
+    two PgBouncer takes the later one.
+    """
+    ours = {_bytes(user): _bytes(password) for user, password in passwords.items()}
+    kept = [line for line in re.findall(rb"[^\n]*\n|[^\n]+", content) if _user_of(line) not in ours]
+    return b"".join([*(b"%b %b\n" % (_quoted(user), _quoted(password)) for user, password in ours.items()), *kept])
 
 
-def _user_of(line: str) -> str | None:
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _user_of(line: bytes) -> bytes | None:
     match = _USER.match(line)
-    return match[1].replace('""', '"') if match else None
+    return match[1].replace(b'""', b'"') if match else None
 
 
-def _quoted(text: str) -> str:
-    return '"' + text.replace('"', '""') + '"'
+def _quoted(text: bytes) -> bytes:
+    return b'"' + text.replace(b'"', b'""') + b'"'
 
 
 class Userlist:
-    """The file, which is never seen half written.
+    """The file.
 
     Raises:
-        Failure: somebody else's, whom it could not be given back to.
+        Failure: another user could read it or redirect the write.
     """
 
     def __init__(self, path: str) -> None:
-        # What a symbolic link leads to is replaced, and not the link.
-        self.path = os.path.realpath(path)
-        owner = self._owner()
-        if owner is not None and os.geteuid() not in {_ROOT, owner[0]}:
-            raise Failure(f"{path} belongs to another user (uid {owner[0]}); run this as that user, or as root")
+        self.path = path
+        self._file = SecretFile(path)
 
-    @property
-    def readable_by_root_alone(self) -> bool:
-        """Whether PgBouncer, which does not run as root, will not be able to read it."""
-        owner = self._owner()
-        return os.geteuid() == _ROOT and (owner is None or owner[0] == _ROOT)
+    def check(self) -> None:
+        """Refuse a file that PgBouncer could not read, as far as that can be seen.
 
-    def write(self, passwords: Mapping[str, str]) -> None:
-        """Puts these in: atomically, for the owner alone, who stays the same."""
-        folder, owner = os.path.dirname(self.path), self._owner()  # noqa: PTH120
-        descriptor, fresh = tempfile.mkstemp(prefix=".userlist-", dir=folder)  # 0600
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
-                file.write(merged(self._text(), passwords))
-                if owner is not None and os.geteuid() == _ROOT:
-                    os.fchown(descriptor, *owner)
-                file.flush()
-                os.fsync(descriptor)
-            os.replace(fresh, self.path)  # noqa: PTH105
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(fresh)  # noqa: PTH108
-            raise
+        Raises:
+            Failure: it is for root alone, and PgBouncer does not run as root; or as for `update`.
+            OSError: the folder cannot be opened.
+        """
+        status = self._file.status()
+        if os.geteuid() != ROOT:
+            return
+        if status is None:
+            raise Failure(
+                f"{self.path} does not exist, and would be readable by root alone, which PgBouncer does not run as; "
+                f"create it for PgBouncer's user: install -m 600 -o USER /dev/null {self.path}"
+            )
+        by_group = status.st_gid != ROOT and status.st_mode & _GROUP_READ
+        if status.st_uid == ROOT and not by_group and not _has_access_list(self.path):
+            raise Failure(
+                f"{self.path} would be readable by root alone, and PgBouncer does not run as root; give it to "
+                f"PgBouncer's user (chown USER {self.path}) or group (chown root:GROUP, chmod 640)"
+            )
 
-    def _owner(self) -> tuple[int, int] | None:
-        try:
-            found = os.stat(self.path)  # noqa: PTH116
-        except FileNotFoundError:
-            return None
-        return found.st_uid, found.st_gid
+    def update(self, passwords: Mapping[str, str]) -> bool:
+        """Put these in; whether that changed anything.
 
-    def _text(self) -> str:
-        try:
-            return Path(self.path).read_text("utf-8", "surrogateescape")
-        except FileNotFoundError:
-            return ""
+        Raises:
+            Failure: PgBouncer could not read the file, or another user could, or could redirect the write.
+            OSError: it cannot be read or written, or another process keeps it.
+        """
+        self.check()
+        return self._file.update(lambda content: merged(content, passwords))
+
+
+def _has_access_list(path: str) -> bool:
+    try:
+        return "system.posix_acl_access" in os.listxattr(path)
+    except (AttributeError, OSError):
+        return False
