@@ -13,9 +13,13 @@ pub fn user_assigned_identity(resource_id: &str) -> Option<&str> {
 }
 
 /// Name of the Azure resource that an `xms_mirid` claim names: the role of a system-assigned identity is called so.
+///
+/// That of a nested resource is all segments after its type: `shop/slots/staging` for a deployment slot of App Service.
 fn resource_name(resource_id: &str) -> Option<&str> {
-    let (parent, name) = resource_id.rsplit_once('/')?;
-    (!name.is_empty() && parent.to_ascii_lowercase().contains("/providers/")).then_some(name)
+    const PROVIDERS: &str = "/providers/";
+    let begin = resource_id.to_ascii_lowercase().rfind(PROVIDERS)? + PROVIDERS.len();
+    let name = resource_id[begin..].splitn(3, '/').nth(2)?;
+    name.split('/').all(|segment| !segment.is_empty()).then_some(name)
 }
 
 /// What stands in the user principal name that a tenant gives to a guest.
@@ -85,6 +89,7 @@ mod tests {
         "/subscriptions/1/resourcegroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/orders";
     const VIRTUAL_MACHINE_ID: &str =
         "/subscriptions/1/resourcegroups/rg/providers/Microsoft.Compute/virtualMachines/vm-1";
+    const SLOT_ID: &str = "/subscriptions/1/resourceGroups/rg/providers/Microsoft.Web/sites/shop/slots/staging";
 
     fn name(claims: &Value) -> Option<String> {
         let payload = URL_SAFE_NO_PAD.encode(claims.to_string());
@@ -101,6 +106,11 @@ mod tests {
             (json!({"xms_mirid": VIRTUAL_MACHINE_ID, "upn": "a@b"}), Some("a@b")),
             (json!({"xms_mirid": VIRTUAL_MACHINE_ID, "app_displayname": "app"}), Some("vm-1")),
             (json!({"app_displayname": "app"}), Some("app")),
+            (json!({"xms_mirid": SLOT_ID}), Some("shop/slots/staging")),
+            (json!({"xms_mirid": SLOT_ID.to_uppercase()}), Some("SHOP/SLOTS/STAGING")),
+            (json!({"xms_mirid": format!("{SLOT_ID}/")}), None),
+            (json!({"xms_mirid": format!("{VIRTUAL_MACHINE_ID}/providers/Microsoft.X/things/inner")}), Some("inner")),
+            (json!({"xms_mirid": "/subscriptions/1/resourceGroups/rg/providers/Microsoft.Web/sites"}), None),
             (
                 json!({"upn": "guest_gmail.com#EXT#@contoso.onmicrosoft.com"}),
                 Some("guest_gmail.com#EXT#@contoso.onmicrosoft.com"),

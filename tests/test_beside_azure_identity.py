@@ -37,6 +37,7 @@ GOES_ON = "azure-identity takes a host's refusal for a host that is not there, a
 LOOKS_FIRST = "azure-identity asks for the tenant's metadata first, which tells it that there is none"
 NOT_ALL_AUTHORITY = "azure-identity does not tell workload identity of `authority`"
 ZERO = "azure-identity takes any text for yes"
+ODD = "white space and quotation marks around a value are named, and asked for by nobody"
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,7 @@ ROWS = [
     Row("secret workload app-service az", "app", {"AZURE_CLIENT_ID": "{app}"}),
     Row("secret", ENVIRONMENT, {"AZURE_CLIENT_SECRET": "wrong"}),
     Row("secret az", ENVIRONMENT, {"AZURE_CLIENT_ID": "no-guid"}),
+    Row("secret az", ENVIRONMENT, {"AZURE_CLIENT_ID": '"{app}"'}, reason=ODD),
     Row("secret az", ENVIRONMENT, {"AZURE_TENANT_ID": "11111111-2222-3333-4444-555555555555"}, reason=LOOKS_FIRST),
     Row("secret", "app", {"AZURE_AUTHORITY_HOST": NOWHERE}, {"authority": "{authority}"}),
     Row("secret az", ENVIRONMENT, {"AZURE_AUTHORITY_HOST": NOWHERE}),
@@ -102,6 +104,8 @@ ROWS = [
     Row("workload app-service az", "pod"),
     Row("workload", "pod", {"AZURE_CLIENT_ID": "{app}"}, {"workload_identity_client_id": "{pod}"}),
     Row("workload", "pod", {"AZURE_CLIENT_ID": "{app}"}, {"managed_identity_client_id": "{pod}"}),
+    Row("workload", "pod", {}, {"managed_identity_client_id": "{app}", "workload_identity_client_id": ""}),
+    Row("workload", "pod", {}, {"managed_identity_client_id": "", "workload_identity_tenant_id": ""}),
     Row("workload", "pod", {"AZURE_TENANT_ID": None}, {"workload_identity_tenant_id": "{tenant}"}),
     Row("workload az", WORKLOAD, {"AZURE_CLIENT_ID": "no-guid"}),
     Row("workload az", WORKLOAD, {"AZURE_FEDERATED_TOKEN_FILE": "/nowhere"}),
@@ -126,6 +130,8 @@ ROWS = [
     Row("app-service imds az", "machine"),
     Row("app-service az", MANAGED_IDENTITY, {"IDENTITY_HEADER": "wrong"}, {}, "az", GOES_ON),
     Row("app-service az", MANAGED_IDENTITY, {"AZURE_CLIENT_ID": "no-guid"}, {}, "az", GOES_ON),
+    Row("app-service", "machine", {"AZURE_CLIENT_ID": "{second}"}, {"managed_identity_client_id": ""}),
+    Row("app-service az", MANAGED_IDENTITY, {"AZURE_CLIENT_ID": '"{second}"'}, {}, "az", ODD),
     Row("service-fabric", "machine"),
     Row("service-fabric az", MANAGED_IDENTITY, {"AZURE_CLIENT_ID": "{second}"}),
     Row("service-fabric az", MANAGED_IDENTITY, {}, {"managed_identity_client_id": "{second}"}),

@@ -115,6 +115,7 @@ class TestWho:
             ({"unique_name": "ada@contoso.com"}, "ada@contoso.com"),
             ({"xms_mirid": MIRID, "upn": "ada@contoso.com"}, "orders"),
             ({"xms_mirid": "/subscriptions/1/providers/Microsoft.Web/sites/shop"}, "shop"),
+            ({"xms_mirid": "/subscriptions/1/providers/Microsoft.Web/sites/shop/slots/staging"}, "shop/slots/staging"),
         ],
     )
     def test_by_claims(self, credential_class: type[SyncCredential], claims: dict[str, str], user: str) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from azure_postgresql_auth import core, errors, identity
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from azure_postgresql_auth.emulator import Emulator
 
 SCOPE = core.AZURE_DB_FOR_POSTGRES_SCOPE
@@ -79,6 +78,146 @@ def test_files_that_are_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert failure(identity.EnvironmentCredential()) == f"{path}: it could not be read: {why}"
     text = failure(identity.WorkloadIdentityCredential())
     assert text == f"failed to read federated token from file {path}: {why}"
+
+
+BREAK = "ends with a line break, which files and secret stores often add; remove it"
+QUOTES = (
+    "is enclosed in quotation marks, which secret stores and `docker run --env-file` keep as part of the value; remove "
+    "them"
+)
+REFERENCE = (
+    "is an unresolved Key Vault reference: App Service could not read the secret. Check that the app's identity may "
+    "read secrets of the vault, and the reference's status in the portal"
+)
+
+
+class TestOddValues:
+    """As secret stores and `docker run --env-file` leave them: named, never shown, and nobody is asked."""
+
+    @pytest.mark.parametrize("name", [TENANT, CLIENT, SECRET])
+    @pytest.mark.parametrize(
+        ("form", "why"),
+        [
+            ("{}\n", BREAK),
+            ("{}\r\n", BREAK),
+            (" {}", "begins with white space; remove it"),
+            ("{}\t", "ends with white space; remove it"),
+            ('"{}"', QUOTES),
+            ("'{}'", QUOTES),
+            ("@Microsoft.KeyVault(SecretUri=https://v/{})", REFERENCE),
+        ],
+    )
+    def test_environment(
+        self, emulator: Emulator, name: str, form: str, why: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        found = emulator.client_secret_env(emulator.add_identity("app", "service-principal", role=None))
+        found[name] = form.format(found[name])
+        for each, value in found.items():
+            monkeypatch.setenv(each, value)
+        assert failure(identity.EnvironmentCredential()) == f"{name} {why}"
+        # It is set up, so a chain ends there: the next one would log in as somebody else.
+        with pytest.raises(errors.EntraConnectionValueError, match=f"EnvironmentCredential: {name} ") as raised:
+            identity.DefaultAzureCredential().get_token(SCOPE)
+        assert "AzureCli" not in str(raised.value)
+        assert emulator.token_requests == []
+
+    @pytest.mark.parametrize("name", [TENANT, CLIENT, FEDERATED])
+    def test_workload_identity(self, emulator: Emulator, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        found = emulator.workload_identity_env(emulator.add_identity("pod", role=None))
+        for each, value in {**found, name: found[name] + "\n"}.items():
+            monkeypatch.setenv(each, value)
+        assert failure(identity.WorkloadIdentityCredential()) == f"{name} {BREAK}"
+
+    def test_managed_identity(self, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+        second = emulator.add_identity("second")
+        monkeypatch.setenv(CLIENT, f'"{second.client_id}"')
+        with pytest.raises(errors.EntraConnectionValueError) as raised:
+            identity.DefaultAzureCredential().get_token(SCOPE)
+        assert str(raised.value).endswith(f"ManagedIdentityCredential: {CLIENT} {QUOTES}")
+        assert emulator.token_requests == []
+
+    def test_a_file_may_have_any_name(
+        self, emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        found = emulator.workload_identity_env(emulator.add_identity("pod", role=None))
+        odd = tmp_path / "'a token' "
+        odd.write_bytes(Path(found[FEDERATED]).read_bytes())
+        for each, value in {**found, FEDERATED: str(odd)}.items():
+            monkeypatch.setenv(each, value)
+        assert identity.WorkloadIdentityCredential().get_token(SCOPE).token
+
+    @pytest.mark.parametrize(
+        ("make", "argument"),
+        [
+            (lambda odd: identity.ClientSecretCredential(odd(GUID), GUID, "a-secret"), "tenant_id"),
+            (lambda odd: identity.ClientSecretCredential(GUID, odd(GUID), "a-secret"), "client_id"),
+            (lambda odd: identity.ClientSecretCredential(GUID, GUID, odd("a-secret")), "client_secret"),
+            (lambda odd: identity.ManagedIdentityCredential(client_id=odd(GUID)), "client_id"),
+            (
+                lambda odd: identity.ManagedIdentityCredential(identity_config={"resource_id": odd("/x")}),
+                "resource_id",
+            ),
+            (lambda odd: identity.WorkloadIdentityCredential(client_id=odd(GUID)), "client_id"),
+            (
+                lambda odd: identity.DefaultAzureCredential(managed_identity_client_id=odd(GUID)),
+                "managed_identity_client_id",
+            ),
+            (
+                lambda odd: identity.DefaultAzureCredential(workload_identity_tenant_id=odd(GUID)),
+                "workload_identity_tenant_id",
+            ),
+            (lambda odd: identity.AzureCliCredential(tenant_id=odd(GUID)), "tenant_id"),
+        ],
+    )
+    def test_arguments(self, make: Any, argument: str) -> None:
+        for form, why in (("{}\n", BREAK), ('"{}"', QUOTES)):
+            with pytest.raises(ValueError) as raised:  # noqa: PT011 - compared below
+                make(form.format)
+            assert str(raised.value) == f"{argument} {why}"
+
+
+class TestEmptyTexts:
+    """azure-identity takes them for nothing."""
+
+    def test_whom_the_default_credential_means(self, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+        second = emulator.add_identity("second")
+        monkeypatch.setenv(CLIENT, second.client_id)
+        for keywords, expected in (
+            ({}, second),
+            ({"managed_identity_client_id": ""}, emulator.identity),
+            ({"managed_identity_client_id": None}, emulator.identity),
+            ({"workload_identity_client_id": "", "workload_identity_tenant_id": "", "authority": ""}, second),
+        ):
+            token = identity.DefaultAzureCredential(**keywords).get_token(SCOPE).token
+            assert core.decode_jwt(token)["oid"] == expected.object_id, keywords
+
+    def test_managed_identity(self, emulator: Emulator) -> None:
+        second = emulator.add_identity("second")
+        for keywords, expected in (
+            ({"client_id": "", "object_id": "", "resource_id": ""}, emulator.identity),
+            ({"client_id": "", "object_id": second.object_id}, second),
+            ({"identity_config": {"client_id": ""}}, emulator.identity),
+            ({"client_id": "", "identity_config": {"client_id": second.client_id, "object_id": ""}}, second),
+        ):
+            token = identity.ManagedIdentityCredential(**keywords).get_token(SCOPE).token
+            assert core.decode_jwt(token)["oid"] == expected.object_id, keywords
+
+    def test_two_names_of_one_identity(self) -> None:
+        with pytest.raises(ValueError, match="client_id= and identity_config name different identities"):
+            identity.ManagedIdentityCredential(client_id="a", identity_config={"client_id": "b"})
+
+    def test_workload_identity(self, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+        pod = emulator.add_identity("pod", role=None)
+        for name, value in emulator.workload_identity_env(pod).items():
+            monkeypatch.setenv(name, value)
+        made = identity.WorkloadIdentityCredential(tenant_id="", client_id="", token_file_path="", authority="")
+        assert core.decode_jwt(made.get_token(SCOPE).token)["oid"] == pod.object_id
+
+    def test_tools(self) -> None:
+        """Made without an error."""
+        identity.AzureCliCredential(tenant_id="", subscription="")
+        identity.AzureDeveloperCliCredential(tenant_id="")
+        identity.AzurePowerShellCredential(tenant_id="")
 
 
 class TestClientIds:

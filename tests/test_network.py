@@ -167,6 +167,12 @@ class TestTrust:
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authorities))
         assert only_requests.get_token(SCOPE).token
 
+    def test_curls_bundle(self, emulator: Emulator, only_requests: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What requests reads after its own variable."""
+        monkeypatch.delenv("REQUESTS_CA_BUNDLE")
+        monkeypatch.setenv("CURL_CA_BUNDLE", emulator.ca_file)
+        assert only_requests.get_token(SCOPE).token
+
     def test_a_directory_for_everybody(
         self, emulator: Emulator, only_requests: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

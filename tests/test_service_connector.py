@@ -317,6 +317,14 @@ NOT_LIBPQS = (
     "*CONNECTIONSTRING is not written in libpq's keywords and values, as 'host=... dbname=... user=...' is: the "
     "connection was made for another client type. Make it for Python, Django or none"
 )
+QUOTED = (
+    "is enclosed in quotation marks, which secret stores and `docker run --env-file` keep as part of the value; remove "
+    "them"
+)
+VAULT = (
+    "is an unresolved Key Vault reference: App Service could not read the secret. Check that the app's identity may "
+    "read secrets of the vault, and the reference's status in the portal"
+)
 WRONG: list[tuple[dict[str, str], str]] = [
     ({}, NONE_THERE),
     ({"CLIENTID": GUID}, NONE_THERE),
@@ -351,6 +359,15 @@ WRONG: list[tuple[dict[str, str], str]] = [
         {**SERVER, "CLIENTID": GUID, "TENANTID": GUID},
         "not set: *CLIENTSECRET, which a service principal needs besides *TENANTID, *CLIENTID",
     ),
+    ({"CONNECTIONSTRING": '"host=h dbname=d password=a-secret"'}, f"*CONNECTIONSTRING {QUOTED}"),
+    ({**SERVER, "CLIENTID": f"'{GUID}'"}, f"*CLIENTID {QUOTED}"),
+    ({"CONNECTIONSTRING": "@Microsoft.KeyVault(SecretUri=https://v/secrets/a-secret)"}, f"*CONNECTIONSTRING {VAULT}"),
+    ({**SERVER, "USER": "u", "PASSWORD": "@Microsoft.KeyVault(VaultName=v;SecretName=a-secret)"}, f"*PASSWORD {VAULT}"),
+    (
+        {**SERVER, "CLIENTID": GUID, "TENANTID": GUID, "CLIENTSECRET": "a-secret\n"},
+        "*CLIENTSECRET ends with a line break, which files and secret stores often add; remove it",
+    ),
+    ({"HOST": " h", "NAME": "d"}, "*HOST begins with white space; remove it"),
     ({"CONNECTIONSTRING": NET}, NOT_LIBPQS),
     ({"CONNECTIONSTRING": JDBC}, NOT_LIBPQS),
     ({"CONNECTIONSTRING": "host=h dbname='d"}, NOT_LIBPQS),
@@ -367,6 +384,21 @@ def test_what_is_wrong(monkeypatch: pytest.MonkeyPatch, given: dict[str, str], e
             form()
         assert str(raised.value) == expected.replace("*", "AZURE_POSTGRESQL_")
         assert "a-secret" not in str(raised.value)
+
+
+def test_connection_strings_of_app_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POSTGRESQLCONNSTR_AZURE_POSTGRESQL_CONNECTIONSTRING", "host=h dbname=d user=u")
+    assert {**service_connector.psycopg(), "credential": None} == {
+        "host": "h",
+        "dbname": "d",
+        "user": "u",
+        "credential": None,
+    }
+    with pytest.raises(ValueError, match="there is one with prefix='AZURE_POSTGRESQL'$"):
+        service_connector.psycopg(prefix="OTHER")
+    monkeypatch.setenv("AZURE_POSTGRESQL_CONNECTIONSTRING", "host=other dbname=d")
+    with pytest.raises(ValueError, match="CONNECTIONSTRING and POSTGRESQLCONNSTR_.* contradict each other about host"):
+        service_connector.psycopg()
 
 
 def test_empty_is_unset(monkeypatch: pytest.MonkeyPatch) -> None:

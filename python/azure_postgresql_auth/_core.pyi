@@ -19,6 +19,7 @@ __all__ = [
     "scope_for",
     "stop_commands",
     "take_journal",
+    "value_defect",
     "with_environment",
 ]
 
@@ -319,6 +320,12 @@ def scope_for(hosts: Sequence[str]) -> str:
 
 def take_journal() -> list[tuple[float, int, str]]:
     """What happened to tokens since the last call: when (seconds since 1970), level as in `logging`, text."""
+
+def value_defect(value: str) -> str | None:
+    """What is odd about a value that is written without white space and quotation marks; None if nothing is.
+
+    The text follows the value's name ("X ends with a line break, …") and never shows the value.
+    """
 
 def with_environment(*parameters: dict[str, Any]) -> dict[str, Any]:
     """Libpq's parameters with those that its environment variables (`PGUSER` and so on) give.

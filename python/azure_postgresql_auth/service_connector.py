@@ -19,7 +19,9 @@ Service Connector says of every connection, gives way to this package's own rule
 `verify-full`.
 
 All take `prefix`: the names of an app's second connection begin with `AZURE_POSTGRESQL_` and that connection's name.
-All raise `ValueError` where variables are missing, contradict each other or are another client type's.
+A connection string that App Service keeps under "Connection strings", type PostgreSQL, is read from
+`POSTGRESQLCONNSTR_AZURE_POSTGRESQL_CONNECTIONSTRING`. All raise `ValueError` where variables are missing, contradict
+each other, are another client type's, or hold quotation marks, white space or an unresolved Key Vault reference.
 
 Source: Microsoft's documentation, "Integrate Azure Database for PostgreSQL with Service Connector" and "Service
 Connector internals".
@@ -32,7 +34,7 @@ import os
 import re
 from typing import TYPE_CHECKING, Any
 
-from azure_postgresql_auth._core import is_azure_server
+from azure_postgresql_auth._core import is_azure_server, value_defect
 from azure_postgresql_auth._login import Options
 from azure_postgresql_auth.identity import (
     AzureCliCredential,
@@ -142,14 +144,37 @@ def _read(prefix: str) -> dict[str, Any]:
     return {**said, "credential": credential}
 
 
+# Source: Microsoft's documentation, "Environment variables and app settings in Azure App Service", connection strings.
+_APP_SERVICE: Final = "POSTGRESQLCONNSTR_"
+_KEY_VAULT: Final = "@Microsoft.KeyVault("
+
+
+def _value(variable: str) -> str:
+    """A variable's value, "" if it is not set.
+
+    Raises:
+        ValueError: it holds what no value of its kind does.
+    """
+    value = os.environ.get(variable, "")
+    # libpq skips the white space around a connection string; a password may have anything.
+    examined = value.strip() if variable.endswith("_CONNECTIONSTRING") else value
+    if variable.endswith("_PASSWORD") and not value.startswith(_KEY_VAULT):
+        return value
+    defect = value_defect(examined)
+    if defect is not None:
+        message = f"{variable} {defect}"
+        raise ValueError(message)
+    return value
+
+
 def _said(prefix: str) -> Iterator[tuple[str, str, str]]:
     """Each setting as its variable, libpq's keyword and its value."""
-    variable = f"{prefix}_CONNECTIONSTRING"
-    for keyword, value in _parsed(variable, os.environ.get(variable, "")):
-        yield variable, keyword, value
+    for variable in (f"{prefix}_CONNECTIONSTRING", f"{_APP_SERVICE}{prefix}_CONNECTIONSTRING"):
+        for keyword, value in _parsed(variable, _value(variable)):
+            yield variable, keyword, value
     for end, keyword in _KEYWORDS.items():
         variable = f"{prefix}_{end}"
-        value = os.environ.get(variable, "")
+        value = _value(variable)
         if value and end == "SSL":
             if value.lower() not in _SSL:
                 message = f"{variable}={value!r}: one of {', '.join(_SSL)}"
@@ -183,7 +208,7 @@ def _parsed(variable: str, connection_string: str) -> Iterator[tuple[str, str]]:
 def _credential(prefix: str, password: str | None) -> object | None:
     """The credential that the variables name, None if `password` names the variable that has one."""
     ends = ("TENANTID", "CLIENTID", "CLIENTSECRET")
-    variables = {f"{prefix}_{end}": os.environ.get(f"{prefix}_{end}") or None for end in ends}
+    variables = {f"{prefix}_{end}": _value(f"{prefix}_{end}") or None for end in ends}
     given = [variable for variable, value in variables.items() if value]
     if password is not None:
         if given:
@@ -218,7 +243,7 @@ def _check_complete(prefix: str, said_by: dict[str, str]) -> None:
         message = f"no connection of Service Connector's: neither {prefix}_CONNECTIONSTRING nor {prefix}_HOST is set"
         others = {
             name.rpartition("_")[0]
-            for name in os.environ
+            for name in (variable.removeprefix(_APP_SERVICE) for variable in os.environ)
             if name.startswith(f"{_PREFIX}_") and name.endswith(("_CONNECTIONSTRING", "_HOST"))
         }
         if others:

@@ -107,7 +107,7 @@ fn values() -> String {
 pub struct DefaultChain {
     /// Client id of a user-assigned managed identity; `Some(None)` for the system-assigned one whatever `AZURE_CLIENT_ID` says.
     pub managed_identity_client_id: Option<Option<String>>,
-    /// Client id for workload identity; else the managed identity's, else `AZURE_CLIENT_ID`.
+    /// Client id for workload identity; else `AZURE_CLIENT_ID`.
     pub workload_identity_client_id: Option<String>,
     /// Tenant of workload identity; else `AZURE_TENANT_ID`.
     pub workload_identity_tenant_id: Option<String>,
@@ -137,7 +137,7 @@ impl DefaultChain {
         if selection.has("workload_identity") {
             links.push(Arc::new(WorkloadIdentityCredential {
                 tenant_id: tenant_id.clone().or(self.workload_identity_tenant_id),
-                client_id: self.workload_identity_client_id.or_else(|| client_id.clone()),
+                client_id: self.workload_identity_client_id,
                 authority: self.authority,
                 ..Default::default()
             }));

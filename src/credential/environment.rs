@@ -4,7 +4,11 @@ use async_trait::async_trait;
 use std::hash::{Hash, Hasher};
 use tokio::time::Instant;
 
-use super::{Authority, CertificateSource, ClientCertificateCredential, ClientSecretCredential, TokenSource, variable};
+use super::{
+    Authority, CertificateSource, ClientCertificateCredential, ClientSecretCredential, TokenSource,
+    defect::{path_setting, setting},
+    variable,
+};
 use crate::{cache::FetchedToken, error::Error};
 
 const NAME: &str = "EnvironmentCredential";
@@ -19,30 +23,31 @@ pub struct EnvironmentCredential {
 }
 
 impl EnvironmentCredential {
-    fn configured(&self) -> Result<Box<dyn TokenSource>, String> {
-        let mut missing = Vec::new();
-        let mut setting = |name| {
-            variable(name).unwrap_or_else(|| {
-                missing.push(name);
-                String::new()
-            })
-        };
-        let tenant_id = setting("AZURE_TENANT_ID");
-        let client_id = setting("AZURE_CLIENT_ID");
-        let secret = variable("AZURE_CLIENT_SECRET");
-        let certificate = variable("AZURE_CLIENT_CERTIFICATE_PATH");
-        if secret.is_none() && certificate.is_none() {
-            missing.push("AZURE_CLIENT_SECRET (or AZURE_CLIENT_CERTIFICATE_PATH)");
-        }
+    fn configured(&self) -> Result<Box<dyn TokenSource>, Error> {
+        const NAMES: [&str; 4] =
+            ["AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET", "AZURE_CLIENT_CERTIFICATE_PATH"];
+        const NO_SECRET: &str = "AZURE_CLIENT_SECRET (or AZURE_CLIENT_CERTIFICATE_PATH)";
+        let [tenant, client, secret, certificate] = NAMES.map(|name| variable(name).is_some());
+        let needed = [(NAMES[0], tenant), (NAMES[1], client), (NO_SECRET, secret || certificate)];
+        let missing: Vec<_> = needed.into_iter().filter(|(_, set)| !set).map(|(name, _)| name).collect();
         if !missing.is_empty() {
-            return Err(format!("not set: {}", missing.join(", ")));
+            let reason = format!("not set: {}", missing.join(", "));
+            return Err(Error::CredentialUnavailable { credential: NAME, reason });
         }
+        self.complete().map_err(|reason| Error::AuthenticationFailed { credential: NAME, reason })
+    }
+
+    fn complete(&self) -> Result<Box<dyn TokenSource>, String> {
+        let tenant_id = setting("AZURE_TENANT_ID")?.unwrap_or_default();
+        let client_id = setting("AZURE_CLIENT_ID")?.unwrap_or_default();
         let tenant_id = self.tenant_id.clone().unwrap_or(tenant_id);
         let authority = self.authority.clone();
-        if let Some(secret) = secret {
+        if let Some(secret) = setting("AZURE_CLIENT_SECRET")? {
             let client_secret = secret.into();
             return Ok(Box::new(ClientSecretCredential { tenant_id, client_id, client_secret, authority }));
         }
+        let certificate = path_setting("AZURE_CLIENT_CERTIFICATE_PATH")?;
+        // Not looked at more closely: a password may have anything.
         let password = variable("AZURE_CLIENT_CERTIFICATE_PASSWORD").map(Into::into);
         let send = variable("AZURE_CLIENT_SEND_CERTIFICATE_CHAIN");
         Ok(Box::new(ClientCertificateCredential {
@@ -70,8 +75,6 @@ impl TokenSource for EnvironmentCredential {
     }
 
     async fn fetch(&self, scope: &str, deadline: Instant) -> Result<FetchedToken, Error> {
-        let configured =
-            self.configured().map_err(|reason| Error::CredentialUnavailable { credential: NAME, reason })?;
-        configured.fetch(scope, deadline).await.map_err(|error| error.of_credential(NAME))
+        self.configured()?.fetch(scope, deadline).await.map_err(|error| error.of_credential(NAME))
     }
 }

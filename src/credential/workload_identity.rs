@@ -10,9 +10,10 @@ use azure_identity::{ClientAssertionCredentialOptions, WorkloadIdentityCredentia
 use tokio::time::Instant;
 
 use super::{
-    Authority, TokenSource, ask, root_message,
+    Authority, TokenSource, ask,
+    defect::{path_setting, setting},
+    root_message,
     transport::{self, AttemptLog},
-    variable,
 };
 use crate::{cache::FetchedToken, error::Error};
 
@@ -51,20 +52,27 @@ impl TokenSource for WorkloadIdentityCredential {
 
     async fn fetch(&self, scope: &str, deadline: Instant) -> Result<FetchedToken, Error> {
         let mut missing = Vec::new();
-        let mut setting = |given: &Option<String>, name| {
-            given.clone().or_else(|| variable(name)).unwrap_or_else(|| {
-                missing.push(name);
-                String::new()
-            })
+        // What is odd about a value matters once all are there: a half of them may be meant for others.
+        let mut defects = Vec::new();
+        let mut value = |given: &Option<String>, name, read: fn(&str) -> Result<Option<String>, String>| {
+            match given.clone().map_or_else(|| read(name), |given| Ok(Some(given))) {
+                Ok(Some(value)) => return value,
+                Ok(None) => missing.push(name),
+                Err(defect) => defects.push(defect),
+            }
+            String::new()
         };
-        let tenant_id = setting(&self.tenant_id, "AZURE_TENANT_ID");
-        let client_id = setting(&self.client_id, "AZURE_CLIENT_ID");
-        let token_file_path = setting(&self.token_file_path, "AZURE_FEDERATED_TOKEN_FILE");
+        let tenant_id = value(&self.tenant_id, "AZURE_TENANT_ID", setting);
+        let client_id = value(&self.client_id, "AZURE_CLIENT_ID", setting);
+        let token_file_path = value(&self.token_file_path, "AZURE_FEDERATED_TOKEN_FILE", path_setting);
         if !missing.is_empty() {
             return Err(unavailable(format!(
                 "not set: {}; in Kubernetes the workload identity webhook sets them on labelled pods",
                 missing.join(", ")
             )));
+        }
+        if !defects.is_empty() {
+            return Err(Error::AuthenticationFailed { credential: NAME, reason: defects.join(". ") });
         }
         let log = AttemptLog::default();
         let options = WorkloadIdentityCredentialOptions {

@@ -13,14 +13,29 @@ use crate::{
         Authority, AzureCliCredential, AzureDeveloperCliCredential, AzurePipelinesCredential,
         AzurePowerShellCredential, CertificateSource, ChainedTokenCredential, ClientAssertionCredential,
         ClientCertificateCredential, ClientSecretCredential, DefaultChain, EnvironmentCredential, FallbackChain,
-        ManagedIdentityCredential, Selection, SigningCertificate, UserAssigned, WorkloadIdentityCredential, start,
+        ManagedIdentityCredential, Selection, SigningCertificate, UserAssigned, WorkloadIdentityCredential,
+        check_value, start,
     },
     error::Error,
     secret::Secret,
 };
 
+/// What is given: azure-identity takes an empty text for none.
+fn given<T: AsRef<[u8]>>(value: Option<T>) -> Option<T> {
+    value.filter(|value| !value.as_ref().is_empty())
+}
+
+/// The same, and nothing odd about it.
+fn optional(py: Python<'_>, name: &str, text: Option<String>) -> PyResult<Option<String>> {
+    let text = given(text);
+    if let Some(text) = &text {
+        checked(py, check_value(name, text).map_err(Error::InvalidArgument))?;
+    }
+    Ok(text)
+}
+
 fn authority(py: Python<'_>, text: Option<&str>) -> PyResult<Option<Authority>> {
-    checked(py, text.map(Authority::parse).transpose())
+    checked(py, given(text).map(Authority::parse).transpose())
 }
 
 fn process_timeout(seconds: Option<f64>) -> PyResult<Duration> {
@@ -28,19 +43,27 @@ fn process_timeout(seconds: Option<f64>) -> PyResult<Duration> {
 }
 
 /// Tenant ids end up in a URL, and on `az`'s command line.
-fn tenant(py: Python<'_>, text: Option<String>) -> PyResult<Option<String>> {
-    let valid = |text: &str| {
-        !text.is_empty() && text.chars().all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '-'))
-    };
-    match text {
-        Some(text) if !valid(&text) => checked(
-            py,
-            Err(Error::InvalidArgument(format!(
-                "tenant_id={text:?}: expected a directory (tenant) id such as 11111111-2222-3333-4444-555555555555, or a domain"
-            ))),
-        ),
-        other => Ok(other),
+fn tenant(py: Python<'_>, name: &str, text: String) -> PyResult<String> {
+    let text = optional(py, name, Some(text))?.unwrap_or_default();
+    if !text.is_empty() && text.chars().all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '-')) {
+        return Ok(text);
     }
+    checked(
+        py,
+        Err(Error::InvalidArgument(format!(
+            "{name}={text:?}: expected a directory (tenant) id such as 11111111-2222-3333-4444-555555555555, or a domain"
+        ))),
+    )
+}
+
+fn optional_tenant(py: Python<'_>, name: &str, text: Option<String>) -> PyResult<Option<String>> {
+    given(text).map(|text| tenant(py, name, text)).transpose()
+}
+
+/// What is odd about a value that is written without white space and quotation marks, to follow its name.
+#[pyfunction]
+pub fn value_defect(value: &str) -> Option<&'static str> {
+    crate::credential::value_defect(value)
 }
 
 /// Azure's names of subscriptions; `az` would take others for options or more.
@@ -59,10 +82,10 @@ fn subscription(py: Python<'_>, text: Option<String>) -> PyResult<Option<String>
 }
 
 fn required(py: Python<'_>, name: &str, text: String) -> PyResult<String> {
-    if text.is_empty() {
-        return checked(py, Err(Error::InvalidArgument(format!("{name} is required and must not be empty"))));
+    match optional(py, name, Some(text))? {
+        Some(text) => Ok(text),
+        None => checked(py, Err(Error::InvalidArgument(format!("{name} is required and must not be empty")))),
     }
-    Ok(text)
 }
 
 #[pymethods]
@@ -82,9 +105,9 @@ impl TokenProvider {
         resource_id: Option<String>,
     ) -> PyResult<Self> {
         let named = [
-            client_id.map(UserAssigned::ClientId),
-            object_id.map(UserAssigned::ObjectId),
-            resource_id.map(UserAssigned::ResourceId),
+            optional(py, "client_id", client_id)?.map(UserAssigned::ClientId),
+            optional(py, "object_id", object_id)?.map(UserAssigned::ObjectId),
+            optional(py, "resource_id", resource_id)?.map(UserAssigned::ResourceId),
         ];
         let mut named = named.into_iter().flatten();
         let identity = named.next();
@@ -108,9 +131,12 @@ impl TokenProvider {
         token_file_path: Option<String>,
         authority: Option<&str>,
     ) -> PyResult<Self> {
-        let tenant_id = tenant(py, tenant_id)?;
-        let authority = self::authority(py, authority)?;
-        Ok(Self::native(WorkloadIdentityCredential { tenant_id, client_id, token_file_path, authority }))
+        Ok(Self::native(WorkloadIdentityCredential {
+            tenant_id: optional_tenant(py, "tenant_id", tenant_id)?,
+            client_id: optional(py, "client_id", client_id)?,
+            token_file_path: given(token_file_path),
+            authority: self::authority(py, authority)?,
+        }))
     }
 
     #[staticmethod]
@@ -123,7 +149,7 @@ impl TokenProvider {
         authority: Option<&str>,
     ) -> PyResult<Self> {
         Ok(Self::native(ClientSecretCredential {
-            tenant_id: tenant(py, Some(tenant_id))?.unwrap_or_default(),
+            tenant_id: tenant(py, "tenant_id", tenant_id)?,
             client_id: required(py, "client_id", client_id)?,
             client_secret: Secret::from(required(py, "client_secret", client_secret)?),
             authority: self::authority(py, authority)?,
@@ -140,7 +166,7 @@ impl TokenProvider {
     ) -> PyResult<Self> {
         let process_timeout = self::process_timeout(process_timeout)?;
         Ok(Self::native(AzureCliCredential {
-            tenant_id: tenant(py, tenant_id)?,
+            tenant_id: optional_tenant(py, "tenant_id", tenant_id)?,
             subscription: self::subscription(py, subscription)?,
             process_timeout,
         }))
@@ -150,14 +176,20 @@ impl TokenProvider {
     #[pyo3(signature = (*, tenant_id=None, process_timeout=None))]
     fn azure_developer_cli(py: Python<'_>, tenant_id: Option<String>, process_timeout: Option<f64>) -> PyResult<Self> {
         let process_timeout = self::process_timeout(process_timeout)?;
-        Ok(Self::native(AzureDeveloperCliCredential { tenant_id: tenant(py, tenant_id)?, process_timeout }))
+        Ok(Self::native(AzureDeveloperCliCredential {
+            tenant_id: optional_tenant(py, "tenant_id", tenant_id)?,
+            process_timeout,
+        }))
     }
 
     #[staticmethod]
     #[pyo3(signature = (*, tenant_id=None, process_timeout=None))]
     fn azure_powershell(py: Python<'_>, tenant_id: Option<String>, process_timeout: Option<f64>) -> PyResult<Self> {
         let process_timeout = self::process_timeout(process_timeout)?;
-        Ok(Self::native(AzurePowerShellCredential { tenant_id: tenant(py, tenant_id)?, process_timeout }))
+        Ok(Self::native(AzurePowerShellCredential {
+            tenant_id: optional_tenant(py, "tenant_id", tenant_id)?,
+            process_timeout,
+        }))
     }
 
     #[staticmethod]
@@ -173,9 +205,9 @@ impl TokenProvider {
         send_certificate_chain: bool,
         authority: Option<&str>,
     ) -> PyResult<Self> {
-        let password = password.filter(|text| !text.is_empty()).map(Secret::from);
+        let password = given(password).map(Secret::from);
         let wrong = |name: &str, why: String| Error::InvalidArgument(format!("{name}{why}"));
-        let certificate = match (path, data) {
+        let certificate = match (given(path), data) {
             (Some(path), None) => {
                 let source = CertificateSource::File(path.into(), password);
                 checked(py, source.read().map_err(|why| wrong("certificate_path=", why)))?;
@@ -192,7 +224,7 @@ impl TokenProvider {
             }
         };
         Ok(Self::native(ClientCertificateCredential {
-            tenant_id: tenant(py, Some(tenant_id))?.unwrap_or_default(),
+            tenant_id: tenant(py, "tenant_id", tenant_id)?,
             client_id: required(py, "client_id", client_id)?,
             certificate,
             send_certificate_chain,
@@ -209,7 +241,7 @@ impl TokenProvider {
         client_id: String,
         authority: Option<&str>,
     ) -> PyResult<Self> {
-        tenant(py, Some(tenant_id))?;
+        tenant(py, "tenant_id", tenant_id)?;
         required(py, "client_id", client_id)?;
         self::authority(py, authority)?;
         Ok(Self::python("ClientAssertionCredential"))
@@ -226,7 +258,7 @@ impl TokenProvider {
         authority: Option<&str>,
     ) -> PyResult<Self> {
         Ok(Self::native(AzurePipelinesCredential {
-            tenant_id: tenant(py, Some(tenant_id))?.unwrap_or_default(),
+            tenant_id: tenant(py, "tenant_id", tenant_id)?,
             client_id: required(py, "client_id", client_id)?,
             service_connection_id: required(py, "service_connection_id", service_connection_id)?,
             system_access_token: required(py, "system_access_token", system_access_token)?.into(),
@@ -254,11 +286,15 @@ impl TokenProvider {
         let variable = std::env::var_os(Selection::VARIABLE);
         let variable = variable.as_ref().map(|value| value.to_string_lossy());
         let selection = checked(py, Selection::new(variable.as_deref(), &said))?;
-        let named = managed_identity_client_id.filter(|id| !id.is_empty());
+        let named = optional(py, "managed_identity_client_id", managed_identity_client_id)?;
         let chain = DefaultChain {
             managed_identity_client_id: if system_assigned { Some(None) } else { named.map(Some) },
-            workload_identity_client_id,
-            workload_identity_tenant_id: tenant(py, workload_identity_tenant_id)?,
+            workload_identity_client_id: optional(py, "workload_identity_client_id", workload_identity_client_id)?,
+            workload_identity_tenant_id: optional_tenant(
+                py,
+                "workload_identity_tenant_id",
+                workload_identity_tenant_id,
+            )?,
             tenant_id: None,
             authority: self::authority(py, authority)?,
             process_timeout: Some(self::process_timeout(process_timeout)?),

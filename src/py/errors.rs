@@ -2,7 +2,7 @@
 
 use pyo3::{
     PyTypeInfo,
-    exceptions::{PyBaseException, PyValueError},
+    exceptions::{PyBaseException, PyImportError, PyValueError},
     prelude::*,
 };
 
@@ -83,7 +83,22 @@ pub fn foreign(exception: &Bound<'_, PyBaseException>, message: String) -> Error
 }
 
 /// Imports the exceptions while nothing is urgent: an import that a fork interrupts never ends in the child.
-pub fn warm_up(py: Python<'_>) {
+///
+/// # Errors
+/// Another distribution has replaced or removed `azure_postgresql_auth.errors`, which shares its import name with Microsoft's
+/// package. `type_object` would panic.
+pub fn warm_up(py: Python<'_>) -> PyResult<()> {
+    const NAMES: [&str; 5] = [
+        "EntraConnectionValueError",
+        "InsecureTransportError",
+        "ScopePermissionError",
+        "TokenDecodeError",
+        "UsernameExtractionError",
+    ];
+    let module = py.import("azure_postgresql_auth.errors").map_err(|cause| incomplete(py, cause))?;
+    for name in NAMES {
+        module.getattr(name).map_err(|cause| incomplete(py, cause))?;
+    }
     for kind in [
         EntraConnectionValueError::type_object(py),
         InsecureTransportError::type_object(py),
@@ -93,4 +108,16 @@ pub fn warm_up(py: Python<'_>) {
     ] {
         drop(kind);
     }
+    Ok(())
+}
+
+/// Says how to mend an installation that lacks files of ours.
+fn incomplete(py: Python<'_>, cause: PyErr) -> PyErr {
+    let error = PyImportError::new_err(concat!(
+        "the installation of azure-postgresql-auth-rs is incomplete: another distribution has replaced or removed files of ",
+        "azure_postgresql_auth, as azure-postgresql-auth does, which has the same import name. Reinstall it: `pip uninstall ",
+        "azure-postgresql-auth azure-postgresql-auth-rs`, then `pip install azure-postgresql-auth-rs`"
+    ));
+    error.set_cause(py, Some(cause));
+    error
 }

@@ -39,6 +39,8 @@ mod _core {
     #[pymodule_export]
     use super::claims::{decode_jwt, guest_of, is_azure_server, parse_principal_name, principal_of, scope_for};
     #[pymodule_export]
+    use super::credentials::value_defect;
+    #[pymodule_export]
     use super::fetch::Fetch;
     #[pymodule_export]
     use super::pending::PendingLogin;
@@ -51,7 +53,6 @@ mod _core {
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         super::belong_to_one_interpreter(module.py())?;
         crate::fork::install();
-        super::errors::warm_up(module.py());
-        Ok(())
+        super::errors::warm_up(module.py())
     }
 }

@@ -7,6 +7,39 @@ installation, but for the server's own part of `doctor`, which needs one of the 
 
 from __future__ import annotations
 
-from azure_postgresql_auth.cli._main import main
+import sys
+
+TYPE_CHECKING = False  # typing's own costs milliseconds of start-up
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["main"]
+
+_DAMAGED = """\
+azure-postgresql-auth: the installation of azure-postgresql-auth-rs is incomplete: {error}
+Another distribution has replaced or removed files of azure_postgresql_auth, as azure-postgresql-auth does, which has
+the same import name. Reinstall it:
+  pip uninstall azure-postgresql-auth azure-postgresql-auth-rs
+  pip install azure-postgresql-auth-rs
+"""
+_DOCTOR_FOUND_IT = 10
+"""`doctor`'s exit code for its step "installation"."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        arguments: without the program's name; by default the process's own.
+
+    Returns:
+        The exit code.
+    """
+    # This module imports nothing of the package before: Microsoft's has files of the same names.
+    try:
+        from azure_postgresql_auth.cli import _main  # noqa: PLC0415
+    except ImportError as error:
+        sys.stderr.write(_DAMAGED.format(error=error))
+        given = sys.argv[1:] if arguments is None else arguments
+        return _DOCTOR_FOUND_IT if "doctor" in given else 1
+    return _main.main(arguments)

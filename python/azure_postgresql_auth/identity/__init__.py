@@ -185,6 +185,16 @@ class _Portable(_NativeCredential):
         return _like, (type(self), args, kwargs)
 
 
+class _NotGiven:
+    """The default of an argument to which None means something else."""
+
+    def __repr__(self) -> str:
+        return "not given"
+
+
+_NOT_GIVEN: Any = _NotGiven()
+
+
 def _snapshot(value: Any) -> Any:
     """An argument as it is now, whatever its owner does to it later."""
     return value.copy() if isinstance(value, (dict, list)) else value
@@ -249,6 +259,9 @@ class ManagedIdentityCredential(_Portable):
         for key, value in (identity_config or {}).items():
             if key not in named:
                 message = f"identity_config has {key!r}: one of {', '.join(named)}"
+                raise ValueError(message)
+            if named[key] and value and named[key] != value:
+                message = f"{key}= and identity_config name different identities: give one of them"
                 raise ValueError(message)
             named[key] = named[key] or value
         super().__init__(TokenProvider.managed_identity(**named))
@@ -408,9 +421,7 @@ class AzureCliCredential(_Portable):
         self, *, tenant_id: str | None = None, subscription: str | None = None, process_timeout: float | None = None
     ) -> None:
         super().__init__(
-            TokenProvider.azure_cli(
-                tenant_id=tenant_id or None, subscription=subscription, process_timeout=process_timeout
-            )
+            TokenProvider.azure_cli(tenant_id=tenant_id, subscription=subscription, process_timeout=process_timeout)
         )
 
 
@@ -423,9 +434,7 @@ class AzureDeveloperCliCredential(_Portable):
     """
 
     def __init__(self, *, tenant_id: str | None = None, process_timeout: float | None = None) -> None:
-        super().__init__(
-            TokenProvider.azure_developer_cli(tenant_id=tenant_id or None, process_timeout=process_timeout)
-        )
+        super().__init__(TokenProvider.azure_developer_cli(tenant_id=tenant_id, process_timeout=process_timeout))
 
 
 class AzurePowerShellCredential(_Portable):
@@ -437,7 +446,7 @@ class AzurePowerShellCredential(_Portable):
     """
 
     def __init__(self, *, tenant_id: str | None = None, process_timeout: float | None = None) -> None:
-        super().__init__(TokenProvider.azure_powershell(tenant_id=tenant_id or None, process_timeout=process_timeout))
+        super().__init__(TokenProvider.azure_powershell(tenant_id=tenant_id, process_timeout=process_timeout))
 
 
 class ChainedTokenCredential(_Portable):
@@ -481,9 +490,10 @@ class DefaultAzureCredential(_Portable):
 
     Args:
         authority: host of the Entra ID authority; by default `AZURE_AUTHORITY_HOST`, else the public cloud's.
-        managed_identity_client_id: client id of a user-assigned identity; by default `AZURE_CLIENT_ID`. None means the
-            system-assigned identity.
-        workload_identity_client_id: by default as for the managed identity.
+        managed_identity_client_id: client id of a user-assigned identity; by default `AZURE_CLIENT_ID`. None, like an
+            empty text, means the system-assigned identity.
+        workload_identity_client_id: by default `managed_identity_client_id`; where that is not given either, None or
+            empty, `AZURE_CLIENT_ID`.
         workload_identity_tenant_id: by default `AZURE_TENANT_ID`.
         process_timeout: seconds that each command line may take; by default 10.
         require_envvar: insist on `AZURE_TOKEN_CREDENTIALS`.
@@ -518,8 +528,8 @@ class DefaultAzureCredential(_Portable):
         self,
         *,
         authority: str | None = None,
-        managed_identity_client_id: str | None = "",
-        workload_identity_client_id: str | None = None,
+        managed_identity_client_id: str | None = _NOT_GIVEN,
+        workload_identity_client_id: str | None = _NOT_GIVEN,
         workload_identity_tenant_id: str | None = None,
         process_timeout: float | None = None,
         require_envvar: bool = False,
@@ -534,15 +544,19 @@ class DefaultAzureCredential(_Portable):
         if require_envvar and not os.environ.get("AZURE_TOKEN_CREDENTIALS", "").strip():
             message = "AZURE_TOKEN_CREDENTIALS is not set, which require_envvar=True demands: dev, prod or a credential"
             raise ValueError(message)
+        of_environment = managed_identity_client_id is _NOT_GIVEN
+        named = None if of_environment else managed_identity_client_id
+        if workload_identity_client_id is _NOT_GIVEN:
+            workload_identity_client_id = named
         python = {keyword: value for keyword, value in further.items() if keyword in self._FURTHER}
-        if authority is not None:
+        if authority:
             python["authority"] = authority
         super().__init__(
             _credentials.default(
                 {link: bool(further[name]) for name, link in excludes.items() if further.get(name) is not None},
                 python,
-                managed_identity_client_id=managed_identity_client_id,
-                system_assigned=managed_identity_client_id is None,
+                managed_identity_client_id=named,
+                system_assigned=not of_environment and not named,
                 workload_identity_client_id=workload_identity_client_id,
                 workload_identity_tenant_id=workload_identity_tenant_id,
                 authority=authority,

@@ -15,9 +15,10 @@ use host::Host;
 use tokio::time::Instant;
 
 use super::{
-    TokenSource, WorkloadIdentityCredential, bounded, resource_of,
+    TokenSource, WorkloadIdentityCredential, bounded,
+    defect::setting,
+    resource_of,
     transport::{AttemptLog, innermost},
-    variable,
 };
 use crate::{cache::FetchedToken, error::Error};
 
@@ -64,14 +65,18 @@ impl ManagedIdentityCredential {
         Self { user_assigned, probe, of_environment: Some(of_environment), federated }
     }
 
-    fn user_assigned(&self) -> Option<UserAssigned> {
-        let named =
-            || variable("AZURE_CLIENT_ID").filter(|_| self.of_environment == Some(true)).map(UserAssigned::ClientId);
-        self.user_assigned.clone().or_else(named)
+    fn user_assigned(&self) -> Result<Option<UserAssigned>, Error> {
+        if self.user_assigned.is_some() || self.of_environment != Some(true) {
+            return Ok(self.user_assigned.clone());
+        }
+        let named = setting("AZURE_CLIENT_ID");
+        named
+            .map(|id| id.map(UserAssigned::ClientId))
+            .map_err(|reason| Error::AuthenticationFailed { credential: NAME, reason })
     }
 
     async fn of_workload(&self, scope: &str, deadline: Instant) -> Result<FetchedToken, Error> {
-        let client_id = match self.user_assigned() {
+        let client_id = match self.user_assigned()? {
             Some(UserAssigned::ClientId(client_id)) => Some(client_id),
             _ => None,
         };
@@ -105,7 +110,7 @@ impl TokenSource for ManagedIdentityCredential {
             Host::Imds { base } if self.probe => imds::look(base, deadline).await.map_err(unavailable)?,
             _ => {}
         }
-        let user_assigned = self.user_assigned();
+        let user_assigned = self.user_assigned()?;
         let log = AttemptLog::hiding(host.secret());
         let failed = |why: String| Error::AuthenticationFailed { credential: NAME, reason: log.explain(&why) };
         let mut request =
