@@ -366,6 +366,179 @@ class TestKeeping:
         assert core.decode_jwt(passwords(auth_file)["orders"])["oid"] == orders.object_id
 
 
+class TestGoingOn:
+    """What may happen beside it."""
+
+    def test_tokens_that_another_program_removed_are_put_back(
+        self, emulator: Emulator, keeper: Any, auth_file: Path, tmp_path: Path
+    ) -> None:
+        process = keeper("--health-file", str(tmp_path / "health"))
+        token = eventually(lambda: passwords(auth_file).get(ROLE))
+        template = auth_file.with_name("template")
+        template.write_text('"admin" "changed"\n')
+        template.chmod(0o640)
+        os.chown(template, -1, auth_file.stat().st_gid)
+        template.replace(auth_file)
+        # It looks once a minute, and on SIGHUP.
+        process.send_signal(signal.SIGHUP)
+        eventually(lambda: ROLE in passwords(auth_file))
+        assert passwords(auth_file) == {"admin": "changed", ROLE: token}
+        assert [event["event"] for event in stopped(process)].count("restored") == 1
+
+    def test_a_second_one_on_the_same_file_says_so(
+        self, emulator: Emulator, keeper: Any, cli: Run, auth_file: Path, tmp_path: Path
+    ) -> None:
+        first = keeper("--health-file", str(tmp_path / "first"))
+        eventually((tmp_path / "first").exists)
+        other = emulator.add_identity("other")
+        second = keeper("--health-file", str(tmp_path / "second"), f"--identity=other={other.client_id}")
+        done = cli("pgbouncer", "--auth-file", str(auth_file), "--once")
+        assert done.returncode == 1
+        assert "another process keeps this file up to date" in done.stderr
+        assert not (tmp_path / "second").exists()
+        stopped(first)
+        eventually((tmp_path / "second").exists)
+        assert set(passwords(auth_file)) == {"admin", ROLE, "other"}
+        assert "write_failed" in {event["event"] for event in stopped(second)}
+
+    def test_what_a_killed_one_left_behind_is_removed(
+        self, emulator: Emulator, keeper: Any, auth_file: Path, tmp_path: Path
+    ) -> None:
+        health, token_file = tmp_path / "health", auth_file.with_name(f".{auth_file.name}.{'0' * 16}.new")
+        health.write_text("{}")
+        token_file.write_text("a token")
+        emulator.fail(hang=True)
+        process = keeper("--health-file", str(health))
+        eventually(lambda: not health.exists())
+        emulator.heal()
+        eventually(health.exists)
+        assert not token_file.exists()
+        stopped(process)
+
+    @pytest.mark.parametrize("log", ["full", "closed", "broken"])
+    def test_a_log_that_cannot_be_written(self, emulator: Emulator, auth_file: Path, log: str) -> None:
+        redirection = {"full": "2> /dev/full", "closed": "2>&-", "broken": "2>&1 >/dev/null | true"}[log]
+        command = f'"$@" {redirection}'
+        if log == "broken":
+            command = f'set -o pipefail; trap "" PIPE; {{ sleep 1; "$@"; }} {redirection}'
+        arguments = [*COMMAND, "pgbouncer", "--auth-file", str(auth_file), "--once"]
+        done = subprocess.run(["bash", "-c", command, "bash", *arguments], check=False, timeout=100)
+        assert done.returncode == 0
+        assert set(passwords(auth_file)) == {"admin", ROLE}
+
+    def test_no_folder_for_temporary_files(self, emulator: Emulator, cli: Run, auth_file: Path, tmp_path: Path) -> None:
+        (tmp_path / "sitecustomize.py").write_text("import tempfile\ntempfile._candidate_tempdir_list = lambda: []\n")
+        env: dict[str, str | None] = {"PYTHONPATH": str(tmp_path)}
+        done = cli("pgbouncer", "--auth-file", str(auth_file), "--once", env=env)
+        assert done.returncode == 0, done.stderr
+        assert "limit_unknown" in {event["event"] for event in events(done.stderr)}
+
+    @pytest.mark.parametrize(
+        ("given", "complaint"),
+        [
+            (["orders", "orders"], "--identity orders is given twice"),
+            (["orders=a", "orders=b"], "--identity orders is given twice"),
+            ([""], "a role has a name"),
+            (["=client"], "a role has a name"),
+            (["a\nb"], "a role has a name"),
+            (["orders="], "the client id after the equals sign is missing"),
+        ],
+    )
+    def test_identities_that_cannot_be(self, cli: Run, auth_file: Path, given: list[str], complaint: str) -> None:
+        before = auth_file.read_bytes()
+        done = cli("pgbouncer", "--auth-file", str(auth_file), *(f"--identity={identity}" for identity in given))
+        assert done.returncode == 2
+        assert complaint in done.stderr
+        assert auth_file.read_bytes() == before
+
+
+class TestWhomTheSignalReaches:
+    @pytest.fixture
+    def innocent(self) -> Iterator[subprocess.Popen[bytes]]:
+        with subprocess.Popen(["sleep", "60"]) as process:
+            yield process
+            process.kill()
+
+    def once(self, cli: Run, auth_file: Path, pid_file: Path) -> dict[str, Any]:
+        done = cli("pgbouncer", "--auth-file", str(auth_file), "--once", "--pid-file", str(pid_file))
+        told = events(done.stderr)[-1]
+        assert (done.returncode, told["event"]) == (1, "reload_failed"), done.stderr
+        assert ROLE in passwords(auth_file), "it was written all the same"
+        return told
+
+    def test_an_innocent_process(
+        self, emulator: Emulator, cli: Run, auth_file: Path, tmp_path: Path, innocent: subprocess.Popen[bytes]
+    ) -> None:
+        pid_file = tmp_path / "pid"
+        pid_file.write_text(f"{innocent.pid}\n")
+        told = self.once(cli, auth_file, pid_file)
+        assert f"SIGHUP was not sent to process {innocent.pid}" in told["error"]
+        assert "its program is 'sleep'" in told["error"]
+        assert "--admin-dsn" in told["error"]
+        assert innocent.poll() is None
+
+    @pytest.mark.parametrize(
+        ("text", "complaint"),
+        [
+            ("0", "no process id"),
+            ("-1", "no process id"),
+            ("\u00b2", "no process id"),
+            ("", "no process id"),
+            ("1", "SIGHUP was not sent to process 1 "),
+            ("9999999999", "no such process"),
+        ],
+    )
+    def test_numbers(
+        self, emulator: Emulator, cli: Run, auth_file: Path, tmp_path: Path, text: str, complaint: str
+    ) -> None:
+        pid_file = tmp_path / "pid"
+        pid_file.write_text(text)
+        assert complaint in self.once(cli, auth_file, pid_file)["error"]
+
+    def test_itself(self, emulator: Emulator, keeper: Any, auth_file: Path, tmp_path: Path) -> None:
+        pid_file, health = tmp_path / "pid", tmp_path / "health"
+        emulator.fail(hang=True)
+        process = keeper("--pid-file", str(pid_file), "--health-file", str(health))
+        pid_file.write_text(str(process.pid))
+        emulator.heal()
+        eventually(lambda: ROLE in passwords(auth_file))
+        time.sleep(1)
+        assert not health.exists()
+        told = [event for event in stopped(process) if event["event"] == "reload_failed"]
+        assert "it is this process itself" in told[0]["error"]
+
+    def test_another_pgbouncer(self, emulator: Emulator, cli: Run, auth_file: Path, tmp_path: Path) -> None:
+        program, pid_file = tmp_path / "pgbouncer", tmp_path / "pid"
+        program.symlink_to(str(shutil.which("sleep")))
+        with subprocess.Popen([program, "60"]) as process:
+            pid_file.write_text(str(process.pid))
+            os.utime(pid_file, (time.time() - 100, time.time() - 100))
+            assert "started after the file was written" in self.once(cli, auth_file, pid_file)["error"]
+            assert process.poll() is None
+            pid_file.touch()
+            if os.geteuid() == 0:
+                shutil.chown(pid_file, "nobody")
+                assert "another user" in self.once(cli, auth_file, pid_file)["error"]
+                assert process.poll() is None
+                shutil.chown(pid_file, "root")
+            done = cli("pgbouncer", "--auth-file", str(auth_file), "--once", "--pid-file", str(pid_file))
+            assert done.returncode == 0, done.stderr
+            assert process.wait(30) == -signal.SIGHUP
+
+    @needs_pgbouncer
+    def test_a_stale_file(self, emulator: Emulator, pgbouncer: PgBouncer, cli: Run, auth_file: Path) -> None:
+        pgbouncer.process.kill()
+        pgbouncer.process.wait(30)
+        assert "no such process" in self.once(cli, auth_file, pgbouncer.pid_file)["error"]
+
+    def test_a_missing_file_is_said(self, emulator: Emulator, cli: Run, auth_file: Path, tmp_path: Path) -> None:
+        done = cli("pgbouncer", "--auth-file", str(auth_file), "--once", "--pid-file", str(tmp_path / "nothing"))
+        told = next(event for event in events(done.stderr) if event["event"] == "not_running")
+        assert done.returncode == 0
+        assert told["level"] == "warning"
+        assert f"the PID file {tmp_path / 'nothing'} does not exist" in told["message"]
+
+
 class TestTheFile:
     def test_others_lines_keep_their_bytes(self) -> None:
         content = b';; comment\r\n"admin" "secret"\r\n"or""ders" "old"\n  "x\xe2\x80\xa8"   "y\xff\x85"\x0c\n"last" "z"'

@@ -106,11 +106,13 @@ Keeps the tokens in PgBouncer's auth_file fresh, and tells PgBouncer of new ones
   {PROGRAM} pgbouncer --auth-file /etc/pgbouncer/userlist.txt --host {_SERVER} --ini > pgbouncer.ini"""
 
 _PGBOUNCER_END = """\
-The file is replaced atomically, has mode 0600 and keeps its owner; run this as that user, or as root. A token that the
-installed PgBouncer would not take for its length is not written. While the identity service is down, the tokens that
-there are serve on. The log is a JSON object on each line of stderr; SIGTERM and SIGINT end it.
+Run it as PgBouncer's user, or as root where only root can write the folder. The file is replaced atomically and keeps
+its owner, group and mode, without what is wider than 0640. --pid-file reaches only a process that is PgBouncer; use
+--admin-dsn where PgBouncer runs in another container. A token that the installed PgBouncer would not take for its
+length is not written. While the identity service is down, the tokens that there are serve on. The log is a JSON object
+on each line of stderr; SIGTERM and SIGINT stop the command, SIGHUP makes it look at once.
 
-exit codes: 0 told to stop, or with --once all tokens are written; 1 not so"""
+exit codes: 0 told to stop, or with --once all tokens are written and PgBouncer told; 1 not so"""
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -191,7 +193,7 @@ def _add_doctor(parser: argparse.ArgumentParser) -> None:
 def _add_pgbouncer(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--auth-file", required=True, metavar="FILE", help="PgBouncer's auth_file")
     telling = parser.add_mutually_exclusive_group()
-    telling.add_argument("--pid-file", metavar="FILE", help="PgBouncer's pidfile: it is told by SIGHUP")
+    telling.add_argument("--pid-file", metavar="FILE", help="PgBouncer's pidfile: SIGHUP is sent there")
     telling.add_argument("--admin-dsn", metavar="CONNINFO", help="its admin console: it is told by RELOAD")
     parser.add_argument(
         "--identity",
@@ -206,7 +208,7 @@ def _add_pgbouncer(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--health-file",
         metavar="FILE",
-        help="a file that is there while all tokens are good, and new at least every minute",
+        help="a file that is there while PgBouncer has valid tokens for all roles, and new at least every minute",
     )
     parser.add_argument("--ini", action="store_true", help="print a pgbouncer.ini to start from, and end")
 

@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import os
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,9 @@ _STDERR: Final = 2
 def tell(level: str, event: str, **facts: Any) -> None:
     """Write one line, without facts that are None; a log that cannot be written stops nothing."""
     known = {name: value for name, value in facts.items() if value is not None}
+    if sys.stderr is None:
+        # It was closed, and its descriptor may be another file's by now.
+        return
     line = json.dumps({"time": date(time.time()), "level": level, "event": event, **known}) + "\n"
     with contextlib.suppress(OSError):
         # Not by sys.stderr, whose buffer would keep what could not be written, and complain again at exit.
