@@ -9,13 +9,15 @@ import pty
 import re
 import socket
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 import pytest
-from azure_postgresql_auth.cli import main
+from azure_postgresql_auth.cli import _drivers, main
+from azure_postgresql_auth.cli._doctor import _driver_words
 from azure_postgresql_auth.cli._doctor._credential import explained
 
 from tests.fix_cli import COMMAND
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
 AZURE = "srv.postgres.database.azure.com"
 
 
+SQL = "-- as an Entra administrator"
+
+
 class Report(NamedTuple):
     """What doctor printed, and how it ended."""
 
@@ -38,8 +43,13 @@ class Report(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        """The last line."""
-        return self.text.splitlines()[-1]
+        """The last line before the SQL."""
+        return self.text.partition(SQL)[0].splitlines()[-1]
+
+    @property
+    def sql(self) -> str:
+        """What follows the verdict."""
+        return "".join(self.text.partition(SQL)[1:])
 
     @property
     def cause(self) -> str:
@@ -147,7 +157,7 @@ class TestInstallation:
         assert f"{by}: logged in as emulator-identity" in cli("doctor", env={"PYTHONPATH": str(tmp_path)}).stdout
         failed = cli("doctor", "user=nobody", env={"PYTHONPATH": str(tmp_path)})
         assert failed.returncode == 18
-        assert 'the server has no role "nobody"' in failed.stdout.splitlines()[-1]
+        assert 'the server has no role "nobody" for emulator-identity (object id ' in Report(18, failed.stdout).verdict
 
     def test_no_driver(self, cli: Run, emulator: Emulator, tmp_path: Path) -> None:
         for name in ("psycopg", "psycopg2", "asyncpg"):
@@ -529,7 +539,7 @@ class TestToken:
         report = doctor(f"user=emulator-identity password={token}")
         assert report.code == 0
         assert re.search(r"warning +token +the token expired 30 min ago, by this machine's clock", report.text)
-        monkeypatch.setattr("azure_postgresql_auth.cli._drivers.first", lambda: None)
+        monkeypatch.setattr("azure_postgresql_auth.cli._drivers.first", lambda _: None)
         report = doctor(f"user=emulator-identity password={token}")
         assert report.code == 16, "no driver, so nobody knows better"
 
@@ -685,31 +695,34 @@ class TestLogin:
         emulator.identity = identity = emulator.add_identity("it's new", role=None)
         report = doctor()
         assert report.code == 18
-        assert report.cause.startswith(
-            f'the server has no role "it\'s new" for this identity (object id {identity.object_id}): it is missing, or '
-            "was created for another object"
-        )
         oid = identity.object_id
-        assert f"pgaadauth_create_principal_with_oid('it''s new', '{oid}', 'service', false, false);" in report.remedy
-        assert f"ON ROLE \"it's new\" IS 'aadauth,oid={oid},type=service';" in report.remedy
+        assert report.cause == f'the server has no role "it\'s new" for this identity (object id {oid})'
+        assert report.remedy == "create or correct the role by the SQL below"
+        assert f"pgaadauth_create_principal_with_oid('it''s new', '{oid}', 'service', false, false);" in report.sql
+        assert f"ON ROLE \"it's new\" IS 'aadauth,oid={oid},type=service';" in report.sql
+        assert len(report.verdict) < 200
 
     def test_the_role_is_another_objects(self, doctor: Doctor, emulator: Emulator) -> None:
         emulator.add_identity("before", role="orders")
         emulator.identity = identity = emulator.add_identity("orders", role=None)
         report = doctor()
         assert report.code == 18
-        assert (
-            "or was created for another object, such as an identity of the same name that was deleted" in report.cause
-        )
-        assert f'SECURITY LABEL FOR "pgaadauth" ON ROLE "orders" IS \'aadauth,oid={identity.object_id}' in report.remedy
+        assert "-- if it has another object id, such as that of an identity of the same name that was" in report.sql
+        assert f'SECURITY LABEL FOR "pgaadauth" ON ROLE "orders" IS \'aadauth,oid={identity.object_id}' in report.sql
 
     def test_not_a_member_of_the_group(self, doctor: Doctor, emulator: Emulator) -> None:
         emulator.add_group("team", [])
         emulator.identity = emulator.add_identity("ann@contoso.com", "user")
         report = doctor("user=team")
         assert report.code == 18
-        assert 'If "team" is a group, ann@contoso.com has to be a member' in report.remedy
-        assert ", 'user', false, false)" in report.remedy
+        oid = emulator.identity.object_id
+        assert f"team, as given; the token is of ann@contoso.com, a user (object id {oid})" in report.text
+        assert report.cause == f'the server has no role "team" for ann@contoso.com (object id {oid})'
+        assert report.remedy == (
+            'leave out user= (and PGUSER) to log in as "ann@contoso.com"; if "team" is a group, make the identity a '
+            "member; or correct the role by the SQL below"
+        )
+        assert ", 'user', false, false)" in report.sql
 
     @pytest.mark.parametrize(
         ("kind", "role_type", "cause", "type_"),
@@ -729,7 +742,7 @@ class TestLogin:
         emulator.identity = emulator.add_identity("someone", kind, role_type=role_type)
         report = doctor()
         assert (report.code, cause in report.cause) == (18, True)
-        assert f",type={type_}';" in report.remedy
+        assert f",type={type_}';" in report.sql
 
     def test_the_token_was_revoked(self, doctor: Doctor, emulator: Emulator) -> None:
         token = emulator.token(emulator.identity)
@@ -793,6 +806,139 @@ class TestLogin:
         assert report.remedy
 
 
+@pytest.fixture(scope="module")
+def client_certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a client certificate and its key."""
+    import trustme
+
+    folder = tmp_path_factory.mktemp("client")
+    leaf = trustme.CA().issue_cert("client.example.com")
+    leaf.cert_chain_pems[0].write_to_path(str(folder / "client.crt"))
+    leaf.private_key_pem.write_to_path(str(folder / "client.key"))
+    (folder / "client.key").chmod(0o644)
+    return folder
+
+
+class TestDriver:
+    @pytest.mark.parametrize("name", ["psycopg", "psycopg2"])
+    @pytest.mark.parametrize(
+        ("settings", "reason", "remedy"),
+        [
+            ("sslcert={0}/client.crt sslkey={0}/client.key", "has group or world access", "chmod 0600 the key file"),
+            ("sslcert={0}/client.crt sslkey={0}/gone", "but not private key file", "leave out sslcert and sslkey"),
+            ("channel_binding=require", "channel binding required", "leave out channel_binding"),
+            ("require_auth=scram-sha-256", "server requested a cleartext password", "leave out require_auth"),
+            ("target_session_attrs=standby", "not in hot standby mode", "the login works; leave out target_session"),
+            ("target_session_attrs=read-only", "session is not read-only", "the login works; leave out target_session"),
+            ("gssencmode=require", "GSSAPI encryption required", "leave out gssencmode"),
+            ("ssl_max_protocol_version=TLSv1.1", "invalid SSL protocol version range", "correct the setting that this"),
+        ],
+    )
+    def test_its_reason_is_told(
+        self,
+        doctor: Doctor,
+        emulator: Emulator,
+        client_certificate: Path,
+        name: str,
+        settings: str,
+        reason: str,
+        remedy: str,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        driver = next(driver for driver in _drivers.ALL if driver.name == name)
+        monkeypatch.setattr(_drivers, "ALL", (driver,))
+        report = doctor(settings.format(client_certificate))
+        assert report.code == 18
+        assert report.cause.startswith(f"{name} ended the login on this machine: ")
+        assert reason in report.cause
+        assert "connection to server" not in report.cause
+        assert report.remedy.startswith(remedy)
+
+    def test_asyncpgs_reason_is_told(self, doctor: Doctor, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(_drivers, "ALL", _drivers.ALL[2:])
+        monkeypatch.setenv("PGTARGETSESSIONATTRS", "standby")
+        report = doctor()
+        assert report.cause.startswith("asyncpg ended the login on this machine: None of the hosts match")
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="another user's home is made by root")
+    def test_the_home_of_another_user(self, emulator: Emulator, tmp_path: Path) -> None:
+        (tmp_path / ".postgresql").mkdir()
+        tmp_path.chmod(0o700)
+        script = (
+            "import os, psycopg2\n"
+            "os.setgid(65534)\n"
+            "os.setuid(65534)\n"
+            f"psycopg2.connect('{emulator.dsn}', user='x', password='x', sslrootcert='system')"
+        )
+        environment = {**os.environ, "HOME": str(tmp_path)}
+        done = subprocess.run(
+            [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False
+        )
+        text = _driver_words.read(Exception(done.stderr.partition("OperationalError: ")[2])).text
+        assert text == f'could not open certificate file "{tmp_path}/.postgresql/postgresql.crt": Permission denied'
+        assert _driver_words.explained("psycopg2", text).remedy.startswith("HOME, where libpq looks for a client")
+
+    @pytest.mark.parametrize(
+        ("text", "remedy"),
+        [
+            ('invalid URI query parameter: "plugin"', "give a URL with plugin=entra to SQLAlchemy's create_engine"),
+            ('unrecognized configuration parameter "entra_client_id"', "give a URL with plugin=entra to SQLAlchemy's"),
+            ("fe_sendauth: no password supplied", "connect by this package, which supplies the token; with SQLAlchemy"),
+            ("server closed the connection unexpectedly", "try again; if it goes on"),
+            ("timeout expired", "raise connect_timeout"),
+        ],
+    )
+    def test_what_programs_report(self, text: str, remedy: str) -> None:
+        error = Exception(f'connection to server at "localhost" (::1), port 5432 failed: {text}')
+        assert _driver_words.explained("psycopg2", _driver_words.read(error).text).remedy.startswith(remedy)
+
+    def test_every_address_has_a_reason(self) -> None:
+        refused = 'connection to server at "h" (::1), port 1 failed: Connection refused'
+        other = 'connection to server on socket "/tmp/x" failed: FATAL:  no pg_hba.conf entry'
+        assert _driver_words.read(Exception(f"{refused}\n{refused}")) == ("Connection refused", False)
+        assert _driver_words.read(Exception(f"{refused}\n{other}")) == ("no pg_hba.conf entry", True)
+        assert _driver_words.read(TimeoutError()) == ("TimeoutError", False)
+
+
+class TestProgramsUrl:
+    @pytest.mark.parametrize(
+        ("url", "driver"),
+        [
+            ("postgresql+psycopg://{place}", "psycopg"),
+            ("postgresql+psycopg_async://{place}?plugin=entra&entra_credential=managed-identity", "psycopg"),
+            ("postgresql+psycopg2://{place}?plugin=entra&application_name=me", "psycopg2"),
+            ("postgresql+asyncpg://{place}?ssl=verify-full&prepared_statement_cache_size=0&jit=off", "asyncpg"),
+            ("postgresql+asyncpg:///{database}?host={host}:{port}", "asyncpg"),
+            ("postgresql+pg8000://{place}", "psycopg"),
+            ("postgresql:///?host={host}&port={port}&database={database}&ssl=verify-full", "psycopg"),
+            ("postgresql:///{database}?host={host}:1&host={host}:{port}", "psycopg"),
+            ("postgis://{place}?conn_max_age=60", "psycopg"),
+            ("postgres://{place}?sslmode=verify-full", "psycopg"),
+        ],
+    )
+    def test_is_read_as_the_program_reads_it(
+        self, doctor: Doctor, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, url: str, driver: str
+    ) -> None:
+        for name in ("PGHOST", "PGPORT", "PGDATABASE"):
+            monkeypatch.delenv(name)
+        place = f"{emulator.host}:{emulator.port}/{emulator.database}"
+        values = {"host": emulator.host, "port": emulator.port, "database": emulator.database, "place": place}
+        report = doctor(url.format(**values))
+        assert report.code == 0, report.text
+        assert f"login         {driver}: logged in as emulator-identity" in report.text
+        assert f"port {emulator.port}, database {emulator.database}, sslmode=verify-full" in report.text
+        if "plugin" in url:
+            assert "left out of the URL: plugin" in report.text
+            assert "a plugin is for SQLAlchemy's create_engine, and psycopg, psycopg2 and asyncpg refuse" in report.text
+
+    @pytest.mark.parametrize("url", ["mysql+pymysql://root:secret@h/d", "jdbc:postgresql://h/d?password=secret"])
+    def test_of_something_else(self, cli: Run, url: str) -> None:
+        done = cli("doctor", url)
+        assert done.returncode == 2
+        assert done.stderr.endswith("is not a URL of PostgreSQL: expected postgresql://\n")
+        assert "secret" not in done.stderr
+
+
 class TestReport:
     def test_nothing_that_a_terminal_acts_on_is_printed(self, doctor: Doctor, emulator: Emulator) -> None:
         emulator.refuse("no\x1b]52;c;ZWNobw==\x07 \x9b31m\u202eway")
@@ -811,7 +957,8 @@ class TestReport:
         assert told["cause"] == "the server refuses the login: **** (a token) ****"
         assert told["verdict"] == f"{told['cause']}. Remedy: {told['remedy']}"
         assert {step["status"] for step in told["steps"]} == {"ok", "passed over", "failure"}
-        assert all(set(step) == {"step", "status", "saw", "cause", "remedy", "seconds"} for step in told["steps"])
+        keys = {"step", "status", "saw", "cause", "remedy", "sql", "seconds"}
+        assert all(set(step) == keys for step in told["steps"])
         assert any(step["step"] == "login" and step["seconds"] > 0 for step in told["steps"])
         assert "very-secret" not in report.text
 

@@ -102,9 +102,9 @@ ALL: Final = (
 """In the order in which they are preferred."""
 
 
-def first() -> Driver | None:
-    """The first that can be loaded."""
-    for driver in ALL:
+def first(preferred: str = "") -> Driver | None:
+    """Return the preferred driver if it can be loaded, else the first that can."""
+    for driver in sorted(ALL, key=lambda driver: driver.name != preferred):
         try:
             driver.libpq()
         except ImportError:

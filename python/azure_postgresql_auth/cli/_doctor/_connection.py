@@ -56,4 +56,4 @@ def _connect(case: Case, endpoint: Endpoint, address: str) -> Finding:
         )
     else:
         return Finding(OK, f"{place} answers", seconds=clock.seconds)
-    return Finding(FAILURE, saw, cause, remedy, clock.seconds)
+    return Finding(FAILURE, saw, cause, remedy, seconds=clock.seconds)

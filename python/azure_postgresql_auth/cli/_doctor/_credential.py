@@ -99,7 +99,7 @@ def _links(case: Case, texts: list[str], error: Exception | None, took: float) -
     for attempt in attempts:
         seconds, name, reason = float(attempt[1]), attempt[2], attempt[3]
         if name == refused:
-            yield Finding(FAILURE, f"{name}: {reason}", *explained(reason, name), seconds)
+            yield Finding(FAILURE, f"{name}: {reason}", *explained(reason, name), seconds=seconds)
         else:
             yield Finding(PASSED_OVER, f"{name}: {reason}", seconds=seconds)
     gave = next((match for text in texts if (match := _GAVE.fullmatch(text))), None)
@@ -114,9 +114,9 @@ def _links(case: Case, texts: list[str], error: Exception | None, took: float) -
         text = _text_of(error)
         if _NOTHING in text and attempts:
             cause, remedy = _why_nothing([attempt[2] + ": " + attempt[3] for attempt in attempts])
-            yield Finding(FAILURE, "none of these gave a token", cause, remedy, took)
+            yield Finding(FAILURE, "none of these gave a token", cause, remedy, seconds=took)
         else:
-            yield Finding(FAILURE, text, *explained(text), took)
+            yield Finding(FAILURE, text, *explained(text), seconds=took)
 
 
 def _not_usable(text: str, link: str) -> Finding:

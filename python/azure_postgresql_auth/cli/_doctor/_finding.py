@@ -36,9 +36,19 @@ class Finding(NamedTuple):
     status: str
     saw: str
     cause: str = ""
-    """Of what is wrong, as it stands in the last line."""
+    """Of what is wrong, as it stands in the verdict."""
     remedy: str = ""
+    sql: str = ""
+    """Statements of the remedy, too long for the verdict."""
     seconds: float | None = None
+
+
+class Advice(NamedTuple):
+    """Why something is wrong, and what to do."""
+
+    cause: str
+    remedy: str
+    sql: str = ""
 
 
 class Endpoint(NamedTuple):
@@ -67,6 +77,10 @@ class Case:
     said: Said
     scope: str
     endpoints: list[Endpoint]
+    driver: str = ""
+    """The program's, where its URL says so."""
+    note: str = ""
+    """What was left out of the program's URL."""
     settings: dict[str, str] = field(default_factory=dict)
     """What this package adds for TLS."""
     resolved: dict[Endpoint, list[str]] = field(default_factory=dict)
@@ -79,11 +93,11 @@ class Case:
     token: str = ""
     facts: Facts | None = None
     user: str = ""
-    expired: tuple[str, str] | None = None
+    expired: Advice | None = None
     """Why the token's dates are wrong by this machine's clock, and the remedy; the server judges by its own clock."""
     refused_for_dates: bool = False
     """Whether the server refused the login for them."""
-    suspicion: tuple[str, str] | None = None
+    suspicion: Advice | None = None
     """Why the user name may be the wrong one, and the remedy, for the case that the server refuses it."""
 
     @property

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from azure_postgresql_auth.cli import _drivers
-from azure_postgresql_auth.cli._doctor import _words
+from azure_postgresql_auth.cli._doctor import _driver_words, _words
 from azure_postgresql_auth.cli._doctor._finding import FAILURE, OK, PASSED_OVER, Case, Finding, Stopwatch
 
 if TYPE_CHECKING:
@@ -17,7 +16,7 @@ _WHO = "SELECT session_user || ', PostgreSQL ' || current_setting('server_versio
 
 def check(case: Case) -> Iterator[Finding]:
     """Logs in, asks who it is, and leaves."""
-    driver = _drivers.first()
+    driver = _drivers.first(case.driver)
     if driver is None:
         yield Finding(
             PASSED_OVER,
@@ -29,9 +28,10 @@ def check(case: Case) -> Iterator[Finding]:
     try:
         told = driver.ask(_parameters(case), _WHO)
     except Exception as error:  # noqa: BLE001 - each driver has its own
-        text = _words_of(error)
-        yield Finding(FAILURE, f"{driver.name}: {text}", *_words.explained(text, case), clock.seconds)
-        case.refused_for_dates = case.expired is not None and _words.is_about_dates(text)
+        text, by_server = _driver_words.read(error)
+        advice = _words.explained(text, case) if by_server else _driver_words.explained(driver.name, text)
+        case.refused_for_dates = by_server and case.expired is not None and _words.is_about_dates(text)
+        yield Finding(FAILURE, f"{driver.name}: {text}", *advice, seconds=clock.seconds)
     else:
         yield Finding(OK, f"{driver.name}: logged in as {told}", seconds=clock.seconds)
 
@@ -42,11 +42,3 @@ def _parameters(case: Case) -> dict[str, Any]:
     # A service was read already, and names nothing that is not in the parameters.
     given = {name: value for name, value in case.parameters.items() if name not in {"service", "servicefile"}}
     return {**limit, **given, **case.settings, "user": case.user, "password": password}
-
-
-def _words_of(error: Exception) -> str:
-    """What the server said, without what a driver says around it."""
-    text = " ".join(str(error).split())
-    found = re.search(r"FATAL:\s+(.*)", text)
-    # libpq tries each address of a name, and each with what was said there.
-    return re.split(r" connection to server at| Multiple connection attempts failed", found[1] if found else text)[0]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from azure_postgresql_auth._core import decode_jwt
 from azure_postgresql_auth.cli import _tokens
 from azure_postgresql_auth.cli._doctor import _clock
-from azure_postgresql_auth.cli._doctor._finding import FAILURE, OK, PASSED_OVER, WARNING, Case, Finding
+from azure_postgresql_auth.cli._doctor._finding import FAILURE, OK, PASSED_OVER, WARNING, Advice, Case, Finding
 from azure_postgresql_auth.errors import TokenDecodeError
 
 if TYPE_CHECKING:
@@ -59,11 +59,11 @@ def _dates(case: Case, facts: _tokens.Facts) -> Iterator[Finding]:
         yield clock
     if facts.life_problem:
         if clock is not None and clock.status == WARNING:
-            case.expired = (clock.cause, clock.remedy)
+            case.expired = Advice(clock.cause, clock.remedy)
         elif case.said.complete:
-            case.expired = (facts.life_problem, "leave the password out, so that each login gets a new token")
+            case.expired = Advice(facts.life_problem, "leave the password out, so that each login gets a new token")
         else:
-            case.expired = (facts.life_problem, _clock.REMEDY)
+            case.expired = Advice(facts.life_problem, _clock.REMEDY)
         yield Finding(WARNING, f"{facts.life_problem}, by this machine's clock", *case.expired)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from azure_postgresql_auth import core
 from azure_postgresql_auth.cli._doctor import _credential
-from azure_postgresql_auth.cli._doctor._finding import FAILURE, OK, WARNING, Case, Finding
+from azure_postgresql_auth.cli._doctor._finding import FAILURE, OK, WARNING, Advice, Case, Finding
 from azure_postgresql_auth.errors import AzurePgEntraError, ScopePermissionError, UsernameExtractionError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def check(case: Case) -> Iterator[Finding]:
     """The name that is sent, and what speaks against it."""
     if case.said.user:
         case.user = case.said.user
-        yield Finding(OK, f"{case.user}, as given")
+        yield Finding(OK, f"{case.user}, as given{_whose(case.facts)}")
     elif case.facts is not None and case.facts.user:
         case.user = case.facts.user
         yield Finding(OK, f"{case.user}, by the token's {case.facts.rule} ({case.facts.kind})")
@@ -40,7 +40,16 @@ def check(case: Case) -> Iterator[Finding]:
     doubt = _doubt(case.user, case.facts, case.endpoints[0].host)
     if doubt is not None:
         case.suspicion = doubt
-        yield Finding(WARNING, doubt[0], *doubt)
+        yield Finding(WARNING, doubt.cause, *doubt)
+
+
+def _whose(facts: Facts | None) -> str:
+    """Return who the token is, to stand beside whom was asked for."""
+    if facts is None:
+        return ""
+    name = facts.user or (facts.guest[0] if facts.guest else "")
+    oid = facts.claims.get("oid")
+    return f"; the token is of {f'{name}, ' if name else ''}{facts.kind}{f' (object id {oid})' if oid else ''}"
 
 
 def _guest(account: str, role: str) -> Finding:
@@ -65,32 +74,36 @@ def _by_management(case: Case) -> Iterator[Finding]:
     yield Finding(OK, f"{case.user}, by a second token, for Azure Resource Manager: the database's names nobody")
 
 
-def _doubt(user: str, facts: Facts | None, host: str) -> tuple[str, str] | None:
+def _doubt(user: str, facts: Facts | None, host: str) -> Advice | None:
     """Why it may be the wrong name, and the remedy."""
     server = host.partition(".")[0]
     named = facts.user if facts else None
     if user != user.strip():
-        return f'the user name "{user}" begins or ends with a blank', f"user={user.strip()}"
+        return Advice(f'the user name "{user}" begins or ends with a blank', f"user={user.strip()}")
     if server and user.lower().endswith(f"@{server.lower()}"):
         short = user[: -len(server) - 1]
-        return f'"{user}" has the server\'s name in it, as Single Server wanted it', f"user={short}"
+        return Advice(f'"{user}" has the server\'s name in it, as Single Server wanted it', f"user={short}")
     if len(user.encode()) > _LONGEST:
-        return (
+        return Advice(
             f'"{user}" has more than {_LONGEST} bytes, and PostgreSQL cuts names there',
             "create the role with a shorter name by pgaadauth_create_principal_with_oid, and give that as user=",
         )
     if named and user != named and user.lower() == named.lower():
-        return f'"{user}" differs from the token\'s "{named}" in upper and lower case, which counts', f"user={named}"
+        return Advice(
+            f'"{user}" differs from the token\'s "{named}" in upper and lower case, which counts', f"user={named}"
+        )
     return _guest_doubt(user, facts) if facts else None
 
 
-def _guest_doubt(user: str, facts: Facts) -> tuple[str, str] | None:
+def _guest_doubt(user: str, facts: Facts) -> Advice | None:
     if facts.guest:
         account, role = facts.guest
         if user.lower().rpartition("#")[2] == account.lower().rpartition("#")[2]:
-            return f"\"{user}\" is a guest's home account, not the role's name", f"{_GIVE} {role}; {_PRINT_NAME}"
+            return Advice(
+                f"\"{user}\" is a guest's home account, not the role's name", f"{_GIVE} {role}; {_PRINT_NAME}"
+            )
     elif facts.user and _GUEST in facts.user and user.lower() == _home_name(facts.user).lower():
-        return f'"{user}" is a guest here, whose name is "{facts.user}"', f"user='{facts.user}'"
+        return Advice(f'"{user}" is a guest here, whose name is "{facts.user}"', f"user='{facts.user}'")
     return None
 
 

@@ -17,6 +17,7 @@ from azure_postgresql_auth.cli._doctor import (
     _installation,
     _login,
     _name,
+    _program_url,
     _settings,
     _token,
     _user,
@@ -78,11 +79,14 @@ def run(options: argparse.Namespace) -> int:
     else:
         colour = "red" if worst and worst.status == FAILURE else "yellow" if worst else "green"
         _terminal.data(_terminal.painted(_terminal.printable(verdict), colour, sys.stdout))
+        if worst and worst.sql:
+            _terminal.data(_terminal.printable(worst.sql))
     return code
 
 
 def _case(conninfo: str) -> Case:
-    parameters = in_force(_conninfo.parse(conninfo))
+    url = _program_url.read(conninfo)
+    parameters = in_force(_conninfo.parse(url.conninfo))
     said = said_in(parameters)
     try:
         scope = said.scope
@@ -97,12 +101,14 @@ def _case(conninfo: str) -> Case:
         numbers = [int(port or "5432") for port in ports] * (len(hosts) if len(ports) == 1 else 1)
     except ValueError as error:
         raise Failure(f"port={parameters['port']}: expected a number", 2) from error
-    return Case(parameters, said, scope, [Endpoint(*place) for place in zip(hosts, addresses, numbers)])
+    return Case(
+        parameters, said, scope, [Endpoint(*place) for place in zip(hosts, addresses, numbers)], url.driver, url.note
+    )
 
 
 def _redacted(case: Case, finding: Finding) -> Finding:
-    saw, cause, remedy = map(case.redacted, (finding.saw, finding.cause, finding.remedy))
-    return finding._replace(saw=saw, cause=cause, remedy=remedy)
+    saw, cause, remedy, sql = map(case.redacted, (finding.saw, finding.cause, finding.remedy, finding.sql))
+    return finding._replace(saw=saw, cause=cause, remedy=remedy, sql=sql)
 
 
 def _line(name: str, finding: _finding.Finding) -> str:
@@ -135,6 +141,7 @@ def _told(found: list[tuple[str, Finding]], worst: Finding | None, verdict: str,
         "steps": [{"step": name, **finding._asdict()} for name, finding in found],
         "cause": worst.cause if worst else None,
         "remedy": worst.remedy if worst else None,
+        "sql": worst.sql if worst else None,
         "verdict": verdict,
         "exit_code": code,
     }

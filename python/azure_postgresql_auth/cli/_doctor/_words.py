@@ -9,23 +9,30 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from azure_postgresql_auth.cli._doctor import _clock
+from azure_postgresql_auth.cli._doctor._finding import Advice
 from azure_postgresql_auth.cli._tokens import is_application
 
 if TYPE_CHECKING:
     from azure_postgresql_auth.cli._doctor._finding import Case
 
-_ADMINISTRATOR = "as an Entra administrator of the server, in the database postgres"
+_ADMINISTRATOR = "-- as an Entra administrator of the server, in the database postgres\n"
 _EXPIRED = r"access token has expired"
 _NOT_VALIDATED = r"validating the access token"
 _LIST = "SELECT * FROM pgaadauth_list_principals(false);"
 
 
-def explained(text: str, case: Case) -> tuple[str, str]:
-    """Cause and remedy."""
+def explained(text: str, case: Case) -> Advice:
+    """Return cause and remedy of a refusal.
+
+    Args:
+        text: what the server said.
+        case: what the earlier steps found.
+    """
     for pattern, explain in _WORDS:
         if re.search(pattern, text, re.IGNORECASE):
             return explain(text, case)
-    return f"the server refuses the login: {text}", "look into the server's log, by the time of this attempt"
+    return Advice(f"the server refuses the login: {text}", "look into the server's log, by the time of this attempt")
 
 
 def is_about_dates(text: str) -> bool:
@@ -33,43 +40,44 @@ def is_about_dates(text: str) -> bool:
     return re.search(f"{_EXPIRED}|{_NOT_VALIDATED}", text, re.IGNORECASE) is not None
 
 
-def _no_role(_: str, case: Case) -> tuple[str, str]:
+def _no_role(_: str, case: Case) -> Advice:
     if case.suspicion is not None:
         return case.suspicion
     oid, kind = _principal(case)
     if not oid:
-        return (
+        return Advice(
             f'the server does not take this password for "{case.user}"',
             "leave the password out, so that a token is used; or correct it",
         )
     named = case.facts.user if case.facts else None
-    group = (
-        f' If "{case.user}" is a group, {named or "this identity"} has to be a member, and the role has to have been '
-        "created for the group."
-        if named != case.user
-        else ""
-    )
-    role = f'"{case.user}" for this identity (object id {oid})'
-    cause = (
-        f"the server has no role {role}: it is missing, or was created for another object, such as an identity of the "
-        "same name that was deleted since"
+    is_other = named is not None and named != case.user
+    cause = f'the server has no role "{case.user}" for {named if is_other else "this identity"} (object id {oid})'
+    remedies = []
+    if is_other:
+        remedies.append(f'leave out user= (and PGUSER) to log in as "{named}"')
+    if named != case.user:
+        remedies.append(f'if "{case.user}" is a group, make the identity a member')
+    remedies.append(
+        "create or correct the role by the SQL below" if not is_other else "or correct the role by the SQL below"
     )
     arguments = f"{_literal(case.user)}, {_literal(oid)}, '{kind}', false, false"
-    create = f"SELECT * FROM pgaadauth_create_principal_with_oid({arguments});"  # noqa: S608 - for a person to run
-    remedy = (
-        f"{_ADMINISTRATOR}: {_LIST} where it is missing: {create} where it has another object id: "
-        f"{_label(case, kind)}{group}"
+    sql = (
+        f"{_ADMINISTRATOR}{_LIST}\n-- if the role is missing\n"
+        f"SELECT * FROM pgaadauth_create_principal_with_oid({arguments});\n"
+        "-- if it has another object id, such as that of an identity of the same name that was deleted\n"
+        f"{_label(case, kind)}"
     )
-    return cause, remedy
+    return Advice(cause, "; ".join(remedies), sql)
 
 
-def _wrong_type(_: str, case: Case) -> tuple[str, str]:
+def _wrong_type(_: str, case: Case) -> Advice:
     _, kind = _principal(case)
     other = "a user's or a group's" if kind == "service" else "a service's"
     whose = "an application's (a service principal's or a managed identity's)" if kind == "service" else "a user's"
-    return (
+    return Advice(
         f'the role "{case.user}" was created as {other}, and the token is {whose}',
-        f"{_ADMINISTRATOR}, give it the right type: {_label(case, kind)}",
+        "give the role the token's type by the SQL below, or use a credential of the role's type",
+        f"{_ADMINISTRATOR}{_LIST}\n{_label(case, kind)}",
     )
 
 
@@ -92,86 +100,81 @@ def _literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _expired(_: str, case: Case) -> tuple[str, str]:
+def _expired(_: str, case: Case) -> Advice:
     if case.expired is not None:
         return case.expired
-    return "the token has expired by the server's clock", "set this machine's clock, and let it be kept in time (NTP)"
+    return Advice("the token has expired by the server's clock", _clock.REMEDY)
 
 
-def _audience(_: str, case: Case) -> tuple[str, str]:
+def _audience(_: str, case: Case) -> Advice:
     audience = case.facts.audience if case.facts else ""
-    return (
+    return Advice(
         f"the server does not take tokens for {audience}",
         f"ask for one with the scope {case.scope}",
     )
 
 
-def _not_validated(_: str, case: Case) -> tuple[str, str]:
+def _not_validated(_: str, case: Case) -> Advice:
     if case.expired is not None:
         return case.expired
     tenant = case.facts.claims.get("tid") if case.facts else None
-    return (
+    return Advice(
         f"the server does not accept the token: it was revoked, or its tenant {tenant} is not the server's",
         "sign in again, in the tenant of the server (its Authentication page tells it)",
     )
 
 
-def _format(_: str, case: Case) -> tuple[str, str]:
-    return (
+def _format(_: str, case: Case) -> Advice:
+    return Advice(
         f'the server takes "{case.user}" for an Entra role, and what it got is no token',
         "leave the password out, so that a token is used",
     )
 
 
-def _no_oid(*_: object) -> tuple[str, str]:
-    return "the token has no object id (oid)", "check the credential: this is no token of Entra ID for a principal"
+def _no_oid(*_: object) -> Advice:
+    return Advice(
+        "the token has no object id (oid)", "check the credential: this is no token of Entra ID for a principal"
+    )
 
 
-def _no_database(_: str, case: Case) -> tuple[str, str]:
+def _no_database(_: str, case: Case) -> Advice:
     name = case.parameters.get("dbname") or case.user
-    return (
+    return Advice(
         f'the identity is accepted, but there is no database "{name}"',
         "name one that there is: dbname=postgres always is",
     )
 
 
-def _connect_right(_: str, case: Case) -> tuple[str, str]:
+def _connect_right(_: str, case: Case) -> Advice:
     name = case.parameters.get("dbname") or case.user
-    return (
+    return Advice(
         f'the identity is accepted, but "{case.user}" may not connect to the database "{name}"',
         f"GRANT CONNECT ON DATABASE {_identifier(name)} TO {_identifier(case.user)};",
     )
 
 
-def _no_login(_: str, case: Case) -> tuple[str, str]:
-    return f'the role "{case.user}" may not log in', f"ALTER ROLE {_identifier(case.user)} LOGIN;"
+def _no_login(_: str, case: Case) -> Advice:
+    return Advice(f'the role "{case.user}" may not log in', f"ALTER ROLE {_identifier(case.user)} LOGIN;")
 
 
-def _hba(text: str, case: Case) -> tuple[str, str]:
+def _hba(text: str, case: Case) -> Advice:
     if "no encryption" in text or "SSL off" in text:
-        return "the server wants TLS and got none", "say sslmode=require or stronger, or leave sslmode out"
-    return (
+        return Advice("the server wants TLS and got none", "say sslmode=require or stronger, or leave sslmode out")
+    return Advice(
         f"the server's access rules do not let {case.user} in from here",
         "allow this machine's address in the server's firewall rules (Networking)",
     )
 
 
-def _full(*_: object) -> tuple[str, str]:
-    return (
+def _full(*_: object) -> Advice:
+    return Advice(
         "the identity is accepted, but all of the server's connections are taken",
         "close some, use a pool, or raise max_connections",
     )
 
 
-def _not_ready(*_: object) -> tuple[str, str]:
-    return "the server is starting, stopping or recovering", "wait, and look at its state in the portal"
-
-
-def _closed(*_: object) -> tuple[str, str]:
-    return (
-        "the server closed the connection in the middle of the login",
-        "try again; if it goes on, look at the server's state and log",
-    )
+def _not_ready(*_: object) -> Advice:
+    return Advice("the server is starting, stopping or recovering", "wait, and look at its state in the portal")
 
 
 _WORDS = (
@@ -188,5 +191,4 @@ _WORDS = (
     (r"is not permitted to log in", _no_login),
     (r"too many clients|too many connections|remaining connection slots", _full),
     (r"is starting up|is shutting down|not yet accepting|recovery mode", _not_ready),
-    (r"closed the connection unexpectedly", _closed),
 )
