@@ -31,10 +31,12 @@ if TYPE_CHECKING:
 
 AZURE = "srv.postgres.database.azure.com"
 DATABASE = "https://ossrdbms-aad.database.windows.net"
-WHO_ENV = (
-    "import json, os, sys; print(json.dumps({"
-    "'env': {name: value for name, value in os.environ.items() if name.startswith('PG')}, 'argv': sys.argv}))"
-)
+WHO_ENV = """
+import json, os, pathlib, sys
+env = {name: value for name, value in os.environ.items() if name.startswith("PG")}
+line = pathlib.Path(env["PGPASSFILE"]).read_text() if "PGPASSFILE" in env else ""
+print(json.dumps({"env": env, "argv": sys.argv, "line": line}))
+"""
 LOGIN = (
     "import psycopg, sys\n"
     "with psycopg.connect(sys.argv[1] if len(sys.argv) > 1 else '') as connection:\n"
@@ -136,8 +138,10 @@ class TestExec:
         assert env["PGUSER"] == emulator.identity.name
         assert env["PGSSLMODE"] == "verify-full"
         assert env["PGSSLROOTCERT"] == AZURE_ROOTS
-        assert core.decode_jwt(env["PGPASSWORD"])["aud"] == DATABASE
-        assert env["PGPASSWORD"] not in str(seen["argv"])
+        token = seen["line"].removeprefix("*:*:*:*:").removesuffix("\n")
+        assert core.decode_jwt(token)["aud"] == DATABASE
+        assert token not in str([seen["argv"], env])
+        assert not Path(env["PGPASSFILE"]).parent.exists()
 
     def test_what_is_said_wins(self, cli: Run, emulator: Emulator) -> None:
         env = in_child(cli, f"postgresql://team@{AZURE}/db?sslmode=require")["env"]
@@ -146,8 +150,8 @@ class TestExec:
         env = in_child(cli, "host=elsewhere.example user=team", env={"PGSSLMODE": None, "PGSSLROOTCERT": None})["env"]
         assert (env["PGUSER"], env["PGSSLMODE"]) == ("team", "require")
         assert "PGSSLROOTCERT" not in env
-        government = in_child(cli, "host=a.postgres.database.usgovcloudapi.net")["env"]
-        assert core.decode_jwt(government["PGPASSWORD"])["aud"] == "https://ossrdbms-aad.database.usgovcloudapi.net"
+        line = in_child(cli, "host=a.postgres.database.usgovcloudapi.net", env={"PGPASSWORD": "old"})["line"]
+        assert core.decode_jwt(line.rpartition(":")[2])["aud"] == "https://ossrdbms-aad.database.usgovcloudapi.net"
 
     def test_a_host_that_is_not_known_is_taken_for_azures(self, cli: Run, emulator: Emulator) -> None:
         env = in_child(cli, env={"PGSSLMODE": None, "PGSSLROOTCERT": None, "PGHOST": None})["env"]
@@ -155,7 +159,7 @@ class TestExec:
 
     def test_user_and_password_of_its_own_need_no_token(self, cli: Run, emulator: Emulator) -> None:
         env = in_child(cli, f"host={AZURE} user=admin password=secret")["env"]
-        assert "PGPASSWORD" not in env
+        assert not {"PGPASSWORD", "PGPASSFILE"} & set(env)
         assert emulator.token_requests == []
 
     def test_the_clear_is_refused_before_a_token_is_asked_for(self, cli: Run, emulator: Emulator) -> None:
@@ -175,20 +179,28 @@ class TestExec:
         emulator.fail(400)
         assert cli("exec", "--", "sh", "-c", "exit 7").returncode == 1
 
-    def test_signals_reach_the_program(self, emulator: Emulator) -> None:
+    def test_connections_after_the_tokens_expiry_work(self, cli: Run, emulator: Emulator) -> None:
+        emulator.lifetime = 6
         script = (
-            "import signal, time; signal.signal(signal.SIGUSR1, lambda *_: print('usr1', flush=True)); "
-            "print('ready', flush=True); signal.pause(); time.sleep(60)"
+            "import os, psycopg, time\n"
+            "for _ in range(3):\n"
+            "    with psycopg.connect('') as connection: print(connection.info.user, flush=True)\n"
+            "    time.sleep(4)\n"
+            "print(os.environ['PGPASSFILE'])"
         )
-        command = [*COMMAND, "exec", "--", sys.executable, "-c", script]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert process.stdout is not None
-        with process.stdout as output:
-            assert output.readline() == "ready\n"
-            process.send_signal(signal.SIGUSR1)
-            assert output.readline() == "usr1\n"
-            process.terminate()
-            assert process.wait(60) == -signal.SIGTERM
+        # A password of the environment would be preferred to the file.
+        done = cli("exec", "--", sys.executable, "-c", script, env={"PGPASSWORD": "stale"})
+        *users, path = done.stdout.splitlines()
+        assert (done.returncode, done.stderr, users) == (0, "", [emulator.identity.name] * 3)
+        assert not Path(path).exists()
+
+    def test_an_outage_leaves_the_program_alone(self, cli: Run, emulator: Emulator) -> None:
+        emulator.lifetime = 3
+        script = "import os, time; time.sleep(5); print(os.path.getsize(os.environ['PGPASSFILE']) > 1000)"
+        emulator.fail(503)
+        emulator.heal()
+        done = cli("exec", "--", sys.executable, "-c", script)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "")
 
 
 class TestInspect:

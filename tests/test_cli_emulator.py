@@ -56,17 +56,11 @@ def test_exit_codes(cli: Run) -> None:
     assert (done.returncode, "Traceback" in done.stderr) == (1, False)
 
 
-def test_signals_reach_the_command() -> None:
-    script = (
-        "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(5)); print('ready', flush=True); "
-        "signal.pause()"
-    )
-    process = subprocess.Popen([*COMMAND, "emulator", "--", sys.executable, "-c", script], stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    with process.stdout as output:
-        assert output.readline() == b"ready\n"
-        process.terminate()
-        assert process.wait(60) == 5
+@pytest.mark.skipif(sys.prefix == sys.base_prefix, reason="not a virtual environment")
+def test_the_environments_own_programs_are_found_first(cli: Run) -> None:
+    done = cli("emulator", "--", "pytest", "--version", env={"PATH": os.defpath})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"pytest {pytest.__version__}\n"
 
 
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])

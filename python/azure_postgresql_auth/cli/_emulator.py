@@ -5,13 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
-import signal
-import subprocess
-import sys
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from azure_postgresql_auth.cli import _terminal
+from azure_postgresql_auth.cli import _child, _signals, _terminal
 from azure_postgresql_auth.cli._failure import Failure
 
 if TYPE_CHECKING:
@@ -20,32 +17,28 @@ if TYPE_CHECKING:
 
     from azure_postgresql_auth.emulator import Emulator
 
-_CANNOT_RUN, _NOT_FOUND = 126, 127
-_PASSED_ON = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
-
 
 def run(options: argparse.Namespace) -> int:
-    """Runs it until the command ends, or until it is told to stop."""
+    """Run it until the command ends, or until it is told to stop."""
     emulator = _make(options)
-    # A signal ends the `with` below, which stops PostgreSQL and removes its files.
-    stopped = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: stopped.set())
-    with _terminal.waiting("starting PostgreSQL"):
-        try:
-            emulator.__enter__()
-        except (RuntimeError, ValueError) as error:
-            raise Failure(f"the emulator did not start: {error}") from error
     try:
+        with _terminal.waiting("starting PostgreSQL"):
+            try:
+                emulator.__enter__()
+            except (RuntimeError, ValueError) as error:
+                raise Failure(f"the emulator did not start: {error}") from error
         variables = _variables(emulator, options.identity)
         if options.command:
-            return _run_inside(options.command, variables)
+            code = _child.run(options.command, {**os.environ, **variables}, "emulator")
+            return _signals.exit_code(-code) if code < 0 else code
         _terminal.data("\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items()))
-        _terminal.note("running; Ctrl-C ends it")
         with contextlib.suppress(KeyboardInterrupt):
-            stopped.wait()
+            _terminal.note("running; Ctrl-C ends it")
+            threading.Event().wait()
     finally:
-        emulator.__exit__(None, None, None)
+        # PostgreSQL is stopped and its files are removed, however often one is asked to end.
+        with _signals.postponed():
+            emulator.__exit__(None, None, None)
     return 0
 
 
@@ -84,22 +77,3 @@ def _variables(emulator: Emulator, identities: Sequence[str]) -> dict[str, str]:
 def _name_and_kind(text: str) -> tuple[str, str]:
     name, colon, kind = text.rpartition(":")
     return (name, kind) if colon else (text, "user-assigned")
-
-
-def _run_inside(command: Sequence[str], variables: dict[str, str]) -> int:
-    try:
-        child = subprocess.Popen(command, env={**os.environ, **variables})  # noqa: S603 - the user's own command
-    except FileNotFoundError as error:
-        raise Failure(f"emulator: {command[0]} is not installed or not on PATH", _NOT_FOUND) from error
-    except OSError as error:
-        raise Failure(f"emulator: {command[0]} cannot be run: {error.strerror}", _CANNOT_RUN) from error
-
-    def pass_on(number: int, _: Any) -> None:
-        child.send_signal(number)
-
-    for number in _PASSED_ON:
-        signal.signal(number, pass_on)
-    # A terminal sends this one to both; the child decides what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN if sys.stdin.isatty() else pass_on)
-    code = child.wait()
-    return 128 - code if code < 0 else code

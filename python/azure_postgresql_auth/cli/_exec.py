@@ -1,32 +1,33 @@
-"""`exec`: a program on libpq, logged in."""
+"""`exec`: a program on libpq, logged in for as long as it runs."""
 
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING
 
-from azure_postgresql_auth.cli import _argv, _login
+from azure_postgresql_auth import core
+from azure_postgresql_auth.cli import _argv, _child, _login, _passfile
 from azure_postgresql_auth.cli._failure import Failure
 
 if TYPE_CHECKING:
     import argparse
 
-_CANNOT_RUN, _NOT_FOUND = 126, 127
-"""A shell's exit codes."""
+_PASSWORD = "PGPASSWORD"  # noqa: S105 - a variable's name
 
 
 def run(options: argparse.Namespace) -> int:
-    """Becomes the program; returns only where that fails."""
+    """Run the program to its end."""
     command = options.command
     if not command:
         raise Failure("exec: what to run is missing, for instance: exec -- psql", _login.USAGE)
-    variables = _login.environment(_argv.parameters(command), options.scope)
-    sys.stdout.flush()
-    try:
-        # In its place, so that nothing stands between it and its signals, its terminal and its exit code.
-        os.execvpe(command[0], command, {**os.environ, **variables})  # noqa: S606 - the user's own command
-    except FileNotFoundError as error:
-        raise Failure(f"exec: {command[0]} is not installed or not on PATH", _NOT_FOUND) from error
-    except OSError as error:
-        raise Failure(f"exec: {command[0]} cannot be run: {error.strerror}", _CANNOT_RUN) from error
+    variables, login, scope = _login.access(_argv.parameters(command), options.scope)
+    environment = {**os.environ, **variables}
+    if login is None:
+        return _child.end_like(_child.run(command, environment, "exec"))
+    # libpq prefers this variable to the file, and would use the first token for ever.
+    environment.pop(_PASSWORD, None)
+    with _passfile.kept(login, lambda: core.login(None, scope, user_known=True)) as (path, descriptor):
+        environment["PGPASSFILE"] = path
+        inherited = () if descriptor is None else (descriptor,)
+        code = _child.run(command, environment, "exec", inherited)
+    return _child.end_like(code)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from azure_postgresql_auth import core, tls
 from azure_postgresql_auth._params import said_in
@@ -34,8 +34,19 @@ def login(said: Said, scope: str | None = None, *, user_known: bool | None = Non
         raise Failure(str(error).replace("scope=", "--scope"), USAGE) from error
 
 
-def environment(parameters: dict[str, str], scope: str | None = None) -> dict[str, str]:
-    """The variables that log a program on libpq in; none where it has user and password of its own.
+class Access(NamedTuple):
+    """What makes a program on libpq log in."""
+
+    variables: dict[str, str]
+    """All but the password."""
+    login: Login | None
+    """The password; None where the program has user and password of its own."""
+    scope: str
+    """OAuth 2.0 scope of the tokens that follow."""
+
+
+def access(parameters: dict[str, str], scope: str | None = None) -> Access:
+    """Return what makes a program on libpq log in.
 
     Args:
         parameters: what the program's arguments say, in libpq's terms.
@@ -51,9 +62,9 @@ def environment(parameters: dict[str, str], scope: str | None = None) -> dict[st
         settings = {"sslmode": "verify-full", "sslrootcert": said.sslrootcert or tls.AZURE_ROOTS}
     found = {f"PG{keyword.upper()}": value for keyword, value in settings.items()}
     if said.complete:
-        return found
+        return Access(found, None, "")
     had = login(said, scope)
-    return {"PGUSER": said.user or had.user or "", "PGPASSWORD": had.password, **found}
+    return Access({"PGUSER": said.user or had.user or "", **found}, had, scope or said.scope)
 
 
 def said_user(given: str | None) -> str | None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING
 
-from azure_postgresql_auth.cli import _parser, _terminal
+from azure_postgresql_auth.cli import _parser, _signals, _terminal
 from azure_postgresql_auth.cli._failure import Failure
 from azure_postgresql_auth.errors import (
     AzurePgEntraError,
@@ -19,9 +20,6 @@ from azure_postgresql_auth.errors import (
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
-
-_INTERRUPTED = 130
-"""What a shell makes of SIGINT."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,10 +35,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.debug:
         _log_everything()
     try:
-        module = importlib.import_module(f"azure_postgresql_auth.cli.{options.module}")
-        return int(module.run(options))
+        with _signals.raised():
+            module = importlib.import_module(f"azure_postgresql_auth.cli.{options.module}")
+            return int(module.run(options))
+    except _signals.Stopped as stopped:
+        return stopped.code
     except KeyboardInterrupt:
-        return _INTERRUPTED
+        return _signals.exit_code(signal.SIGINT)
     except BrokenPipeError:
         # Who read us has enough. Python would complain once more when it flushes at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

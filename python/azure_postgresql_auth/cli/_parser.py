@@ -26,7 +26,8 @@ _EXIT_CODES = """\
 exit codes:
   0  done
   1  not done; stderr says why (--debug: with the traceback and a log)
-  2  arguments that cannot be
+  2  invalid arguments
+  128 and the number of the signal that ended it
   `doctor`, `exec`, `inspect` and `emulator` have more, see their help"""
 
 _TOKEN = f"""\
@@ -41,19 +42,25 @@ formats:
   password  the token alone
   json      user, password and expires_on (seconds since 1970)
   env       lines for a shell: eval "$(... token --format env --host ...)"
-  pgpass    a line of a password file; libpq of PostgreSQL 13 and older cuts such long ones off"""
+  pgpass    a line of a password file; libpq before 13, 12.5, 11.10 and 10.15 (2020) cuts such long ones off"""
 
 _EXEC = f"""\
-Runs a program on libpq, logged in. It takes this one's place, so its exit code and all signals are its own.
+Runs a program on libpq, logged in for as long as it runs: connections that it opens after the first token has expired
+find a new one. It gets the signals, and its exit code is this command's.
 
   {PROGRAM} exec -- psql "host={_SERVER} dbname=postgres"
   {PROGRAM} exec -- pg_dump -h {_SERVER} -Fc -f orders.dump orders"""
 
 _EXEC_END = """\
-It gets PGUSER, PGPASSWORD, PGSSLMODE and PGSSLROOTCERT in its environment, and nothing in its arguments. What its
-arguments or the environment say about host, user and TLS is honoured.
+It gets PGUSER, PGPASSFILE, PGSSLMODE and PGSSLROOTCERT in its environment, and nothing in its arguments. PGPASSFILE is
+a password file that only its owner can read, is kept fresh while the program runs, and is removed afterwards.
+PGPASSWORD is removed from the environment, because libpq would prefer it. What the program's arguments or the
+environment say about host, user and TLS is honoured.
 
-exit codes: the program's; 126 and 127 where it cannot be run or found, as in a shell; 1 if there is no token"""
+Programs of the virtual environment that this command is called from are found first.
+
+exit codes: the program's (a signal that ends it ends this command in the same way); 126 and 127 where it cannot be run
+or found, as in a shell; 1 if there is no token"""
 
 _INSPECT = f"""\
 Says what is in a token: who, for what, until when, and which user name it gives. A token that is given needs no
@@ -71,8 +78,10 @@ Azure on this machine, for tests in any language: token endpoints, and a Postgre
   {PROGRAM} emulator --identity orders --identity ann@contoso.com:user --lifetime 60 > azure.env"""
 
 _EMULATOR_END = """\
-With a command, it runs with the variables set by which every Azure SDK and libpq find the emulator, and its exit code
-is this one's. Without, they are printed for a shell, and the emulator runs until SIGINT or SIGTERM.
+With a command, it runs with the variables set by which every Azure SDK and libpq find the emulator; it gets the
+signals, and its exit code is this one's. Programs of the virtual environment that the emulator is called from are found
+first.
+Without a command, the variables are printed for a shell, and the emulator runs until SIGINT, SIGTERM or SIGHUP.
 
 kinds of identities: user-assigned (the default), system-assigned, service-principal, user. The endpoints answer for the
 first; each has a role of its name. A service principal that is first gets AZURE_CLIENT_SECRET and the like.

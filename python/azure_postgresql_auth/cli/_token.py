@@ -7,7 +7,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from azure_postgresql_auth._params import said_in
-from azure_postgresql_auth.cli import _login, _terminal
+from azure_postgresql_auth.cli import _login, _passfile, _terminal
 
 if TYPE_CHECKING:
     import argparse
@@ -18,7 +18,9 @@ def run(options: argparse.Namespace) -> int:
     user = _login.said_user(options.user)
     parameters = {"host": options.host or "", "user": user or ""}
     if options.format == "env":
-        variables = _login.environment(parameters, options.scope)
+        variables, login, _ = _login.access(parameters, options.scope)
+        if login is not None:
+            variables["PGPASSWORD"] = login.password
         _terminal.data("\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items()))
         return 0
     only_password = options.format == "password"
@@ -27,8 +29,7 @@ def run(options: argparse.Namespace) -> int:
     if options.format == "json":
         _terminal.data(json.dumps({"user": name, "password": had.password, "expires_on": had.expires_on}))
     elif options.format == "pgpass":
-        fields = (options.host or "*", "*", "*", name, had.password)
-        _terminal.data(":".join(field.replace("\\", "\\\\").replace(":", "\\:") for field in fields))
+        _terminal.data(_passfile.line(had.password, host=options.host or _passfile.ANY, user=name))
     else:
         _terminal.data(had.password)
     return 0
