@@ -203,6 +203,16 @@ class TestExec:
         assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "")
 
 
+def test_a_services_words_do_nothing_to_a_terminal(cli: Run, emulator: Emulator) -> None:
+    evil = "no\x1b]52;c;ZWNobw==\x07way\u202e"
+    emulator.fail(400, body=json.dumps({"error": "invalid_request", "error_description": evil}))
+    for arguments in (["token"], ["token", "--debug"], ["doctor"]):
+        done = cli(*arguments)
+        printed = done.stdout + done.stderr
+        assert "no\\x1b]52;c;ZWNobw==\\x07way\\u202e" in printed
+        assert all(one.isprintable() or one == "\n" for one in printed)
+
+
 class TestInspect:
     def test_a_pasted_token_needs_no_network(self, cli: Run, emulator: Emulator) -> None:
         user = emulator.add_identity("guest_gmail.com#EXT#@contoso.com", "user", role=None)

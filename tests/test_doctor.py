@@ -157,7 +157,10 @@ class TestInstallation:
         assert f"{by}: logged in as emulator-identity" in cli("doctor", env={"PYTHONPATH": str(tmp_path)}).stdout
         failed = cli("doctor", "user=nobody", env={"PYTHONPATH": str(tmp_path)})
         assert failed.returncode == 18
-        assert 'the server has no role "nobody" for emulator-identity (object id ' in Report(18, failed.stdout).verdict
+        assert (
+            'the server has no role "nobody" for emulator-identity, a user-assigned managed identity (obj'
+            in Report(18, failed.stdout).verdict
+        )
 
     def test_no_driver(self, cli: Run, emulator: Emulator, tmp_path: Path) -> None:
         for name in ("psycopg", "psycopg2", "asyncpg"):
@@ -697,7 +700,7 @@ class TestLogin:
         assert report.code == 18
         oid = identity.object_id
         assert report.cause == f'the server has no role "it\'s new" for this identity (object id {oid})'
-        assert report.remedy == "create or correct the role by the SQL below"
+        assert report.remedy == "let the role be created or corrected by the SQL below"
         assert f"pgaadauth_create_principal_with_oid('it''s new', '{oid}', 'service', false, false);" in report.sql
         assert f"ON ROLE \"it's new\" IS 'aadauth,oid={oid},type=service';" in report.sql
         assert len(report.verdict) < 200
@@ -710,6 +713,25 @@ class TestLogin:
         assert "-- if it has another object id, such as that of an identity of the same name that was" in report.sql
         assert f'SECURITY LABEL FOR "pgaadauth" ON ROLE "orders" IS \'aadauth,oid={identity.object_id}' in report.sql
 
+    def test_the_token_names_nobody(self, doctor: Doctor, emulator: Emulator) -> None:
+        claims = {"xms_mirid": None}
+        for kind, who, remedy in (
+            (
+                "user-assigned",
+                "a managed identity",
+                "leave out user= (and PGUSER) to log in as the identity itself; or if",
+            ),
+            (
+                "service-principal",
+                "an application",
+                'if "team" is a group, make the identity a member of it; or let the',
+            ),
+        ):
+            emulator.identity = someone = emulator.add_identity(kind, kind, database_claims=claims)
+            report = doctor("user=team")
+            assert report.cause == f'the server has no role "team" for {who} (object id {someone.object_id})'
+            assert report.remedy.startswith(remedy)
+
     def test_not_a_member_of_the_group(self, doctor: Doctor, emulator: Emulator) -> None:
         emulator.add_group("team", [])
         emulator.identity = emulator.add_identity("ann@contoso.com", "user")
@@ -717,10 +739,10 @@ class TestLogin:
         assert report.code == 18
         oid = emulator.identity.object_id
         assert f"team, as given; the token is of ann@contoso.com, a user (object id {oid})" in report.text
-        assert report.cause == f'the server has no role "team" for ann@contoso.com (object id {oid})'
+        assert report.cause == f'the server has no role "team" for ann@contoso.com, a user (object id {oid})'
         assert report.remedy == (
-            'leave out user= (and PGUSER) to log in as "ann@contoso.com"; if "team" is a group, make the identity a '
-            "member; or correct the role by the SQL below"
+            'leave out user= (and PGUSER) to log in as "ann@contoso.com"; or if "team" is a group, make the identity a '
+            "member of it; or let the role be created or corrected by the SQL below"
         )
         assert ", 'user', false, false)" in report.sql
 

@@ -66,11 +66,17 @@ def _in_words(error: Exception, options: argparse.Namespace) -> str:
 def _print_traceback() -> None:
     import traceback  # noqa: PLC0415 - few look at one
 
-    traceback.print_exc()
+    sys.stderr.write(_terminal.printable(traceback.format_exc()))
 
 
 def _log_everything() -> None:
     import logging  # noqa: PLC0415 - costs start-up, and the library does not log to who has not loaded it
 
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
+    class Printable(logging.Formatter):
+        def format(self, record: logging.LogRecord) -> str:
+            return _terminal.printable(super().format(record))
+
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(Printable("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.getLogger("azure_postgresql_auth").setLevel(logging.DEBUG)

@@ -83,8 +83,8 @@ signals, and its exit code is this one's. Programs of the virtual environment th
 first.
 Without a command, the variables are printed for a shell, and the emulator runs until SIGINT, SIGTERM or SIGHUP.
 
-kinds of identities: user-assigned (the default), system-assigned, service-principal, user. The endpoints answer for the
-first; each has a role of its name. A service principal that is first gets AZURE_CLIENT_SECRET and the like.
+kinds of identities: user-assigned (the default), system-assigned, service-principal, user, guest. The endpoints answer
+for the first; each has a role of its name. A service principal that is first gets AZURE_CLIENT_SECRET and the like.
 
 exit codes: the command's (128 and the signal's number where one killed it); 126 and 127 where it cannot be run or
 found; 1 where the emulator does not start"""
@@ -95,12 +95,13 @@ Prints a script that makes a shell complete the arguments. Needs the extra `comp
   {PROGRAM} completion bash > ~/.local/share/bash-completion/completions/{PROGRAM}"""
 
 _DOCTOR = f"""\
-Walks the whole way of a login and says for each step what it saw, how long it took and what to do; the last line names
-the cause and the remedy. It changes nothing, and prints no token and no secret.
+Walks the whole way of a login and says for each step what it saw, how long it took and what to do; at the end it names
+the cause and the remedy, with SQL where that is the remedy. It changes nothing, and prints no token and no secret.
 
   {PROGRAM} doctor "host={_SERVER} dbname=postgres"
 
-Without a connection string, PGHOST and the like say where to; its keywords and URIs are libpq's."""
+Without a connection string, PGHOST and the like say where to; its keywords and URIs are libpq's. The URLs of
+SQLAlchemy, Django and asyncpg are read too."""
 
 _DOCTOR_END = """\
 exit codes: 0 the login works, perhaps with warnings; 3 nothing wrong was found, but there is no driver to log in with;

@@ -41,6 +41,13 @@ class Facts(NamedTuple):
     now: float
 
     @property
+    def who(self) -> str:
+        """Whose token it is, by name as far as one is known, by kind and by object id."""
+        name = self.user or (self.guest[0] if self.guest else "")
+        oid = self.claims.get("oid")
+        return f"{f'{name}, ' if name else ''}{self.kind}{f' (object id {oid})' if oid else ''}"
+
+    @property
     def audience_problem(self) -> str:
         """Why no database takes it, "" if one does."""
         if self.cloud is not None:

@@ -26,7 +26,8 @@ def check(case: Case) -> Iterator[Finding]:
     """The name that is sent, and what speaks against it."""
     if case.said.user:
         case.user = case.said.user
-        yield Finding(OK, f"{case.user}, as given{_whose(case.facts)}")
+        whose = f"; the token is of {case.facts.who}" if case.facts else ""
+        yield Finding(OK, f"{case.user}, as given{whose}")
     elif case.facts is not None and case.facts.user:
         case.user = case.facts.user
         yield Finding(OK, f"{case.user}, by the token's {case.facts.rule} ({case.facts.kind})")
@@ -41,15 +42,6 @@ def check(case: Case) -> Iterator[Finding]:
     if doubt is not None:
         case.suspicion = doubt
         yield Finding(WARNING, doubt.cause, *doubt)
-
-
-def _whose(facts: Facts | None) -> str:
-    """Return who the token is, to stand beside whom was asked for."""
-    if facts is None:
-        return ""
-    name = facts.user or (facts.guest[0] if facts.guest else "")
-    oid = facts.claims.get("oid")
-    return f"; the token is of {f'{name}, ' if name else ''}{facts.kind}{f' (object id {oid})' if oid else ''}"
 
 
 def _guest(account: str, role: str) -> Finding:

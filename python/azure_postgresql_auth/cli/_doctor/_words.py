@@ -49,17 +49,18 @@ def _no_role(_: str, case: Case) -> Advice:
             f'the server does not take this password for "{case.user}"',
             "leave the password out, so that a token is used; or correct it",
         )
-    named = case.facts.user if case.facts else None
-    is_other = named is not None and named != case.user
-    cause = f'the server has no role "{case.user}" for {named if is_other else "this identity"} (object id {oid})'
+    assert case.facts is not None, "they have the object id"  # noqa: S101 - for the type checker
+    named, asked = case.facts.user, case.said.user
+    whose = f"this identity (object id {oid})" if named == case.user else case.facts.who
     remedies = []
-    if is_other:
+    if asked and named and named != asked:
         remedies.append(f'leave out user= (and PGUSER) to log in as "{named}"')
-    if named != case.user:
-        remedies.append(f'if "{case.user}" is a group, make the identity a member')
-    remedies.append(
-        "create or correct the role by the SQL below" if not is_other else "or correct the role by the SQL below"
-    )
+    elif asked and "identity" in case.facts.kind and not named:
+        remedies.append("leave out user= (and PGUSER) to log in as the identity itself")
+    if asked and named != asked:
+        remedies.append(f'if "{asked}" is a group, make the identity a member of it')
+    remedies.append("let the role be created or corrected by the SQL below")
+    cause = f'the server has no role "{case.user}" for {whose}'
     arguments = f"{_literal(case.user)}, {_literal(oid)}, '{kind}', false, false"
     sql = (
         f"{_ADMINISTRATOR}{_LIST}\n-- if the role is missing\n"
@@ -67,7 +68,7 @@ def _no_role(_: str, case: Case) -> Advice:
         "-- if it has another object id, such as that of an identity of the same name that was deleted\n"
         f"{_label(case, kind)}"
     )
-    return Advice(cause, "; ".join(remedies), sql)
+    return Advice(cause, "; or ".join(remedies), sql)
 
 
 def _wrong_type(_: str, case: Case) -> Advice:
