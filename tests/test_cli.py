@@ -268,7 +268,7 @@ class TestInspect:
         for printed in (done.stdout, done.stderr):
             assert all(one.isprintable() or one == "\n" for one in printed)
         assert "\\x1b]52;c;ZWNobw==\\x07\\x9b31m\\u202e\\r\\nwho  root, by upn" in done.stdout
-        assert "\nwho  root" not in done.stdout
+        assert "\nwho  root" not in done.stdout + done.stderr
         told = json.loads(cli("inspect", "--json", "-", input=make_token(**claims)).stdout)
         assert told["user"] == evil
 

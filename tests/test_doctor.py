@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 import pytest
 from azure_postgresql_auth.cli import _drivers, main
-from azure_postgresql_auth.cli._doctor import _driver_words
+from azure_postgresql_auth.cli._doctor import _driver_words, _program_url
 from azure_postgresql_auth.cli._doctor._credential import explained
 
 from tests.fix_cli import COMMAND
@@ -952,6 +952,23 @@ class TestProgramsUrl:
         if "plugin" in url:
             assert "left out of the URL: plugin" in report.text
             assert "a plugin is for SQLAlchemy's create_engine, and psycopg, psycopg2 and asyncpg refuse" in report.text
+
+    @pytest.mark.parametrize(
+        ("url", "conninfo"),
+        [
+            ("postgresql:///d?host=h&application_name=a+b", "postgresql:///d?application_name=a%2Bb&host=h"),
+            ("postgresql+psycopg:///d?host=h&application_name=a+b", "postgresql:///d?application_name=a%20b&host=h"),
+            (
+                "postgresql://u:p%40@[::1]:1/d?host=[::1]:2,h:3",
+                "postgresql://u:p%40@[::1]:1/d?host=%3A%3A1%2Ch&port=2%2C3",
+            ),
+            ("postgresql://h/d?ssl=true&plugin=entra", "postgresql://h/d?ssl=true"),
+            ("host=h options='-c a=b://c'", "host=h options='-c a=b://c'"),
+            ("postgres", "postgres"),
+        ],
+    )
+    def test_becomes_libpqs(self, url: str, conninfo: str) -> None:
+        assert _program_url.read(url).conninfo == conninfo
 
     @pytest.mark.parametrize("url", ["mysql+pymysql://root:secret@h/d", "jdbc:postgresql://h/d?password=secret"])
     def test_of_something_else(self, cli: Run, url: str) -> None:

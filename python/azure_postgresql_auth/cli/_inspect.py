@@ -34,5 +34,5 @@ def run(options: argparse.Namespace) -> int:
         label = f"{_terminal.printable(name, keep=''):<12}"
         _terminal.data(_terminal.painted(label, "bold", sys.stdout) + _terminal.printable(value, keep=""))
     for problem in problems:
-        _terminal.complain(problem)
+        _terminal.complain(_terminal.printable(problem, keep=""))
     return 1 if problems else 0

@@ -85,7 +85,8 @@ def read(text: str) -> ProgramUrl:
     kept: dict[str, str] = {}
     left: list[str] = []
     hosts: list[str] = []
-    for name, value in parse_qsl(query, keep_blank_values=True):
+    # Only libpq takes "+" as it is.
+    for name, value in parse_qsl(query if driver else query.replace("+", "%2B"), keep_blank_values=True):
         keyword = name if (name, value) == ("ssl", "true") else _ASYNCPGS_NAMES.get(name, name)
         if name.lower() in _OF_ENGINES or (driver == "asyncpg" and keyword not in _OF_ASYNCPG):
             left.append(name)

@@ -78,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
         _terminal.data(json.dumps(_told(found, worst, verdict, code), indent=2))
     else:
         colour = "red" if worst and worst.status == FAILURE else "yellow" if worst else "green"
-        _terminal.data(_terminal.painted(_terminal.printable(verdict), colour, sys.stdout))
+        _terminal.data(_terminal.painted(_terminal.printable(verdict, keep=""), colour, sys.stdout))
         if worst and worst.sql:
             _terminal.data(_terminal.printable(worst.sql))
     return code
