@@ -62,6 +62,7 @@ class TestToken:
 
     def test_json_has_the_pair(self, cli: Run, emulator: Emulator) -> None:
         told = json.loads(cli("token", "--format", "json").stdout)
+        assert json.loads(cli("token", "--json").stdout).keys() == told.keys()
         assert told["user"] == emulator.identity.name
         assert told["expires_on"] == core.decode_jwt(told["password"])["exp"]
 
@@ -311,6 +312,38 @@ class TestHelp:
             assert f"azure-postgresql-auth {name}" in (parser.description or ""), name
             assert parser.format_help()
 
+    @pytest.mark.parametrize(
+        ("arguments", "usage", "said"),
+        [
+            (("token", "--usr", "x"), "token", "unrecognized arguments: --usr x (did you mean --user?)"),
+            (("exec", "--scpe=x", "--", "psql"), "exec", "unrecognized arguments: --scpe=x (did you mean --scope?)"),
+            (("exec", "--scpe", "x", "psql"), "exec", "--scpe (did you mean --scope?)"),
+            (("emulator", "--lifetimes", "1", "--", "true"), "emulator", "(did you mean --lifetime?)"),
+            (("pgbouncer", "--auth-file", "x", "--pidfile", "y"), "pgbouncer", "(did you mean --pid-file?)"),
+            (("doctor", "--xyz"), "doctor", "unrecognized arguments: --xyz"),
+            (("tokn",), "[-h]", "there is no command tokn (did you mean token?)"),
+            (("--debgu", "token"), "[-h]", "(did you mean --debug?)"),
+            (("token", "--json", "--format", "env"), "token", "not allowed with"),
+        ],
+    )
+    def test_a_mistyped_argument_shows_the_commands_usage(
+        self, cli: Run, arguments: tuple[str, ...], usage: str, said: str
+    ) -> None:
+        done = cli(*arguments)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.startswith(f"usage: azure-postgresql-auth {usage}")
+        assert said in done.stderr
+
+    def test_help_and_version(self, cli: Run) -> None:
+        assert cli("help", "exec").stdout == cli("exec", "--help").stdout
+        assert cli("help").stdout == cli("--help").stdout
+        assert cli("-V").stdout == cli("--version").stdout
+
+    def test_two_dashes_of_the_program_are_its_own(self, cli: Run, emulator: Emulator) -> None:
+        for arguments in (("exec", "--", "echo", "a", "--", "b"), ("exec", "echo", "a", "--", "b")):
+            assert cli(*arguments).stdout == "a -- b\n"
+        assert cli("--debug", "exec", "--", "echo", "a", "--", "b").stdout == "a -- b\n"
+
     def test_the_program_answers_to_its_name(self, cli: Run) -> None:
         installed = Path(sys.executable).with_name("azure-postgresql-auth")
         if not installed.exists():
@@ -346,6 +379,7 @@ class TestHelp:
         script = cli("completion", "bash").stdout
         assert subprocess.run(["bash", "-n"], input=script, text=True, check=False).returncode == 0
         assert "pgpass" in script
+        assert "complete -c azure-postgresql-auth" in cli("completion", "fish").stdout
         (tmp_path / "shtab.py").write_text("raise ImportError")
         done = cli("completion", "zsh", env={"PYTHONPATH": str(tmp_path)})
         assert (done.returncode, done.stdout) == (1, "")

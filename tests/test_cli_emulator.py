@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -82,6 +83,15 @@ def test_the_exports_serve_a_shell_until_it_is_told_to_stop(ending: signal.Signa
         process.send_signal(ending)
         assert process.wait(60) == 0
     assert list(tmp_path.glob("pg-entra-*")) == []
+
+
+def test_the_variables_as_json() -> None:
+    process = subprocess.Popen([*COMMAND, "emulator", "--json"], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    with process.stdout as output:
+        assert json.loads(output.readline())["PGHOST"] == "localhost"
+        process.terminate()
+        assert process.wait(60) == 0
 
 
 def test_without_the_extra_it_is_named(cli: Run, tmp_path: Path) -> None:

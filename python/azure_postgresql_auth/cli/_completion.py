@@ -21,5 +21,8 @@ def run(options: argparse.Namespace) -> int:
             "pip install 'azure-postgresql-auth-rs[completion]'"
         )
         raise Failure(message) from error
+    if options.shell not in shtab.SUPPORTED_SHELLS:
+        message = f"shtab {shtab.__version__} has no completion for {options.shell}; install a later one"
+        raise Failure(message)
     _terminal.data(shtab.complete(_parser.build(), options.shell))
     return 0

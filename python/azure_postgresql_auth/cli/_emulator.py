@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shlex
 import threading
@@ -31,7 +32,8 @@ def run(options: argparse.Namespace) -> int:
         if options.command:
             code = _child.run(options.command, {**os.environ, **variables}, "emulator")
             return _signals.exit_code(-code) if code < 0 else code
-        _terminal.data("\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items()))
+        exports = "\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items())
+        _terminal.data(json.dumps(variables) if options.json else exports)
         with contextlib.suppress(KeyboardInterrupt):
             _terminal.note("running; Ctrl-C ends it")
             threading.Event().wait()

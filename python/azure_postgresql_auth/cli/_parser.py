@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import azure_postgresql_auth
 from azure_postgresql_auth.cli._terminal import PROGRAM
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+    from typing import NoReturn
 
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - typeshed has no other name for it
+    Commands = argparse._SubParsersAction["_Parser"]  # noqa: SLF001 - typeshed has no other name for it
 
 _SERVER = "myserver.postgres.database.azure.com"
 _TAKES_A_COMMAND = ("exec", "emulator")
@@ -94,6 +95,11 @@ Prints a script that makes a shell complete the arguments. Needs the extra `comp
 
   {PROGRAM} completion bash > ~/.local/share/bash-completion/completions/{PROGRAM}"""
 
+_HELP = f"""\
+Shows a command's help, and without a command what all of them do.
+
+  {PROGRAM} help exec"""
+
 _DOCTOR = f"""\
 Walks the whole way of a login and says for each step what it saw, how long it took and what to do; at the end it names
 the cause and the remedy, with SQL where that is the remedy. It changes nothing, and prints no token and no secret.
@@ -125,24 +131,68 @@ on each line of stderr; SIGTERM and SIGINT stop the command, SIGHUP makes it loo
 exit codes: 0 told to stop, or with --once all tokens are written and PgBouncer told; 1 not so"""
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser that answers a mistyped option with its own usage and the nearest option."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # typeshed has three overloads
+        """Parse the arguments; end the process with exit code 2 where one is unknown.
+
+        argparse would have the parser above complain, whose usage tells nothing about this one's options.
+        """
+        options, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.refuse(unknown)
+        return options, unknown
+
+    def refuse(self, unknown: Sequence[str]) -> NoReturn:
+        """Say which arguments are unknown, and end the process with exit code 2."""
+        known = [option for action in self._actions for option in action.option_strings]
+        nearest = next(filter(None, (_nearest(text.partition("=")[0], known) for text in unknown)), "")
+        self.error(f"unrecognized arguments: {' '.join(unknown)}{nearest}")
+
+
+def _nearest(text: str, known: Iterable[str]) -> str:
+    import difflib  # noqa: PLC0415 - for errors alone
+
+    found = difflib.get_close_matches(text, known, 1)
+    return f" (did you mean {found[0]}?)" if found else ""
+
+
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """Reads the arguments; those that cannot be end the process with exit code 2."""
+    """Read the arguments; invalid ones end the process with exit code 2."""
+    parser = _build()
+    name = next((argument for argument in arguments if not argument.startswith("-")), None)
+    if name is not None and name not in parser.commands:
+        parser.parser.error(f"there is no command {name}{_nearest(name, parser.commands)}")
     command: list[str] = []
-    if "--" in arguments and arguments[0] in _TAKES_A_COMMAND:
+    if "--" in arguments and name in _TAKES_A_COMMAND:
         # By hand: versions of argparse differ in what they do with it.
         end = list(arguments).index("--")
-        arguments, command = arguments[:end], list(arguments[end + 1 :])
-    options = build().parse_args(arguments)
-    options.command = [*getattr(options, "command", ()), *command]
+        arguments, command = arguments[:end], list(arguments[end:])
+    options = parser.parser.parse_args(arguments)
+    before = list(getattr(options, "command", ()))
+    if name is not None and before and before[0].startswith("-"):
+        # argparse takes an option that `exec` does not have for the beginning of the program's command line.
+        parser.commands[name].refuse(before[:1])
+    options.command = [*before, *(command if before else command[1:])]
     return options
 
 
 def build() -> argparse.ArgumentParser:
-    """The parser; also what shell completion is made of."""
-    parser = argparse.ArgumentParser(
+    """Return the parser; also what shell completion is made of."""
+    return _build().parser
+
+
+class _Parsers(NamedTuple):
+    parser: _Parser
+    commands: Mapping[str, _Parser]
+
+
+def _build() -> _Parsers:
+    parser = _Parser(
         PROGRAM, description=_DESCRIPTION, epilog=_EXIT_CODES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--version", action="version", version=f"{PROGRAM} {azure_postgresql_auth.__version__}")
+    parser.add_argument("-V", "--version", action="version", version=f"{PROGRAM} {azure_postgresql_auth.__version__}")
     parser.add_argument("--debug", action="store_true", help="show tracebacks and a log")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_token(_command(commands, "token", "print a token", _TOKEN, _FORMATS))
@@ -152,10 +202,11 @@ def build() -> argparse.ArgumentParser:
     _add_pgbouncer(_command(commands, "pgbouncer", "keep PgBouncer's passwords fresh", _PGBOUNCER, _PGBOUNCER_END))
     _add_emulator(_command(commands, "emulator", "Azure on this machine, for tests", _EMULATOR, _EMULATOR_END))
     _add_completion(_command(commands, "completion", "complete arguments in a shell", _COMPLETION, None))
-    return parser
+    _add_help(_command(commands, "help", "show a command's help", _HELP, None), commands.choices)
+    return _Parsers(parser, commands.choices)
 
 
-def _command(commands: Commands, name: str, help_: str, text: str, end: str | None) -> argparse.ArgumentParser:
+def _command(commands: Commands, name: str, help_: str, text: str, end: str | None) -> _Parser:
     parser = commands.add_parser(
         name, help=help_, description=text, epilog=end, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -174,9 +225,11 @@ def _add_scope(parser: argparse.ArgumentParser) -> None:
 def _add_token(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--user", metavar="ROLE", help="the role; by default PGUSER, else whom the token names")
     _add_scope(parser)
-    parser.add_argument(
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument(
         "--format", choices=("password", "json", "env", "pgpass"), default="password", help="default: password"
     )
+    form.add_argument("--json", action="store_const", dest="format", const="json", help="the same as --format json")
 
 
 def _add_exec(parser: argparse.ArgumentParser) -> None:
@@ -242,8 +295,13 @@ def _add_emulator(parser: argparse.ArgumentParser) -> None:
         metavar="URL",
         help="a local PostgreSQL to put behind, postgresql://ADMIN:PASSWORD@HOST:PORT/DATABASE; by default its own",
     )
+    parser.add_argument("--json", action="store_true", help="print the variables as a JSON object, not for a shell")
     parser.add_argument("command", nargs="*", metavar="-- COMMAND ...", help="what to run inside")
 
 
 def _add_completion(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("shell", choices=("bash", "zsh", "tcsh"))
+    parser.add_argument("shell", choices=("bash", "zsh", "fish", "tcsh"))
+
+
+def _add_help(parser: argparse.ArgumentParser, commands: Iterable[str]) -> None:
+    parser.add_argument("topic", nargs="?", choices=sorted(commands), metavar="COMMAND", help="one of the commands")
