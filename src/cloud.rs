@@ -3,6 +3,8 @@
 //! Sources: Microsoft's lists of endpoints for Azure Government and Azure China, and "Use Microsoft Entra ID for
 //! authentication with Azure Database for PostgreSQL".
 
+use crate::error::Error;
+
 /// One of Azure's sovereign clouds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cloud {
@@ -56,8 +58,7 @@ impl Cloud {
     /// The cloud whose database servers are named like `host`, if any.
     #[must_use]
     pub fn of_server(host: &str) -> Option<Self> {
-        let host = host.trim_end_matches('.').to_ascii_lowercase();
-        Self::ALL.into_iter().find(|cloud| host.ends_with(cloud.server_suffix()))
+        Self::ALL.into_iter().find(|cloud| is_named_like(host, cloud.server_suffix()))
     }
 
     /// The cloud that an authority such as `https://login.microsoftonline.us/` or a bare host name belongs to.
@@ -82,6 +83,51 @@ impl Cloud {
     }
 }
 
+/// Azure Cosmos DB for PostgreSQL, which is in the public cloud only.
+///
+/// Source: Microsoft's "Use Microsoft Entra ID and native PostgreSQL roles for authentication with Azure Cosmos DB for
+/// PostgreSQL".
+const COSMOS_SUFFIX: &str = ".postgres.cosmos.azure.com";
+const COSMOS_SCOPE: &str = "https://token.postgres.cosmos.azure.com/.default";
+
+/// Whether a host is named like a PostgreSQL server of Azure, in any cloud.
+#[must_use]
+pub fn is_azure_server(host: &str) -> bool {
+    scope_of_server(host).is_some()
+}
+
+/// Scope of the tokens that a server of Azure takes.
+fn scope_of_server(host: &str) -> Option<&'static str> {
+    if is_named_like(host, COSMOS_SUFFIX) {
+        return Some(COSMOS_SCOPE);
+    }
+    Cloud::of_server(host).map(Cloud::database_scope)
+}
+
+fn is_named_like(host: &str, suffix: &str) -> bool {
+    let host = host.trim_end_matches('.').as_bytes();
+    host.len() > suffix.len() && host[host.len() - suffix.len()..].eq_ignore_ascii_case(suffix.as_bytes())
+}
+
+/// Scope of the tokens that these servers take: by their names, else by `AZURE_AUTHORITY_HOST`, else the public cloud's.
+///
+/// # Errors
+/// [`Error::InvalidArgument`]: no token is good for all of them.
+pub fn scope_of_servers<'host>(hosts: impl IntoIterator<Item = &'host str>) -> Result<&'static str, Error> {
+    let mut scope = None;
+    for other in hosts.into_iter().filter_map(scope_of_server) {
+        if scope.is_some_and(|scope| scope != other) {
+            return Err(Error::InvalidArgument(
+                "the hosts belong to different Azure clouds or services, and no token is valid for two; pass scope= to \
+                 choose one"
+                    .to_owned(),
+            ));
+        }
+        scope = Some(other);
+    }
+    Ok(scope.unwrap_or_else(|| Cloud::in_force().database_scope()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,6 +145,22 @@ mod tests {
         ] {
             assert_eq!(Cloud::of_server(host), cloud, "{host}");
         }
+    }
+
+    #[test]
+    fn a_server_name_tells_the_scope() {
+        let public = Cloud::Public.database_scope();
+        for (hosts, scope) in [
+            (&["c-orders.abc123.postgres.cosmos.azure.com"][..], Some(COSMOS_SCOPE)),
+            (&["C-Orders.abc123.Postgres.Cosmos.Azure.Com."], Some(COSMOS_SCOPE)),
+            (&["postgres.cosmos.azure.com.example.org"], Some(public)),
+            (&["a.postgres.database.azure.com", "localhost"], Some(public)),
+            (&["a.postgres.database.azure.com", "b.postgres.database.chinacloudapi.cn"], None),
+            (&["a.postgres.database.azure.com", "b.postgres.cosmos.azure.com"], None),
+        ] {
+            assert_eq!(scope_of_servers(hosts.iter().copied()).ok(), scope, "{hosts:?}");
+        }
+        assert!(is_azure_server("c-orders.abc123.postgres.cosmos.azure.com") && !is_azure_server("db.example.com"));
     }
 
     #[test]

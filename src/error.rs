@@ -48,10 +48,12 @@ pub enum Error {
     },
     /// No link of a chain gave a token; holds each link's own error in order.
     ChainExhausted(Arc<[Error]>),
-    /// The connection could send its token in the clear, so none was asked for.
+    /// The connection could send its token in the clear, so none was requested.
     InsecureTransport {
-        /// Libpq's, as given.
-        sslmode: String,
+        /// The setting that allows it, by libpq's name.
+        setting: &'static str,
+        /// Its value as given.
+        value: String,
         /// The first host that it would have gone to.
         host: String,
     },
@@ -158,11 +160,21 @@ impl fmt::Display for Error {
                 }
                 Ok(())
             }
-            Self::InsecureTransport { sslmode, host } => write!(
+            Self::InsecureTransport { setting: setting @ "gssencmode", value, host } => write!(
                 f,
-                "none was asked for, because sslmode={sslmode} could send the token, which is a password, unencrypted to \
-                 {host}. Use sslmode=require or stronger (without sslmode, Azure hosts get verify-full), or pass \
-                 allow_insecure_transport=True if something else protects this connection"
+                "refused to request a token: {setting}={value} sends the token, which is a password, to {host} under GSSAPI \
+                 encryption, which does not verify the server as TLS does. Remove {setting}, or pass \
+                 allow_insecure_transport=True if that encryption is what protects this connection"
+            ),
+            Self::InsecureTransport { setting, value, host } => write!(
+                f,
+                "refused to request a token: {setting}={value}{unknown} could send the token, which is a password, \
+                 unencrypted to {host}. Use sslmode=require or stronger (without sslmode, Azure hosts get verify-full), or \
+                 pass allow_insecure_transport=True if something else protects this connection",
+                unknown = match &**value {
+                    "disable" | "allow" | "prefer" => "",
+                    _ => " (none of disable, allow, prefer, require, verify-ca and verify-full)",
+                }
             ),
             Self::ExpiredOnArrival => f.write_str(
                 "the credential handed out a token that has already expired; check this machine's clock, then the credential",

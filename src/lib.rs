@@ -6,8 +6,8 @@
 //! | layer | modules |
 //! |---|---|
 //! | Python's face, the only place that names pyo3 | `py` |
-//! | one login, as one function | [`login`] |
-//! | what a login is made of | [`cache`], [`credential`], [`claims`], [`principal`], [`tls`] |
+//! | one login, as one function; what its connection is like | [`login`], [`connection`] |
+//! | what a login is made of | [`cache`], [`credential`], [`claims`], [`principal`] |
 //! | ground floor | [`runtime`], [`cloud`], [`clock`], [`secret`], [`error`], [`fork`], [`journal`] |
 //!
 //! # Threads, forks and exits
@@ -24,6 +24,7 @@ pub mod cache;
 pub mod claims;
 pub mod clock;
 pub mod cloud;
+pub mod connection;
 pub mod credential;
 pub mod error;
 pub mod fork;
@@ -40,4 +41,3 @@ pub mod runtime;
 pub mod secret;
 #[cfg(test)]
 mod simulation;
-pub mod tls;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import os
 import pprint
@@ -20,6 +21,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import OperationalError
 from django.db.utils import ConnectionHandler
 from django.views.debug import ExceptionReporter, SafeExceptionReporterFilter
+from psycopg.conninfo import conninfo_to_dict
 
 from tests import django_credentials
 from tests.fix_credentials import AsyncCredential, SyncCredential
@@ -531,7 +533,13 @@ class TestShell:
         database(HOST="server.postgres.database.azure.com", OPTIONS=options).client.runshell(["-c", "SELECT 1"])
         arguments, environment = psql.read_text("utf-8").splitlines()
         user, host = emulator.identity.name, "server.postgres.database.azure.com"
-        assert arguments == str(["-U", user, "-h", host, "-c", "SELECT 1", emulator.database])
+        # The connection string comes last and wins, whatever a service, a variable or an option says.
+        *given, conninfo = ast.literal_eval(arguments)
+        assert given == ["-c", "SELECT 1"]
+        said = conninfo_to_dict(conninfo)
+        assert (said["user"], said["host"], said["dbname"]) == (user, host, emulator.database)
+        assert (said["hostaddr"], said["sslmode"], said["gssencmode"]) == ("", "verify-full", "disable")
+        assert token not in arguments
         assert f"'PGPASSWORD': '{token}'" in environment
         assert "PGPASSWORD" not in os.environ
 
@@ -543,7 +551,9 @@ class TestShell:
         for name in ("PGSSLMODE", "PGSSLROOTCERT"):
             monkeypatch.delenv(name)
         database(HOST="server.postgres.database.azure.com").client.runshell([])
-        assert f"'PGSSLMODE': 'verify-full', 'PGSSLROOTCERT': '{AZURE_ROOTS}'" in psql.read_text("utf-8")
+        (conninfo,) = ast.literal_eval(psql.read_text("utf-8").splitlines()[0])
+        said = conninfo_to_dict(conninfo)
+        assert (said["sslmode"], said["sslrootcert"]) == ("verify-full", AZURE_ROOTS)
 
     def test_no_token_no_shell(self, psql: Path, database: Databases, emulator: Emulator) -> None:
         emulator.fail(400)

@@ -28,15 +28,15 @@ LAYERS = [
     {"core"},
     {"_credentials", "_waiting", "tls"},
     {"_fallback"},
-    {"_foreign", "_log", "_params", "_refusal"},
+    {"_foreign", "_log", "_refusal"},
     {"_core"},
     {"errors"},
 ]
 RUST_LAYERS = [
     {"py", "simulation"},
-    {"login"},
+    {"connection", "login"},
     {"credential"},
-    {"cache", "claims", "principal", "runtime", "tls"},
+    {"cache", "claims", "principal", "runtime"},
     {"journal"},
     {"cloud", "clock", "secret", "error", "fork"},
 ]

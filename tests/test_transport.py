@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 import trustme
-from azure_postgresql_auth import errors, tls
-from azure_postgresql_auth._params import said_in
+from azure_postgresql_auth import _core, errors, tls
 from azure_postgresql_auth.psycopg3 import EntraConnection
 
 from tests.fix_credentials import SyncCredential, make_token
@@ -44,11 +43,23 @@ def test_the_roots_are_those_that_azure_documents() -> None:
     }
 
 
+def added(parameters: dict[str, str], *, allow_insecure_transport: bool = False) -> dict[str, str]:
+    """What libpq is told about TLS that the caller does not say."""
+    driver = _core.Driver("libpq", tls.AZURE_ROOTS, libpq_version=180000)
+    settings = driver.plan(parameters, allow_insecure_transport=allow_insecure_transport).settings
+    return {
+        name: settings[name]
+        for name in ("sslmode", "sslrootcert")
+        if name in settings and settings[name] != parameters.get(name)
+    }
+
+
 @pytest.mark.parametrize(
-    ("parameters", "added"),
+    ("parameters", "expected"),
     [
+        # A host that nobody names may be anywhere.
+        ({}, FULL),
         # This machine: as the caller says.
-        ({}, {}),
         ({"host": "localhost", "sslmode": "disable"}, {}),
         ({"host": "127.0.0.1"}, {}),
         ({"host": "::1"}, {}),
@@ -76,27 +87,27 @@ def test_the_roots_are_those_that_azure_documents() -> None:
         ({"host": f"localhost,{AZURE}"}, {"sslmode": "verify-full"}),
     ],
 )
-def test_rules(parameters: dict[str, str], added: dict[str, str]) -> None:
-    assert tls.libpq_settings(said_in(parameters), False) == added
+def test_rules(parameters: dict[str, str], expected: dict[str, str]) -> None:
+    assert added(parameters) == expected
 
 
 @pytest.mark.parametrize("sslmode", ["disable", "allow", "prefer", "nonsense"])
 @pytest.mark.parametrize("host", [AZURE, "db.example.com", "10.0.0.5", f"localhost,{AZURE}"])
 def test_refusals(host: str, sslmode: str) -> None:
-    said = said_in({"host": host, "sslmode": sslmode})
+    said = {"host": host, "sslmode": sslmode}
     with pytest.raises(errors.InsecureTransportError, match=f"sslmode={sslmode}.*allow_insecure_transport=True"):
-        tls.libpq_settings(said, False)
-    assert tls.libpq_settings(said, True) == {}
+        added(said)
+    assert added(said, allow_insecure_transport=True) == {}
 
 
 def test_the_environment_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGHOST", AZURE)
-    assert tls.libpq_settings(said_in({}), False) == FULL
+    assert added({}) == FULL
     monkeypatch.setenv("PGSSLROOTCERT", "mine.pem")
-    assert tls.libpq_settings(said_in({}), False) == {"sslmode": "verify-full"}
+    assert added({}) == {"sslmode": "verify-full", "sslrootcert": "mine.pem"}
     monkeypatch.setenv("PGSSLMODE", "disable")
     with pytest.raises(errors.InsecureTransportError):
-        tls.libpq_settings(said_in({}), False)
+        added({})
 
 
 class Rogue:

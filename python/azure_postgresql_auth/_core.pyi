@@ -1,14 +1,15 @@
 """The engine, in Rust. Its public faces are `core` and `identity`; nothing here is promised to stay."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, final
 
 __all__ = [
     "Bell",
+    "ConnectionPlan",
+    "Driver",
     "Fetch",
     "Login",
     "PendingLogin",
-    "Said",
     "TokenProvider",
     "TokenStats",
     "decode_jwt",
@@ -20,7 +21,6 @@ __all__ = [
     "stop_commands",
     "take_journal",
     "value_defect",
-    "with_environment",
 ]
 
 @final
@@ -40,54 +40,81 @@ class Login:
         """User, where there is one, and password, as drivers take them."""
 
 @final
-class Said:
-    """The part of a connection's parameters that decides how to log in.
+class Driver:
+    """A database driver: which settings it reads, and how it is told what was decided.
 
     Args:
-        said: libpq's parameters, or those of a driver that has its names.
-        addresses: numeric addresses (`hostaddr`) that are connected to instead of the hosts.
+        name: "libpq" (psycopg 3, psycopg2 and programs), "asyncpg" or "pg8000".
+        azure_roots: path of the file with the roots of Azure's servers.
+        libpq_version: libpq's version number, such as 170002.
     """
 
-    def __new__(cls, said: dict[str, Any], addresses: object = None, /) -> Said: ...
+    def __new__(cls, name: str, azure_roots: str, /, libpq_version: int = 0) -> Driver: ...
+    def plan(
+        self,
+        keywords: dict[str, Any],
+        url: Mapping[str, Any] | None = None,
+        service: dict[str, Any] | None = None,
+        scope: str | None = None,
+        allow_insecure_transport: bool = False,
+        is_opaque: bool = False,
+    ) -> ConnectionPlan:
+        """Decide about one connection.
+
+        Args:
+            keywords: the driver's, without ours. Copied when the driver's arguments are made.
+            url: what a connection string says, in libpq's terms; of asyncpg's also "authority", its host list.
+            service: a section of a service file, where it was read already.
+            scope: OAuth 2.0 scope of the token; by default that of the hosts' Azure cloud.
+            allow_insecure_transport: TLS need not protect the token.
+            is_opaque: where the driver will connect to cannot be told from its arguments.
+
+        Raises:
+            InsecureTransportError: the settings could send the token in the clear.
+            ValueError: the hosts take tokens of different scopes.
+        """
+
+@final
+class ConnectionPlan:
+    """What one login decides about its connection, and all that the driver is told."""
+
     @property
     def user(self) -> str | None:
-        """The user."""
+        """The caller's; None where the token names the user."""
+    @property
+    def user_known(self) -> bool:
+        """The caller gives a user."""
     @property
     def password(self) -> Any:
-        """A string, or what a driver takes instead, such as a function; None if it is not said."""
+        """The caller's: a string, or what a driver takes instead, such as a function."""
     @property
-    def complete(self) -> bool:
-        """User and password are both said: a plain login that needs no token."""
+    def has_credentials(self) -> bool:
+        """The caller gives user and password: a plain login that needs no token."""
     @property
-    def hosts(self) -> tuple[str, ...]:
-        """Host names as given; empty for the driver's own default, a local socket."""
-    @property
-    def addresses(self) -> tuple[str, ...]:
-        """Numeric addresses that are connected to instead, one for each host."""
-    @property
-    def sslmode(self) -> str | None:
-        """Libpq's."""
-    @property
-    def sslrootcert(self) -> str | None:
-        """Libpq's."""
+    def scope(self) -> str:
+        """OAuth 2.0 scope of the token; empty for a plain login."""
     @property
     def timeout(self) -> float | None:
         """Seconds that connecting may take."""
     @property
-    def scope(self) -> str:
-        """OAuth 2.0 scope of the tokens that the hosts take.
-
-        Raises:
-            ValueError: the hosts belong to different clouds.
-        """
-    def protection(self, allow_insecure_transport: bool, /) -> tuple[str, bool] | None:
-        """The `sslmode` that the connection must have, and whether its server is verified against Azure's roots.
+    def settings(self) -> dict[str, Any]:
+        """What the driver is told beside its keywords and the login."""
+    @property
+    def tls(self) -> tuple[str, str | None] | None:
+        """The `sslmode`, and the roots: a file, "system", or None for the driver's own.
 
         None where the caller's settings stay as they are.
-
-        Raises:
-            InsecureTransportError: they could send the token in the clear.
         """
+    @property
+    def target(self) -> list[tuple[str, ...]] | None:
+        """Hosts, addresses and ports; None where they cannot be determined."""
+    @property
+    def has_unresolved_service(self) -> bool:
+        """A service is named whose section could not be read."""
+    def parameters(self) -> dict[str, Any]:
+        """Return the keywords, with the effective value of every libpq parameter that the plan knows."""
+    def arguments(self, login: Login | None = None, seconds: float | None = None) -> dict[str, Any]:
+        """Return the driver's keywords for one attempt to connect, limited to so many seconds."""
 
 @final
 class TokenStats:
@@ -325,12 +352,6 @@ def value_defect(value: str) -> str | None:
     """What is odd about a value that is written without white space and quotation marks; None if nothing is.
 
     The text follows the value's name ("X ends with a line break, …") and never shows the value.
-    """
-
-def with_environment(*parameters: dict[str, Any]) -> dict[str, Any]:
-    """Libpq's parameters with those that its environment variables (`PGUSER` and so on) give.
-
-    Of several dictionaries, the later ones win; what is empty is not given.
     """
 
 def stop_commands() -> None:

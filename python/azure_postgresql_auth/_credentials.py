@@ -13,13 +13,15 @@ from collections import deque
 
 from azure_postgresql_auth._core import TokenProvider, stop_commands
 from azure_postgresql_auth._fallback import Fallback
-from azure_postgresql_auth._foreign import Caller, is_asynchronous
+from azure_postgresql_auth._foreign import Caller, is_asynchronous, needs_sync
 from azure_postgresql_auth.errors import CredentialValueError
 
 TYPE_CHECKING = False  # typing's own costs milliseconds of start-up
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any, Callable, Final
+
+    from azure_postgresql_auth._core import Login, PendingLogin
 
 _HELD: Final = 64
 
@@ -82,6 +84,32 @@ def adopt(credential: object) -> Adopted:
         # One default credential per process is what shares its tokens. setdefault: threads may come here together.
         return adopted_by_id.setdefault(id(None), default())
     return _adopt_foreign(credential)
+
+
+def start(
+    credential: object,
+    scope: str | None,
+    user_known: bool,  # noqa: FBT001 - as it is called
+    *,
+    blocking: bool,
+) -> tuple[Adopted, Login | PendingLogin]:
+    """Look for a login, and start the fetch that it takes if it is not cached.
+
+    Args:
+        credential: None, or anything with the shape of a credential.
+        scope: OAuth 2.0 scope of the token; None for the default one.
+        user_known: the caller has a user: claims are not looked at.
+        blocking: the caller is not on an event loop.
+
+    Raises:
+        CredentialValueError: `credential` is no credential, or an asynchronous one in blocking code.
+    """
+    adopted = adopt(credential)
+    if blocking and adopted.asynchronous:
+        raise needs_sync(credential)
+    found = adopted.provider.login(scope or adopted.scope or adopted.settle_scope(), user_known)
+    adopted.make_fetches(blocking=blocking)
+    return adopted, found
 
 
 def default(

@@ -1,8 +1,9 @@
 """A login as all drivers ask for it: what the caller passes to us, and what comes back for the driver.
 
-A driver hands over how it connects, and is called with the parameters that it lacks. Where the server refuses a token
-that came from the cache (it was revoked, or the role was given to another identity), a new one is fetched and tried,
-once. What the caller allows for connecting holds for all of it: the wait for a token and both tries.
+A driver hands over the plan of a connection and a way to connect, which is called with the arguments that follow from
+it. Where the server refuses a token that came from the cache (it was revoked, or the role was given to another
+identity), a new one is fetched and tried, once. What the caller allows for connecting holds for all of it: the wait for
+a token and both tries.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from azure_postgresql_auth import _credentials, _log, core
 from azure_postgresql_auth._core import PendingLogin
-from azure_postgresql_auth._foreign import needs_sync
 from azure_postgresql_auth._refusal import is_refusal
 from azure_postgresql_auth._waiting import wait, wait_async
 from azure_postgresql_auth.errors import (
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Final, Union
 
-    from azure_postgresql_auth._core import Login, Said
+    from azure_postgresql_auth._core import ConnectionPlan, Login
     from azure_postgresql_auth._credentials import Adopted
 
 Connection = TypeVar("Connection")
@@ -64,51 +64,47 @@ class Options:
 NO_OPTIONS: Final = Options()
 
 
-class Terms:
+class Traits:
     """What is a driver's own about a login.
 
     Args:
-        failing: makes whatever keeps a login from being had an error of the driver's.
-        limit: the driver's parameter that says how many seconds connecting may take.
-        timeout: its own default, in seconds.
+        translating: turns our errors into those of the driver.
+        timeout: the driver's own default limit for connecting, in seconds.
     """
 
-    __slots__ = ("failing", "limit", "timeout")
+    __slots__ = ("timeout", "translating")
 
-    def __init__(
-        self,
-        failing: Failing,
-        limit: Callable[[float], dict[str, Any]],
-        timeout: float | None = None,
-    ) -> None:
-        self.failing = failing
-        self.limit = limit
+    def __init__(self, translating: ErrorTranslation, timeout: float | None = None) -> None:
+        self.translating = translating
         self.timeout = timeout
 
 
 if TYPE_CHECKING:
     # What a login has to be done for: waits (for how many seconds at most), and attempts to connect with such
-    # parameters; their outcomes are sent in.
+    # arguments; their outcomes are sent in.
     Steps = Generator[Union[tuple[Adopted, PendingLogin, float], dict[str, Any]], Any, Connection]
 
 
-def connect(
-    said: Said,
+def connect(  # noqa: PLR0913 - each driver needs some
+    plan: ConnectionPlan,
     options: Options,
-    terms: Terms,
+    traits: Traits,
     attempt: Callable[[dict[str, Any]], Connection],
     waiting: Callable[[Adopted, PendingLogin, float], Login] | None = None,
+    *,
+    tries: int = 2,
 ) -> Connection:
-    """Connects with the user and password that the caller has not given.
+    """Connect with the user and password that the caller has not given.
 
     Args:
-        said: what the caller said.
+        plan: what was decided about the connection.
         options: the keywords of ours.
-        terms: the driver's.
-        attempt: connects with these parameters more than the caller's; may be called twice.
+        traits: the driver's.
+        attempt: connects with these arguments; may be called twice.
         waiting: waits on an event loop; by default the thread waits.
+        tries: with 1, a refused token is not tried again with a new one.
     """
-    steps = _steps(said, options, terms, blocking=waiting is None)
+    steps = _steps(plan, options, traits, blocking=waiting is None, tries=tries)
     try:
         step = next(steps)
         while True:
@@ -124,10 +120,10 @@ def connect(
 
 
 async def connect_async(
-    said: Said, options: Options, terms: Terms, attempt: Callable[[dict[str, Any]], Awaitable[Connection]]
+    plan: ConnectionPlan, options: Options, traits: Traits, attempt: Callable[[dict[str, Any]], Awaitable[Connection]]
 ) -> Connection:
     """`connect` on an event loop."""
-    steps = _steps(said, options, terms, blocking=False)
+    steps = _steps(plan, options, traits, blocking=False)
     try:
         step = next(steps)
         while True:
@@ -142,25 +138,20 @@ async def connect_async(
         return connection
 
 
-def _steps(said: Said, options: Options, terms: Terms, *, blocking: bool) -> Steps[Any]:
+def _steps(plan: ConnectionPlan, options: Options, traits: Traits, *, blocking: bool, tries: int = 2) -> Steps[Any]:
     """The way of a login, for whoever can wait and connect."""
-    if said.complete:
-        return (yield {})
-    with terms.failing:
-        adopted = _credentials.adopt(options.credential)
-        if blocking and adopted.asynchronous:
-            raise needs_sync(options.credential)
-        clock = _Clock(said.timeout or terms.timeout)
-        scope, user_known = options.scope or said.scope, said.user is not None
-        found = adopted.provider.login(scope, user_known)
-        adopted.make_fetches(blocking=blocking)
+    if plan.has_credentials:
+        return (yield plan.arguments())
+    with traits.translating:
+        clock = _Clock(plan, traits)
+        adopted, found = _credentials.start(options.credential, plan.scope, plan.user_known, blocking=blocking)
         login: Login = (yield adopted, found, clock.left) if isinstance(found, PendingLogin) else found
     try:
-        return (yield clock.parameters(login, terms))
+        return (yield clock.arguments(login))
     except Exception as error:
-        if getattr(found, "waited", False) or not is_refusal(error):
+        if tries == 1 or getattr(found, "waited", False) or not is_refusal(error):
             raise
-        again = adopted.provider.login_instead_of(scope, user_known, login.password)
+        again = adopted.provider.login_instead_of(plan.scope, plan.user_known, login.password)
         try:
             other: Login = yield adopted, again, clock.left
         except Exception:  # noqa: BLE001 - the refusal is what the caller has to hear of; this one has been logged
@@ -168,52 +159,42 @@ def _steps(said: Said, options: Options, terms: Terms, *, blocking: bool) -> Ste
         if other.password == login.password:
             # Out of a cache of the credential's own; the server has said what it thinks of it.
             raise
-        _log.warn(f"the server refused a cached token for {scope}; trying once more with a new one: {error}")
-    connection = yield clock.parameters(other, terms)
-    accepted(said, options)
+        _log.warn(f"the server refused a cached token for {plan.scope}; trying once more with a new one: {error}")
+    connection = yield clock.arguments(other)
+    accepted(plan, options)
     return connection
 
 
-def accepted(said: Said, options: Options) -> None:
+def accepted(plan: ConnectionPlan, options: Options) -> None:
     """The server took the second token: its next refusal is another story."""
-    _credentials.adopt(options.credential).provider.accepted(options.scope or said.scope)
+    _credentials.adopt(options.credential).provider.accepted(plan.scope)
 
 
 class _Clock:
     """How much of the caller's time is left."""
 
-    __slots__ = ("_begun", "_timeout")
+    __slots__ = ("_begun", "_plan", "_timeout")
 
-    def __init__(self, timeout: float | None) -> None:
-        self._timeout = timeout
+    def __init__(self, plan: ConnectionPlan, traits: Traits) -> None:
+        self._plan = plan
+        self._timeout = plan.timeout or traits.timeout
         self._begun = time.monotonic()
 
     @property
     def left(self) -> float:
-        """For a token."""
+        """Seconds for a token."""
         return max((self._timeout or core.DEFAULT_TIMEOUT) - (time.monotonic() - self._begun), 0.0)
 
-    def parameters(self, login: Login, terms: Terms) -> dict[str, Any]:
+    def arguments(self, login: Login) -> dict[str, Any]:
         """For the driver; without a limit where the one that it knows of will do."""
-        parameters = login.parameters()
         spent = time.monotonic() - self._begun
         if spent >= _NOTICEABLE and self._timeout is not None:
-            parameters.update(terms.limit(max(self._timeout - spent, _NOTICEABLE)))
-        return parameters
+            return self._plan.arguments(login, max(self._timeout - spent, _NOTICEABLE))
+        return self._plan.arguments(login)
 
 
-def libpq_limit(seconds: float) -> dict[str, Any]:
-    """`connect_timeout`, which libpq has in whole seconds."""
-    return {"connect_timeout": max(1, round(seconds))}
-
-
-def plain_limit(seconds: float) -> dict[str, Any]:
-    """`timeout`, as asyncpg and pg8000 call it."""
-    return {"timeout": seconds}
-
-
-class Failing:
-    """Makes whatever keeps a login from being had a failed connection in a driver's own terms; to be used by `with`.
+class ErrorTranslation:
+    """Turn whatever prevents a login into a failed connection in a driver's own terms; to be used by `with`.
 
     Args:
         operational: makes an error that is the driver's `OperationalError` as well.

@@ -8,12 +8,16 @@ async with create_pool("postgresql://server.postgres.database.azure.com/db") as 
 
 from __future__ import annotations
 
+import configparser
 import functools
-from typing import TYPE_CHECKING, Any
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import parse_qs, unquote, urlparse, urlunparse
 
 from azure_postgresql_auth import tls
-from azure_postgresql_auth._login import NO_OPTIONS, Failing, Options, Terms, connect_async, plain_limit
-from azure_postgresql_auth._params import said_in_url
+from azure_postgresql_auth._core import Driver
+from azure_postgresql_auth._login import NO_OPTIONS, ErrorTranslation, Options, Traits, connect_async
 from azure_postgresql_auth.errors import EntraConnectionValueError, InsecureTransportError
 
 try:
@@ -26,6 +30,8 @@ if TYPE_CHECKING:
     from asyncpg import Connection
     from asyncpg.pool import Pool
 
+    from azure_postgresql_auth._core import ConnectionPlan
+
 __all__ = ["EntraOperationalError", "InsecureTransportOperationalError", "connect", "create_pool"]
 
 
@@ -37,12 +43,9 @@ class InsecureTransportOperationalError(InsecureTransportError, asyncpg.ClientCa
     """The connection would have sent its token in the clear, so there is none."""
 
 
-_TERMS = Terms(
-    Failing(EntraOperationalError, InsecureTransportOperationalError),
-    limit=plain_limit,
-    # asyncpg.connect's own; it holds for the token too.
-    timeout=60.0,
-)
+# asyncpg.connect's own limit, which holds for the token, too.
+_TRAITS = Traits(ErrorTranslation(EntraOperationalError, InsecureTransportOperationalError), timeout=60.0)
+_DRIVER = Driver("asyncpg", tls.AZURE_ROOTS)
 
 
 async def connect(dsn: str | None = None, **kwargs: Any) -> Connection[Any]:
@@ -61,13 +64,87 @@ async def connect(dsn: str | None = None, **kwargs: Any) -> Connection[Any]:
         asyncpg.PostgresError: the server refuses the login.
     """
     options = NO_OPTIONS.taken_from(kwargs)
-    said = said_in_url(dsn, {**kwargs, "sslmode": tls.asyncpg_mode(kwargs.get("ssl"))})
-    with _TERMS.failing:
-        kwargs.update(tls.asyncpg_settings(said, kwargs.get("ssl"), options.allow_insecure_transport))
-    return await connect_async(said, options, _TERMS, lambda login: asyncpg.connect(dsn, **{**kwargs, **login}))
+    with _TRAITS.translating:
+        plan = plan_for(dsn, kwargs, options)
+    dsn = _read(dsn).dsn if dsn else None
+    return await connect_async(plan, options, _TRAITS, lambda arguments: asyncpg.connect(dsn, **arguments))
 
 
 def create_pool(dsn: str | None = None, **kwargs: Any) -> Pool[Any]:
     """`asyncpg.create_pool`, whose new connections log in as those of `connect` do; takes the keywords of both."""
     options = {name: kwargs.pop(name) for name in Options.__slots__ if name in kwargs}
     return asyncpg.create_pool(dsn, connect=functools.partial(connect, **options), **kwargs)
+
+
+def plan_for(dsn: str | None, keywords: dict[str, Any], options: Options) -> ConnectionPlan:
+    """Decide about a connection with asyncpg's arguments; ours are in `options`.
+
+    Sets `ssl` in the keywords where the plan demands it.
+    """
+    url = _read(dsn) if dsn else _Url()
+    params, is_opaque = dict(url.params), url.is_opaque
+    ssl = keywords.get("ssl")
+    sslmode = tls.sslmode_of(ssl)
+    if sslmode is not None:
+        params["sslmode"] = sslmode
+    try:
+        service = _service(keywords.get("service") or params.get("service"), keywords) if dsn else None
+    except (configparser.Error, OSError, UnicodeDecodeError):
+        # asyncpg will raise the same.
+        service, is_opaque = None, True
+    plan = _DRIVER.plan(keywords, params, service, options.scope, options.allow_insecure_transport, is_opaque)
+    decided = tls.asyncpg_ssl(plan, ssl)
+    if decided is not None:
+        keywords["ssl"] = decided
+    return plan
+
+
+class _Url(NamedTuple):
+    """A connection URL as asyncpg reads it."""
+
+    dsn: str | None = None
+    """The same without what asyncpg does not know."""
+    params: dict[str, str] = {}  # noqa: RUF012 - never changed
+    is_opaque: bool = False
+    """It is none that we can read; asyncpg will refuse it."""
+
+
+@functools.lru_cache(maxsize=64)
+def _read(dsn: str) -> _Url:
+    """Read a URL with the functions that asyncpg uses.
+
+    Source: `_parse_connect_dsn_and_args` in asyncpg's `connect_utils.py`, 0.30 to 0.32.
+    """
+    try:
+        parts = urlparse(dsn)
+        query = parse_qs(parts.query, strict_parsing=True) if parts.query else {}
+        if parts.scheme not in {"postgresql", "postgres"}:
+            return _Url(dsn, is_opaque=True)
+    except ValueError:
+        return _Url(dsn, is_opaque=True)
+    before, at, after = parts.netloc.partition("@")
+    user, _, password = before.partition(":") if at else ("", "", "")
+    params = {keyword: values[-1] for keyword, values in query.items()}
+    # The authority wins over the query.
+    authority = after if at else before
+    stronger = {"user": unquote(user), "password": unquote(password), "authority": authority}
+    params.update({keyword: value for keyword, value in stronger.items() if value})
+    if "ssl" in params:
+        # Of asyncpg's arguments and SQLAlchemy's URLs; asyncpg would send it to the server as a setting.
+        sslmode = tls.sslmode_of(params.pop("ssl"))
+        if sslmode is not None:
+            params.setdefault("sslmode", sslmode)
+        rest = [pair for pair in parts.query.split("&") if pair.partition("=")[0] != "ssl"]
+        dsn = urlunparse(parts._replace(query="&".join(rest)))
+    return _Url(dsn, params)
+
+
+def _service(name: str | None, keywords: dict[str, Any]) -> dict[str, str] | None:
+    """What asyncpg reads of a service, by its own parser; None where it reads none."""
+    if not name or "service" not in (asyncpg.connect.__kwdefaults__ or {}):
+        # Older than 0.31.
+        return None
+    file = keywords.get("servicefile") or os.environ.get("PGSERVICEFILE")
+    parser = configparser.ConfigParser()
+    parser.read(file or Path.home() / ".pg_service.conf")
+    return dict(parser[name]) if name in parser.sections() else None

@@ -11,7 +11,6 @@ from __future__ import annotations
 from azure_postgresql_auth import _credentials
 from azure_postgresql_auth._core import PendingLogin, TokenStats, decode_jwt, parse_principal_name
 from azure_postgresql_auth._credentials import adopted_by_id
-from azure_postgresql_auth._foreign import needs_sync
 from azure_postgresql_auth._waiting import wait, wait_async
 
 TYPE_CHECKING = False  # typing's own costs milliseconds of start-up
@@ -134,12 +133,7 @@ def login(
         user_known: the caller has a user: claims are not looked at.
         timeout: seconds that this call may wait; a cached login is there at once.
     """
-    adopted = _credentials.adopt(credential)
-    if adopted.asynchronous:
-        raise needs_sync(credential)
-    found = adopted.provider.login(scope or adopted.scope or adopted.settle_scope(), user_known)
-    if adopted.caller is not None:
-        adopted.caller.make(blocking=True)
+    adopted, found = _credentials.start(credential, scope, user_known, blocking=True)
     return wait(adopted, found, timeout) if isinstance(found, PendingLogin) else found
 
 
@@ -151,8 +145,5 @@ async def login_async(
     timeout: float = DEFAULT_TIMEOUT,
 ) -> Login:
     """`login` on an event loop, which is not touched when the login is cached."""
-    adopted = _credentials.adopt(credential)
-    found = adopted.provider.login(scope or adopted.scope or adopted.settle_scope(), user_known)
-    if adopted.caller is not None:
-        adopted.caller.make(blocking=False)
+    adopted, found = _credentials.start(credential, scope, user_known, blocking=False)
     return await wait_async(adopted, found, timeout) if isinstance(found, PendingLogin) else found

@@ -14,11 +14,12 @@ A credential other than the default one is closed over, for psycopg2 hands a fac
 from __future__ import annotations
 
 import functools
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from azure_postgresql_auth import tls
-from azure_postgresql_auth._login import NO_OPTIONS, Failing, Terms, accepted, connect, libpq_limit
-from azure_postgresql_auth._params import said_in
+from azure_postgresql_auth._core import Driver
+from azure_postgresql_auth._login import NO_OPTIONS, ErrorTranslation, Traits, accepted, connect
 from azure_postgresql_auth.errors import EntraConnectionValueError, InsecureTransportError
 
 try:
@@ -26,10 +27,13 @@ try:
 except ImportError as error:
     message = "psycopg2 is not installed; install it with: pip install 'azure-postgresql-auth-rs[psycopg2]'"
     raise ImportError(message) from error
-from psycopg2.extensions import connection, make_dsn, parse_dsn
+from psycopg2.extensions import connection, libpq_version, make_dsn, parse_dsn
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+    from azure_postgresql_auth._core import ConnectionPlan
+    from azure_postgresql_auth._login import Options
 
 __all__ = ["EntraConnection", "EntraOperationalError", "InsecureTransportOperationalError"]
 
@@ -43,32 +47,42 @@ class InsecureTransportOperationalError(InsecureTransportError, psycopg2.Operati
 
 
 @functools.lru_cache(maxsize=64)
-def _parsed(dsn: str) -> dict[str, Any]:
+def parsed(dsn: str) -> dict[str, Any]:
     """What a connection string says; as in `psycopg3`."""
-    return parse_dsn(dsn)
+    return parse_dsn(dsn) if dsn else {}
 
 
-_TERMS = Terms(Failing(EntraOperationalError, InsecureTransportOperationalError), limit=libpq_limit)
+_TRAITS = Traits(ErrorTranslation(EntraOperationalError, InsecureTransportOperationalError))
+_DRIVER = Driver("libpq", tls.AZURE_ROOTS, libpq_version=libpq_version())
 
 
-class _Refused(Exception):  # noqa: N818 - no error: there is a second try
+def plan_for(url: dict[str, Any], keywords: dict[str, Any], options: Options) -> ConnectionPlan:
+    """Decide about a connection with psycopg2's arguments; as in `psycopg3`."""
+    return _DRIVER.plan(keywords, url, None, options.scope, options.allow_insecure_transport)
+
+
+class _TokenRefused(Exception):  # noqa: N818 - no error: there is a second attempt
     """The server refused a cached token, and there is another one now."""
 
 
-class _SecondTry(type):
-    """Makes another object for the second try: psycopg2's know one attempt to connect, and stay closed if it fails."""
+_is_second: ContextVar[bool] = ContextVar("azure_postgresql_auth_second_attempt", default=False)
+
+
+class _SecondAttempt(type):
+    """Makes another object for the second attempt: psycopg2's connect once, and stay closed if that fails."""
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         try:
             return super().__call__(*args, **kwargs)
-        except _Refused as refused:
-            made = super().__call__(*args, **kwargs)
-            (accepted,) = refused.args
-            accepted()
-            return made
+        except _TokenRefused:
+            second = _is_second.set(True)
+        try:
+            return super().__call__(*args, **kwargs)
+        finally:
+            _is_second.reset(second)
 
 
-class EntraConnection(connection, metaclass=_SecondTry):
+class EntraConnection(connection, metaclass=_SecondAttempt):
     """A psycopg2 connection whose user and password, where they are not given, come from Microsoft Entra ID.
 
     Args:
@@ -91,21 +105,25 @@ class EntraConnection(connection, metaclass=_SecondTry):
         options = NO_OPTIONS.taken_from(kwargs)
         if "database" in kwargs:
             kwargs["dbname"] = kwargs.pop("database")
-        parsed = _parsed(dsn) if dsn else {}
-        said = said_in(parsed, kwargs)
-        with _TERMS.failing:
-            kwargs.update(tls.libpq_settings(said, options.allow_insecure_transport))
+        url = parsed(dsn or "")
+        with _TRAITS.translating:
+            plan = plan_for(url, kwargs, options)
         plainly = super().__init__
-        tried = False
+        is_second, is_used = _is_second.get(), False
+        # For this object alone: one that a subclass makes on the way has two attempts of its own.
+        _is_second.set(False)
 
-        def attempt(login: dict[str, Any]) -> None:
-            nonlocal tried
-            if tried:
-                raise _Refused(functools.partial(accepted, said, options))
-            tried = True
-            plainly(make_dsn(**{**parsed, **kwargs, **login}), async_=asynchronous)
+        def attempt(arguments: dict[str, Any]) -> None:
+            nonlocal is_used
+            if is_used:
+                raise _TokenRefused
+            is_used = True
+            # By position: a replication connection calls the second one `async`.
+            plainly(make_dsn(**{**url, **arguments}), asynchronous)  # type: ignore[call-arg]
 
-        connect(said, options, _TERMS, attempt)
+        connect(plan, options, _TRAITS, attempt, tries=1 if is_second else 2)
+        if is_second:
+            accepted(plan, options)
         if cursor_factory is not None:
             self.cursor_factory = cursor_factory
 

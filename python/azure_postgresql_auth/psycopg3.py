@@ -14,8 +14,8 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from azure_postgresql_auth import tls
-from azure_postgresql_auth._login import NO_OPTIONS, Failing, Options, Terms, connect, connect_async, libpq_limit
-from azure_postgresql_auth._params import said_in
+from azure_postgresql_auth._core import Driver
+from azure_postgresql_auth._login import NO_OPTIONS, ErrorTranslation, Traits, connect, connect_async
 from azure_postgresql_auth.errors import EntraConnectionValueError, InsecureTransportError
 
 try:
@@ -23,13 +23,14 @@ try:
 except ImportError as error:
     message = "psycopg 3 is not installed; install it with: pip install 'azure-postgresql-auth-rs[psycopg3]'"
     raise ImportError(message) from error
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import Row
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from azure_postgresql_auth._core import Said
+    from azure_postgresql_auth._core import ConnectionPlan
+    from azure_postgresql_auth._login import Options
 
 __all__ = ["AsyncEntraConnection", "EntraConnection", "EntraOperationalError", "InsecureTransportOperationalError"]
 
@@ -43,7 +44,7 @@ class InsecureTransportOperationalError(InsecureTransportError, psycopg.Operatio
 
 
 @functools.lru_cache(maxsize=64)
-def _parsed(conninfo: str) -> dict[str, Any]:
+def parsed(conninfo: str) -> dict[str, Any]:
     """What a connection string says.
 
     libpq's parser costs more than the rest of a login, and a pool passes the same string again and again. A function of
@@ -52,7 +53,8 @@ def _parsed(conninfo: str) -> dict[str, Any]:
     return conninfo_to_dict(conninfo)
 
 
-_TERMS = Terms(Failing(EntraOperationalError, InsecureTransportOperationalError), limit=libpq_limit)
+_TRAITS = Traits(ErrorTranslation(EntraOperationalError, InsecureTransportOperationalError))
+_DRIVER = Driver("libpq", tls.AZURE_ROOTS, libpq_version=psycopg.pq.version())
 
 
 class EntraConnection(psycopg.Connection[Row]):
@@ -74,9 +76,12 @@ class EntraConnection(psycopg.Connection[Row]):
             EntraConnectionValueError: no login could be had; also a `psycopg.OperationalError`.
             psycopg.OperationalError: the server cannot be reached, or refuses the login.
         """
-        options, said = _read(conninfo, kwargs)
+        options = NO_OPTIONS.taken_from(kwargs)
+        url = parsed(conninfo)
+        with _TRAITS.translating:
+            plan = plan_for(url, kwargs, options)
         plainly = super().connect
-        return connect(said, options, _TERMS, lambda login: plainly(conninfo, **{**kwargs, **login}))
+        return connect(plan, options, _TRAITS, lambda arguments: plainly(conninfo, **arguments))
 
 
 class AsyncEntraConnection(psycopg.AsyncConnection[Row]):
@@ -91,15 +96,55 @@ class AsyncEntraConnection(psycopg.AsyncConnection[Row]):
             EntraConnectionValueError: no login could be had; also a `psycopg.OperationalError`.
             psycopg.OperationalError: the server cannot be reached, or refuses the login.
         """
-        options, said = _read(conninfo, kwargs)
+        options = NO_OPTIONS.taken_from(kwargs)
+        url = parsed(conninfo)
+        with _TRAITS.translating:
+            plan = plan_for(url, kwargs, options)
         plainly = super().connect
-        return await connect_async(said, options, _TERMS, lambda login: plainly(conninfo, **{**kwargs, **login}))
+        return await connect_async(plan, options, _TRAITS, lambda arguments: plainly(conninfo, **arguments))
 
 
-def _read(conninfo: str, keywords: dict[str, Any]) -> tuple[Options, Said]:
-    """What the caller said; takes our keywords out of the driver's, and settles the transport in them."""
-    options = NO_OPTIONS.taken_from(keywords)
-    said = said_in(_parsed(conninfo), keywords)
-    with _TERMS.failing:
-        keywords.update(tls.libpq_settings(said, options.allow_insecure_transport))
-    return options, said
+def plan_for(url: dict[str, Any], keywords: dict[str, Any], options: Options) -> ConnectionPlan:
+    """Decide about a connection with psycopg's arguments; ours are in `options`.
+
+    Args:
+        url: what the connection string says, by `parsed`.
+        keywords: the others.
+        options: ours.
+    """
+    plan = _DRIVER.plan(keywords, url, None, options.scope, options.allow_insecure_transport)
+    if plan.has_unresolved_service:
+        service = _service_by_libpq({**url, **keywords})
+        plan = _DRIVER.plan(keywords, url, service, options.scope, options.allow_insecure_transport)
+    return plan
+
+
+def _service_by_libpq(keywords: dict[str, Any]) -> dict[str, str] | None:
+    """What libpq itself reads of a service, None if it finds none.
+
+    Only libpq knows the directory of service files that it was built with. It is asked to connect with a parameter that
+    it refuses after it has read all of them, and before it opens a socket.
+    """
+    service = {name: keywords[name] for name in ("service", "servicefile") if keywords.get(name)}
+    asked = psycopg.pq.PGconn.connect_start(make_conninfo("", **service, target_session_attrs="refused").encode())
+    try:
+        found = {option.keyword.decode(): option for option in asked.info}
+    finally:
+        asked.finish()
+    refused = found["target_session_attrs"].val
+    if refused != b"refused":
+        return None
+    # A value that equals a default cannot be told from it; taken for the default, it is at worst treated more strictly.
+    defaults = {**{name: option.compiled for name, option in found.items()}, "user": _system_user()}
+    said = {name: option.val for name, option in found.items() if option.val != defaults[name]}
+    return {name: value.decode() for name, value in said.items() if value}
+
+
+def _system_user() -> bytes | None:
+    from getpass import getuser  # noqa: PLC0415 - hardly ever needed
+
+    try:
+        return getuser().encode()
+    except (ImportError, KeyError, OSError):
+        # No name in the user database, and then libpq has none either.
+        return None

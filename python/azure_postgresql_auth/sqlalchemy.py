@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from azure_postgresql_auth import tls
-from azure_postgresql_auth._login import Failing, Options, Terms, connect, libpq_limit, plain_limit
-from azure_postgresql_auth._params import said_in, said_in_url
+from azure_postgresql_auth._core import Driver
+from azure_postgresql_auth._login import ErrorTranslation, Options, Traits, connect
 from azure_postgresql_auth._waiting import wait_async
 from azure_postgresql_auth.errors import EntraConnectionValueError, InsecureTransportError
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Dialect
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-    from azure_postgresql_auth._core import Login, PendingLogin, Said
+    from azure_postgresql_auth._core import ConnectionPlan, Login, PendingLogin
     from azure_postgresql_auth._credentials import Adopted
 
 __all__ = [
@@ -48,6 +48,7 @@ __all__ = [
 ]
 
 
+_PG8000 = Driver("pg8000", tls.AZURE_ROOTS)
 _LIBPQ_ONLY = ("sslmode", "sslrootcert", "sslcert", "sslkey", "sslpassword", "sslcrl")
 
 
@@ -171,58 +172,53 @@ def create_asyncpg_engine(
 def _listen(
     engine: Engine, options: Options, waiting: Callable[[Adopted, PendingLogin, float], Login] | None = None
 ) -> None:
-    failing = Failing(EntraOperationalError, InsecureTransportOperationalError)
-    if engine.dialect.driver in {"asyncpg", "pg8000"}:
-        # asyncpg has a limit of its own, see `azure_postgresql_auth.asyncpg`; pg8000 none.
-        terms = Terms(failing, plain_limit, 60.0 if engine.dialect.driver == "asyncpg" else None)
-    else:
-        terms = Terms(failing, libpq_limit)
+    # asyncpg has a limit of its own, see `azure_postgresql_auth.asyncpg`.
+    timeout = 60.0 if engine.dialect.driver == "asyncpg" else None
+    traits = Traits(ErrorTranslation(EntraOperationalError, InsecureTransportOperationalError), timeout)
 
     @event.listens_for(engine, "do_connect")
     def connect_with_login(dialect: Dialect, _: object, arguments: tuple[Any, ...], shared: dict[str, Any]) -> Any:
         # SQLAlchemy passes the same dictionary for every connection of the engine.
         parameters = dict(shared)
         given = options.taken_from(parameters)
-        with failing:
-            said = _secured(dialect, arguments, parameters, given)
-        attempt = lambda login: dialect.connect(*arguments, **{**parameters, **login})  # noqa: E731
-        return connect(said, given, terms, attempt, waiting)
+        with traits.translating:
+            plan = _plan(dialect, arguments, parameters, given)
+        return connect(plan, given, traits, lambda told: dialect.connect(*arguments, **told), waiting)
 
 
-def _secured(dialect: Dialect, arguments: tuple[Any, ...], parameters: dict[str, Any], options: Options) -> Said:
-    """What the engine's URL and arguments say; settles the transport in the driver's own terms."""
-    insecure = options.allow_insecure_transport
+def _plan(dialect: Dialect, arguments: tuple[Any, ...], parameters: dict[str, Any], options: Options) -> ConnectionPlan:
+    """Decide about a connection; `parameters` are what the dialect made of the engine's URL and arguments."""
+    if dialect.driver == "pg8000":
+        return _pg8000_plan(parameters, options)
     if dialect.driver == "asyncpg":
+        from azure_postgresql_auth import asyncpg  # noqa: PLC0415 - the driver that is in use
+
         # The dialect passes libpq's names on as keywords, which asyncpg understands in a URL only.
         query = {name: parameters.pop(name) for name in _LIBPQ_ONLY if name in parameters}
         if query:
             parameters["dsn"] = f"postgresql://?{urlencode(query)}"
-        ssl = parameters.get("ssl")
-        said = said_in_url(parameters.get("dsn"), {**parameters, "sslmode": tls.asyncpg_mode(ssl)})
-        parameters.update(tls.asyncpg_settings(said, ssl, insecure))
-        return said
-    if dialect.driver == "pg8000":
-        context = parameters.get("ssl_context")
-        said = said_in({**parameters, "sslmode": tls.asyncpg_mode(context)})
-        parameters.update(tls.pg8000_settings(said, context, insecure))
-        if said.user is not None:
-            # From PGUSER, perhaps, which pg8000 does not read.
-            parameters["user"] = said.user
-        return said
+        return asyncpg.plan_for(parameters.get("dsn"), parameters, options)
     conninfo = arguments[0] if arguments and isinstance(arguments[0], str) else ""
-    said = said_in(_parsed(dialect, conninfo), parameters)
-    parameters.update(tls.libpq_settings(said, insecure))
-    return said
-
-
-def _parsed(dialect: Dialect, conninfo: str) -> dict[str, Any]:
-    """A connection string that was passed to the driver as it is."""
-    if not conninfo:
-        return {}
     if dialect.driver == "psycopg2":
-        from psycopg2.extensions import parse_dsn  # noqa: PLC0415 - the driver that is in use
+        from azure_postgresql_auth import psycopg2  # noqa: PLC0415 - the driver that is in use
 
-        return dict(parse_dsn(conninfo))
-    from psycopg.conninfo import conninfo_to_dict  # noqa: PLC0415 - the driver that is in use
+        return psycopg2.plan_for(psycopg2.parsed(conninfo), parameters, options)
+    from azure_postgresql_auth import psycopg3  # noqa: PLC0415 - the driver that is in use
 
-    return dict(conninfo_to_dict(conninfo))
+    return psycopg3.plan_for(psycopg3.parsed(conninfo), parameters, options)
+
+
+def _pg8000_plan(parameters: dict[str, Any], options: Options) -> ConnectionPlan:
+    context = parameters.get("ssl_context")
+    sslmode = tls.sslmode_of(context)
+    if parameters.get("unix_sock") is not None:
+        # Then pg8000 connects to that, and the host is but a name.
+        parameters["host"] = "localhost"
+    is_opaque = parameters.get("sock") is not None or not isinstance(parameters.get("host", ""), str)
+    plan = _PG8000.plan(
+        parameters, {"sslmode": sslmode}, None, options.scope, options.allow_insecure_transport, is_opaque
+    )
+    decided = tls.pg8000_ssl(plan, context)
+    if decided is not None:
+        parameters["ssl_context"] = decided
+    return plan

@@ -1,8 +1,4 @@
-"""What each driver is told, so that a token may travel on its wire; the engine decides what that takes.
-
-Azure documents the root certificates that clients must trust; they are shipped in `azure_roots.pem`, because the
-drivers' binary wheels do not find the operating system's.
-"""
+"""Root certificates, and the TLS contexts of drivers that do not read libpq's settings."""
 
 from __future__ import annotations
 
@@ -13,80 +9,81 @@ if TYPE_CHECKING:
     from ssl import SSLContext
     from typing import Any, Final
 
-    from azure_postgresql_auth._core import Said
+    from azure_postgresql_auth._core import ConnectionPlan
 
 AZURE_ROOTS: Final = os.path.join(os.path.dirname(__file__), "azure_roots.pem")  # noqa: PTH118, PTH120 - pathlib costs ms
-"""PEM file with the root certificates of Azure Database for PostgreSQL."""
+"""PEM file with the root certificates of Azure Database for PostgreSQL.
+
+Azure documents the roots that clients must trust. They are shipped here because the drivers' binary wheels do not find
+the operating system's.
+"""
 
 __all__ = ["AZURE_ROOTS"]
 
 
-def libpq_settings(said: Said, allow_insecure_transport: bool) -> dict[str, str]:  # noqa: FBT001 - as it is called
-    """What to add to the parameters of a libpq connection, so that its token is safe.
+def sslmode_of(ssl: Any) -> str | None:
+    """Return what the `ssl` argument of asyncpg, or `ssl_context` of pg8000, means in libpq's terms.
 
     Raises:
-        InsecureTransportError: the parameters forbid it.
+        ValueError: it means nothing.
     """
-    protection = said.protection(allow_insecure_transport)
-    if protection is None:
-        return {}
-    sslmode, azure_roots = protection
-    return {**({} if said.sslmode else {"sslmode": sslmode}), **({"sslrootcert": AZURE_ROOTS} if azure_roots else {})}
-
-
-def asyncpg_mode(ssl: Any) -> str | None:
-    """What asyncpg's `ssl` argument means in libpq's terms."""
-    if ssl is None or isinstance(ssl, str):
-        return ssl or None
+    if ssl is None or ssl == "":
+        return None
+    if isinstance(ssl, str):
+        # As in a URL; libpq takes `ssl=true` there for sslmode=require. What that verifies is the plan's to say.
+        flags = {"true": None, "false": "disable"}
+        return flags.get(ssl.lower(), ssl)
     if isinstance(ssl, bool):
         return "verify-full" if ssl else "disable"
-    # asyncpg's SSLMode, or a context that never lets a connection go unencrypted.
-    return getattr(ssl, "name", "require").replace("_", "-")
+    if is_context(ssl):
+        # Never lets a connection go unencrypted.
+        return "require"
+    # asyncpg's SSLMode.
+    return str(getattr(ssl, "name", ssl)).replace("_", "-")
 
 
-def asyncpg_settings(
-    said: Said,
-    ssl: Any,
-    allow_insecure_transport: bool,  # noqa: FBT001 - as it is called
-) -> dict[str, Any]:
-    """What to add to the arguments of `asyncpg.connect`, so that its token is safe.
-
-    Raises:
-        InsecureTransportError: the arguments forbid it.
-    """
-    protection = said.protection(allow_insecure_transport)
-    if protection is None or (ssl is not None and asyncpg_mode(ssl) != ssl):
-        # Local, or a context of the caller's.
-        return {}
-    sslmode, azure_roots = protection
-    if azure_roots:
-        return {"ssl": verifying_context(check_hostname=sslmode == "verify-full")}
-    return {} if said.sslmode else {"ssl": sslmode}
+def is_context(ssl: Any) -> bool:
+    """Whether it is a TLS context of the caller's own."""
+    return hasattr(ssl, "wrap_bio")
 
 
-def pg8000_settings(
-    said: Said,
-    ssl_context: Any,
-    allow_insecure_transport: bool,  # noqa: FBT001 - as it is called
-) -> dict[str, Any]:
-    """What to add to the arguments of `pg8000.connect`, so that its token is safe.
+def asyncpg_ssl(plan: ConnectionPlan, given: Any) -> Any:
+    """Return what `asyncpg.connect` is to be given as `ssl`, None for nothing.
 
     Raises:
-        InsecureTransportError: the arguments forbid it.
+        ValueError: `sslrootcert=system` stands beside an `sslmode` that does not verify the host.
     """
-    protection = said.protection(allow_insecure_transport)
-    if protection is None or ssl_context is not None:
-        return {}
-    sslmode, azure_roots = protection
-    if sslmode == "require":
-        # pg8000's own default would go on without TLS where the server refuses it.
-        return {"ssl_context": True}
-    roots = said.sslrootcert or (AZURE_ROOTS if azure_roots else None)
-    return {"ssl_context": verifying_context(check_hostname=sslmode == "verify-full", roots=roots)}
+    if plan.tls is None or is_context(given):
+        return None
+    sslmode, roots = plan.tls
+    if roots is None or sslmode == "require":
+        # asyncpg reads libpq's other settings, such as the file in the home directory, by itself.
+        return sslmode
+    if roots not in {AZURE_ROOTS, "system"}:
+        return sslmode
+    return _context(sslmode, roots)
+
+
+def pg8000_ssl(plan: ConnectionPlan, given: Any) -> Any:
+    """Return what `pg8000.connect` is to be given as `ssl_context`, None for nothing; raises as `asyncpg_ssl`."""
+    if plan.tls is None or is_context(given):
+        return None
+    sslmode, roots = plan.tls
+    # pg8000's own default would go on without TLS where the server refuses it.
+    return True if sslmode == "require" and roots != "system" else _context(sslmode, roots)
+
+
+def _context(sslmode: str, roots: str | None) -> SSLContext:
+    if roots == "system":
+        if sslmode != "verify-full":
+            message = f"sslrootcert=system requires sslmode=verify-full, not {sslmode}; remove one of the two"
+            raise ValueError(message)
+        roots = None
+    return verifying_context(check_hostname=sslmode == "verify-full", roots=roots)
 
 
 def verifying_context(*, check_hostname: bool = True, roots: str | None = AZURE_ROOTS) -> SSLContext:
-    """A TLS context that trusts nothing but these roots, or what the operating system trusts if there are none."""
+    """Return a TLS context that trusts nothing but these roots; None for those of the operating system."""
     from ssl import TLSVersion, create_default_context  # noqa: PLC0415 - libpq's drivers need none of it
 
     context = create_default_context(cafile=roots)

@@ -4,7 +4,6 @@ use std::fmt;
 
 use pyo3::{
     IntoPyObjectExt,
-    exceptions::PyValueError,
     prelude::*,
     pybacked::PyBackedStr,
     types::{PyDict, PyList, PyString},
@@ -14,9 +13,9 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess,
 use super::errors;
 use crate::{
     claims::{self, Claims},
-    cloud::Cloud,
+    cloud,
     error::Error,
-    principal, tls,
+    principal,
 };
 
 /// Claims of a JWT, unverified.
@@ -145,26 +144,12 @@ pub fn guest_of(py: Python<'_>, token: &str) -> PyResult<Option<(String, String)
 /// Whether a host is named like an Azure Database for PostgreSQL, in any cloud.
 #[pyfunction]
 pub fn is_azure_server(host: &str) -> bool {
-    tls::is_azure_server(host)
+    cloud::is_azure_server(host)
 }
 
-/// Scope of the tokens that these servers take: by their names, else by `AZURE_AUTHORITY_HOST`, else the public cloud's.
-pub fn scope_of<'host>(hosts: impl IntoIterator<Item = &'host str>) -> PyResult<&'static str> {
-    let mut cloud = None;
-    for other in hosts.into_iter().filter_map(Cloud::of_server) {
-        if cloud.is_some_and(|cloud| cloud != other) {
-            return Err(PyValueError::new_err(
-                "the hosts belong to different Azure clouds, and no token is good for two; pass scope= to choose one",
-            ));
-        }
-        cloud = Some(other);
-    }
-    Ok(cloud.unwrap_or_else(Cloud::in_force).database_scope())
-}
-
-/// The same for Python.
+/// Scope of the tokens that these servers take.
 #[pyfunction]
-pub fn scope_for(hosts: &Bound<'_, PyAny>) -> PyResult<&'static str> {
+pub fn scope_for(py: Python<'_>, hosts: &Bound<'_, PyAny>) -> PyResult<&'static str> {
     let hosts: Vec<PyBackedStr> = hosts.extract()?;
-    scope_of(hosts.iter().map(|host| &**host))
+    cloud::scope_of_servers(hosts.iter().map(|host| &**host)).map_err(|error| errors::raise(py, &error))
 }

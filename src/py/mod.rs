@@ -6,8 +6,8 @@ mod credentials;
 mod errors;
 mod fetch;
 mod pending;
+mod plan;
 mod provider;
-mod said;
 
 use std::sync::OnceLock;
 
@@ -45,9 +45,9 @@ mod _core {
     #[pymodule_export]
     use super::pending::PendingLogin;
     #[pymodule_export]
-    use super::provider::{Login, TokenProvider, TokenStats, stop_commands, take_journal};
+    use super::plan::{ConnectionPlan, Driver};
     #[pymodule_export]
-    use super::said::{Said, with_environment};
+    use super::provider::{Login, TokenProvider, TokenStats, stop_commands, take_journal};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -38,6 +38,15 @@ pub struct Login {
 }
 
 impl Login {
+    /// Adds user, where there is one, and password to a driver's keywords.
+    pub fn add_to(&self, keywords: &Bound<'_, PyDict>) -> PyResult<()> {
+        let py = keywords.py();
+        if let Some(user) = &self.user {
+            keywords.set_item(intern!(py, "user"), user)?;
+        }
+        keywords.set_item(intern!(py, "password"), &self.password)
+    }
+
     /// User and password; `None` without a user.
     fn conninfo(&self, py: Python<'_>) -> PyResult<Option<Py<PyDict>>> {
         self.user.as_ref().map(|_| self.parameters(py).map(Bound::unbind)).transpose()
@@ -49,10 +58,7 @@ impl Login {
     /// User, where there is one, and password, as drivers take them.
     fn parameters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let parameters = PyDict::new(py);
-        if let Some(user) = &self.user {
-            parameters.set_item(intern!(py, "user"), user)?;
-        }
-        parameters.set_item(intern!(py, "password"), &self.password)?;
+        self.add_to(&parameters)?;
         Ok(parameters)
     }
 

@@ -1,89 +1,146 @@
 """What the arguments of a program on libpq say about its connection.
 
-All programs of PostgreSQL's own share these options. Other programs' options may mean anything, so of those only
-connection strings are read.
+PostgreSQL's own programs are read as their `getopt_long` reads them: flags in one word (`-Xqh HOST`), shortened long
+options (`--hos HOST`), options after arguments. Everything else about a command line is a guess, and is said to be one.
 """
 
 from __future__ import annotations
 
+import getopt
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from azure_postgresql_auth.cli import _conninfo
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_OPTIONS = {
+
+class Arguments(NamedTuple):
+    """What a command says about its connection."""
+
+    parameters: dict[str, str]
+    """libpq's, by keyword."""
+    is_certain: bool
+    """The program reads its arguments in this way and in no other."""
+
+
+class _Program(NamedTuple):
+    options: str
+    """Its short options, as `getopt` takes them."""
+    long: str = ""
+    """Its long options beside those that all have, with blanks in between; others are not understood."""
+    takes_database: bool = False
+    """Its first argument is a database's name or a connection string."""
+
+
+_SHARED = ("host=", "port=", "username=", "dbname=", "password", "no-password")
+# Source: the calls of getopt_long in PostgreSQL 13 to 18. An option whose meaning changed in between is left out.
+_PROGRAMS = {
+    "psql": _Program(
+        "aAbc:d:eEf:F:h:HlL:no:p:P:qR:sStT:U:v:VwWxXz01",
+        (
+            "echo-all no-align command= echo-queries echo-errors echo-hidden file= field-separator= "
+            "field-separator-zero html list log-file= no-readline single-transaction output= pset= no-psqlrc quiet "
+            "record-separator= record-separator-zero set= single-line single-step table-attr= tuples-only variable= "
+            "version expanded csv"
+        ),
+        takes_database=True,
+    ),
+    "pg_dump": _Program(
+        "abBcCd:e:E:f:F:h:j:n:N:Op:RsS:t:T:U:vwWxZ:",
+        (
+            "data-only blobs no-blobs large-objects no-large-objects clean create extension= encoding= file= format= "
+            "jobs= schema= exclude-schema= no-owner schema-only superuser= table= exclude-table= verbose "
+            "no-privileges no-acl compress= if-exists inserts column-inserts lock-wait-timeout= no-sync role= section= "
+            "serializable-deferrable snapshot= strict-names no-comments no-publications no-security-labels "
+            "no-subscriptions no-tablespaces disable-triggers enable-row-security exclude-table-data= "
+            "quote-all-identifiers use-set-session-authorization version"
+        ),
+        takes_database=True,
+    ),
+    "pg_restore": _Program(
+        "acCd:ef:F:h:I:j:lL:n:N:Op:P:RsS:t:T:U:vwWx1",
+        (
+            "clean create data-only exit-on-error file= format= function= index= jobs= list no-privileges no-acl "
+            "no-owner schema= exclude-schema= schema-only superuser= table= trigger= use-list= verbose "
+            "single-transaction disable-triggers enable-row-security if-exists no-data-for-failed-tables "
+            "no-tablespaces role= section= strict-names use-set-session-authorization no-comments no-publications "
+            "no-security-labels no-subscriptions version"
+        ),
+    ),
+    "pg_dumpall": _Program("acd:E:f:gh:l:Op:rsS:tU:vwWx"),
+    "pg_isready": _Program("d:h:p:qt:U:V"),
+    "pgbench": _Program("b:c:CD:f:F:h:iI:j:lL:M:nNp:P:qrR:s:St:T:U:v", takes_database=True),
+    "createdb": _Program("D:eE:h:l:O:p:S:T:U:wW"),
+    "createuser": _Program("c:dDeg:h:iIlLp:PrRsSU:wW"),
+    "dropdb": _Program("efh:ip:U:wW"),
+    "dropuser": _Program("eh:ip:U:wW"),
+    "vacuumdb": _Program("ad:efFh:j:p:P:qt:U:vwWzZ", takes_database=True),
+    "reindexdb": _Program("ad:eh:ij:qp:sS:t:U:vwW", takes_database=True),
+    "clusterdb": _Program("ad:eh:p:qt:U:vwW", takes_database=True),
+}
+_PLACES = {
     "-h": "host",
-    "--host": "host",
     "-p": "port",
-    "--port": "port",
     "-U": "user",
-    "--username": "user",
     "-d": "dbname",
+    "--host": "host",
+    "--port": "port",
+    "--username": "user",
     "--dbname": "dbname",
 }
-_PROGRAMS = (
-    "psql",
-    "pgbench",
-    "pg_amcheck",
-    "pg_basebackup",
-    "pg_combinebackup",
-    "pg_createsubscriber",
-    "pg_dump",
-    "pg_dumpall",
-    "pg_isready",
-    "pg_receivewal",
-    "pg_recvlogical",
-    "pg_restore",
-    "clusterdb",
-    "createdb",
-    "createuser",
-    "dropdb",
-    "dropuser",
-    "reindexdb",
-    "vacuumdb",
-    "vacuumlo",
-    "oid2name",
-    "pgcli",
-)
 
 
-def parameters(command: Sequence[str]) -> dict[str, str]:
-    """Libpq's parameters in a command; of a connection string and an option, the string wins, as in psql."""
-    options: dict[str, str] = {}
+def read(command: Sequence[str]) -> Arguments:
+    """Read a command; of a connection string and an option, the string wins, as in PostgreSQL's programs.
+
+    Raises:
+        Failure: a connection string that libpq would refuse.
+    """
+    name = os.path.basename(command[0]).removesuffix(".exe") if command else ""  # noqa: PTH119 - a name, not a file
+    program = _PROGRAMS.get(name)
+    if program is None:
+        return Arguments(_guessed(command[1:]), is_certain=False)
+    try:
+        options, rest = getopt.gnu_getopt(list(command[1:]), program.options, [*_SHARED, *program.long.split()])
+    except getopt.GetoptError:
+        # Newer than this table, or wrong.
+        return Arguments(_guessed(command[1:]), is_certain=False)
+    said = {_PLACES[option]: value for option, value in options if option in _PLACES}
+    if program.takes_database and rest and "dbname" not in said:
+        said["dbname"] = rest[0]
+        if name == "psql" and len(rest) > 1:
+            said.setdefault("user", rest[1])
+    database = said.pop("dbname", "")
+    if _conninfo.is_conninfo(database):
+        return Arguments({**said, **_conninfo.parse(database)}, is_certain=True)
+    return Arguments({**said, **({"dbname": database} if database else {})}, is_certain=True)
+
+
+def _guessed(arguments: Sequence[str]) -> dict[str, str]:
+    """What the arguments say where they are connection strings, or look like the options of PostgreSQL's programs."""
+    said: dict[str, str] = {}
     conninfo: dict[str, str] = {}
-    ours = os.path.basename(command[0]).removesuffix(".exe") in _PROGRAMS if command else False  # noqa: PTH119
-    arguments = iter(command[1:])
-    for argument in arguments:
-        name, value = _split(argument)
-        if ours and name in _OPTIONS:
-            options[_OPTIONS[name]] = next(arguments, "") if value is None else value
-        elif _names_a_host(argument):
+    for index, argument in enumerate(arguments):
+        name, equals, value = argument.partition("=")
+        if name in _PLACES:
+            said[_PLACES[name]] = value if equals else "".join(arguments[index + 1 : index + 2])
+        elif _is_connection_string(argument):
             conninfo.update(_conninfo.parse(argument))
-    database = options.pop("dbname", "")
+    database = said.pop("dbname", "")
     if _conninfo.is_conninfo(database):
         conninfo.update(_conninfo.parse(database))
-    return {**options, **conninfo}
+    return {**said, **conninfo}
 
 
-def _split(argument: str) -> tuple[str, str | None]:
-    """`--host=x` and `-hx` as a name and a value; the value is None where the next argument has it."""
-    if argument.startswith("--"):
-        name, equals, value = argument.partition("=")
-        return name, value if equals else None
-    return argument[:2], argument[2:] or None
-
-
-def _names_a_host(argument: str) -> bool:
-    """Whether it is a connection string, as far as that can be told: SQL has equals signs, too."""
+def _is_connection_string(argument: str) -> bool:
+    """Whether it is one, as far as that can be told: SQL has equals signs, too."""
     if argument.startswith("-"):
         return False
     if argument.startswith(("postgresql://", "postgres://")):
         return True
-    keyword = argument.partition("=")[0].strip()
-    return "=" in argument and keyword in _KEYWORDS
+    return "=" in argument and argument.partition("=")[0].strip() in _KEYWORDS
 
 
 _KEYWORDS = (

@@ -20,7 +20,10 @@ def run(options: argparse.Namespace) -> int:
     command = options.command
     if not command:
         raise Failure("exec: what to run is missing, for instance: exec -- psql", _login.USAGE)
-    variables, login, scope = _login.access(_argv.parameters(command), options.scope)
+    arguments = _argv.read(command)
+    variables, login, scope = _login.access(
+        arguments.parameters, options.scope, is_certain=arguments.is_certain
+    )
     environment = {**os.environ, **variables}
     if login is None:
         return _child.end_like(_child.run(command, environment, "exec"))

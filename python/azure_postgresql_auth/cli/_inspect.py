@@ -7,7 +7,6 @@ import sys
 from typing import TYPE_CHECKING
 
 from azure_postgresql_auth._core import decode_jwt
-from azure_postgresql_auth._params import said_in
 from azure_postgresql_auth.cli import _login, _terminal, _tokens
 
 if TYPE_CHECKING:
@@ -17,8 +16,8 @@ if TYPE_CHECKING:
 def run(options: argparse.Namespace) -> int:
     """Prints what is in it."""
     if options.token is None:
-        said = said_in({"host": options.host or ""})
-        token = _login.login(said, options.scope, user_known=True).password
+        plan = _login.PROGRAM.plan({"host": options.host or ""}, scope=options.scope, allow_insecure_transport=True)
+        token = _login.login(plan, user_known=True).password
     elif options.token == "-":  # noqa: S105 - stdin
         token = sys.stdin.read()
     else:

@@ -6,32 +6,37 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from azure_postgresql_auth import core, tls
-from azure_postgresql_auth._params import said_in
+from azure_postgresql_auth._core import Driver
 from azure_postgresql_auth.cli import _terminal
 from azure_postgresql_auth.cli._failure import Failure
 
 if TYPE_CHECKING:
-    from azure_postgresql_auth._core import Login, Said
+    from typing import Final
+
+    from azure_postgresql_auth._core import ConnectionPlan, Login
 
 USAGE = 2
 """argparse's exit code for arguments that cannot be."""
 
 
-def login(said: Said, scope: str | None = None, *, user_known: bool | None = None) -> Login:
-    """The login that what was said calls for.
+PROGRAM: Final = Driver("libpq", tls.AZURE_ROOTS, libpq_version=180_000)
+"""A program on libpq; it is told by variables, and an older libpq takes no notice of those that it does not know."""
+_VARIABLES: Final = {"sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT", "gssencmode": "PGGSSENCMODE"}
+
+
+def login(plan: ConnectionPlan, *, user_known: bool | None = None) -> Login:
+    """Return the login that a plan calls for.
 
     Args:
-        said: what was said.
-        scope: OAuth 2.0 scope of the token; by default that of the host's Azure cloud.
-        user_known: the token's claims are not looked at; by default so where a user was said.
+        plan: what was decided about the connection.
+        user_known: the token's claims are not looked at; by default so where a user is given.
     """
     try:
-        chosen = scope or said.scope
         with _terminal.waiting("waiting for a token"):
-            return core.login(None, chosen, user_known=said.user is not None if user_known is None else user_known)
+            return core.login(None, plan.scope, user_known=plan.user_known if user_known is None else user_known)
     except ValueError as error:
-        # Hosts of two clouds, or a variable whose value means nothing.
-        raise Failure(str(error).replace("scope=", "--scope"), USAGE) from error
+        # A variable whose value means nothing.
+        raise Failure(str(error), USAGE) from error
 
 
 class Access(NamedTuple):
@@ -45,26 +50,49 @@ class Access(NamedTuple):
     """OAuth 2.0 scope of the tokens that follow."""
 
 
-def access(parameters: dict[str, str], scope: str | None = None) -> Access:
+def access(parameters: dict[str, str], scope: str | None = None, *, is_certain: bool = True) -> Access:
     """Return what makes a program on libpq log in.
 
     Args:
         parameters: what the program's arguments say, in libpq's terms.
         scope: OAuth 2.0 scope of the token; by default that of the host's Azure cloud.
+        is_certain: the program connects as these parameters say, and to no other place.
 
     Raises:
-        InsecureTransportError: what was said would send the token in the clear.
+        InsecureTransportError: the settings could send the token in the clear.
+        Failure: variables cannot keep the token safe, or the hosts take tokens of different clouds.
     """
-    said = said_in(parameters)
-    settings = tls.libpq_settings(said, False)  # noqa: FBT003 - as it is called
-    if not said.hosts and not said.addresses and said.sslmode is None:
-        # Where it will connect is not known. A Unix socket takes no notice of these.
-        settings = {"sslmode": "verify-full", "sslrootcert": said.sslrootcert or tls.AZURE_ROOTS}
-    found = {f"PG{keyword.upper()}": value for keyword, value in settings.items()}
-    if said.complete:
+    try:
+        plan = PROGRAM.plan(parameters, scope=scope)
+    except ValueError as error:
+        raise Failure(str(error).replace("scope=", "--scope"), USAGE) from error
+    # A program that may connect to another place is told what the environment alone demands.
+    settings = (plan if is_certain else PROGRAM.plan({}, scope=plan.scope, is_opaque=True)).settings
+    found = {_VARIABLES[keyword]: value for keyword, value in settings.items() if keyword in _VARIABLES}
+    if plan.has_credentials:
         return Access(found, None, "")
-    had = login(said, scope)
-    return Access({"PGUSER": said.user or had.user or "", **found}, had, scope or said.scope)
+    _check_service(plan, parameters)
+    had = login(plan)
+    return Access({"PGUSER": plan.user or had.user or "", **found}, had, plan.scope)
+
+
+def _check_service(plan: ConnectionPlan, parameters: dict[str, str]) -> None:
+    """Refuse what variables cannot overrule: libpq takes a service's settings and a connection string's before them."""
+    said = plan.parameters()
+    service = said.get("service")
+    if plan.has_unresolved_service:
+        message = (
+            f"service={service} could not be read, so where the token would go is not known; correct the service file, "
+            "or name the server by host"
+        )
+        raise Failure(message, USAGE)
+    gssencmode = said.get("gssencmode", "disable")
+    if plan.tls is not None and gssencmode != "disable" and (service or "gssencmode" in parameters):
+        message = (
+            f"gssencmode={gssencmode} could send the token under GSSAPI encryption, which does not verify the server; "
+            "remove it, or set gssencmode=disable"
+        )
+        raise Failure(message, USAGE)
 
 
 def said_user(given: str | None) -> str | None:

@@ -6,7 +6,6 @@ import json
 import shlex
 from typing import TYPE_CHECKING
 
-from azure_postgresql_auth._params import said_in
 from azure_postgresql_auth.cli import _login, _passfile, _terminal
 
 if TYPE_CHECKING:
@@ -24,7 +23,9 @@ def run(options: argparse.Namespace) -> int:
         _terminal.data("\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items()))
         return 0
     only_password = options.format == "password"
-    had = _login.login(said_in(parameters), options.scope, user_known=only_password or user is not None)
+    # Where it will be used is not known here; what a connection must be like, `--format env` says.
+    plan = _login.PROGRAM.plan(parameters, scope=options.scope, allow_insecure_transport=True)
+    had = _login.login(plan, user_known=only_password or user is not None)
     name = user or had.user or ""
     if options.format == "json":
         _terminal.data(json.dumps({"user": name, "password": had.password, "expires_on": had.expires_on}))

@@ -10,19 +10,39 @@ from azure_postgresql_auth.django._concealed import revealed, without_frames
 
 if TYPE_CHECKING or is_psycopg3:
     import psycopg as driver
+    from psycopg.conninfo import make_conninfo
 
-    from azure_postgresql_auth.psycopg3 import EntraConnection, EntraOperationalError, InsecureTransportOperationalError
+    from azure_postgresql_auth.psycopg3 import (
+        EntraConnection,
+        EntraOperationalError,
+        InsecureTransportOperationalError,
+        plan_for,
+    )
 else:
     import psycopg2 as driver
+    from psycopg2.extensions import make_dsn as make_conninfo
 
-    from azure_postgresql_auth.psycopg2 import EntraConnection, EntraOperationalError, InsecureTransportOperationalError
+    from azure_postgresql_auth.psycopg2 import (
+        EntraConnection,
+        EntraOperationalError,
+        InsecureTransportOperationalError,
+        plan_for,
+    )
 
 if TYPE_CHECKING:
     from typing import ClassVar
 
     from typing_extensions import Self
 
-__all__ = ["Connection", "Driver", "EntraOperationalError", "InsecureTransportOperationalError", "driver"]
+__all__ = [
+    "Connection",
+    "Driver",
+    "EntraOperationalError",
+    "InsecureTransportOperationalError",
+    "driver",
+    "make_conninfo",
+    "plan_for",
+]
 
 
 class Connection(EntraConnection):

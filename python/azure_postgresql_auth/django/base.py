@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from django.core.exceptions import ImproperlyConfigured
 from django.db.backends.postgresql import base as postgresql
 
-from azure_postgresql_auth._params import said_in
+from azure_postgresql_auth._login import Options
 from azure_postgresql_auth.django._concealed import Concealed, conceal, without_frames
-from azure_postgresql_auth.django._connection import Connection, Driver, driver
+from azure_postgresql_auth.django._connection import Connection, Driver, driver, plan_for
 from azure_postgresql_auth.django._settings import whose_login
 from azure_postgresql_auth.django.client import DatabaseClient
 from azure_postgresql_auth.django.validation import DatabaseValidation
@@ -50,7 +50,7 @@ class DatabaseWrapper(postgresql.DatabaseWrapper):
             raise without_frames(error) from error.__cause__
         for note in notes:
             warnings.warn(note, stacklevel=2)
-        if "password" in params and said_in(params).user is None:
+        if "password" in params and plan_for({}, params, Options(allow_insecure_transport=True)).user is None:
             message = (
                 f"DATABASES[{self.alias!r}] has a PASSWORD and no USER: a plain login needs both, one with Microsoft "
                 f"Entra ID no PASSWORD"

@@ -7,18 +7,43 @@ from typing import TYPE_CHECKING, Any
 
 from django.db.backends.postgresql import client as postgresql
 
-from azure_postgresql_auth import tls
-from azure_postgresql_auth._login import NO_OPTIONS, Failing, Terms, connect, libpq_limit
-from azure_postgresql_auth._params import said_in
+from azure_postgresql_auth._login import NO_OPTIONS, ErrorTranslation, Traits, connect
 from azure_postgresql_auth.django._concealed import revealed
-from azure_postgresql_auth.django._connection import EntraOperationalError, InsecureTransportOperationalError
+from azure_postgresql_auth.django._connection import (
+    EntraOperationalError,
+    InsecureTransportOperationalError,
+    make_conninfo,
+    plan_for,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 __all__ = ["DatabaseClient"]
 
-_TERMS = Terms(Failing(EntraOperationalError, InsecureTransportOperationalError), limit=libpq_limit)
+_TRAITS = Traits(ErrorTranslation(EntraOperationalError, InsecureTransportOperationalError))
+# What psql takes of a database's OPTIONS; the others are the driver's.
+_LIBPQ = (
+    "dbname",
+    "host",
+    "hostaddr",
+    "port",
+    "user",
+    "service",
+    "servicefile",
+    "passfile",
+    "connect_timeout",
+    "options",
+    "application_name",
+    "sslmode",
+    "sslrootcert",
+    "sslcert",
+    "sslkey",
+    "sslcrl",
+    "gssencmode",
+    "channel_binding",
+    "target_session_attrs",
+)
 
 
 class DatabaseClient(postgresql.DatabaseClient):
@@ -33,19 +58,17 @@ class DatabaseClient(postgresql.DatabaseClient):
 
 
 def _with_login(connection: Any) -> dict[str, Any]:
-    """The database's settings, with what a connection would log in with."""
+    """Settings of which Django makes psql's arguments and environment; only the latter holds the password."""
     params = connection.get_connection_params()
     params["credential"] = revealed(params["credential"])
     options = NO_OPTIONS.taken_from(params)
-    said = said_in(params)
-    with _TERMS.failing:
-        secured = tls.libpq_settings(said, options.allow_insecure_transport)
-    # psql connects by itself.
-    login = connect(said, options, _TERMS, lambda login: login)
-    settings = connection.settings_dict
-    return {
-        **settings,
-        "USER": login.get("user", said.user),
-        "PASSWORD": login.get("password", said.password),
-        "OPTIONS": {**settings["OPTIONS"], **secured},
-    }
+    with _TRAITS.translating:
+        plan = plan_for({}, params, options)
+    if plan.has_credentials:
+        settings: dict[str, Any] = connection.settings_dict
+        return settings
+    # psql connects by itself, as it is told here: by a connection string, which wins over services and variables.
+    told = connect(plan, options, _TRAITS, lambda arguments: arguments)
+    password = told.get("password")
+    conninfo = make_conninfo(**{keyword: told[keyword] for keyword in _LIBPQ if told.get(keyword) is not None})
+    return {"NAME": conninfo, "PASSWORD": password, "OPTIONS": {}}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from typing import Final
 
-    from azure_postgresql_auth._core import Said
+    from azure_postgresql_auth._core import ConnectionPlan
     from azure_postgresql_auth.cli._tokens import Facts
 
 OK: Final = "ok"
@@ -74,7 +74,7 @@ class Case:
 
     parameters: dict[str, Any]
     """Libpq's, as they hold."""
-    said: Said
+    plan: ConnectionPlan
     scope: str
     endpoints: list[Endpoint]
     driver: str = ""
@@ -103,12 +103,12 @@ class Case:
     @property
     def patience(self) -> float:
         """Seconds for one step on the network."""
-        return self.said.timeout or 5.0
+        return self.plan.timeout or 5.0
 
     def redacted(self, text: str) -> str:
         """Without what is secret."""
         text = _TOKEN.sub("(a token)", text)
-        secrets = [str(self.said.password or ""), self.token, *(os.environ.get(name, "") for name in _SECRETS)]
+        secrets = [str(self.plan.password or ""), self.token, *(os.environ.get(name, "") for name in _SECRETS)]
         for secret in filter(None, secrets):
             text = text.replace(secret, "****")
         return text

@@ -37,7 +37,7 @@ def check(case: Case) -> Iterator[Finding]:
 
 
 def _parameters(case: Case) -> dict[str, Any]:
-    password = case.said.password if case.said.complete else case.token
+    password = case.plan.password if case.plan.has_credentials else case.token
     limit = {"connect_timeout": str(max(2, round(case.patience * 3)))}
     # A service was read already, and names nothing that is not in the parameters.
     given = {name: value for name, value in case.parameters.items() if name not in {"service", "servicefile"}}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from azure_postgresql_auth import tls
 from azure_postgresql_auth._core import is_azure_server
+from azure_postgresql_auth.cli import _login
 from azure_postgresql_auth.cli._doctor._finding import FAILURE, OK, WARNING, Case, Finding
 from azure_postgresql_auth.errors import InsecureTransportError
 
@@ -17,10 +18,18 @@ _OTHER_SERVICES = (".mysql.database.azure.com", ".mariadb.database.azure.com", "
 
 def check(case: Case) -> Iterator[Finding]:
     """Reads the settings as the drivers here do."""
-    said = case.said
     if case.note:
         yield Finding(OK, case.note)
-    if not said.hosts and not said.addresses:
+    if case.plan.has_unresolved_service:
+        service = case.parameters.get("service")
+        yield Finding(
+            FAILURE,
+            f"service={service}",
+            f"service={service} is in none of the service files, or libpq cannot read its section",
+            "check ~/.pg_service.conf, PGSERVICEFILE and PGSYSCONFDIR; a line of a section is host=..., without blanks",
+        )
+        return
+    if not any(endpoint.host or endpoint.address for endpoint in case.endpoints):
         yield Finding(
             FAILURE,
             "no host",
@@ -29,13 +38,17 @@ def check(case: Case) -> Iterator[Finding]:
         )
         return
     try:
-        case.settings = tls.libpq_settings(said, False)  # noqa: FBT003 - as it is called
+        case.settings = _login.PROGRAM.plan(case.parameters).settings
     except InsecureTransportError:
+        gss = case.parameters.get("gssencmode") == "require"
+        setting = "gssencmode=require" if gss else f"sslmode={case.parameters.get('sslmode')}"
         yield Finding(
             FAILURE,
-            f"sslmode={said.sslmode}",
-            f"sslmode={said.sslmode} could send the token, which is a password, in the clear, so none is asked for",
-            "remove sslmode and PGSSLMODE (Azure's servers get verify-full), or say require or stronger",
+            setting,
+            f"{setting} could send the token, which is a password, in the clear, so none is requested",
+            "remove gssencmode and PGGSSENCMODE"
+            if gss
+            else "remove sslmode and PGSSLMODE (Azure's servers get verify-full), or say require or stronger",
         )
         return
     for endpoint in case.endpoints:
@@ -68,9 +81,9 @@ def _host(host: str) -> Iterator[Finding]:
 
 def sslmode(case: Case) -> str:
     """The one that holds; libpq's default where nothing else says one."""
-    return case.settings.get("sslmode") or case.said.sslmode or "prefer"
+    return case.settings.get("sslmode") or case.parameters.get("sslmode") or "prefer"
 
 
 def sslrootcert(case: Case) -> str:
     """The file that holds, "" if none is named."""
-    return case.settings.get("sslrootcert") or case.said.sslrootcert or ""
+    return case.settings.get("sslrootcert") or case.parameters.get("sslrootcert") or ""

@@ -24,7 +24,7 @@ _ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNOREC
 
 def check(case: Case) -> Iterator[Finding]:
     """Reads the claims as the server will."""
-    token = case.token or str(case.said.password or "")
+    token = case.token or str(case.plan.password or "")
     try:
         case.facts = facts = _tokens.read(token, decode_jwt(token))
     except TokenDecodeError as error:
@@ -54,13 +54,13 @@ def check(case: Case) -> Iterator[Finding]:
 
 def _dates(case: Case, facts: _tokens.Facts) -> Iterator[Finding]:
     """Compare the token's dates with this machine's clock, which may be the one that is wrong: the login decides."""
-    clock = None if case.said.complete else _clock.compared(case.link)
+    clock = None if case.plan.has_credentials else _clock.compared(case.link)
     if clock is not None:
         yield clock
     if facts.life_problem:
         if clock is not None and clock.status == WARNING:
             case.expired = Advice(clock.cause, clock.remedy)
-        elif case.said.complete:
+        elif case.plan.has_credentials:
             case.expired = Advice(facts.life_problem, "leave the password out, so that each login gets a new token")
         else:
             case.expired = Advice(facts.life_problem, _clock.REMEDY)

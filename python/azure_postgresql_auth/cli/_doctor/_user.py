@@ -24,8 +24,8 @@ _PRINT_NAME: Final = "`az ad signed-in-user show --query userPrincipalName` prin
 
 def check(case: Case) -> Iterator[Finding]:
     """The name that is sent, and what speaks against it."""
-    if case.said.user:
-        case.user = case.said.user
+    if case.plan.user:
+        case.user = case.plan.user
         whose = f"; the token is of {case.facts.who}" if case.facts else ""
         yield Finding(OK, f"{case.user}, as given{whose}")
     elif case.facts is not None and case.facts.user:

@@ -7,8 +7,9 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import azure_postgresql_auth
-from azure_postgresql_auth._params import in_force, said_in
+from azure_postgresql_auth._core import scope_for
 from azure_postgresql_auth.cli import _conninfo, _terminal
+from azure_postgresql_auth.cli import _login as cli_login
 from azure_postgresql_auth.cli._doctor import (
     _certificate,
     _connection,
@@ -86,14 +87,16 @@ def run(options: argparse.Namespace) -> int:
 
 def _case(conninfo: str) -> Case:
     url = _program_url.read(conninfo)
-    parameters = in_force(_conninfo.parse(url.conninfo))
-    said = said_in(parameters)
     try:
-        scope = said.scope
+        # What forbids a login is the settings step's to say.
+        plan = cli_login.PROGRAM.plan(_conninfo.parse(url.conninfo), allow_insecure_transport=True)
+        scope = plan.scope or scope_for(())
     except ValueError as error:
         raise Failure(str(error).partition(", and no token")[0] + ": say one of them", 2) from error
-    hosts = said.hosts or ("",) * max(len(said.addresses), 1)
-    addresses = said.addresses or ("",) * len(hosts)
+    parameters = plan.parameters()
+    hosts, addresses, _ = plan.target or ((), (), ())
+    hosts = hosts or ("",) * max(len(addresses), 1)
+    addresses = addresses or ("",) * len(hosts)
     ports = str(parameters.get("port") or "5432").split(",")
     if len(ports) not in {1, len(hosts)} or len(addresses) != len(hosts):
         raise Failure("host, hostaddr and port have to name equally many servers", 2)
@@ -102,7 +105,7 @@ def _case(conninfo: str) -> Case:
     except ValueError as error:
         raise Failure(f"port={parameters['port']}: expected a number", 2) from error
     return Case(
-        parameters, said, scope, [Endpoint(*place) for place in zip(hosts, addresses, numbers)], url.driver, url.note
+        parameters, plan, scope, [Endpoint(*place) for place in zip(hosts, addresses, numbers)], url.driver, url.note
     )
 
 

@@ -1,0 +1,129 @@
+//! Connection parameters, and the sources they come from.
+
+/// What a source says about a connection, by libpq's names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "PostgreSQL documents them: Parameter Key Words of libpq")]
+pub enum Param {
+    User,
+    Password,
+    Host,
+    HostAddr,
+    Port,
+    DbName,
+    Service,
+    ServiceFile,
+    SslMode,
+    SslRootCert,
+    GssEncMode,
+    ConnectTimeout,
+}
+
+impl Param {
+    /// All, in the order of their declaration.
+    pub const ALL: [Self; 12] = [
+        Self::User,
+        Self::Password,
+        Self::Host,
+        Self::HostAddr,
+        Self::Port,
+        Self::DbName,
+        Self::Service,
+        Self::ServiceFile,
+        Self::SslMode,
+        Self::SslRootCert,
+        Self::GssEncMode,
+        Self::ConnectTimeout,
+    ];
+
+    /// The keyword of a connection string.
+    #[must_use]
+    pub const fn keyword(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Password => "password",
+            Self::Host => "host",
+            Self::HostAddr => "hostaddr",
+            Self::Port => "port",
+            Self::DbName => "dbname",
+            Self::Service => "service",
+            Self::ServiceFile => "servicefile",
+            Self::SslMode => "sslmode",
+            Self::SslRootCert => "sslrootcert",
+            Self::GssEncMode => "gssencmode",
+            Self::ConnectTimeout => "connect_timeout",
+        }
+    }
+
+    /// The environment variable that libpq reads. `PGPASSWORD` is left out on purpose: it is for programs that ask for no
+    /// Entra login, and a password there does not stop one.
+    ///
+    /// Source: PostgreSQL's documentation, "Environment Variables" of libpq.
+    #[must_use]
+    pub const fn variable(self) -> Option<&'static str> {
+        match self {
+            Self::User => Some("PGUSER"),
+            Self::Password => None,
+            Self::Host => Some("PGHOST"),
+            Self::HostAddr => Some("PGHOSTADDR"),
+            Self::Port => Some("PGPORT"),
+            Self::DbName => Some("PGDATABASE"),
+            Self::Service => Some("PGSERVICE"),
+            Self::ServiceFile => Some("PGSERVICEFILE"),
+            Self::SslMode => Some("PGSSLMODE"),
+            Self::SslRootCert => Some("PGSSLROOTCERT"),
+            Self::GssEncMode => Some("PGGSSENCMODE"),
+            Self::ConnectTimeout => Some("PGCONNECT_TIMEOUT"),
+        }
+    }
+
+    /// The parameter of a keyword.
+    #[must_use]
+    pub fn of_keyword(keyword: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|param| param.keyword() == keyword)
+    }
+}
+
+/// The parameters that one source gives.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Params([Option<String>; Param::ALL.len()]);
+
+impl Params {
+    /// What the source says; an empty text is said, too.
+    #[must_use]
+    pub fn get(&self, param: Param) -> Option<&str> {
+        self.0[param as usize].as_deref()
+    }
+
+    /// Sets a parameter; an earlier value is replaced.
+    pub fn set(&mut self, param: Param, value: String) {
+        self.0[param as usize] = Some(value);
+    }
+}
+
+impl<K: AsRef<str>, V: Into<String>> FromIterator<(K, V)> for Params {
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(pairs: I) -> Self {
+        let mut params = Self::default();
+        for (keyword, value) in pairs {
+            if let Some(param) = Param::of_keyword(keyword.as_ref()) {
+                params.set(param, value.into());
+            }
+        }
+        params
+    }
+}
+
+/// The environment, or one that a test makes.
+pub trait Environment {
+    /// A variable's value.
+    fn var(&self, name: &str) -> Option<String>;
+}
+
+/// This process's environment, as the C library has it: libpq reads it there as well.
+#[derive(Debug, Clone, Copy)]
+pub struct ProcessEnvironment;
+
+impl Environment for ProcessEnvironment {
+    fn var(&self, name: &str) -> Option<String> {
+        std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+    }
+}

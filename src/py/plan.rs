@@ -1,0 +1,313 @@
+//! The connection plan, for Python.
+
+use std::ops::Deref;
+
+use pyo3::{
+    exceptions::PyValueError,
+    intern,
+    prelude::*,
+    types::{PyDict, PyList, PyString, PyTuple},
+};
+
+use super::{errors, provider::Login};
+use crate::connection::{
+    self, Given,
+    asyncpg::Places,
+    params::{Param, Params, ProcessEnvironment},
+    tls::Roots,
+};
+
+/// A database driver: what it reads, and how it is told.
+#[pyclass(frozen, module = "azure_postgresql_auth._core")]
+pub struct Driver {
+    driver: connection::Driver,
+    azure_roots: Py<PyString>,
+}
+
+#[pymethods]
+impl Driver {
+    #[new]
+    #[pyo3(signature = (name, azure_roots, /, libpq_version=0))]
+    fn new(name: &str, azure_roots: Py<PyString>, libpq_version: u32) -> PyResult<Self> {
+        let driver = match name {
+            "libpq" => connection::Driver::Libpq(libpq_version),
+            "asyncpg" => connection::Driver::Asyncpg,
+            "pg8000" => connection::Driver::Pg8000,
+            _ => return Err(PyValueError::new_err(format!("{name:?}: expected libpq, asyncpg or pg8000"))),
+        };
+        Ok(Self { driver, azure_roots })
+    }
+
+    /// Decides how to connect.
+    #[pyo3(signature = (keywords, url=None, service=None, scope=None, allow_insecure_transport=false, is_opaque=false))]
+    #[allow(clippy::too_many_arguments, reason = "one call, because each costs as much as the decision")]
+    fn plan<'py>(
+        &self,
+        keywords: &Bound<'py, PyDict>,
+        url: Option<&Bound<'py, PyDict>>,
+        service: Option<&Bound<'py, PyDict>>,
+        scope: Option<Py<PyString>>,
+        allow_insecure_transport: bool,
+        is_opaque: bool,
+    ) -> PyResult<ConnectionPlan> {
+        let py = keywords.py();
+        let is_asyncpg = self.driver == connection::Driver::Asyncpg;
+        let mut given = Given {
+            service: service.map(section).transpose()?,
+            is_opaque,
+            allow_insecure: allow_insecure_transport,
+            ..Given::default()
+        };
+        if is_asyncpg {
+            given.places = places(keywords, url, service)?;
+        }
+        given.arguments = said(keywords, url)?;
+        if matches!(self.driver, connection::Driver::Asyncpg | connection::Driver::Pg8000)
+            && let Some(timeout) = keywords.get_item(intern!(py, "timeout"))?.filter(|timeout| !timeout.is_none())
+        {
+            given.arguments.set(Param::ConnectTimeout, text(&timeout)?);
+        }
+        let password = item(keywords, url, intern!(py, "password"))?.filter(|value| value.is_truthy().unwrap_or(true));
+        given.has_password = password.is_some();
+        let plan = connection::ConnectionPlan::new(self.driver, given, &ProcessEnvironment)
+            .map_err(|error| errors::raise(py, &error))?;
+        let scope = match scope {
+            Some(scope) => scope,
+            None if plan.has_credentials => intern!(py, "").clone().unbind(),
+            None => PyString::intern(py, plan.scope().map_err(|error| errors::raise(py, &error))?).unbind(),
+        };
+        let settings = PyDict::new(py);
+        match self.driver {
+            connection::Driver::Libpq(_) => {
+                let told = plan.libpq_settings();
+                for param in Param::ALL {
+                    if let Some(value) = told.get(param) {
+                        settings.set_item(keyword(py, param), value)?;
+                    }
+                }
+                if plan.tls.as_ref().is_some_and(|tls| tls.roots == Some(Roots::Azure)) {
+                    settings.set_item(intern!(py, "sslrootcert"), &self.azure_roots)?;
+                }
+            }
+            connection::Driver::Asyncpg => {
+                if let Some(target) = plan.target.as_ref().filter(|target| target.is_named() && !plan.has_credentials) {
+                    settings.set_item(intern!(py, "host"), &target.hosts)?;
+                    let ports: Result<Vec<u16>, _> = target.ports.iter().map(|port| port.parse()).collect();
+                    settings
+                        .set_item(intern!(py, "port"), ports.map_err(|_| PyValueError::new_err("no port number"))?)?;
+                }
+            }
+            connection::Driver::Pg8000 => {}
+        }
+        if let Some(user) = plan.param(Param::User) {
+            settings.set_item(intern!(py, "user"), user)?;
+        }
+        Ok(ConnectionPlan {
+            user: plan.param(Param::User).map(|user| PyString::new(py, user).unbind()),
+            password: password.map(Bound::unbind),
+            scope,
+            settings: settings.unbind(),
+            keywords: keywords.clone().unbind(),
+            azure_roots: self.azure_roots.clone_ref(py),
+            driver: self.driver,
+            plan,
+        })
+    }
+}
+
+/// What one login decides about its connection, and all that the driver is told.
+#[pyclass(frozen, module = "azure_postgresql_auth._core")]
+pub struct ConnectionPlan {
+    /// The caller's; None where the token names it.
+    #[pyo3(get)]
+    user: Option<Py<PyString>>,
+    #[pyo3(get)]
+    password: Option<Py<PyAny>>,
+    #[pyo3(get)]
+    scope: Py<PyString>,
+    /// What the driver is told beside the login.
+    #[pyo3(get)]
+    settings: Py<PyDict>,
+    keywords: Py<PyDict>,
+    azure_roots: Py<PyString>,
+    driver: connection::Driver,
+    plan: connection::ConnectionPlan,
+}
+
+#[pymethods]
+impl ConnectionPlan {
+    #[getter]
+    fn has_credentials(&self) -> bool {
+        self.plan.has_credentials
+    }
+
+    #[getter]
+    fn user_known(&self) -> bool {
+        self.user.is_some()
+    }
+
+    #[getter]
+    fn timeout(&self) -> Option<f64> {
+        self.plan.timeout()
+    }
+
+    #[getter]
+    fn has_unresolved_service(&self) -> bool {
+        self.plan.has_unresolved_service
+    }
+
+    /// `sslmode`, and the file of roots, "system" or None for the driver's own.
+    #[getter]
+    fn tls<'py>(&self, py: Python<'py>) -> Option<(&str, Option<Bound<'py, PyString>>)> {
+        let tls = self.plan.tls.as_ref()?;
+        let roots = tls.roots.as_ref().map(|roots| match roots {
+            Roots::Azure => self.azure_roots.bind(py).clone(),
+            Roots::System => intern!(py, "system").clone(),
+            Roots::File(file) => PyString::new(py, file),
+        });
+        Some((&tls.sslmode, roots))
+    }
+
+    /// The target's hosts, addresses and ports; None where they cannot be determined.
+    #[getter]
+    fn target<'py>(&self, py: Python<'py>) -> PyResult<Option<[Bound<'py, PyTuple>; 3]>> {
+        let Some(target) = &self.plan.target else { return Ok(None) };
+        let lists = [&target.hosts, &target.addresses, &target.ports];
+        let [hosts, addresses, ports] = lists.map(|list| PyTuple::new(py, list));
+        Ok(Some([hosts?, addresses?, ports?]))
+    }
+
+    /// The keywords, with the effective value of every libpq parameter that the plan knows.
+    fn parameters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let found = self.keywords.bind(py).copy()?;
+        for param in Param::ALL {
+            if let Some(value) = self.plan.param(param) {
+                found.set_item(keyword(py, param), value)?;
+            }
+        }
+        if let Some(password) = &self.password {
+            found.set_item(intern!(py, "password"), password)?;
+        }
+        Ok(found)
+    }
+
+    /// The driver's keywords for one attempt to connect; `seconds` limit it.
+    #[pyo3(signature = (login=None, seconds=None))]
+    fn arguments<'py>(
+        &self,
+        py: Python<'py>,
+        login: Option<&Login>,
+        seconds: Option<f64>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let arguments = self.keywords.bind(py).copy()?;
+        arguments.update(self.settings.bind(py).as_mapping())?;
+        if let Some(login) = login {
+            login.add_to(&arguments)?;
+        }
+        if let Some(seconds) = seconds {
+            match self.driver {
+                // libpq has it in whole seconds.
+                connection::Driver::Libpq(_) => {
+                    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
+                    let whole = seconds.round().max(1.0) as u32;
+                    arguments.set_item(intern!(py, "connect_timeout"), whole)?;
+                }
+                _ => arguments.set_item(intern!(py, "timeout"), seconds)?,
+            }
+        }
+        Ok(arguments)
+    }
+}
+
+/// A keyword as Python has it.
+fn keyword(py: Python<'_>, param: Param) -> &Bound<'_, PyString> {
+    match param {
+        Param::User => intern!(py, "user"),
+        Param::Password => intern!(py, "password"),
+        Param::Host => intern!(py, "host"),
+        Param::HostAddr => intern!(py, "hostaddr"),
+        Param::Port => intern!(py, "port"),
+        Param::DbName => intern!(py, "dbname"),
+        Param::Service => intern!(py, "service"),
+        Param::ServiceFile => intern!(py, "servicefile"),
+        Param::SslMode => intern!(py, "sslmode"),
+        Param::SslRootCert => intern!(py, "sslrootcert"),
+        Param::GssEncMode => intern!(py, "gssencmode"),
+        Param::ConnectTimeout => intern!(py, "connect_timeout"),
+    }
+}
+
+/// What keywords say, and a connection string where they do not.
+fn said<'py>(keywords: &Bound<'py, PyDict>, url: Option<&Bound<'py, PyDict>>) -> PyResult<Params> {
+    let mut params = Params::default();
+    for param in Param::ALL {
+        // A password may be a function; whether there is one is all that matters here.
+        if param != Param::Password
+            && let Some(value) = item(keywords, url, keyword(keywords.py(), param))?
+        {
+            params.set(param, listed(&value)?.join(","));
+        }
+    }
+    Ok(params)
+}
+
+/// A section of a service file, whose password is a text like all the rest.
+fn section(section: &Bound<'_, PyDict>) -> PyResult<Params> {
+    let mut params = said(section, None)?;
+    if let Some(password) = section.get_item(intern!(section.py(), "password"))? {
+        params.set(Param::Password, text(&password)?);
+    }
+    Ok(params)
+}
+
+fn places<'py>(
+    keywords: &Bound<'py, PyDict>,
+    url: Option<&Bound<'py, PyDict>>,
+    service: Option<&Bound<'py, PyDict>>,
+) -> PyResult<Places> {
+    let py = keywords.py();
+    let list = |keyword| match keywords.get_item(keyword)?.filter(|value| value.is_truthy().unwrap_or(false)) {
+        Some(value) => listed(&value),
+        None => Ok(Vec::new()),
+    };
+    let in_url = |name: &Bound<'py, PyString>| match url {
+        Some(url) => url.get_item(name)?.map(|value| text(&value)).transpose(),
+        None => Ok(None),
+    };
+    let in_service = |name: &Bound<'py, PyString>| match service {
+        Some(section) => section.get_item(name)?.map(|value| text(&value)).transpose(),
+        None => Ok(None),
+    };
+    let (host, port) = (intern!(py, "host"), intern!(py, "port"));
+    Ok(Places {
+        hosts: list(host)?,
+        ports: list(port)?,
+        authority: in_url(intern!(py, "authority"))?,
+        listed: [(in_url(host)?, in_url(port)?), (in_service(host)?, in_service(port)?)],
+    })
+}
+
+/// The value of a keyword, which None leaves to the connection string.
+fn item<'py>(
+    keywords: &Bound<'py, PyDict>,
+    url: Option<&Bound<'py, PyDict>>,
+    keyword: &Bound<'py, PyString>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let found = keywords.get_item(keyword)?.filter(|value| !value.is_none());
+    match (found, url) {
+        (None, Some(url)) => Ok(url.get_item(keyword)?.filter(|value| !value.is_none())),
+        (found, _) => Ok(found),
+    }
+}
+
+fn text(value: &Bound<'_, PyAny>) -> PyResult<String> {
+    Ok(value.str()?.to_string_lossy().deref().to_owned())
+}
+
+/// One value, or those of a sequence.
+fn listed(value: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
+    if value.is_instance_of::<PyList>() || value.is_instance_of::<PyTuple>() {
+        return value.try_iter()?.map(|item| text(&item?)).collect();
+    }
+    Ok(vec![text(value)?])
+}
