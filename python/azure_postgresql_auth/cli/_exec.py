@@ -21,9 +21,7 @@ def run(options: argparse.Namespace) -> int:
     if not command:
         raise Failure("exec: what to run is missing, for instance: exec -- psql", _login.USAGE)
     arguments = _argv.read(command)
-    variables, login, scope = _login.access(
-        arguments.parameters, options.scope, is_certain=arguments.is_certain
-    )
+    variables, login, scope = _login.access(arguments.parameters, options.scope, is_certain=arguments.is_certain)
     environment = {**os.environ, **variables}
     if login is None:
         return _child.end_like(_child.run(command, environment, "exec"))

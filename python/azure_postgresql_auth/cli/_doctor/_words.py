@@ -50,7 +50,7 @@ def _no_role(_: str, case: Case) -> Advice:
             "leave the password out, so that a token is used; or correct it",
         )
     assert case.facts is not None, "they have the object id"  # noqa: S101 - for the type checker
-    named, asked = case.facts.user, case.said.user
+    named, asked = case.facts.user, case.plan.user
     whose = f"this identity (object id {oid})" if named == case.user else case.facts.who
     remedies = []
     if asked and named and named != asked:
