@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import copy
 import os
+import pickle
 import pprint
 import re
 import sys
@@ -15,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from azure_postgresql_auth.django import warm_up
 from azure_postgresql_auth.errors import EntraConnectionValueError
 from azure_postgresql_auth.identity import ClientSecretCredential, ManagedIdentityCredential
 from django.core.exceptions import ImproperlyConfigured
 from django.db import OperationalError
-from django.db.utils import ConnectionHandler
+from django.db.utils import ConnectionDoesNotExist, ConnectionHandler
 from django.views.debug import ExceptionReporter, SafeExceptionReporterFilter
 from psycopg.conninfo import conninfo_to_dict
 
@@ -28,6 +30,7 @@ from tests.fix_credentials import AsyncCredential, SyncCredential
 from tests.fix_django import ENGINE, who
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from azure_postgresql_auth.emulator import Emulator, Identity
@@ -224,11 +227,35 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "credentials": ({"OPTIONS": {"credentials": ManagedIdentityCredential()}}, "it is called 'credential'"),
     "no such module": (
         {"OPTIONS": {"credential": "no_such.thing"}},
-        r"is 'no_such.thing', which cannot be imported: No mod",
+        r"is 'no_such.thing', which cannot be imported, ModuleNotFoundError: No mod",
     ),
     "no such name": (
         {"OPTIONS": {"credential": "tests.django_credentials.thing"}},
-        r"is 'tests.django_credentials.thing', which cannot be imported: .* does not define",
+        r"is 'tests.django_credentials.thing', which cannot be imported, ImportError: .* does not define",
+    ),
+    "a module that fails": (
+        {"OPTIONS": {"credential": "tests.django_broken.credential"}},
+        r"is 'tests.django_broken.credential', which cannot be imported, KeyError: 'VAULT'$",
+    ),
+    "credential beside": (
+        {"credential": ManagedIdentityCredential()},
+        r"\['default'\] has 'credential', which is not a setting of a database; did you mean OPTIONS\['credential'\]\?",
+    ),
+    "in capitals": (
+        {"CREDENTIAL": "tests.django_credentials.make"},
+        r"'CREDENTIAL', .* mean OPTIONS\['credential'\]\?",
+    ),
+    "longer": ({"AZURE_CREDENTIAL": "x"}, r"'AZURE_CREDENTIAL', .* mean OPTIONS\['credential'\]\?"),
+    "scope beside": ({"SCOPE": "s"}, r"has 'SCOPE', .* did you mean OPTIONS\['scope'\]\?"),
+    "option": ({"OPTION": {"credential": "x"}}, r"has 'OPTION', .* did you mean OPTIONS\?"),
+    "unknown": (
+        {"IDENTITY": "x"},
+        r"has 'IDENTITY', which is not a setting of a database; known are AAD_OPTIONS, ATOMIC_",
+    ),
+    "unknown with a password": ({"IDENTITY": "x", "USER": "me", "PASSWORD": SECRET}, "has 'IDENTITY'"),
+    "no flag": (
+        {"OPTIONS": {"allow_insecure_transport": "maybe"}},
+        r"\['OPTIONS'\]\['allow_insecure_transport'\] is 'maybe'; expected True or False",
     ),
     "no credential": (
         {"OPTIONS": {"credential": "tests.django_credentials.nothing"}},
@@ -307,8 +334,28 @@ class TestSecrets:
     def test_a_credential_prints_its_name(self, credential: Any, database: Databases) -> None:
         settings = database(OPTIONS={"credential": credential}).settings_dict
         assert SECRET not in pprint.pformat(settings)
-        copied = copy.deepcopy(settings)["OPTIONS"]["credential"]
-        assert copied is settings["OPTIONS"]["credential"]
+        for copied in (copy.deepcopy(settings), copy.copy(settings), {**settings}):
+            assert SECRET not in repr(copied)
+            assert copied["OPTIONS"]["credential"] is credential
+        assert SECRET not in pprint.pformat(SafeExceptionReporterFilter().cleanse_setting("DATABASES", settings))
+        assert SECRET not in repr(copy.copy(settings["OPTIONS"]))
+        assert {**settings["OPTIONS"]}["credential"] is credential
+
+    def test_a_project_can_use_the_credential_of_its_settings(self, database: Databases, emulator: Emulator) -> None:
+        credential = ManagedIdentityCredential()
+        databases: dict[str, Any] = {
+            "default": {"ENGINE": ENGINE, "NAME": emulator.database, "OPTIONS": {"credential": credential}}
+        }
+        handler = ConnectionHandler(databases)
+        assert who(database.handled(handler, "default")) == emulator.identity.name
+        assert databases["default"]["OPTIONS"]["credential"] is credential
+        assert handler["default"].settings_dict is databases["default"], "as Django's test runner relies on"
+
+    def test_settings_for_a_spawned_process(self, database: Databases) -> None:
+        settings = database(OPTIONS={"credential": ManagedIdentityCredential, "sslpassword": SECRET}).settings_dict
+        options = pickle.loads(pickle.dumps(settings))["OPTIONS"]  # noqa: S301
+        assert (options["credential"], options["sslpassword"]) == (ManagedIdentityCredential, SECRET)
+        assert SECRET not in repr(options)
 
     @pytest.mark.parametrize("pool", [False, {"min_size": 1, "timeout": 3, "reconnect_timeout": 1}])
     def test_a_refused_token_is_in_no_report(
@@ -476,6 +523,37 @@ class TestLifetimes:
         assert who(connection) == emulator.identity.name
         assert isinstance(connection.connection, Mine)
 
+    def test_a_pool_that_many_threads_meet_first(self, database: Databases) -> None:
+        first = database("met", OPTIONS={"pool": {"min_size": 0, "max_size": 1}})
+        pool = first.pool
+        before = psycopg.Connection
+        errors: list[BaseException] = []
+
+        def meet(connection: Any, barrier: threading.Barrier) -> None:
+            barrier.wait()
+            try:
+                classes.append(connection.pool.connection_class)
+            except TypeError as error:
+                errors.append(error)
+
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(1e-6)
+        try:
+            for _ in range(300):
+                vars(pool).pop("_entra_connection_class", None)
+                pool.connection_class = before
+                classes: list[type] = []
+                barrier = threading.Barrier(8)
+                threads = [threading.Thread(target=meet, args=(database.copy(first), barrier)) for _ in range(8)]
+                for thread in threads:
+                    thread.start()
+                for thread in threads:
+                    thread.join()
+                assert len(set(classes)) == 1
+        finally:
+            sys.setswitchinterval(interval)
+        assert errors == []
+
     @pytest.mark.parametrize(("age", "logins"), [(0, 3), (None, 1), (3600, 1)])
     def test_conn_max_age(self, age: int | None, logins: int, database: Databases, emulator: Emulator) -> None:
         connection = database(CONN_MAX_AGE=age)
@@ -512,6 +590,52 @@ class TestLifetimes:
             cursor.execute("CREATE TEMPORARY TABLE gone (n int)")
         connection.rollback()
         assert connection.introspection.table_names() == []
+
+
+class TestWarmUp:
+    @pytest.fixture
+    def databases(self, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[ConnectionHandler]:
+        entry = {"ENGINE": ENGINE, "NAME": emulator.database}
+        credential = ManagedIdentityCredential()
+        handler = ConnectionHandler(
+            {
+                "default": {**entry, "OPTIONS": {"credential": credential}},
+                "same": {**entry, "OPTIONS": {"credential": credential}},
+                "principal": {**entry, **beside(principal(emulator), emulator)},
+                "plain": {**entry, "USER": "me", "PASSWORD": SECRET},
+                "other": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"},
+                "wrong": {**entry, "SCOPE": "s"},
+            }
+        )
+        monkeypatch.setattr("django.db.connections", handler)
+        monkeypatch.setattr("azure_postgresql_auth.django._warm_up.connections", handler)
+        yield handler
+        handler.close_all()
+
+    def test_without_a_connection(self, databases: ConnectionHandler, emulator: Emulator) -> None:
+        with pytest.raises(ImproperlyConfigured, match="'SCOPE'"):
+            warm_up()
+        first = len(emulator.token_requests)
+        assert first == 2, "one for each identity"
+        warm_up("default", "principal")
+        assert (len(emulator.token_requests), emulator.logins) == (first, [])
+        assert [who(databases[alias]) for alias in ("same", "principal")] == [emulator.identity.name, "orders-app"]
+        assert len(emulator.token_requests) == first
+        with pytest.raises(ConnectionDoesNotExist):
+            warm_up("nowhere")
+
+    def test_a_service_that_is_down(
+        self, databases: ConnectionHandler, emulator: Emulator, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        emulator.fail(400)
+        warm_up("default", "principal")
+        found = [record.getMessage() for record in caplog.records if "in advance" in record.getMessage()]
+        assert [text.partition(": Could not retrieve")[0] for text in found] == [
+            "Could not obtain a login for DATABASES['default'] in advance",
+            "Could not obtain a login for DATABASES['principal'] in advance",
+        ]
+        emulator.heal()
+        assert who(databases["default"]) == emulator.identity.name
 
 
 class TestShell:

@@ -119,6 +119,44 @@ for close_first in (True, False):
         project.using({"default": pooled}).manage("shell", "-c", script)
 
 
+@on_this_stack
+def test_a_child_does_not_go_on_with_its_parents_transaction(project: Project) -> None:
+    """Django 4.2 lets any program go on, on a new connection."""
+    script = """
+import os
+from django.db import ProgrammingError, connection, transaction
+from shop.views import who
+with transaction.atomic():
+    before = [who(), connection.connection.info.backend_pid]
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            try:
+                who()
+            except ProgrammingError as error:
+                assert "Cannot open a new connection in an atomic block" in str(error)
+                code = 0
+        finally:
+            os._exit(code)
+    assert os.waitpid(pid, 0)[1] == 0
+    assert [who(), connection.connection.info.backend_pid] == before
+try:
+    with transaction.atomic():
+        pid = os.fork()
+    # The child's block ends without a word to the server, and what follows has a connection of its own.
+    assert [who(), connection.connection.info.backend_pid == before[1]] == [before[0], pid != 0]
+except BaseException:
+    if pid == 0:
+        os._exit(1)
+    raise
+if pid == 0:
+    os._exit(0)
+assert os.waitpid(pid, 0)[1] == 0
+"""
+    project.manage("shell", "-c", script)
+
+
 def test_a_debug_page_shows_no_secret(project: Project, emulator: Emulator) -> None:
     app = emulator.add_identity("app", "service-principal")
     assert app.client_secret

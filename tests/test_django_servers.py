@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.fix_django_project import PROJECT, on_this_stack
+from tests.fix_django_project import PROJECT, ROOT, on_this_stack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -113,3 +114,36 @@ def test_no_request_fails(way: str, project: Project, emulator: Emulator, tmp_pa
     # They lived through several tokens, and asked for no more than each of the processes has to.
     lives = SECONDS / emulator.lifetime
     assert 2 * lives <= len(emulator.token_requests) <= WORKERS * (2 * lives + 3), len(answers)
+
+
+@on_this_stack
+def test_workers_inherit_the_tokens_of_every_identity(project: Project, emulator: Emulator, tmp_path: Path) -> None:
+    """The recipe of the README: two identities, one token request each, however many workers there are."""
+    reader = emulator.add_identity("reader")
+    project.using({"default": project.entry()}).manage("migrate")
+    emulator.sql("GRANT pg_read_all_data TO reader")
+    recipe = re.search(r"```python\n(preload_app = True.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+    assert recipe
+    (tmp_path / "gunicorn.conf.py").write_text(recipe[1])
+    emulator.reset_counters()
+    credential = "shop.credentials.reader"
+    replica = project.entry(OPTIONS={"credential": credential}, TEST={"MIRROR": "default"})
+    databases = {"default": project.entry(), "replica": replica}
+    env = {"DJANGO_ROUTERS": '["project.routers.Replica"]', "READER": reader.client_id}
+    log = tmp_path / "log"
+    answers: list[Any] = []
+    with served(
+        project.using(databases, **env), ["-c", str(tmp_path / "gunicorn.conf.py"), "project.served:wsgi"], log
+    ) as port:
+        clients = [
+            threading.Thread(target=ask, args=(port, "/orders/", time.monotonic() + 2, answers)) for _ in range(WORKERS)
+        ]
+        for client in clients:
+            client.start()
+        for client in clients:
+            client.join()
+    assert answers
+    assert all(answer == {"orders": 0, "user": "emulator-identity"} for answer in answers), answers[:5]
+    requests = [request.client_id for request in emulator.token_requests]
+    assert sorted(requests) == sorted([reader.client_id, emulator.identity.client_id])
+    assert {login.role for login in emulator.logins} == {"reader", "emulator-identity"}

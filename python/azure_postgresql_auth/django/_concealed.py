@@ -6,6 +6,7 @@ functions as well, among them whole dictionaries of settings. So the values them
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -41,6 +42,31 @@ class Concealed:
         return self
 
 
+class RedactedOptions(dict[str, Any]):
+    """`OPTIONS` whose credential stays what it is and does not print.
+
+    Django's debug pages and error reports show a dictionary by its `items()`; nothing else of Django's goes by these.
+    """
+
+    def __repr__(self) -> str:
+        return repr(dict(self.items()))
+
+    def items(self) -> Any:
+        """Show the credential by the name of its class."""
+        shown = dict(self)
+        credential = self.get("credential")
+        if credential is not None and not isinstance(credential, (str, Concealed)):
+            shown["credential"] = Concealed(credential)
+        return shown.items()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        # Tokens are kept for each object; many can not be copied at all.
+        return type(self)({key: self[key] if key == "credential" else copy.deepcopy(self[key], memo) for key in self})
+
+    def __reduce__(self) -> tuple[type[Self], tuple[dict[str, Any]]]:
+        return type(self), (dict(self),)
+
+
 def revealed(value: object) -> object:
     """What was concealed; anything else as it is."""
     return value.value if isinstance(value, Concealed) else value
@@ -55,11 +81,10 @@ def conceal(settings: dict[str, Any]) -> None:
             _conceal_texts(value)
     options = settings.get("OPTIONS")
     if isinstance(options, dict):
-        for key, value in options.items():
-            if key == "credential" and value is not None and not isinstance(value, (str, Concealed)):
-                options[key] = Concealed(value)
-            elif "password" in key and isinstance(value, str):
-                options[key] = ConcealedText(value)
+        for key in options:
+            if "password" in key and isinstance(options[key], str):
+                options[key] = ConcealedText(options[key])
+        settings["OPTIONS"] = RedactedOptions(options)
 
 
 def without_frames(error: Exception) -> Exception:

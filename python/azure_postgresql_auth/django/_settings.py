@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db.backends.base.base import NO_DB_ALIAS
+from django.db.utils import ConnectionHandler
 from django.utils.module_loading import import_string
 
 from azure_postgresql_auth import _credentials, identity
@@ -32,24 +33,12 @@ _AAD_OPTIONS = "AAD_OPTIONS"
 _PRINCIPAL = ("TENANT_ID", "CLIENT_ID", "CLIENT_SECRET")
 _AAD_PRINCIPAL = ("SP_TENANT_ID", "SP_CLIENT_ID", "SP_CLIENT_SECRET")
 _AAD_REFRESH = "REFRESH_BEFORE_MINUTES"  # of no use here: tokens are renewed ahead of their expiry
-_DJANGOS = {
-    "ATOMIC_REQUESTS",
-    "AUTOCOMMIT",
-    "CONN_HEALTH_CHECKS",
-    "CONN_MAX_AGE",
-    "DISABLE_SERVER_SIDE_CURSORS",
-    "ENGINE",
-    "HOST",
-    "NAME",
-    "OPTIONS",
-    "PASSWORD",
-    "PORT",
-    "TEST",
-    "TIME_ZONE",
-    "USER",
-}
+# By Django itself: later versions may have more.
+_DJANGOS = {*ConnectionHandler({"default": {"ENGINE": "none"}}).settings["default"], "DISABLE_SERVER_SIDE_CURSORS"}
 _KNOWN = {*_DJANGOS, *_PRINCIPAL, _AAD_OPTIONS}
 _AAD_KNOWN = {*_AAD_PRINCIPAL, _AAD_REFRESH}
+_FLAG = "allow_insecure_transport"
+_IN_OPTIONS = ("credential", "scope", _FLAG, "pool", "service", "sslmode", "sslrootcert")
 
 
 class Whose(NamedTuple):
@@ -80,6 +69,7 @@ def whose_login(settings: Mapping[str, Any], alias: str) -> Whose:
     if len(sources) > 1:
         message = f"{where} says twice who logs in: by {sources[0]} and by {sources[1]}; remove one"
         raise ImproperlyConfigured(message)
+    _refuse_unknown(entry, where)
     if settings["PASSWORD"]:
         if said:
             message = (
@@ -92,6 +82,34 @@ def whose_login(settings: Mapping[str, Any], alias: str) -> Whose:
         make = partial(identity.ClientSecretCredential, *said[0].values)
         return Whose(_made(said[0].values, make, f"{where}: {said[0].name}"), tuple(notes))
     return Whose(_credential(given, f"{where}['OPTIONS']['credential']"), tuple(notes))
+
+
+def set_flag(params: dict[str, Any], alias: str) -> None:
+    """Make `allow_insecure_transport` a bool where it is text, as from a URL.
+
+    Raises:
+        ImproperlyConfigured: it is neither true nor false.
+    """
+    flag = params.get(_FLAG, False)
+    if isinstance(flag, str):
+        flag = {"true": True, "false": False}.get(flag.lower())
+        if flag is not None:
+            params[_FLAG] = flag
+    if not isinstance(flag, bool):
+        message = f"DATABASES[{alias!r}]['OPTIONS'][{_FLAG!r}] is {params[_FLAG]!r}; expected True or False"
+        raise ImproperlyConfigured(message)
+
+
+def _refuse_unknown(entry: Mapping[str, Any], where: str) -> None:
+    """Refuse a key that Django would ignore: whoever wrote it meant another login than the default one, perhaps."""
+    for key in entry:
+        if key not in _KNOWN:
+            meant = [f"OPTIONS[{name!r}]" for name in _near(key, _IN_OPTIONS)] or _near(key, _KNOWN)
+            if not meant and "CREDENTIAL" in key.upper():
+                meant = ["OPTIONS['credential']"]
+            message = f"{where} has {key!r}, which is not a setting of a database; "
+            message += f"did you mean {meant[0]}?" if meant else f"known are {', '.join(sorted(_KNOWN))}"
+            raise ImproperlyConfigured(message)
 
 
 class _Principal(NamedTuple):
@@ -155,7 +173,7 @@ def _values(
 
 def _near(key: str, wanted: Collection[str]) -> list[str]:
     """Which of the wanted keys was probably meant."""
-    plain = {name.replace("_", ""): name for name in wanted}
+    plain = {name.replace("_", "").upper(): name for name in wanted}
     spelt = key.strip().upper().replace("-", "").replace("_", "")
     return [plain[match] for match in get_close_matches(spelt, plain, n=1, cutoff=0.8)]
 
@@ -178,8 +196,8 @@ def _credential(given: object, where: str) -> object:
     if isinstance(given, str):
         try:
             credential = import_string(given)
-        except ImportError as error:
-            message = f"{where} is {given!r}, which cannot be imported: {error}"
+        except Exception as error:
+            message = f"{where} is {given!r}, which cannot be imported, {type(error).__name__}: {error}"
             raise ImproperlyConfigured(message) from error
     if callable(credential) and (isinstance(credential, type) or not _has_a_token(credential)):
         credential = _made(id(credential), credential, where)

@@ -13,7 +13,7 @@ from django.db.backends.postgresql import base as postgresql
 from azure_postgresql_auth._login import Options
 from azure_postgresql_auth.django._concealed import Concealed, conceal, without_frames
 from azure_postgresql_auth.django._connection import Connection, Driver, driver, plan_for
-from azure_postgresql_auth.django._settings import whose_login
+from azure_postgresql_auth.django._settings import set_flag, whose_login
 from azure_postgresql_auth.django.client import DatabaseClient
 from azure_postgresql_auth.django.validation import DatabaseValidation
 
@@ -43,9 +43,12 @@ class DatabaseWrapper(postgresql.DatabaseWrapper):
 
     def get_connection_params(self) -> dict[str, Any]:
         """The driver's parameters, with a credential in place of a password."""
-        params: dict[str, Any] = super().get_connection_params()
         try:
+            params: dict[str, Any] = super().get_connection_params()
+            # In no variable of this frame, which a debug page may show.
+            params.pop("credential", None)
             credential, notes = whose_login(self.settings_dict, self.alias)
+            set_flag(params, self.alias)
         except ImproperlyConfigured as error:
             raise without_frames(error) from error.__cause__
         for note in notes:
@@ -76,10 +79,13 @@ class DatabaseWrapper(postgresql.DatabaseWrapper):
     def pool(self) -> Any:
         """Django's pool, if there is one, with connections that ask for their login when they are opened."""
         pool = super().pool
-        if pool is not None and not issubclass(pool.connection_class, Connection):
-            # Django opens it later.
-            own = {"last_failure": None}  # and not that of others
-            pool.connection_class = type("PooledConnection", (Connection, pool.connection_class), own)
+        if pool is not None:
+            given = pool.connection_class
+            if not issubclass(given, Connection):
+                # Django opens the pool later. Its last failure is its own, and of threads that come here together, all
+                # take the class of the first.
+                made = type("PooledConnection", (Connection, given), {"last_failure": None})
+                pool.connection_class = pool.__dict__.setdefault("_entra_connection_class", made)
         return pool
 
 

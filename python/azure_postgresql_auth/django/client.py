@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DatabaseClient"]
 
-_TRAITS = Traits(ErrorTranslation(EntraOperationalError, InsecureTransportOperationalError))
+TRAITS = Traits(ErrorTranslation(EntraOperationalError, InsecureTransportOperationalError))
 # What psql takes of a database's OPTIONS; the others are the driver's.
 _LIBPQ = (
     "dbname",
@@ -62,13 +62,13 @@ def _with_login(connection: Any) -> dict[str, Any]:
     params = connection.get_connection_params()
     params["credential"] = revealed(params["credential"])
     options = NO_OPTIONS.taken_from(params)
-    with _TRAITS.translating:
+    with TRAITS.translating:
         plan = plan_for({}, params, options)
     if plan.has_credentials:
         settings: dict[str, Any] = connection.settings_dict
         return settings
     # psql connects by itself, as it is told here: by a connection string, which wins over services and variables.
-    told = connect(plan, options, _TRAITS, lambda arguments: arguments)
+    told = connect(plan, options, TRAITS, lambda arguments: arguments)
     password = told.get("password")
     conninfo = make_conninfo(**{keyword: told[keyword] for keyword in _LIBPQ if told.get(keyword) is not None})
     return {"NAME": conninfo, "PASSWORD": password, "OPTIONS": {}}
