@@ -6,6 +6,7 @@
 //! | layer | modules |
 //! |---|---|
 //! | Python's face, the only place that names pyo3 | `py` |
+//! | a program of its own | [`proxy`] |
 //! | one login, as one function; what its connection is like | [`login`], [`connection`] |
 //! | what a login is made of | [`cache`], [`credential`], [`claims`], [`principal`] |
 //! | ground floor | [`runtime`], [`cloud`], [`clock`], [`secret`], [`error`], [`fork`], [`journal`] |
@@ -31,6 +32,7 @@ pub mod fork;
 pub mod journal;
 pub mod login;
 pub mod principal;
+pub mod proxy;
 #[cfg(feature = "python")]
 mod py;
 #[cfg(not(unix))]

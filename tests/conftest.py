@@ -10,4 +10,5 @@ pytest_plugins = (
     "tests.fix_django",
     "tests.fix_django_project",
     "tests.fix_cli",
+    "tests.fix_proxy",
 )

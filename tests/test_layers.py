@@ -34,6 +34,7 @@ LAYERS = [
 ]
 RUST_LAYERS = [
     {"py", "simulation"},
+    {"proxy"},
     {"connection", "login"},
     {"credential"},
     {"cache", "claims", "principal", "runtime"},

@@ -10,6 +10,7 @@ __all__ = [
     "Fetch",
     "Login",
     "PendingLogin",
+    "Proxy",
     "TokenProvider",
     "TokenStats",
     "decode_jwt",
@@ -308,6 +309,62 @@ class Bell:
         """Closes the descriptor."""
     def drain(self) -> list[int]:
         """Keys of the waits that are over."""
+
+@final
+class Proxy:
+    """A running proxy, whose threads never touch Python."""
+
+    def __new__(
+        cls,
+        provider: TokenProvider,
+        servers: Sequence[tuple[str, str, int, str, str, Sequence[int]]],
+        *,
+        user: str | None = None,
+        database: str | None = None,
+        password_file: str | None = None,
+        certificate: tuple[str, str] | None = None,
+        allow_remote: bool = False,
+        max_connections: int = 1000,
+        client_timeout: float = 10.0,
+        login_timeout: float = 30.0,
+        http: int | None = None,
+        health_file: str | None = None,
+        debug: bool = False,
+    ) -> Proxy:
+        """Begin to serve.
+
+        Args:
+            provider: a native credential.
+            servers: name, host, port, scope, PEM file of root certificates, and descriptors of listening sockets,
+                which become the proxy's.
+            user: the only role that clients may log in as.
+            database: the only database that they may use.
+            password_file: lines of USER:PASSWORD that clients must know.
+            certificate: files of the certificate and the key for TLS towards clients.
+            allow_remote: sockets may be reached from other machines.
+            max_connections: connections at once.
+            client_timeout: seconds until a client has said who it is.
+            login_timeout: seconds that a login may take after that.
+            http: descriptor of a listening socket for probes and Prometheus.
+            health_file: a file that is there while the proxy is ready.
+            debug: log every connection.
+
+        Raises:
+            ValueError: settings that do not go together, or a file that cannot be used.
+        """
+    def fileno(self) -> int:
+        """Return a descriptor that becomes readable when the proxy has ended."""
+    def stop(self, grace: float) -> None:
+        """Take no more clients, and end when those that are there have, or after `grace` seconds.
+
+        A later call's `grace` counts from then.
+        """
+    def join(self) -> None:
+        """Wait for the end.
+
+        Raises:
+            RuntimeError: a thread failed.
+        """
 
 def decode_jwt(token: str) -> dict[str, Any]:
     """The claims of a JWT, unverified: the server verifies the token, this only looks into it.

@@ -128,12 +128,9 @@ def _ended(task: asyncio.Task[None]) -> None:
 
 
 def _sweep() -> None:
-    """Abandon the fetches of event loops that do not run, so that others take over.
-
-    Such a loop was closed under its task, or runs only now and then (`run_until_complete`) and may never run again.
-    """
+    """Gives up fetches whose event loop was closed under them, so that others take over."""
     for task, fetch in list(_tasks.items()):
-        if not task.get_loop().is_running() and _tasks.pop(task, None) is not None:
+        if task.get_loop().is_closed() and _tasks.pop(task, None) is not None:
             fetch.abandon()
 
 

@@ -8,6 +8,7 @@ mod fetch;
 mod pending;
 mod plan;
 mod provider;
+mod proxy;
 
 use std::sync::OnceLock;
 
@@ -48,6 +49,8 @@ mod _core {
     use super::plan::{ConnectionPlan, Driver};
     #[pymodule_export]
     use super::provider::{Login, TokenProvider, TokenStats, stop_commands, take_journal};
+    #[pymodule_export]
+    use super::proxy::Proxy;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

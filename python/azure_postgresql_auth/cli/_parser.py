@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import azure_postgresql_auth
+from azure_postgresql_auth.cli import _proxy_arguments
 from azure_postgresql_auth.cli._terminal import PROGRAM
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     Commands = argparse._SubParsersAction["_Parser"]  # noqa: SLF001 - typeshed has no other name for it
 
 _SERVER = "myserver.postgres.database.azure.com"
-_TAKES_A_COMMAND = ("exec", "emulator")
+_TAKES_A_COMMAND = ("exec", "emulator", "proxy")
 
 _DESCRIPTION = """\
 Microsoft Entra ID logins to Azure Database for PostgreSQL, for any tool.
@@ -29,7 +30,7 @@ exit codes:
   1  not done; stderr says why (--debug: with the traceback and a log)
   2  invalid arguments
   128 and the number of the signal that ended it
-  `doctor`, `exec`, `inspect` and `emulator` have more, see their help"""
+  `doctor`, `exec`, `inspect`, `proxy` and `emulator` have more, see their help"""
 
 _TOKEN = f"""\
 Prints a token to log in with as the password.
@@ -200,6 +201,15 @@ def _build() -> _Parsers:
     _add_inspect(_command(commands, "inspect", "say what is in a token", _INSPECT, _INSPECT_END))
     _add_doctor(_command(commands, "doctor", "say why a login does not work", _DOCTOR, _DOCTOR_END))
     _add_pgbouncer(_command(commands, "pgbouncer", "keep PgBouncer's passwords fresh", _PGBOUNCER, _PGBOUNCER_END))
+    _proxy_arguments.add(
+        _command(
+            commands,
+            "proxy",
+            "log in for programs in any language",
+            _proxy_arguments.DESCRIPTION,
+            _proxy_arguments.EPILOG,
+        )
+    )
     _add_emulator(_command(commands, "emulator", "Azure on this machine, for tests", _EMULATOR, _EMULATOR_END))
     _add_completion(_command(commands, "completion", "complete arguments in a shell", _COMPLETION, None))
     _add_help(_command(commands, "help", "show a command's help", _HELP, None), commands.choices)

@@ -1,0 +1,186 @@
+//! The listening side: from a client's first byte to the moment it has said, and where that is asked for proved, who it is.
+
+use std::io::{self, ErrorKind};
+
+use zeroize::Zeroizing;
+
+use super::{
+    Access,
+    channel::Channel,
+    failure::Failure,
+    metrics::Reason,
+    scram::{self, Passwords, Refusal},
+    startup::{self, Packet, Startup},
+    tls,
+    wire::{self, Malformed, Message},
+};
+
+/// What a client wants.
+#[derive(Debug)]
+pub enum Wish {
+    /// Another connection's statement cancelled.
+    Cancel(Box<[u8]>),
+    /// A session.
+    Session {
+        /// The startup message, word for word but for what is pinned and was left out.
+        message: Vec<u8>,
+        /// The role that it names, or that is pinned.
+        user: Option<String>,
+        /// What it has sent after it, too early.
+        early: Vec<u8>,
+    },
+}
+
+const PROTOCOL_VIOLATION: &str = "08P01";
+const INVALID_AUTHORIZATION: &str = "28000";
+const INVALID_PASSWORD: &str = "28P01";
+
+/// Longer than PostgreSQL's clients ever make one.
+const LONGEST_SASL: usize = 4096;
+
+fn refused(sqlstate: &'static str, text: impl Into<String>) -> Failure {
+    Failure::fatal(Reason::Refused, sqlstate, text)
+}
+
+/// Reads what a client wants.
+///
+/// # Errors
+/// It goes away, does not speak the protocol, or is not let in.
+pub async fn identify(channel: &mut Channel, access: &Access, exposed: bool) -> Result<Wish, Failure> {
+    let mut buffer = Vec::new();
+    let (mut asked_tls, mut asked_gss) = (false, false);
+    loop {
+        let read = startup::read(&buffer).map_err(|error| refused(error.sqlstate(), error.to_string()))?;
+        let Some((packet, length)) = read else {
+            more(channel, &mut buffer).await?;
+            continue;
+        };
+        match packet {
+            Packet::DirectTls => {
+                let remedy = if access.tls.is_some() { "sslnegotiation=postgres" } else { "sslmode=disable" };
+                let text =
+                    format!("TLS without a request for it (sslnegotiation=direct) is not supported; use {remedy}");
+                return Err(refused(PROTOCOL_VIOLATION, text));
+            }
+            Packet::Ssl if asked_tls || channel.is_encrypted() => {
+                return Err(refused(PROTOCOL_VIOLATION, "the client asked for TLS twice"));
+            }
+            Packet::Gssenc if asked_gss || channel.is_encrypted() => {
+                return Err(refused(PROTOCOL_VIOLATION, "the client asked for GSSAPI encryption twice"));
+            }
+            Packet::Gssenc => {
+                asked_gss = true;
+                buffer.drain(..length);
+                channel.send(b"N").await?;
+            }
+            Packet::Ssl => {
+                asked_tls = true;
+                buffer.drain(..length);
+                let Some(config) = &access.tls else {
+                    channel.send(b"N").await?;
+                    continue;
+                };
+                if !buffer.is_empty() {
+                    // It would be taken for something that came encrypted (CVE-2021-23214 in PostgreSQL).
+                    return Err(refused(PROTOCOL_VIOLATION, "received unencrypted data after the request for TLS"));
+                }
+                channel.send(b"S").await?;
+                let session = tls::with_client(config).map_err(io::Error::other)?;
+                channel.encrypt(session, &mut buffer).await?;
+            }
+            Packet::Cancel(key) => return Ok(Wish::Cancel(key.0.into())),
+            Packet::Startup(startup) => {
+                if exposed && !channel.is_encrypted() {
+                    return Err(refused(
+                        INVALID_AUTHORIZATION,
+                        "unencrypted connections from other machines are not accepted; use sslmode=verify-full",
+                    ));
+                }
+                let mut missing = Vec::new();
+                let user = pinned(&startup, "user", access.user.as_deref(), &mut missing)?;
+                pinned(&startup, "database", access.database.as_deref(), &mut missing)?;
+                let message = startup.message(&missing);
+                let mut early = buffer.split_off(length);
+                if let Some(passwords) = &access.passwords {
+                    authenticate(channel, passwords, user.as_deref().unwrap_or_default(), &mut early).await?;
+                }
+                return Ok(Wish::Session { message, user, early });
+            }
+        }
+    }
+}
+
+/// A parameter's value. Whoever names another one than is pinned is refused: a session as another role, or in another database,
+/// than a program believes would be worse than none.
+fn pinned<'pin>(
+    startup: &Startup<'_>,
+    name: &'static str,
+    pin: Option<&'pin str>,
+    missing: &mut Vec<(&'static str, &'pin str)>,
+) -> Result<Option<String>, Failure> {
+    let given = startup.get(name).map(|value| String::from_utf8_lossy(value).into_owned());
+    match (given, pin) {
+        (Some(given), Some(pin)) if given != pin => Err(refused(
+            INVALID_AUTHORIZATION,
+            format!(
+                "only connections with {name} \"{pin}\" are accepted here, not \"{given}\"; set {name} to that or leave it out"
+            ),
+        )),
+        (None, Some(pin)) => {
+            missing.push((name, pin));
+            Ok(Some(pin.to_owned()))
+        }
+        (given, _) => Ok(given),
+    }
+}
+
+async fn more(channel: &mut Channel, buffer: &mut Vec<u8>) -> Result<(), Failure> {
+    if channel.receive(buffer).await? == 0 {
+        return Err(Failure::Gone(ErrorKind::UnexpectedEof.into()));
+    }
+    Ok(())
+}
+
+/// Has the client prove by SCRAM-SHA-256 that it knows the password.
+async fn authenticate(
+    channel: &mut Channel,
+    passwords: &Passwords,
+    user: &str,
+    buffer: &mut Vec<u8>,
+) -> Result<(), Failure> {
+    let nonce = scram::new_nonce().ok_or_else(|| refused("58000", "the operating system gives no random numbers"))?;
+    let to_fatal = |refusal| match refusal {
+        Refusal::Malformed => refused(PROTOCOL_VIOLATION, "malformed SCRAM message"),
+        Refusal::ChannelBinding => {
+            refused(PROTOCOL_VIOLATION, "channel binding is not supported here; use channel_binding=disable")
+        }
+        Refusal::Password => Failure::fatal(
+            Reason::Password,
+            INVALID_PASSWORD,
+            format!("password authentication failed for user \"{user}\""),
+        ),
+    };
+    let mechanisms = [scram::MECHANISM.as_bytes(), &[0, 0]].concat();
+    channel.send(&wire::authentication(10, &mechanisms)).await?;
+    let first = sasl_response(channel, buffer).await?;
+    let (challenge, answer) = passwords.begin(user.as_bytes()).challenge(&first, &nonce).map_err(to_fatal)?;
+    channel.send(&wire::authentication(11, answer.as_bytes())).await?;
+    let last = sasl_response(channel, buffer).await?;
+    let proof = challenge.finish(&last).map_err(to_fatal)?;
+    channel.send(&wire::authentication(12, proof.as_bytes())).await?;
+    Ok(())
+}
+
+async fn sasl_response(channel: &mut Channel, buffer: &mut Vec<u8>) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    loop {
+        match wire::first_message(buffer, LONGEST_SASL) {
+            Ok(None) => more(channel, buffer).await?,
+            Ok(Some(Message { kind: b'p', body, length })) => {
+                let body = Zeroizing::new(body.to_vec());
+                buffer.drain(..length);
+                return Ok(body);
+            }
+            Ok(Some(_)) | Err(Malformed) => return Err(refused(PROTOCOL_VIOLATION, "expected a SASL response")),
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The log: a JSON object on each line of stderr.
+//!
+//! Written by a thread of its own, so that who reads it slowly does not hold up connections; what it cannot take is counted.
+
+use std::{
+    io::Write,
+    sync::{
+        atomic::{AtomicU64, Ordering},
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
+    thread::{self, JoinHandle},
+    time::SystemTime,
+};
+
+use serde_json::{Map, Value};
+
+use crate::{
+    error::date,
+    journal::{Entry, Level},
+};
+
+const QUEUED: usize = 1024;
+
+/// Takes events of every thread.
+#[derive(Debug)]
+pub struct Log {
+    lines: SyncSender<String>,
+    debug: bool,
+    lost: AtomicU64,
+}
+
+const fn name(level: Level) -> &'static str {
+    match level {
+        Level::Debug => "debug",
+        Level::Info => "info",
+        Level::Warning => "warning",
+    }
+}
+
+impl Log {
+    /// Begins; the thread ends after the log is dropped.
+    ///
+    /// # Errors
+    /// The operating system gives no thread.
+    pub fn start(debug: bool) -> std::io::Result<(Self, JoinHandle<()>)> {
+        let (lines, queue) = sync_channel(QUEUED);
+        let thread = thread::Builder::new().name("proxy-log".to_owned()).spawn(move || write(&queue))?;
+        Ok((Self { lines, debug, lost: AtomicU64::new(0) }, thread))
+    }
+
+    /// Whether debug events are written.
+    #[must_use]
+    pub const fn debugs(&self) -> bool {
+        self.debug
+    }
+
+    /// Writes an event and what there is to know about it; what is null is left out.
+    pub fn event(&self, level: Level, event: &str, facts: &[(&str, Value)]) {
+        self.write(SystemTime::now(), level, event, facts);
+    }
+
+    /// Writes what the engine has told.
+    pub fn engine(&self, entry: &Entry) {
+        self.write(entry.at, entry.level, "token", &[("message", Value::from(&*entry.text))]);
+    }
+
+    fn write(&self, at: SystemTime, level: Level, event: &str, facts: &[(&str, Value)]) {
+        if level == Level::Debug && !self.debug {
+            return;
+        }
+        let mut object = Map::new();
+        object.insert("time".to_owned(), date(at).into());
+        object.insert("level".to_owned(), name(level).into());
+        object.insert("event".to_owned(), event.into());
+        for (name, value) in facts.iter().filter(|(_, value)| !value.is_null()) {
+            object.insert((*name).to_owned(), value.clone());
+        }
+        let lost = self.lost.swap(0, Ordering::Relaxed);
+        if lost > 0 {
+            object.insert("lost_before".to_owned(), lost.into());
+        }
+        if self.lines.try_send(format!("{}\n", Value::Object(object))).is_err() {
+            self.lost.fetch_add(lost + 1, Ordering::Relaxed);
+        }
+    }
+}
+
+fn write(queue: &Receiver<String>) {
+    for line in queue {
+        // Err: nobody reads it any more, which is no reason to stop.
+        let _ = std::io::stderr().write_all(line.as_bytes());
+    }
+}

@@ -1,0 +1,297 @@
+//! Reads the start of a client's connection: what comes before a client has said who it is.
+//!
+//! Pure functions over a buffer, without any I/O: they see bytes of anybody who can reach the socket, so they are small, bounded
+//! and fuzzed (`fuzz/`). What is read here is all that the proxy ever reads of a client.
+//!
+//! <https://www.postgresql.org/docs/current/protocol-message-formats.html>
+
+use std::fmt;
+
+/// PostgreSQL's own limit, `MAX_STARTUP_PACKET_LENGTH`.
+pub const LONGEST: usize = 10_000;
+/// Length, code, process id, and a key, which has up to 256 bytes in protocol 3.2.
+const LONGEST_CANCEL: usize = 12 + 256;
+
+// Versions that are none: 1234 and a number of its own.
+const CANCEL_REQUEST: u32 = 80_877_102;
+const SSL_REQUEST: u32 = 80_877_103;
+const GSSENC_REQUEST: u32 = 80_877_104;
+/// First byte of a TLS record with a handshake message, as `sslnegotiation=direct` begins.
+const TLS_HANDSHAKE: u8 = 0x16;
+
+/// A client's packet without a type byte.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Packet<'buffer> {
+    /// The client asks for TLS.
+    Ssl,
+    /// The client asks for GSSAPI encryption.
+    Gssenc,
+    /// The client began with TLS without asking.
+    DirectTls,
+    /// The client asks for the statement of another connection to be cancelled.
+    Cancel(CancelKey<'buffer>),
+    /// The client says who it is.
+    Startup(Startup<'buffer>),
+}
+
+/// Process id and secret key, as the server gave them in `BackendKeyData`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CancelKey<'buffer>(pub &'buffer [u8]);
+
+impl CancelKey<'_> {
+    /// The packet that asks a server.
+    #[must_use]
+    pub fn request(&self) -> Vec<u8> {
+        let length = u32::try_from(self.0.len() + 8).unwrap_or(u32::MAX);
+        [&length.to_be_bytes()[..], &CANCEL_REQUEST.to_be_bytes(), self.0].concat()
+    }
+}
+
+/// The message that begins a session.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Startup<'buffer> {
+    /// 3.0 is `196_608`; the minor version is the server's to negotiate.
+    version: u32,
+    /// Names and values with a zero byte after each; without the zero byte that ends the message.
+    parameters: &'buffer [u8],
+}
+
+impl<'buffer> Startup<'buffer> {
+    /// Each parameter's name and value.
+    pub fn parameters(&self) -> impl Iterator<Item = (&'buffer [u8], &'buffer [u8])> {
+        let mut fields = self.parameters.split(|byte| *byte == 0);
+        std::iter::from_fn(move || {
+            let name = fields.next().filter(|name| !name.is_empty())?;
+            Some((name, fields.next()?))
+        })
+    }
+
+    /// A parameter that is not empty. Of several with one name PostgreSQL takes the last.
+    #[must_use]
+    pub fn get(&self, wanted: &str) -> Option<&'buffer [u8]> {
+        let values = self.parameters().filter(|(name, _)| *name == wanted.as_bytes()).map(|(_, value)| value);
+        values.last().filter(|value| !value.is_empty())
+    }
+
+    /// The message for the server: the client's own, with parameters for those that it left out.
+    #[must_use]
+    pub fn message(&self, missing: &[(&str, &str)]) -> Vec<u8> {
+        let mut message = vec![0; 4];
+        message.extend_from_slice(&self.version.to_be_bytes());
+        message.extend_from_slice(self.parameters);
+        for (name, value) in missing {
+            for text in [name, value] {
+                message.extend_from_slice(text.as_bytes());
+                message.push(0);
+            }
+        }
+        message.push(0);
+        let length = u32::try_from(message.len()).unwrap_or(u32::MAX);
+        message[..4].copy_from_slice(&length.to_be_bytes());
+        message
+    }
+}
+
+/// Why a packet is refused, in PostgreSQL's words where it has some.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Malformed {
+    /// Shorter or longer than any packet can be.
+    Length,
+    /// A startup message whose parameters are not pairs of strings.
+    Layout,
+    /// Another major version than 3.
+    Version(u32),
+}
+
+impl Malformed {
+    /// The SQLSTATE that goes with it.
+    #[must_use]
+    pub const fn sqlstate(self) -> &'static str {
+        match self {
+            Self::Length | Self::Layout => "08P01",
+            Self::Version(_) => "0A000",
+        }
+    }
+}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Length => f.write_str("invalid length of startup packet"),
+            Self::Layout => f.write_str("invalid startup packet layout: expected terminator as last byte"),
+            Self::Version(version) => write!(
+                f,
+                "unsupported frontend protocol {}.{}: the proxy supports protocol 3",
+                version >> 16,
+                version & 0xffff
+            ),
+        }
+    }
+}
+
+/// The first packet of `buffer` and its length; `None` if it is not complete.
+///
+/// # Errors
+/// No packet begins like that; found as soon as its length is there.
+pub fn read(buffer: &[u8]) -> Result<Option<(Packet<'_>, usize)>, Malformed> {
+    if buffer.first() == Some(&TLS_HANDSHAKE) {
+        return Ok(Some((Packet::DirectTls, 0)));
+    }
+    let Some((length, _)) = buffer.split_first_chunk() else { return Ok(None) };
+    let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);
+    if !(8..=LONGEST).contains(&length) {
+        return Err(Malformed::Length);
+    }
+    let Some(packet) = buffer.get(4..length) else { return Ok(None) };
+    let Some((code, body)) = packet.split_first_chunk() else { return Err(Malformed::Length) };
+    let packet = match u32::from_be_bytes(*code) {
+        SSL_REQUEST | GSSENC_REQUEST if !body.is_empty() => return Err(Malformed::Length),
+        SSL_REQUEST => Packet::Ssl,
+        GSSENC_REQUEST => Packet::Gssenc,
+        CANCEL_REQUEST if body.len() < 8 || length > LONGEST_CANCEL => return Err(Malformed::Length),
+        CANCEL_REQUEST => Packet::Cancel(CancelKey(body)),
+        version if version >> 16 != 3 => return Err(Malformed::Version(version)),
+        version => Packet::Startup(startup(version, body)?),
+    };
+    Ok(Some((packet, length)))
+}
+
+/// Pairs of strings, each with a zero byte at its end, and one more zero byte.
+fn startup(version: u32, body: &[u8]) -> Result<Startup<'_>, Malformed> {
+    let mut rest = body;
+    loop {
+        match next_string(rest) {
+            // A name of no length is the terminator, and must be the last byte.
+            Some(([], [])) => break,
+            Some(([], _)) | None => return Err(Malformed::Layout),
+            Some((_name, after)) => (_, rest) = next_string(after).ok_or(Malformed::Layout)?,
+        }
+    }
+    Ok(Startup { version, parameters: &body[..body.len() - 1] })
+}
+
+fn next_string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = bytes.iter().position(|byte| *byte == 0)?;
+    Some((&bytes[..end], &bytes[end + 1..]))
+}
+
+/// What a fuzzer runs: whatever comes is read without a panic, and what is a packet is one again.
+///
+/// # Panics
+/// That is what it looks for.
+pub fn check(buffer: &[u8]) {
+    let Ok(Some((packet, length))) = read(buffer) else { return };
+    assert!(length <= buffer.len() && length <= LONGEST, "a packet is within its buffer");
+    match packet {
+        Packet::Ssl | Packet::Gssenc => assert_eq!(length, 8, "a request has no body"),
+        Packet::DirectTls => assert_eq!(length, 0, "nothing of TLS is read"),
+        Packet::Cancel(key) => assert_eq!(key.request(), buffer[..length], "a key makes the same request"),
+        Packet::Startup(startup) => {
+            assert_eq!(startup.message(&[]), buffer[..length], "nothing is lost");
+            assert!(startup.parameters().all(|(name, _)| !name.is_empty()), "a name has letters");
+            let _ = (startup.get("user"), startup.get("database"));
+            let more = startup.message(&[("user", "someone")]);
+            let Ok(Some((Packet::Startup(again), whole))) = read(&more) else {
+                assert!(more.len() > LONGEST, "a parameter more is a message again");
+                return;
+            };
+            assert_eq!(whole, more.len(), "the length is right");
+            assert_eq!(again.get("user"), Some(&b"someone"[..]), "the parameter is there");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn packet(code: u32, body: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(body.len() + 8).unwrap();
+        [&length.to_be_bytes()[..], &code.to_be_bytes(), body].concat()
+    }
+
+    const VERSION: u32 = 3 << 16;
+
+    #[test]
+    fn every_packet_is_read_once_it_is_complete() {
+        let key = [7; 8];
+        for (bytes, expected) in [
+            (packet(SSL_REQUEST, &[]), Packet::Ssl),
+            (packet(GSSENC_REQUEST, &[]), Packet::Gssenc),
+            (packet(CANCEL_REQUEST, &key), Packet::Cancel(CancelKey(&key))),
+            (packet(VERSION, b"user\0a\0\0"), Packet::Startup(Startup { version: VERSION, parameters: b"user\0a\0" })),
+            (packet(VERSION | 2, b"\0"), Packet::Startup(Startup { version: VERSION | 2, parameters: b"" })),
+        ] {
+            let with_more = [&bytes[..], b"Q"].concat();
+            assert_eq!(read(&with_more), Ok(Some((expected, bytes.len()))));
+            for end in 0..bytes.len() {
+                assert_eq!(read(&bytes[..end]), Ok(None), "{end} of {bytes:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_packet_is_refused() {
+        let length = |length: u32| length.to_be_bytes().to_vec();
+        for (bytes, expected) in [
+            (length(0), Malformed::Length),
+            (length(7), Malformed::Length),
+            (length(10_001), Malformed::Length),
+            (length(u32::MAX), Malformed::Length),
+            (b"GET / HTTP/1.1\r\n".to_vec(), Malformed::Length),
+            (packet(SSL_REQUEST, b"x"), Malformed::Length),
+            (packet(CANCEL_REQUEST, &[0; 7]), Malformed::Length),
+            (packet(CANCEL_REQUEST, &[0; 261]), Malformed::Length),
+            (packet(2 << 16, b""), Malformed::Version(2 << 16)),
+            (packet(VERSION, b""), Malformed::Layout),
+            (packet(VERSION, b"user\0a"), Malformed::Layout),
+            (packet(VERSION, b"user\0a\0"), Malformed::Layout),
+            (packet(VERSION, b"user\0\0"), Malformed::Layout),
+            (packet(VERSION, b"user\0a\0\0x"), Malformed::Layout),
+        ] {
+            assert_eq!(read(&bytes), Err(expected), "{bytes:?}");
+        }
+        assert_eq!(read(&[0x16, 3, 1]), Ok(Some((Packet::DirectTls, 0))));
+    }
+
+    #[test]
+    fn a_parameter_is_the_last_of_its_name() {
+        let bytes = packet(VERSION, b"user\0a\0options\0-c x=user\0user\0b\0database\0\0\0");
+        let Ok(Some((Packet::Startup(startup), _))) = read(&bytes) else { panic!("{bytes:?}") };
+        assert_eq!(startup.get("user"), Some(&b"b"[..]));
+        assert_eq!(startup.get("database"), None);
+        assert_eq!(startup.get("-c x=user"), None);
+    }
+
+    #[test]
+    fn the_corpus_of_the_fuzzer_holds() {
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/startup");
+        let files: Vec<_> =
+            fs::read_dir(corpus).unwrap().map(|entry| fs::read(entry.unwrap().path()).unwrap()).collect();
+        assert!(files.len() >= 10);
+        for bytes in files {
+            for end in 0..=bytes.len() {
+                check(&bytes[..end]);
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_makes_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+            check(&bytes);
+        }
+
+        #[test]
+        fn no_body_makes_it_panic(
+            code in prop_oneof![Just(SSL_REQUEST), Just(CANCEL_REQUEST), Just(VERSION), any::<u32>()],
+            body in proptest::collection::vec(prop_oneof![Just(0_u8), any::<u8>()], 0..300),
+        ) {
+            check(&packet(code, &body));
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! PostgreSQL's messages, as far as a login goes.
+
+use zeroize::Zeroizing;
+
+/// A message: its type, its length, its body.
+#[must_use]
+pub fn message(kind: u8, body: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(body.len() + 4).unwrap_or(u32::MAX);
+    [&[kind][..], &length.to_be_bytes(), body].concat()
+}
+
+/// An Authentication message: its code, and what goes with it.
+#[must_use]
+pub fn authentication(code: u32, data: &[u8]) -> Vec<u8> {
+    message(b'R', &[&code.to_be_bytes()[..], data].concat())
+}
+
+/// The answer to `AuthenticationCleartextPassword`.
+#[must_use]
+pub fn password(password: &str) -> Zeroizing<Vec<u8>> {
+    let length = u32::try_from(password.len() + 5).unwrap_or(u32::MAX);
+    let mut message = Zeroizing::new(Vec::with_capacity(password.len() + 6));
+    message.push(b'p');
+    message.extend_from_slice(&length.to_be_bytes());
+    message.extend_from_slice(password.as_bytes());
+    message.push(0);
+    message
+}
+
+/// The `ErrorResponse` that ends a connection.
+#[must_use]
+pub fn fatal(sqlstate: &str, text: &str) -> Vec<u8> {
+    let mut body = Vec::with_capacity(text.len() + 40);
+    for (field, value) in [(b'S', "FATAL"), (b'V', "FATAL"), (b'C', sqlstate), (b'M', text)] {
+        body.push(field);
+        body.extend(value.bytes().filter(|byte| *byte != 0));
+        body.push(0);
+    }
+    body.push(0);
+    message(b'E', &body)
+}
+
+/// A message is too long, or its length is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Malformed;
+
+/// A message of a known type.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Message<'buffer> {
+    /// Its type.
+    pub kind: u8,
+    /// Its body.
+    pub body: &'buffer [u8],
+    /// Its whole length.
+    pub length: usize,
+}
+
+/// The first message of `buffer`; `None` if it is not complete.
+///
+/// # Errors
+/// It is longer than `longest`, or its length is none.
+pub fn first_message(buffer: &[u8], longest: usize) -> Result<Option<Message<'_>>, Malformed> {
+    let Some((kind, rest)) = buffer.split_first() else { return Ok(None) };
+    let Some((length, _)) = rest.split_first_chunk() else { return Ok(None) };
+    let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);
+    if !(4..=longest).contains(&length) {
+        return Err(Malformed);
+    }
+    Ok(rest.get(4..length).map(|body| Message { kind: *kind, body, length: length + 1 }))
+}
+
+/// A field of an `ErrorResponse`'s body.
+#[must_use]
+pub fn error_field(body: &[u8], wanted: u8) -> Option<String> {
+    let mut fields = body.split(|byte| *byte == 0);
+    let value =
+        fields.find_map(|field| field.split_first().filter(|(kind, _)| **kind == wanted).map(|(_, value)| value));
+    value.map(|value| String::from_utf8_lossy(value).into_owned())
+}
+
+/// Looks for `BackendKeyData` among what a server says between accepting a login and being ready for its first query.
+#[derive(Debug, Default)]
+pub struct KeyFinder {
+    /// Type, length and, of `BackendKeyData`, body of the message that has begun.
+    begun: Vec<u8>,
+    /// So much of it is passed over.
+    skip: usize,
+    over: bool,
+    key: Option<Box<[u8]>>,
+}
+
+const LONGEST_KEY: usize = 4 + 4 + 256;
+
+impl KeyFinder {
+    /// Reads on. There is nothing to wait for any more when it gives true.
+    pub fn read(&mut self, mut bytes: &[u8]) -> bool {
+        while !self.over && !bytes.is_empty() {
+            let skipped = self.skip.min(bytes.len());
+            self.skip -= skipped;
+            bytes = &bytes[skipped..];
+            if self.skip > 0 || bytes.is_empty() {
+                break;
+            }
+            let wanted = self.wanted();
+            let taken = (wanted - self.begun.len()).min(bytes.len());
+            self.begun.extend_from_slice(&bytes[..taken]);
+            bytes = &bytes[taken..];
+            if self.begun.len() == self.wanted() {
+                self.end_of_part();
+            }
+        }
+        self.over
+    }
+
+    /// What the server gave, once it has been found.
+    #[must_use]
+    pub fn key(self) -> Option<Box<[u8]>> {
+        self.key
+    }
+
+    /// How many bytes of the message are looked at.
+    fn wanted(&self) -> usize {
+        if self.begun.first() == Some(&b'K') && self.begun.len() >= 5 { 1 + self.length() } else { 5 }
+    }
+
+    fn length(&self) -> usize {
+        let length = self.begun.get(1..5).and_then(|bytes| bytes.try_into().ok()).unwrap_or_default();
+        usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX)
+    }
+
+    fn end_of_part(&mut self) {
+        let length = self.length();
+        match self.begun[0] {
+            b'K' if (12..=LONGEST_KEY).contains(&length) => {
+                // All of it is here, or its body comes next.
+                if self.begun.len() == 1 + length {
+                    self.key = Some(self.begun[5..].into());
+                    self.over = true;
+                    self.begun = Vec::new();
+                }
+            }
+            // ReadyForQuery, an error, and what is not a message any more.
+            b'K' | b'Z' | b'E' => self.over = true,
+            _ if length < 4 => self.over = true,
+            _ => {
+                self.skip = length - 4;
+                self.begun.clear();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_found_however_the_bytes_come() {
+        for length in [8, 36, 260] {
+            let key: Vec<u8> = (0..length).map(|number| u8::try_from(number % 251).unwrap()).collect();
+            let said =
+                [message(b'S', b"a\0b\0"), message(b'N', &[b'K'; 900]), message(b'K', &key), message(b'Z', b"I")];
+            let said = said.concat();
+            for step in [1, 2, 3, 5, 7, 64, said.len()] {
+                let mut finder = KeyFinder::default();
+                assert!(said.chunks(step).any(|part| finder.read(part)));
+                assert_eq!(finder.key().as_deref(), Some(&*key), "in steps of {step}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_server_without_keys_is_not_waited_for() {
+        for end in [message(b'Z', b"I"), message(b'E', b"SFATAL\0\0"), message(b'K', &[0; 300]), vec![b'x', 0, 0, 0, 1]]
+        {
+            let mut finder = KeyFinder::default();
+            assert!(!finder.read(&message(b'S', b"a\0b\0")));
+            assert!(finder.read(&end));
+            assert_eq!(finder.key(), None);
+        }
+    }
+
+    #[test]
+    fn an_error_is_read_field_by_field() {
+        let error = fatal("28P01", "no\0thing");
+        let Message { kind, body, length } = first_message(&error, 1000).unwrap().unwrap();
+        assert_eq!((kind, length), (b'E', error.len()));
+        assert_eq!(error_field(body, b'C').as_deref(), Some("28P01"));
+        assert_eq!(error_field(body, b'M').as_deref(), Some("nothing"));
+        assert_eq!(error_field(body, b'H'), None);
+        assert_eq!(first_message(&error[..error.len() - 1], 1000), Ok(None));
+        assert_eq!(first_message(&error, 10), Err(Malformed));
+        assert_eq!(first_message(&[b'E', 0, 0, 0, 3], 10), Err(Malformed));
+    }
+}

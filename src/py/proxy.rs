@@ -1,0 +1,129 @@
+//! The proxy, as its command starts it.
+
+use std::{
+    fs,
+    net::TcpListener,
+    os::{
+        fd::{FromRawFd, OwnedFd, RawFd},
+        unix::fs::PermissionsExt,
+    },
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use pyo3::{
+    exceptions::{PyRuntimeError, PyValueError},
+    prelude::*,
+};
+use zeroize::Zeroizing;
+
+use super::provider::{TokenProvider, patience};
+use crate::proxy::{self, Access, Config, Identity, Limits, Listener, Upstream, scram::Passwords, tls};
+
+/// A running proxy. Its threads never touch Python.
+#[pyclass(frozen, module = "azure_postgresql_auth._core")]
+pub struct Proxy(proxy::Proxy);
+
+/// Name, host, port, scope, file of root certificates, and descriptors of listening sockets.
+type Server = (String, String, u16, String, PathBuf, Vec<RawFd>);
+
+/// A descriptor that Python has let go of.
+#[allow(unsafe_code)]
+fn owned(descriptor: RawFd) -> PyResult<OwnedFd> {
+    if descriptor < 0 {
+        return Err(PyValueError::new_err("a descriptor is required"));
+    }
+    // SAFETY: the caller has detached it from its socket object, or got it from the service manager: nobody else closes it.
+    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+}
+
+/// Refuses a file with secrets that everybody on this machine can read.
+fn check_private(path: &Path) -> Result<(), String> {
+    let mode = fs::metadata(path).map_err(|error| format!("{}: {error}", path.display()))?.permissions().mode();
+    let others = mode & 0o007;
+    if others == 0 {
+        return Ok(());
+    }
+    Err(format!("{}: other users can read it (mode {:03o}); chmod it to 0600", path.display(), mode & 0o777))
+}
+
+fn read_passwords(path: &Path) -> Result<Passwords, String> {
+    check_private(path)?;
+    let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    Passwords::parse(&Zeroizing::new(text)).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn read_tls(certificate: &Path, key: &Path) -> Result<Arc<rustls::ServerConfig>, String> {
+    check_private(key)?;
+    tls::towards_clients(certificate, key)
+}
+
+#[pymethods]
+impl Proxy {
+    #[new]
+    #[pyo3(signature = (
+        provider, servers, *, user=None, database=None, password_file=None, certificate=None, allow_remote=false,
+        max_connections=1000, client_timeout=10.0, login_timeout=30.0, http=None, health_file=None, debug=false
+    ))]
+    #[allow(clippy::too_many_arguments, reason = "Python's keywords")]
+    fn new(
+        provider: &TokenProvider,
+        servers: Vec<Server>,
+        user: Option<String>,
+        database: Option<String>,
+        password_file: Option<PathBuf>,
+        certificate: Option<(PathBuf, PathBuf)>,
+        allow_remote: bool,
+        max_connections: usize,
+        client_timeout: f64,
+        login_timeout: f64,
+        http: Option<RawFd>,
+        health_file: Option<PathBuf>,
+        debug: bool,
+    ) -> PyResult<Self> {
+        let invalid = |error: String| PyValueError::new_err(error);
+        let source = provider.source().ok_or_else(|| PyValueError::new_err("the credential is not a native one"))?;
+        let mut upstreams = Vec::new();
+        for (name, host, port, scope, roots, descriptors) in servers {
+            let listeners = descriptors.into_iter().map(|descriptor| Ok(Listener::new(owned(descriptor)?)?));
+            let listeners = listeners.collect::<PyResult<_>>()?;
+            upstreams.push(Upstream { name, host, port, scope: scope.into(), roots, listeners });
+        }
+        let http = http.map(owned).transpose()?.map(TcpListener::from);
+        if let Some(listener) = &http {
+            listener.set_nonblocking(true)?;
+        }
+        let passwords = password_file.map(|path| read_passwords(&path)).transpose().map_err(invalid)?;
+        let tls = certificate.map(|(certificate, key)| read_tls(&certificate, &key)).transpose().map_err(invalid)?;
+        let config = Config {
+            upstreams,
+            access: Access { user, database, passwords, tls },
+            limits: Limits {
+                connections: max_connections,
+                identify: patience(client_timeout)?,
+                login: patience(login_timeout)?,
+            },
+            allow_remote,
+            http,
+            health_file,
+            debug,
+        };
+        // As a link, a chain does not hand over to Python.
+        let identity = Identity { logins: Arc::clone(&provider.logins), source: source.as_link().unwrap_or(source) };
+        proxy::Proxy::start(config, identity).map(Self).map_err(invalid)
+    }
+
+    fn fileno(&self) -> RawFd {
+        self.0.fileno()
+    }
+
+    fn stop(&self, grace: f64) -> PyResult<()> {
+        self.0.stop(patience(grace)?);
+        Ok(())
+    }
+
+    /// Waits with the GIL held, which its threads never need.
+    fn join(&self) -> PyResult<()> {
+        self.0.join().map_err(PyRuntimeError::new_err)
+    }
+}
