@@ -249,8 +249,8 @@ class TestShape:
 
     def test_tokens(self, emulator: Emulator) -> None:
         credential = identity.ManagedIdentityCredential()
-        token = credential.get_token(SCOPE, claims="{}", tenant_id=GUID, enable_cae=True)
-        info = credential.get_token_info(SCOPE, options={})
+        token = credential.get_token(SCOPE, tenant_id=emulator.tenant_id, enable_cae=True)
+        info = credential.get_token_info(SCOPE, options={"tenant_id": emulator.tenant_id})
         assert (token.token, token.expires_on) == tuple(token) == (info.token, info.expires_on)
         assert (info.token_type, info.refresh_on) == ("Bearer", None)
         assert abs(token.expires_on - time.time() - emulator.lifetime) < 60

@@ -34,7 +34,7 @@ CLASSES = [
     # Without aliases.
     name
     for name in identity.__all__
-    if name.endswith("Credential") and getattr(identity, name).__name__ == name
+    if issubclass(getattr(identity, name), identity._NativeCredential) and getattr(identity, name).__name__ == name
 ]
 
 
@@ -90,8 +90,8 @@ def test_type_checkers_know_them() -> None:
 def test_tokens(emulator: Emulator) -> None:
     async def main() -> None:
         credential = aio.ManagedIdentityCredential()
-        token = await credential.get_token(SCOPE, claims="{}", tenant_id=GUID, enable_cae=True)
-        info = await credential.get_token_info(SCOPE, options={})
+        token = await credential.get_token(SCOPE, tenant_id=emulator.tenant_id, enable_cae=True)
+        info = await credential.get_token_info(SCOPE, options={"tenant_id": emulator.tenant_id})
         assert (token.token, token.expires_on) == (info.token, info.expires_on)
         assert core.decode_jwt(token.token)["oid"] == emulator.identity.object_id
         assert token.token not in f"{token!r} {info!r}"

@@ -5,6 +5,7 @@ from typing import Any, final
 
 __all__ = [
     "Bell",
+    "ClientOptions",
     "ConnectionPlan",
     "Driver",
     "Fetch",
@@ -144,6 +145,33 @@ class TokenStats:
         """End of the current token's life in seconds since 1970, by scope."""
 
 @final
+class ClientOptions:
+    """Options of a credential's HTTP client, and the tenants it may be asked for.
+
+    Args:
+        proxy: URL of the proxy for requests to Entra ID, instead of the environment's.
+        no_proxy: no proxy at all.
+        ca_bundle: PEM file, or directory of them, with the certification authorities to trust.
+        connect_timeout: seconds that connecting may take.
+        read_timeout: seconds that the service may be silent.
+        additional_tenants: tenants that tokens may be asked for besides the credential's own; "*" for all.
+
+    Raises:
+        ValueError: a value cannot be right.
+    """
+
+    def __new__(
+        cls,
+        *,
+        proxy: str | None = None,
+        no_proxy: bool = False,
+        ca_bundle: str | None = None,
+        connect_timeout: float | None = None,
+        read_timeout: float | None = None,
+        additional_tenants: Sequence[str] = ...,
+    ) -> ClientOptions: ...
+
+@final
 class TokenProvider:
     """A credential and its tokens, by scope. Serves any number of threads and event loops, and survives forks."""
 
@@ -217,6 +245,14 @@ class TokenProvider:
 
         Raises:
             ValueError: `AZURE_TOKEN_CREDENTIALS` means nothing, or no link is left.
+        """
+    def configured(self, options: ClientOptions) -> TokenProvider:
+        """Return the same credential with options."""
+    def narrowed(self, *, tenant_id: str | None = None, claims: str | None = None) -> TokenProvider:
+        """Return the same credential for tokens of one tenant, or that satisfy claims; with a cache of its own.
+
+        Raises:
+            ValueError: `tenant_id` is none.
         """
     @staticmethod
     def chain(links: Sequence[TokenProvider]) -> TokenProvider: ...
@@ -293,7 +329,17 @@ class Fetch:
         """The credential gave a token; times in seconds since 1970."""
     def fail(self, exception: BaseException, message: str) -> None:
         """The credential raised; `message` says it in words."""
-    def exchange(self, tenant_id: str, client_id: str, assertion: str, *, authority: str | None = None) -> None:
+    def exchange(
+        self,
+        tenant_id: str,
+        client_id: str,
+        assertion: str,
+        *,
+        authority: str | None = None,
+        options: ClientOptions | None = None,
+        other_tenant_id: str | None = None,
+        claims: str | None = None,
+    ) -> None:
         """Has the engine exchange an assertion, made for this fetch, for the token."""
     def abandon(self) -> None:
         """Nobody will ask: one of those who wait takes over."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any, Callable, Final
 
-    from azure_postgresql_auth._core import Login, PendingLogin
+    from azure_postgresql_auth._core import ClientOptions, Login, PendingLogin
 
 _HELD: Final = 64
 
@@ -113,16 +113,22 @@ def start(
 
 
 def default(
-    exclude: Mapping[str, bool] | None = None, python: Mapping[str, object] | None = None, **settings: Any
+    exclude: Mapping[str, bool] | None = None,
+    python: Mapping[str, object] | None = None,
+    options: ClientOptions | None = None,
+    **settings: Any,
 ) -> Adopted:
     """The tokens of the default credential.
 
     Args:
         exclude: by name of a link, whether it is left out.
         python: keywords for azure-identity's own, if that has to be asked.
+        options: of the native links' requests.
         settings: keywords for the native links.
     """
     provider, links = TokenProvider.default_chain(said=list((exclude or {}).items()), **settings)
+    if options is not None:
+        provider = provider.configured(options)
     return Adopted(provider, fallback=Fallback(provider, links, python or {}) if links else None)
 
 

@@ -31,15 +31,27 @@ class Fallback:
     Args:
         links: names of the credentials to ask, of those that only azure-identity has.
         keywords: further ones for its `DefaultAzureCredential`.
+        wanted: those of its `get_token`.
     """
 
-    __slots__ = ("_credential", "_keywords", "_links", "_provider")
+    __slots__ = ("_credential", "_keywords", "_links", "_provider", "_wanted")
 
-    def __init__(self, provider: TokenProvider, links: Sequence[str], keywords: Mapping[str, object]) -> None:
+    def __init__(
+        self,
+        provider: TokenProvider,
+        links: Sequence[str],
+        keywords: Mapping[str, object],
+        wanted: Mapping[str, str | None] | None = None,
+    ) -> None:
         self._provider = provider
         self._links = links
         self._keywords = keywords
+        self._wanted = wanted or {}
         self._credential: Any = None
+
+    def narrowed(self, provider: TokenProvider, **wanted: str | None) -> Fallback:
+        """Return the same for the fetches of another provider, which want a tenant or claims."""
+        return Fallback(provider, self._links, self._keywords, wanted)
 
     def make(self, *, blocking: bool) -> bool:
         """Begins what is asked for; tells whether there was any.
@@ -63,7 +75,7 @@ class Fallback:
         try:
             if self._credential is None:
                 self._credential = self._new()
-            complete(fetch, self._credential.get_token(fetch.scope))
+            complete(fetch, self._credential.get_token(fetch.scope, **self._wanted))
         except ImportError:
             more = ", ".join(_FOREIGN[link] for link in self._links)
             self._provider.exhaust(fetch, f"not installed; `pip install azure-identity` would add {more}")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import logging
 
 _NAME = "azure_postgresql_auth"
-_WARNING = 30
+_INFO, _WARNING = 20, 30
 
 
 def _logger() -> logging.Logger | None:
@@ -49,6 +49,15 @@ def tell() -> None:
 
 def warn(text: str) -> None:
     """Tells something that has just happened."""
+    _log(_WARNING, text)
+
+
+def inform(text: str) -> None:
+    """Log something that has just happened and needs no attention."""
+    _log(_INFO, text)
+
+
+def _log(level: int, text: str) -> None:
     logger = _logger()
     if logger is not None:
-        logger.log(_WARNING, text)
+        logger.log(level, text)

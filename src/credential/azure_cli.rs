@@ -1,6 +1,6 @@
 //! Whoever is signed in to the Azure CLI.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use serde_json::Value;
@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::{
     TokenSource,
     developer_tool::{self, Tool},
+    request::{self, may_serve},
     resource_of,
 };
 use crate::{cache::FetchedToken, error::Error};
@@ -23,7 +24,7 @@ const TOOL: Tool = Tool {
 };
 
 /// Runs `az account get-access-token`.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct AzureCliCredential {
     /// Tenant to sign in to; by default the CLI's own.
     pub tenant_id: Option<String>,
@@ -47,8 +48,16 @@ impl TokenSource for AzureCliCredential {
         TOOL.credential
     }
 
+    fn in_tenant(&self, tenant_id: &str, allowed: bool) -> Option<Arc<dyn TokenSource>> {
+        let serves = may_serve(self.tenant_id.as_deref(), tenant_id, allowed);
+        serves.then(|| Arc::new(Self { tenant_id: Some(tenant_id.to_owned()), ..self.clone() }) as Arc<_>)
+    }
+
     async fn fetch(&self, scope: &str, deadline: Instant) -> Result<FetchedToken, Error> {
         let tenant_id = self.tenant_id.as_deref();
+        if let Some(claims) = request::claims() {
+            return Err(TOOL.needs_claims("--claims-challenge", &claims, tenant_id));
+        }
         let mut arguments = vec!["account", "get-access-token", "--output", "json", "--resource", resource_of(scope)];
         arguments.extend(tenant_id.iter().flat_map(|tenant_id| ["--tenant", tenant_id]));
         arguments.extend(self.subscription.iter().flat_map(|subscription| ["--subscription", subscription]));

@@ -1,14 +1,16 @@
 //! Whoever is signed in to the Azure Developer CLI.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::Value;
 use tokio::time::Instant;
 
 use super::{
     TokenSource,
     developer_tool::{self, Tool},
+    request::{self, may_serve},
 };
 use crate::{cache::FetchedToken, error::Error};
 
@@ -22,7 +24,7 @@ const TOOL: Tool = Tool {
 };
 
 /// Runs `azd auth token`.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct AzureDeveloperCliCredential {
     /// Tenant to sign in to; by default the one of azd's environment.
     pub tenant_id: Option<String>,
@@ -53,10 +55,17 @@ impl TokenSource for AzureDeveloperCliCredential {
         TOOL.credential
     }
 
+    fn in_tenant(&self, tenant_id: &str, allowed: bool) -> Option<Arc<dyn TokenSource>> {
+        let serves = may_serve(self.tenant_id.as_deref(), tenant_id, allowed);
+        serves.then(|| Arc::new(Self { tenant_id: Some(tenant_id.to_owned()), ..self.clone() }) as Arc<_>)
+    }
+
     async fn fetch(&self, scope: &str, deadline: Instant) -> Result<FetchedToken, Error> {
         let tenant_id = self.tenant_id.as_deref();
         let mut arguments = vec!["auth", "token", "--output", "json", "--no-prompt", "--scope", scope];
         arguments.extend(tenant_id.iter().flat_map(|tenant_id| ["--tenant-id", tenant_id]));
+        let claims = request::claims().map(|claims| STANDARD.encode(&*claims));
+        arguments.extend(claims.iter().flat_map(|claims| ["--claims", claims]));
         let output = TOOL.run(&arguments, self.process_timeout, deadline).await?;
         if output.status.success() {
             return token(&output.stdout).ok_or_else(|| TOOL.unexpected(&output.stdout));

@@ -7,7 +7,9 @@ use azure_identity::{AzurePipelinesCredentialOptions, ClientAssertionCredentialO
 use tokio::time::Instant;
 
 use super::{
-    Authority, TokenSource, ask, root_message,
+    Authority, TokenSource, ask,
+    request::may_serve,
+    root_message,
     transport::{self, AttemptLog, parse_endpoint},
     variable,
 };
@@ -17,7 +19,7 @@ const NAME: &str = "AzurePipelinesCredential";
 const ENDPOINT: &str = "SYSTEM_OIDCREQUESTURI";
 
 /// Has Azure Pipelines vouch for the running job, and exchanges that for an access token.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct AzurePipelinesCredential {
     /// Directory (tenant) id of the service connection.
     pub tenant_id: String,
@@ -35,6 +37,11 @@ pub struct AzurePipelinesCredential {
 impl TokenSource for AzurePipelinesCredential {
     fn name(&self) -> &'static str {
         NAME
+    }
+
+    fn in_tenant(&self, tenant_id: &str, allowed: bool) -> Option<Arc<dyn TokenSource>> {
+        let serves = may_serve(Some(&self.tenant_id), tenant_id, allowed);
+        serves.then(|| Arc::new(Self { tenant_id: tenant_id.to_owned(), ..self.clone() }) as Arc<_>)
     }
 
     async fn fetch(&self, scope: &str, deadline: Instant) -> Result<FetchedToken, Error> {

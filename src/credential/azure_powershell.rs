@@ -1,6 +1,6 @@
 //! Whoever is signed in to Azure PowerShell.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::{
     TokenSource,
     developer_tool::{self, Tool},
+    request::{self, may_serve},
     resource_of,
 };
 use crate::{cache::FetchedToken, error::Error};
@@ -43,7 +44,7 @@ if ($text -is [securestring]) { $text = [System.Net.NetworkCredential]::new('', 
 ";
 
 /// Runs `Get-AzAccessToken` in `pwsh`.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct AzurePowerShellCredential {
     /// Tenant to sign in to; by default that of the current context.
     pub tenant_id: Option<String>,
@@ -71,8 +72,16 @@ impl TokenSource for AzurePowerShellCredential {
         TOOL.credential
     }
 
+    fn in_tenant(&self, tenant_id: &str, allowed: bool) -> Option<Arc<dyn TokenSource>> {
+        let serves = may_serve(self.tenant_id.as_deref(), tenant_id, allowed);
+        serves.then(|| Arc::new(Self { tenant_id: Some(tenant_id.to_owned()), ..self.clone() }) as Arc<_>)
+    }
+
     async fn fetch(&self, scope: &str, deadline: Instant) -> Result<FetchedToken, Error> {
         let tenant_id = self.tenant_id.as_deref();
+        if let Some(claims) = request::claims() {
+            return Err(TOOL.needs_claims("-ClaimsChallenge", &claims, tenant_id));
+        }
         let resource = resource_of(scope);
         if !resource.chars().all(|letter| letter.is_ascii_alphanumeric() || "_-.:/".contains(letter)) {
             // It becomes part of a script.

@@ -11,7 +11,7 @@ use std::{
 use async_trait::async_trait;
 use tokio::time::Instant;
 
-use super::TokenSource;
+use super::{TokenSource, in_tenant};
 use crate::{
     cache::FetchedToken,
     error::{Error, seconds},
@@ -41,6 +41,12 @@ impl ChainedTokenCredential {
         Self { name, links, chosen: AtomicUsize::new(NONE) }
     }
 
+    /// The same chain of other links.
+    #[must_use]
+    pub fn map(&self, change: impl Fn(Arc<dyn TokenSource>) -> Arc<dyn TokenSource>) -> Self {
+        Self::named(self.name, self.links.iter().map(|link| change(Arc::clone(link))).collect())
+    }
+
     fn chosen(&self) -> Option<&Arc<dyn TokenSource>> {
         self.links.get(self.chosen.load(Ordering::Relaxed))
     }
@@ -57,6 +63,10 @@ impl TokenSource for ChainedTokenCredential {
             Some(link) => format!("{} ({})", self.name, link.description()),
             None => self.name.to_owned(),
         }
+    }
+
+    fn in_tenant(&self, tenant_id: &str, allowed: bool) -> Option<Arc<dyn TokenSource>> {
+        Some(Arc::new(self.map(|link| in_tenant(link, tenant_id, allowed))))
     }
 
     fn is_shareable(&self) -> bool {

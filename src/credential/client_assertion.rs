@@ -8,7 +8,9 @@ use azure_identity::{ClientAssertion, ClientAssertionCredentialOptions};
 use tokio::time::Instant;
 
 use super::{
-    Authority, TokenSource, ask, root_message,
+    Authority, TokenSource, ask,
+    request::may_serve,
+    root_message,
     transport::{self, AttemptLog},
 };
 use crate::{cache::FetchedToken, error::Error, secret::Secret};
@@ -16,7 +18,7 @@ use crate::{cache::FetchedToken, error::Error, secret::Secret};
 const NAME: &str = "ClientAssertionCredential";
 
 /// Exchanges one assertion. Whoever has made it makes another of these for the next.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ClientAssertionCredential {
     /// Directory (tenant) id or domain.
     pub tenant_id: String,
@@ -32,6 +34,11 @@ pub struct ClientAssertionCredential {
 impl TokenSource for ClientAssertionCredential {
     fn name(&self) -> &'static str {
         NAME
+    }
+
+    fn in_tenant(&self, tenant_id: &str, allowed: bool) -> Option<Arc<dyn TokenSource>> {
+        let serves = may_serve(Some(&self.tenant_id), tenant_id, allowed);
+        serves.then(|| Arc::new(Self { tenant_id: tenant_id.to_owned(), ..self.clone() }) as Arc<_>)
     }
 
     async fn fetch(&self, scope: &str, deadline: Instant) -> Result<FetchedToken, Error> {

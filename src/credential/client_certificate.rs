@@ -5,7 +5,9 @@ use std::{path::PathBuf, sync::Arc};
 use async_trait::async_trait;
 use tokio::time::Instant;
 
-use super::{Authority, TokenSource, client_assertion::exchange, signing_certificate::SigningCertificate};
+use super::{
+    Authority, TokenSource, client_assertion::exchange, request::may_serve, signing_certificate::SigningCertificate,
+};
 use crate::{cache::FetchedToken, error::Error, secret::Secret};
 
 const NAME: &str = "CertificateCredential";
@@ -38,7 +40,7 @@ impl CertificateSource {
 }
 
 /// Signs an application in with a certificate that is registered with it in Entra ID.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ClientCertificateCredential {
     /// Directory (tenant) id or domain.
     pub tenant_id: String,
@@ -56,6 +58,11 @@ pub struct ClientCertificateCredential {
 impl TokenSource for ClientCertificateCredential {
     fn name(&self) -> &'static str {
         NAME
+    }
+
+    fn in_tenant(&self, tenant_id: &str, allowed: bool) -> Option<Arc<dyn TokenSource>> {
+        let serves = may_serve(Some(&self.tenant_id), tenant_id, allowed);
+        serves.then(|| Arc::new(Self { tenant_id: tenant_id.to_owned(), ..self.clone() }) as Arc<_>)
     }
 
     async fn fetch(&self, scope: &str, deadline: Instant) -> Result<FetchedToken, Error> {

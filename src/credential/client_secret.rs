@@ -10,7 +10,9 @@ use azure_identity::ClientSecretCredentialOptions;
 use tokio::time::Instant;
 
 use super::{
-    Authority, TokenSource, ask, root_message,
+    Authority, TokenSource, ask,
+    request::may_serve,
+    root_message,
     transport::{self, AttemptLog},
 };
 use crate::{cache::FetchedToken, error::Error, secret::Secret};
@@ -18,7 +20,7 @@ use crate::{cache::FetchedToken, error::Error, secret::Secret};
 const NAME: &str = "ClientSecretCredential";
 
 /// Signs an application in with a secret that was made for it in Entra ID.
-#[derive(Debug, Hash)]
+#[derive(Debug, Clone, Hash)]
 pub struct ClientSecretCredential {
     /// Directory (tenant) id or domain.
     pub tenant_id: String,
@@ -42,6 +44,11 @@ impl TokenSource for ClientSecretCredential {
 
     fn fingerprint(&self, mut state: &mut dyn Hasher) {
         self.hash(&mut state);
+    }
+
+    fn in_tenant(&self, tenant_id: &str, allowed: bool) -> Option<Arc<dyn TokenSource>> {
+        let serves = may_serve(Some(&self.tenant_id), tenant_id, allowed);
+        serves.then(|| Arc::new(Self { tenant_id: tenant_id.to_owned(), ..self.clone() }) as Arc<_>)
     }
 
     async fn fetch(&self, scope: &str, deadline: Instant) -> Result<FetchedToken, Error> {

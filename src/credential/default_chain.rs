@@ -111,8 +111,6 @@ pub struct DefaultChain {
     pub workload_identity_client_id: Option<String>,
     /// Tenant of workload identity; else `AZURE_TENANT_ID`.
     pub workload_identity_tenant_id: Option<String>,
-    /// Another tenant than each link's own, for those that have a choice.
-    pub tenant_id: Option<String>,
     /// Where to sign in; by default what `AZURE_AUTHORITY_HOST` says, or the public cloud.
     pub authority: Option<Authority>,
     /// How long each command line may take.
@@ -124,19 +122,15 @@ impl DefaultChain {
     #[must_use]
     pub fn build(self, selection: &Selection) -> ChainedTokenCredential {
         let process_timeout = self.process_timeout.unwrap_or(super::PROCESS_TIMEOUT);
-        let tenant_id = self.tenant_id;
         let of_environment = self.managed_identity_client_id.is_none();
         let client_id = self.managed_identity_client_id.flatten();
         let mut links: Vec<Arc<dyn TokenSource>> = Vec::new();
         if selection.has("environment") {
-            links.push(Arc::new(EnvironmentCredential {
-                tenant_id: tenant_id.clone(),
-                authority: self.authority.clone(),
-            }));
+            links.push(Arc::new(EnvironmentCredential { tenant_id: None, authority: self.authority.clone() }));
         }
         if selection.has("workload_identity") {
             links.push(Arc::new(WorkloadIdentityCredential {
-                tenant_id: tenant_id.clone().or(self.workload_identity_tenant_id),
+                tenant_id: self.workload_identity_tenant_id,
                 client_id: self.workload_identity_client_id,
                 authority: self.authority,
                 ..Default::default()
@@ -151,14 +145,13 @@ impl DefaultChain {
             )));
         }
         if selection.has("cli") {
-            let tenant_id = tenant_id.clone();
-            links.push(Arc::new(AzureCliCredential { tenant_id, subscription: None, process_timeout }));
+            links.push(Arc::new(AzureCliCredential { tenant_id: None, subscription: None, process_timeout }));
         }
         if selection.has("powershell") {
-            links.push(Arc::new(AzurePowerShellCredential { tenant_id: tenant_id.clone(), process_timeout }));
+            links.push(Arc::new(AzurePowerShellCredential { tenant_id: None, process_timeout }));
         }
         if selection.has("developer_cli") {
-            links.push(Arc::new(AzureDeveloperCliCredential { tenant_id, process_timeout }));
+            links.push(Arc::new(AzureDeveloperCliCredential { tenant_id: None, process_timeout }));
         }
         ChainedTokenCredential::named(NAME, links)
     }

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
@@ -60,6 +61,12 @@ impl Tool {
     /// Nobody is signed in, as far as the tool could tell.
     pub fn not_signed_in(&self, tenant_id: Option<&str>) -> Error {
         self.unavailable(format!("not signed in; run `{}`", self.sign_in_to(tenant_id)))
+    }
+
+    /// It cannot ask for the claims of a challenge; signing in with them can.
+    pub fn needs_claims(&self, option: &str, claims: &str, tenant_id: Option<&str>) -> Error {
+        let (sign_in, claims) = (self.sign_in_to(tenant_id), STANDARD.encode(claims));
+        self.unavailable(format!("it cannot request claims; to satisfy them, run `{sign_in} {option} {claims}`"))
     }
 
     /// It failed with words of its own.

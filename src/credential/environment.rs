@@ -1,12 +1,16 @@
 //! A service principal named by environment variables.
 
 use async_trait::async_trait;
-use std::hash::{Hash, Hasher};
+use std::{
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
 use tokio::time::Instant;
 
 use super::{
     Authority, CertificateSource, ClientCertificateCredential, ClientSecretCredential, TokenSource,
     defect::{path_setting, setting},
+    request::may_serve,
     variable,
 };
 use crate::{cache::FetchedToken, error::Error};
@@ -14,7 +18,7 @@ use crate::{cache::FetchedToken, error::Error};
 const NAME: &str = "EnvironmentCredential";
 
 /// `AZURE_TENANT_ID` and `AZURE_CLIENT_ID` with `AZURE_CLIENT_SECRET`, or else with `AZURE_CLIENT_CERTIFICATE_PATH`.
-#[derive(Debug, Default, Hash)]
+#[derive(Debug, Clone, Default, Hash)]
 pub struct EnvironmentCredential {
     /// Another tenant than that of the environment.
     pub tenant_id: Option<String>,
@@ -72,6 +76,12 @@ impl TokenSource for EnvironmentCredential {
 
     fn fingerprint(&self, mut state: &mut dyn Hasher) {
         self.hash(&mut state);
+    }
+
+    fn in_tenant(&self, tenant_id: &str, allowed: bool) -> Option<Arc<dyn TokenSource>> {
+        let own = self.tenant_id.clone().or_else(|| variable("AZURE_TENANT_ID"));
+        let serves = may_serve(own.as_deref(), tenant_id, allowed);
+        serves.then(|| Arc::new(Self { tenant_id: Some(tenant_id.to_owned()), ..self.clone() }) as Arc<_>)
     }
 
     async fn fetch(&self, scope: &str, deadline: Instant) -> Result<FetchedToken, Error> {

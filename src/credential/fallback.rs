@@ -3,7 +3,7 @@
 use std::{
     hash::Hasher,
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -29,6 +29,12 @@ impl FallbackChain {
     #[must_use]
     pub const fn new(native: ChainedTokenCredential) -> Self {
         Self { native, handed_over: AtomicBool::new(false), found_nothing: Mutex::new(None) }
+    }
+
+    /// The same of other links.
+    #[must_use]
+    pub fn map(&self, change: impl Fn(Arc<dyn TokenSource>) -> Arc<dyn TokenSource>) -> Self {
+        Self::new(self.native.map(change))
     }
 
     /// Whether fetches are Python's to make.
@@ -60,6 +66,10 @@ impl TokenSource for FallbackChain {
 
     fn description(&self) -> String {
         self.native.description()
+    }
+
+    fn in_tenant(&self, tenant_id: &str, allowed: bool) -> Option<Arc<dyn TokenSource>> {
+        self.native.in_tenant(tenant_id, allowed)
     }
 
     fn is_shareable(&self) -> bool {

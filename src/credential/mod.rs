@@ -21,6 +21,7 @@ mod entra_errors;
 mod environment;
 mod fallback;
 mod managed_identity;
+mod request;
 mod shared_cache;
 mod signing_certificate;
 mod transport;
@@ -54,6 +55,7 @@ pub use environment::EnvironmentCredential;
 pub use fallback::FallbackChain;
 use futures_util::FutureExt;
 pub use managed_identity::{ManagedIdentityCredential, UserAssigned};
+pub use request::{ClientOptions, Proxy, configured, in_tenant, with_claims};
 use shared_cache::Fetched;
 pub use signing_certificate::SigningCertificate;
 use tokio::time::Instant;
@@ -90,6 +92,14 @@ pub trait TokenSource: Send + Sync + fmt::Debug {
 
     /// The same as a link of a chain, where that differs.
     fn as_link(&self) -> Option<Arc<dyn TokenSource>> {
+        None
+    }
+
+    /// The same for tokens of another tenant; `None` if it has no choice.
+    ///
+    /// # Arguments
+    /// * `allowed`: the caller lists this tenant among those that may be asked for
+    fn in_tenant(&self, _tenant_id: &str, _allowed: bool) -> Option<Arc<dyn TokenSource>> {
         None
     }
 

@@ -4,6 +4,7 @@
 //! header included, to `http_proxy`. Ours are built for one fetch each, which is why none is kept over a fork.
 
 use std::{
+    borrow::Cow,
     fmt,
     sync::{Arc, Mutex, Once, PoisonError},
     time::{Duration, SystemTime},
@@ -15,14 +16,19 @@ use azure_core::{
     cloud::{CloudConfiguration, CustomConfiguration},
     error::ErrorKind,
     http::{
-        AsyncRawResponse, ClientOptions, ExponentialRetryOptions, HttpClient, Request, RetryOptions, Transport, Url,
+        AsyncRawResponse, Body, ClientOptions, ExponentialRetryOptions, HttpClient, Request, RetryOptions, Transport,
+        Url,
         headers::{CONTENT_TYPE, HeaderName, Headers, RETRY_AFTER},
     },
     time::parse_rfc7231,
 };
 use futures_util::StreamExt;
 
-use super::{Authority, trust};
+use super::{
+    Authority,
+    request::{self, Proxy},
+    trust,
+};
 use crate::{error, secret::Secret};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -146,7 +152,23 @@ struct Client {
     http: reqwest::Client,
     /// The server is part of this machine or there is none: where nobody listens, nobody will in a minute.
     local: bool,
+    /// What the token is to satisfy, which azure_identity cannot ask for.
+    claims: Option<Arc<str>>,
     log: AttemptLog,
+}
+
+impl Client {
+    /// The request with the claims in its form.
+    fn with_claims<'a>(&self, request: &'a Request) -> Cow<'a, Request> {
+        let (Some(claims), Body::Bytes(form)) = (&self.claims, request.body()) else { return Cow::Borrowed(request) };
+        // A URL's query is written like a form.
+        let mut addition = request.url().clone();
+        addition.query_pairs_mut().clear().append_pair("claims", claims);
+        let form = format!("{}&{}", String::from_utf8_lossy(form), addition.query().unwrap_or_default());
+        let mut request = request.clone();
+        request.set_body(form);
+        Cow::Owned(request)
+    }
 }
 
 impl fmt::Debug for Client {
@@ -159,7 +181,7 @@ impl fmt::Debug for Client {
 impl HttpClient for Client {
     async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
         let host = request.url().host_str().unwrap_or_default();
-        let outcome = match self.http.execute_request(request).await {
+        let outcome = match self.http.execute_request(&self.with_claims(request)).await {
             Ok(response) => whole(response).await,
             Err(error) => Err(error),
         };
@@ -238,7 +260,14 @@ fn install_ring() {
 
 fn builder() -> reqwest::ClientBuilder {
     install_ring();
-    reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).redirect(reqwest::redirect::Policy::none())
+    let options = request::options();
+    let builder = reqwest::Client::builder()
+        .connect_timeout(options.connect_timeout.unwrap_or(CONNECT_TIMEOUT))
+        .redirect(reqwest::redirect::Policy::none());
+    match options.read_timeout {
+        Some(limit) => builder.read_timeout(limit),
+        None => builder,
+    }
 }
 
 /// What makes clients for the machine's own network: no proxy, as IMDS' documentation demands.
@@ -258,7 +287,7 @@ pub fn local(
     log: AttemptLog,
 ) -> Result<ClientOptions, error::Error> {
     let http = http.map_err(|error| no_client(credential, &error))?;
-    Ok(options(Client { http, local: true, log }))
+    Ok(options(Client { http, local: true, claims: None, log }))
 }
 
 /// Options for Entra ID: https to `authority`, else to what `AZURE_AUTHORITY_HOST` says, else to the public cloud.
@@ -269,13 +298,25 @@ pub fn entra(
 ) -> Result<ClientOptions, error::Error> {
     let mut custom = CustomConfiguration::default();
     custom.authority_host = Authority::settle(credential, authority)?.url();
-    let http = match trust::named().map_err(|why| no_https(credential, &why))? {
+    let wanted = request::options();
+    let trusted = match &wanted.ca_bundle {
+        Some(path) => trust::bundle("connection_verify", path).map(Some),
+        None => trust::named(),
+    };
+    let http = match trusted.map_err(|why| no_https(credential, &why))? {
         Some(certificates) => builder().tls_certs_only(certificates),
         None => builder(),
     };
+    let http = match &wanted.proxy {
+        None => http,
+        Some(Proxy::Direct) => http.no_proxy(),
+        Some(Proxy::Through(url)) => {
+            http.proxy(reqwest::Proxy::https(url).map_err(|error| no_client(credential, &error))?)
+        }
+    };
     let http = http.build().map_err(|error| no_client(credential, &error))?;
     let cloud = Some(Arc::new(CloudConfiguration::Custom(custom)));
-    Ok(ClientOptions { cloud, ..options(Client { http, local: false, log }) })
+    Ok(ClientOptions { cloud, ..options(Client { http, local: false, claims: request::claims(), log }) })
 }
 
 fn options(client: Client) -> ClientOptions {

@@ -12,15 +12,17 @@ use tokio::time::Instant;
 use super::{
     Authority, TokenSource, ask,
     defect::{path_setting, setting},
+    request::may_serve,
     root_message,
     transport::{self, AttemptLog},
+    variable,
 };
 use crate::{cache::FetchedToken, error::Error};
 
 const NAME: &str = "WorkloadIdentityCredential";
 
 /// Exchanges the token in a file for an access token. What is not given comes from the variables that Azure's webhook sets.
-#[derive(Debug, Default, Hash)]
+#[derive(Debug, Clone, Default, Hash)]
 pub struct WorkloadIdentityCredential {
     /// Directory (tenant) id; else `AZURE_TENANT_ID`.
     pub tenant_id: Option<String>,
@@ -48,6 +50,12 @@ impl TokenSource for WorkloadIdentityCredential {
 
     fn fingerprint(&self, mut state: &mut dyn Hasher) {
         self.hash(&mut state);
+    }
+
+    fn in_tenant(&self, tenant_id: &str, allowed: bool) -> Option<Arc<dyn TokenSource>> {
+        let own = self.tenant_id.clone().or_else(|| variable("AZURE_TENANT_ID"));
+        let serves = may_serve(own.as_deref(), tenant_id, allowed);
+        serves.then(|| Arc::new(Self { tenant_id: Some(tenant_id.to_owned()), ..self.clone() }) as Arc<_>)
     }
 
     async fn fetch(&self, scope: &str, deadline: Instant) -> Result<FetchedToken, Error> {

@@ -10,11 +10,11 @@ use super::{
 };
 use crate::{
     credential::{
-        Authority, AzureCliCredential, AzureDeveloperCliCredential, AzurePipelinesCredential,
+        self, Authority, AzureCliCredential, AzureDeveloperCliCredential, AzurePipelinesCredential,
         AzurePowerShellCredential, CertificateSource, ChainedTokenCredential, ClientAssertionCredential,
         ClientCertificateCredential, ClientSecretCredential, DefaultChain, EnvironmentCredential, FallbackChain,
-        ManagedIdentityCredential, Selection, SigningCertificate, UserAssigned, WorkloadIdentityCredential,
-        check_value, start,
+        ManagedIdentityCredential, Proxy, Selection, SigningCertificate, TokenSource, UserAssigned,
+        WorkloadIdentityCredential, check_value, configured, in_tenant, start, with_claims,
     },
     error::Error,
     secret::Secret,
@@ -295,7 +295,6 @@ impl TokenProvider {
                 "workload_identity_tenant_id",
                 workload_identity_tenant_id,
             )?,
-            tenant_id: None,
             authority: self::authority(py, authority)?,
             process_timeout: Some(self::process_timeout(process_timeout)?),
         };
@@ -315,10 +314,72 @@ impl TokenProvider {
     }
 }
 
+/// What a caller wants of a credential's requests beyond its identity.
+#[pyclass(frozen, module = "azure_postgresql_auth._core")]
+#[derive(Default)]
+pub struct ClientOptions(Arc<credential::ClientOptions>);
+
+#[pymethods]
+impl ClientOptions {
+    #[new]
+    #[pyo3(signature = (
+        *, proxy=None, no_proxy=false, ca_bundle=None, connect_timeout=None, read_timeout=None, additional_tenants=Vec::new()
+    ))]
+    fn new(
+        py: Python<'_>,
+        proxy: Option<&str>,
+        no_proxy: bool,
+        ca_bundle: Option<String>,
+        connect_timeout: Option<f64>,
+        read_timeout: Option<f64>,
+        additional_tenants: Vec<String>,
+    ) -> PyResult<Self> {
+        let additional_tenants = additional_tenants.into_iter().map(|tenant_id| match &*tenant_id {
+            "*" => Ok(tenant_id),
+            _ => tenant(py, "additionally_allowed_tenants", tenant_id),
+        });
+        Ok(Self(Arc::new(credential::ClientOptions {
+            proxy: if no_proxy { Some(Proxy::Direct) } else { checked(py, proxy.map(Proxy::parse).transpose())? },
+            ca_bundle,
+            connect_timeout: connect_timeout.map(patience).transpose()?,
+            read_timeout: read_timeout.map(patience).transpose()?,
+            additional_tenants: additional_tenants.collect::<PyResult<_>>()?,
+        })))
+    }
+}
+
+/// A credential for one tenant and claims.
+fn narrowed(source: Arc<dyn TokenSource>, tenant_id: Option<&str>, claims: Option<&str>) -> Arc<dyn TokenSource> {
+    let source = match tenant_id {
+        Some(tenant_id) => in_tenant(source, tenant_id, false),
+        None => source,
+    };
+    match claims {
+        Some(claims) => with_claims(source, claims),
+        None => source,
+    }
+}
+
+#[pymethods]
+impl TokenProvider {
+    /// The same credential with options.
+    fn configured(&self, options: &ClientOptions) -> Self {
+        self.map(|source| configured(source, Arc::clone(&options.0)))
+    }
+
+    /// The same credential for tokens of one tenant, or that satisfy claims; with a cache of its own.
+    #[pyo3(signature = (*, tenant_id=None, claims=None))]
+    fn narrowed(&self, py: Python<'_>, tenant_id: Option<String>, claims: Option<&str>) -> PyResult<Self> {
+        let tenant_id = optional_tenant(py, "tenant_id", tenant_id)?;
+        Ok(self.map(|source| self::narrowed(source, tenant_id.as_deref(), claims)))
+    }
+}
+
 #[pymethods]
 impl Fetch {
     /// Has the engine exchange an assertion that Python has made for this fetch.
-    #[pyo3(signature = (tenant_id, client_id, assertion, *, authority=None))]
+    #[pyo3(signature = (tenant_id, client_id, assertion, *, authority=None, options=None, other_tenant_id=None, claims=None))]
+    #[allow(clippy::too_many_arguments, reason = "all that a request depends on")]
     fn exchange(
         &self,
         py: Python<'_>,
@@ -326,11 +387,16 @@ impl Fetch {
         client_id: String,
         assertion: String,
         authority: Option<&str>,
+        options: Option<&ClientOptions>,
+        other_tenant_id: Option<&str>,
+        claims: Option<&str>,
     ) -> PyResult<()> {
         let authority = self::authority(py, authority)?;
         if let Some(fetch) = self.take() {
             let assertion = assertion.into();
-            start(fetch, Arc::new(ClientAssertionCredential { tenant_id, client_id, assertion, authority }));
+            let source = Arc::new(ClientAssertionCredential { tenant_id, client_id, assertion, authority });
+            let options = options.map(|options| Arc::clone(&options.0)).unwrap_or_default();
+            start(fetch, narrowed(configured(source, options), other_tenant_id, claims));
         }
         Ok(())
     }

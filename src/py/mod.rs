@@ -40,7 +40,7 @@ mod _core {
     #[pymodule_export]
     use super::claims::{decode_jwt, guest_of, is_azure_server, parse_principal_name, principal_of, scope_for};
     #[pymodule_export]
-    use super::credentials::value_defect;
+    use super::credentials::{ClientOptions, value_defect};
     #[pymodule_export]
     use super::fetch::Fetch;
     #[pymodule_export]

@@ -196,6 +196,15 @@ impl TokenProvider {
         }
     }
 
+    /// The same with other native credentials, and a cache of its own.
+    pub fn map(&self, change: impl Fn(Arc<dyn TokenSource>) -> Arc<dyn TokenSource>) -> Self {
+        Self::new(match &self.source {
+            Source::Native(source) => Source::Native(change(Arc::clone(source))),
+            Source::Both(chain, _) => Source::Both(Arc::new(chain.map(change)), Mutex::default()),
+            Source::Python { class, .. } => Source::Python { class: Arc::clone(class), fetches: Mutex::default() },
+        })
+    }
+
     /// The native credential, for a chain to hold.
     pub fn source(&self) -> Option<Arc<dyn TokenSource>> {
         match &self.source {

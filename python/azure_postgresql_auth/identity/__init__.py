@@ -5,6 +5,18 @@ They take the constructor keywords of azure-identity's classes of the same names
 classes with coroutines. Settings from the environment are read when a
 token is needed. `get_token` returns a cached token while it is good, and renews it in the background before it expires.
 
+Each also takes these of azure-identity's options:
+
+- `additionally_allowed_tenants`: tenants that `get_token(tenant_id=...)` may name, besides the credential's own; "*"
+  for all
+- `proxies`: as requests has them, `{"https": "http://proxy:3128"}`; by default the environment's. Managed identity
+  uses none
+- `connection_verify`: path of a PEM file, or of a directory of them, with the certification authorities to trust
+- `connection_timeout`, `read_timeout`: seconds that connecting takes and that the service is silent at most
+
+Others that cannot matter here, such as `logging_enable` and `retry_total`, are ignored, with a line in the log; those
+that would have to change how requests are made, such as `transport`, are refused with `TypeError`.
+
 Their values are checked when they are made (`ValueError`); whether they work shows when a token is asked for
 (`EntraConnectionValueError`).
 
@@ -13,67 +25,30 @@ Those that hold no secret can be pickled: as what they were made with, never wit
 
 from __future__ import annotations
 
+import functools
 import os
 import weakref
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from azure_postgresql_auth import _credentials, core
 from azure_postgresql_auth._core import TokenProvider
 from azure_postgresql_auth._foreign import AssertionCaller
+from azure_postgresql_auth.identity import _options
+from azure_postgresql_auth.identity._shapes import AccessToken, AccessTokenInfo, AsyncTokenCredential, TokenCredential
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-    # For the type checker ours are azure-core's, whose clients take nothing else; at run time they have the same shape.
-    from azure.core.credentials import AccessToken, AccessTokenInfo, TokenRequestOptions
+    from azure.core.credentials import TokenRequestOptions
     from typing_extensions import Self
 
-    from azure_postgresql_auth._core import Fetch
-else:
-
-    class AccessToken(NamedTuple):
-        """An access token, shaped as azure-core's."""
-
-        token: str
-        expires_on: int
-        """Seconds since 1970."""
-
-        def __repr__(self) -> str:
-            return f"AccessToken(token='****', expires_on={self.expires_on})"
-
-    class AccessTokenInfo:
-        """An access token with more to say, shaped as azure-core's.
-
-        Attributes:
-            token: the token.
-            expires_on: seconds since 1970.
-            token_type: what it is sent as.
-            refresh_on: seconds since 1970; None if the issuer has no wish.
-        """
-
-        __slots__ = ("expires_on", "refresh_on", "token", "token_type")
-
-        def __init__(
-            self,
-            token: str,
-            expires_on: int,
-            *,
-            token_type: str = "Bearer",  # noqa: S107 - no password
-            refresh_on: int | None = None,
-        ) -> None:
-            self.token = token
-            self.expires_on = expires_on
-            self.token_type = token_type
-            self.refresh_on = refresh_on
-
-        def __repr__(self) -> str:
-            return f"AccessTokenInfo(token='****', expires_on={self.expires_on})"
-
+    from azure_postgresql_auth._core import ClientOptions, Fetch
 
 __all__ = [
     "AccessToken",
     "AccessTokenInfo",
+    "AsyncTokenCredential",
     "AzureCliCredential",
     "AzureDeveloperCliCredential",
     "AzurePipelinesCredential",
@@ -86,6 +61,7 @@ __all__ = [
     "DefaultAzureCredential",
     "EnvironmentCredential",
     "ManagedIdentityCredential",
+    "TokenCredential",
     "WorkloadIdentityCredential",
 ]
 
@@ -93,38 +69,70 @@ __all__ = [
 class _NativeCredential:
     """What all credentials here can do."""
 
-    def __init__(self, tokens: TokenProvider | _credentials.Adopted) -> None:
-        adopted = _credentials.Adopted(tokens) if isinstance(tokens, TokenProvider) else tokens
-        self._provider = adopted.provider
-        _credentials.keep(self, adopted)
+    def __init__(
+        self, tokens: TokenProvider | _credentials.Adopted, options: ClientOptions | None = None, **shown: str
+    ) -> None:
+        if isinstance(tokens, TokenProvider):
+            tokens = _credentials.Adopted(tokens if options is None else tokens.configured(options))
+        self._provider = tokens.provider
+        self._shown = shown
+        self._by_tenant: dict[str, object] = {}
+        _credentials.keep(self, tokens)
 
     def get_token(
         self,
         *scopes: str,
-        claims: str | None = None,  # noqa: ARG002 - this and the following are azure-core's
-        tenant_id: str | None = None,  # noqa: ARG002
-        enable_cae: bool = False,  # noqa: ARG002
+        claims: str | None = None,
+        tenant_id: str | None = None,
+        enable_cae: bool = False,  # noqa: ARG002 - azure-core's
         **_: Any,
     ) -> AccessToken:
-        """An access token for one scope, cached or fetched.
+        """Return an access token for one scope, cached or fetched.
 
-        The keywords that Azure's clients pass do not apply here and are ignored.
+        Args:
+            scopes: one OAuth 2.0 scope.
+            claims: the claims of a challenge, as JSON, that the token is to satisfy; it is fetched then.
+            tenant_id: the tenant that the token is to be of. Applications and command lines serve their own and those
+                in `additionally_allowed_tenants`, and command lines without a tenant all.
+            enable_cae: azure-core's, without effect: tokens do not announce continuous access evaluation.
 
         Raises:
-            ValueError: not exactly one scope.
-            EntraConnectionValueError: no token could be had; lists every attempt.
+            ValueError: not exactly one scope, or no tenant.
+            EntraConnectionValueError: no token could be had, or none of that tenant; lists every attempt.
         """
-        login = core.login(self, self._only(scopes), user_known=True)
+        login = core.login(self._for(tenant_id, claims), self._only(scopes), user_known=True)
         return AccessToken(login.password, login.expires_on)
 
-    def get_token_info(
-        self,
-        *scopes: str,
-        options: TokenRequestOptions | None = None,  # noqa: ARG002 - azure-core's
-    ) -> AccessTokenInfo:
-        """`get_token` for azure-core's `SupportsTokenInfo`; `options` do not apply and are ignored."""
-        login = core.login(self, self._only(scopes), user_known=True)
+    def get_token_info(self, *scopes: str, options: TokenRequestOptions | None = None) -> AccessTokenInfo:
+        """Return the same for azure-core's `SupportsTokenInfo`; `options` has `claims` and `tenant_id`."""
+        login = core.login(self._wanted(options), self._only(scopes), user_known=True)
         return AccessTokenInfo(login.password, login.expires_on)
+
+    def _wanted(self, options: TokenRequestOptions | None) -> object:
+        return self if options is None else self._for(options.get("tenant_id"), options.get("claims"))
+
+    def _for(self, tenant_id: str | None, claims: str | None) -> object:
+        """Return the credential, or what stands for its tokens of a tenant or for claims."""
+        if claims:
+            # Not kept: it answers one challenge.
+            return self._narrowed(tenant_id, claims)
+        if not tenant_id:
+            return self
+        known = self._by_tenant.get(tenant_id)
+        # setdefault: threads may come here together.
+        return self._by_tenant.setdefault(tenant_id, self._narrowed(tenant_id, None)) if known is None else known
+
+    def _narrowed(self, tenant_id: str | None, claims: str | None) -> object:
+        made = _Narrowed()
+        provider = self._provider.narrowed(tenant_id=tenant_id, claims=claims)
+        fallback = _credentials.adopt(self).fallback
+        if fallback is not None:
+            fallback = fallback.narrowed(provider, tenant_id=tenant_id, claims=claims)
+        _credentials.keep(made, _credentials.Adopted(provider, fallback=fallback))
+        return made
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self._shown.items())})"
 
     def _only(self, scopes: tuple[str, ...]) -> str:
         if len(scopes) != 1:
@@ -166,6 +174,20 @@ class _NativeCredential:
         raise TypeError(message)
 
 
+class _Narrowed:
+    """Stands for a credential's tokens of one tenant or for claims."""
+
+
+class _NarrowedAssertion(_Narrowed):
+    """The same of a `ClientAssertionCredential`, which makes the assertions."""
+
+    def __init__(self, credential: ClientAssertionCredential, tenant_id: str | None, claims: str | None) -> None:
+        self._answer = functools.partial(credential._answer, tenant_id=tenant_id, claims=claims)  # noqa: SLF001 - ours
+        provider = credential._provider.narrowed(tenant_id=tenant_id, claims=claims)  # noqa: SLF001
+        caller = AssertionCaller(provider, weakref.ref(self), "_answer")
+        _credentials.keep(self, _credentials.Adopted(provider, caller))
+
+
 class _Portable(_NativeCredential):
     """One without a secret: where it is unpickled, its like is made with the same arguments, and finds its own tokens.
 
@@ -180,8 +202,17 @@ class _Portable(_NativeCredential):
         self._arguments = tuple(map(_snapshot, args)), {name: _snapshot(value) for name, value in kwargs.items()}
         return self
 
+    def __repr__(self) -> str:
+        args, kwargs = self._arguments
+        # A proxy's URL may hold a password.
+        shown = [f"{name}={value!r}" for name, value in kwargs.items() if name != "proxies"]
+        return f"{type(self).__name__}({', '.join([*map(repr, args), *shown])})"
+
     def __reduce__(self) -> str | tuple[Any, ...]:
         args, kwargs = self._arguments
+        if _options.hold_secret(kwargs):
+            message = f"{type(self).__name__} has proxies with a password, and so it cannot be pickled"
+            raise TypeError(message)
         return _like, (type(self), args, kwargs)
 
 
@@ -231,10 +262,13 @@ class EnvironmentCredential(_Portable):
 
     Args:
         authority: host of the Entra ID authority; by default `AZURE_AUTHORITY_HOST`, else the public cloud's.
+        options: further keywords of azure-identity, see this module.
     """
 
-    def __init__(self, *, authority: str | None = None) -> None:
-        super().__init__(TokenProvider.environment(authority=authority))
+    def __init__(self, *, authority: str | None = None, **options: Any) -> None:
+        super().__init__(
+            TokenProvider.environment(authority=authority), _options.read("EnvironmentCredential", options)
+        )
 
 
 class ManagedIdentityCredential(_Portable):
@@ -245,6 +279,7 @@ class ManagedIdentityCredential(_Portable):
         object_id: its object (principal) id instead.
         resource_id: its Azure resource id instead.
         identity_config: the same as a dictionary with one of these keys, as azure-identity has it.
+        options: further keywords of azure-identity, see this module.
     """
 
     def __init__(
@@ -254,6 +289,7 @@ class ManagedIdentityCredential(_Portable):
         object_id: str | None = None,
         resource_id: str | None = None,
         identity_config: dict[str, str] | None = None,
+        **options: Any,
     ) -> None:
         named = {"client_id": client_id, "object_id": object_id, "resource_id": resource_id}
         for key, value in (identity_config or {}).items():
@@ -264,7 +300,7 @@ class ManagedIdentityCredential(_Portable):
                 message = f"{key}= and identity_config name different identities: give one of them"
                 raise ValueError(message)
             named[key] = named[key] or value
-        super().__init__(TokenProvider.managed_identity(**named))
+        super().__init__(TokenProvider.managed_identity(**named), _options.read("ManagedIdentityCredential", options))
 
 
 class WorkloadIdentityCredential(_Portable):
@@ -275,6 +311,7 @@ class WorkloadIdentityCredential(_Portable):
         client_id: application (client) id; by default `AZURE_CLIENT_ID`.
         token_file_path: file with Kubernetes' token, read at every fetch; by default `AZURE_FEDERATED_TOKEN_FILE`.
         authority: host of the Entra ID authority; by default `AZURE_AUTHORITY_HOST`, else the public cloud's.
+        options: further keywords of azure-identity, see this module.
     """
 
     def __init__(
@@ -284,11 +321,13 @@ class WorkloadIdentityCredential(_Portable):
         client_id: str | None = None,
         token_file_path: str | None = None,
         authority: str | None = None,
+        **options: Any,
     ) -> None:
         super().__init__(
             TokenProvider.workload_identity(
                 tenant_id=tenant_id, client_id=client_id, token_file_path=token_file_path, authority=authority
-            )
+            ),
+            _options.read("WorkloadIdentityCredential", options),
         )
 
 
@@ -300,10 +339,18 @@ class ClientSecretCredential(_NativeCredential):
         client_id: application (client) id.
         client_secret: a secret that was made for the application.
         authority: host of the Entra ID authority; by default `AZURE_AUTHORITY_HOST`, else the public cloud's.
+        options: further keywords of azure-identity, see this module.
     """
 
-    def __init__(self, tenant_id: str, client_id: str, client_secret: str, *, authority: str | None = None) -> None:
-        super().__init__(TokenProvider.client_secret(tenant_id, client_id, client_secret, authority=authority))
+    def __init__(
+        self, tenant_id: str, client_id: str, client_secret: str, *, authority: str | None = None, **options: Any
+    ) -> None:
+        super().__init__(
+            TokenProvider.client_secret(tenant_id, client_id, client_secret, authority=authority),
+            _options.read("ClientSecretCredential", options),
+            tenant_id=tenant_id,
+            client_id=client_id,
+        )
 
 
 class CertificateCredential(_NativeCredential):
@@ -318,6 +365,7 @@ class CertificateCredential(_NativeCredential):
         password: what the private key is encrypted with.
         send_certificate_chain: send the certificates along, for applications that trust a subject name and issuer.
         authority: host of the Entra ID authority; by default `AZURE_AUTHORITY_HOST`, else the public cloud's.
+        options: further keywords of azure-identity, see this module.
     """
 
     def __init__(  # noqa: PLR0913 - azure-identity's
@@ -330,6 +378,7 @@ class CertificateCredential(_NativeCredential):
         password: str | bytes | None = None,
         send_certificate_chain: bool = False,
         authority: str | None = None,
+        **options: Any,
     ) -> None:
         super().__init__(
             TokenProvider.client_certificate(
@@ -340,7 +389,10 @@ class CertificateCredential(_NativeCredential):
                 password=password.decode() if isinstance(password, bytes) else password,
                 send_certificate_chain=send_certificate_chain,
                 authority=authority,
-            )
+            ),
+            _options.read("CertificateCredential", options),
+            tenant_id=tenant_id,
+            client_id=client_id,
         )
 
 
@@ -356,25 +408,37 @@ class ClientAssertionCredential(_NativeCredential):
         client_id: application (client) id.
         func: returns the assertion; called on a thread of its own for each token that is fetched.
         authority: host of the Entra ID authority; by default `AZURE_AUTHORITY_HOST`, else the public cloud's.
+        options: further keywords of azure-identity, see this module.
     """
 
     def __init__(
-        self, tenant_id: str, client_id: str, func: Callable[[], str], *, authority: str | None = None
+        self, tenant_id: str, client_id: str, func: Callable[[], str], *, authority: str | None = None, **options: Any
     ) -> None:
         self._application = tenant_id, client_id
         self._func = func
         self._authority = authority
         provider = TokenProvider.client_assertion(tenant_id, client_id, authority=authority)
+        self._client_options = _options.read("ClientAssertionCredential", options)
         caller = AssertionCaller(provider, weakref.ref(self), "_answer")
-        super().__init__(_credentials.Adopted(provider, caller))
+        super().__init__(_credentials.Adopted(provider, caller), tenant_id=tenant_id, client_id=client_id)
 
-    def _answer(self, fetch: Fetch) -> None:
+    def _narrowed(self, tenant_id: str | None, claims: str | None) -> object:
+        return _NarrowedAssertion(self, tenant_id, claims)
+
+    def _answer(self, fetch: Fetch, tenant_id: str | None = None, claims: str | None = None) -> None:
         assertion = self._func()
         if not isinstance(assertion, str) or not assertion:
             # Not the value: it may be one that others accept.
             message = f"func of ClientAssertionCredential returned {type(assertion).__name__}, expected text"
             raise TypeError(message)
-        fetch.exchange(*self._application, assertion, authority=self._authority)
+        fetch.exchange(
+            *self._application,
+            assertion,
+            authority=self._authority,
+            options=self._client_options,
+            other_tenant_id=tenant_id,
+            claims=claims,
+        )
 
 
 class AzurePipelinesCredential(_NativeCredential):
@@ -386,6 +450,7 @@ class AzurePipelinesCredential(_NativeCredential):
         service_connection_id: its id, the "resourceId" in its page's URL.
         system_access_token: the job's `System.AccessToken`.
         authority: host of the Entra ID authority; by default `AZURE_AUTHORITY_HOST`, else the public cloud's.
+        options: further keywords of azure-identity, see this module.
     """
 
     def __init__(
@@ -396,6 +461,7 @@ class AzurePipelinesCredential(_NativeCredential):
         service_connection_id: str,
         system_access_token: str,
         authority: str | None = None,
+        **options: Any,
     ) -> None:
         super().__init__(
             TokenProvider.azure_pipelines(
@@ -404,7 +470,10 @@ class AzurePipelinesCredential(_NativeCredential):
                 service_connection_id=service_connection_id,
                 system_access_token=system_access_token,
                 authority=authority,
-            )
+            ),
+            _options.read("AzurePipelinesCredential", options),
+            tenant_id=tenant_id,
+            client_id=client_id,
         )
 
 
@@ -415,13 +484,20 @@ class AzureCliCredential(_Portable):
         tenant_id: tenant to get the token in; by default the CLI's own.
         subscription: name or id of the subscription whose account to use; by default the CLI's current one.
         process_timeout: seconds that `az` may take; by default 10. It is stopped then, with all it started.
+        options: further keywords of azure-identity, see this module.
     """
 
     def __init__(
-        self, *, tenant_id: str | None = None, subscription: str | None = None, process_timeout: float | None = None
+        self,
+        *,
+        tenant_id: str | None = None,
+        subscription: str | None = None,
+        process_timeout: float | None = None,
+        **options: Any,
     ) -> None:
         super().__init__(
-            TokenProvider.azure_cli(tenant_id=tenant_id, subscription=subscription, process_timeout=process_timeout)
+            TokenProvider.azure_cli(tenant_id=tenant_id, subscription=subscription, process_timeout=process_timeout),
+            _options.read("AzureCliCredential", options),
         )
 
 
@@ -431,10 +507,14 @@ class AzureDeveloperCliCredential(_Portable):
     Args:
         tenant_id: tenant to get the token in; by default that of azd's environment.
         process_timeout: seconds that `azd` may take; by default 10. It is stopped then, with all it started.
+        options: further keywords of azure-identity, see this module.
     """
 
-    def __init__(self, *, tenant_id: str | None = None, process_timeout: float | None = None) -> None:
-        super().__init__(TokenProvider.azure_developer_cli(tenant_id=tenant_id, process_timeout=process_timeout))
+    def __init__(self, *, tenant_id: str | None = None, process_timeout: float | None = None, **options: Any) -> None:
+        super().__init__(
+            TokenProvider.azure_developer_cli(tenant_id=tenant_id, process_timeout=process_timeout),
+            _options.read("AzureDeveloperCliCredential", options),
+        )
 
 
 class AzurePowerShellCredential(_Portable):
@@ -443,10 +523,14 @@ class AzurePowerShellCredential(_Portable):
     Args:
         tenant_id: tenant to get the token in; by default that of the current context.
         process_timeout: seconds that `pwsh` may take; by default 10. It is stopped then, with all it started.
+        options: further keywords of azure-identity, see this module.
     """
 
-    def __init__(self, *, tenant_id: str | None = None, process_timeout: float | None = None) -> None:
-        super().__init__(TokenProvider.azure_powershell(tenant_id=tenant_id, process_timeout=process_timeout))
+    def __init__(self, *, tenant_id: str | None = None, process_timeout: float | None = None, **options: Any) -> None:
+        super().__init__(
+            TokenProvider.azure_powershell(tenant_id=tenant_id, process_timeout=process_timeout),
+            _options.read("AzurePowerShellCredential", options),
+        )
 
 
 class ChainedTokenCredential(_Portable):
@@ -498,7 +582,8 @@ class DefaultAzureCredential(_Portable):
         process_timeout: seconds that each command line may take; by default 10.
         require_envvar: insist on `AZURE_TOKEN_CREDENTIALS`.
         exclude_environment_credential: leaves this one out, or with False takes it in where `AZURE_TOKEN_CREDENTIALS`
-            does not; likewise the other `exclude_` keywords of azure-identity. Its further keywords go to its own.
+            does not; likewise the other `exclude_` keywords of azure-identity. Its further keywords go to its own,
+            and those that this module names are honoured here, too.
     """
 
     _LINKS = (
@@ -514,7 +599,6 @@ class DefaultAzureCredential(_Portable):
         "broker",
     )
     _FURTHER = (
-        "additionally_allowed_tenants",
         "broker_client_id",
         "broker_tenant_id",
         "interactive_browser_client_id",
@@ -536,11 +620,9 @@ class DefaultAzureCredential(_Portable):
         **further: Any,
     ) -> None:
         excludes = {f"exclude_{link}_credential": link for link in self._LINKS}
-        for keyword in further:
-            if keyword not in excludes and keyword not in self._FURTHER:
-                known = ", ".join((*excludes, *self._FURTHER))
-                message = f"DefaultAzureCredential has no keyword {keyword!r}: one of {known}"
-                raise TypeError(message)
+        # What follows is for azure-identity's own, too.
+        python = {keyword: value for keyword, value in further.items() if keyword not in excludes}
+        options = {keyword: value for keyword, value in python.items() if keyword not in self._FURTHER}
         if require_envvar and not os.environ.get("AZURE_TOKEN_CREDENTIALS", "").strip():
             message = "AZURE_TOKEN_CREDENTIALS is not set, which require_envvar=True demands: dev, prod or a credential"
             raise ValueError(message)
@@ -548,13 +630,13 @@ class DefaultAzureCredential(_Portable):
         named = None if of_environment else managed_identity_client_id
         if workload_identity_client_id is _NOT_GIVEN:
             workload_identity_client_id = named
-        python = {keyword: value for keyword, value in further.items() if keyword in self._FURTHER}
         if authority:
             python["authority"] = authority
         super().__init__(
             _credentials.default(
                 {link: bool(further[name]) for name, link in excludes.items() if further.get(name) is not None},
                 python,
+                _options.read("DefaultAzureCredential", options, (*excludes, *self._FURTHER)),
                 managed_identity_client_id=named,
                 system_assigned=not of_environment and not named,
                 workload_identity_client_id=workload_identity_client_id,

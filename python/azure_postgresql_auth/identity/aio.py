@@ -14,7 +14,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from azure_postgresql_auth import core, identity
-from azure_postgresql_auth.identity import AccessToken, AccessTokenInfo
+from azure_postgresql_auth.identity import (
+    AccessToken,
+    AccessTokenInfo,
+    AsyncTokenCredential,  # noqa: F401 - public here, too
+    TokenCredential,  # noqa: F401
+)
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -32,22 +37,22 @@ class _Asynchronous(identity._NativeCredential):  # noqa: SLF001 - the other hal
     async def get_token(  # type: ignore[override]
         self,
         *scopes: str,
-        claims: str | None = None,  # noqa: ARG002 - this and the following are azure-core's
-        tenant_id: str | None = None,  # noqa: ARG002
-        enable_cae: bool = False,  # noqa: ARG002
+        claims: str | None = None,
+        tenant_id: str | None = None,
+        enable_cae: bool = False,  # noqa: ARG002 - azure-core's
         **_: Any,
     ) -> AccessToken:
         """`identity`'s `get_token`, awaited: the event loop runs on while the token is fetched."""
-        login = await core.login_async(self, self._only(scopes), user_known=True)
+        login = await core.login_async(self._for(tenant_id, claims), self._only(scopes), user_known=True)
         return AccessToken(login.password, login.expires_on)
 
     async def get_token_info(  # type: ignore[override]
         self,
         *scopes: str,
-        options: TokenRequestOptions | None = None,  # noqa: ARG002 - azure-core's
+        options: TokenRequestOptions | None = None,
     ) -> AccessTokenInfo:
-        """`get_token` for azure-core's `AsyncSupportsTokenInfo`; `options` do not apply and are ignored."""
-        login = await core.login_async(self, self._only(scopes), user_known=True)
+        """Return the same for azure-core's `AsyncSupportsTokenInfo`; `options` has `claims` and `tenant_id`."""
+        login = await core.login_async(self._wanted(options), self._only(scopes), user_known=True)
         return AccessTokenInfo(login.password, login.expires_on)
 
     async def close(self) -> None:  # type: ignore[override]

@@ -1,0 +1,207 @@
+//! What a caller wants of a credential's requests beyond its identity: another tenant, further claims, a way through the
+//! network.
+
+use std::{hash::Hasher, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use tokio::time::Instant;
+
+use super::TokenSource;
+use crate::{cache::FetchedToken, claims::Claims, error::Error};
+
+/// Which proxy requests to Entra ID take, instead of the environment's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Proxy {
+    /// None at all.
+    Direct,
+    /// The proxy at this URL.
+    Through(String),
+}
+
+impl Proxy {
+    /// Reads the URL of a proxy; `http://` may be left out.
+    ///
+    /// # Errors
+    /// It is no http URL. The text does not show it: it may hold a password.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let url = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+        match super::transport::parse_endpoint("proxies", &url) {
+            Ok(_) => Ok(Self::Through(url)),
+            Err(_) => Err(Error::InvalidArgument(
+                "proxies: expected the URL of an HTTP proxy, such as \"http://proxy.example.com:3128\"".to_owned(),
+            )),
+        }
+    }
+}
+
+/// Options of a credential's HTTP client, and the tenants it may be asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ClientOptions {
+    /// By default what the environment names. Managed identity uses none.
+    pub proxy: Option<Proxy>,
+    /// File or directory with the certification authorities that are trusted, instead of the environment's.
+    pub ca_bundle: Option<String>,
+    /// How long a TCP and TLS handshake may take.
+    pub connect_timeout: Option<Duration>,
+    /// How long the service may be silent.
+    pub read_timeout: Option<Duration>,
+    /// Tenants that a token may be asked for, besides the credential's own; `*` for all.
+    pub additional_tenants: Vec<String>,
+}
+
+impl ClientOptions {
+    fn allow(&self, tenant_id: &str) -> bool {
+        self.additional_tenants.iter().any(|tenant| tenant == "*" || tenant.eq_ignore_ascii_case(tenant_id))
+    }
+}
+
+tokio::task_local! {
+    static OPTIONS: Arc<ClientOptions>;
+    static CLAIMS: Arc<str>;
+}
+
+/// The options of the credential that is fetching.
+pub fn options() -> Arc<ClientOptions> {
+    // Err: it has none.
+    OPTIONS.try_with(Arc::clone).unwrap_or_default()
+}
+
+/// The claims that the token is to satisfy.
+pub fn claims() -> Option<Arc<str>> {
+    CLAIMS.try_with(Arc::clone).ok()
+}
+
+/// Gives a credential options.
+#[must_use]
+pub fn configured(source: Arc<dyn TokenSource>, options: Arc<ClientOptions>) -> Arc<dyn TokenSource> {
+    Arc::new(Configured { source, options })
+}
+
+/// A credential with options.
+#[derive(Debug)]
+struct Configured {
+    source: Arc<dyn TokenSource>,
+    options: Arc<ClientOptions>,
+}
+
+#[async_trait]
+impl TokenSource for Configured {
+    fn name(&self) -> &'static str {
+        self.source.name()
+    }
+
+    fn description(&self) -> String {
+        self.source.description()
+    }
+
+    async fn fetch(&self, scope: &str, deadline: Instant) -> Result<FetchedToken, Error> {
+        OPTIONS.scope(Arc::clone(&self.options), self.source.fetch(scope, deadline)).await
+    }
+
+    fn as_link(&self) -> Option<Arc<dyn TokenSource>> {
+        self.source.as_link().map(|link| configured(link, Arc::clone(&self.options)))
+    }
+
+    fn in_tenant(&self, tenant_id: &str, allowed: bool) -> Option<Arc<dyn TokenSource>> {
+        let source = self.source.in_tenant(tenant_id, allowed || self.options.allow(tenant_id))?;
+        Some(configured(source, Arc::clone(&self.options)))
+    }
+
+    fn is_shareable(&self) -> bool {
+        self.source.is_shareable()
+    }
+
+    fn fingerprint(&self, state: &mut dyn Hasher) {
+        self.source.fingerprint(state);
+    }
+
+    fn hands_over(&self, error: &Error) -> bool {
+        self.source.hands_over(error)
+    }
+}
+
+/// Whether an application or tool whose own tenant is `own` may be asked for a token of another; azure-identity's rule.
+pub fn may_serve(own: Option<&str>, tenant_id: &str, allowed: bool) -> bool {
+    allowed || own.is_none_or(|own| own == "organizations" || own.eq_ignore_ascii_case(tenant_id))
+}
+
+/// The same credential for tokens of a tenant. One that has no choice is asked all the same, and its token looked at: Azure's
+/// clients name the tenant of their resource, which mostly is the credential's own.
+#[must_use]
+pub fn in_tenant(source: Arc<dyn TokenSource>, tenant_id: &str, allowed: bool) -> Arc<dyn TokenSource> {
+    let other = source.in_tenant(tenant_id, allowed);
+    other.unwrap_or_else(|| Arc::new(OwnTenant { source, tenant_id: tenant_id.to_owned() }))
+}
+
+/// A credential that gives tokens of one tenant only, and has to give one of this.
+#[derive(Debug)]
+struct OwnTenant {
+    source: Arc<dyn TokenSource>,
+    tenant_id: String,
+}
+
+#[async_trait]
+impl TokenSource for OwnTenant {
+    fn name(&self) -> &'static str {
+        self.source.name()
+    }
+
+    fn description(&self) -> String {
+        self.source.description()
+    }
+
+    async fn fetch(&self, scope: &str, deadline: Instant) -> Result<FetchedToken, Error> {
+        let token = self.source.fetch(scope, deadline).await?;
+        let claims = Claims::of_token(token.secret.expose());
+        let own = claims.as_ref().ok().and_then(|claims| claims.text("tid"));
+        if own.is_some_and(|own| own.eq_ignore_ascii_case(&self.tenant_id)) {
+            return Ok(token);
+        }
+        Err(Error::AuthenticationFailed {
+            credential: self.name(),
+            reason: format!(
+                "tenant_id={} was requested, but it gives tokens of tenant {} only. Credentials of applications and command \
+                 lines serve other tenants that additionally_allowed_tenants lists; a managed identity has one tenant",
+                self.tenant_id,
+                own.unwrap_or("(not named in its token)")
+            ),
+        })
+    }
+
+    fn is_shareable(&self) -> bool {
+        self.source.is_shareable()
+    }
+
+    fn fingerprint(&self, state: &mut dyn Hasher) {
+        self.source.fingerprint(state);
+        state.write(self.tenant_id.as_bytes());
+    }
+}
+
+/// The same credential for tokens that satisfy a challenge's claims, as JSON.
+#[must_use]
+pub fn with_claims(source: Arc<dyn TokenSource>, claims: &str) -> Arc<dyn TokenSource> {
+    Arc::new(WithClaims { source, claims: claims.into() })
+}
+
+/// A credential whose tokens satisfy a claims challenge.
+#[derive(Debug)]
+struct WithClaims {
+    source: Arc<dyn TokenSource>,
+    claims: Arc<str>,
+}
+
+#[async_trait]
+impl TokenSource for WithClaims {
+    fn name(&self) -> &'static str {
+        self.source.name()
+    }
+
+    fn description(&self) -> String {
+        self.source.description()
+    }
+
+    async fn fetch(&self, scope: &str, deadline: Instant) -> Result<FetchedToken, Error> {
+        CLAIMS.scope(Arc::clone(&self.claims), self.source.fetch(scope, deadline)).await
+    }
+}
