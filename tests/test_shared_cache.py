@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 import subprocess
@@ -115,6 +116,48 @@ def test_one_that_is_due_for_renewal_is_renewed_or_else_used(emulator: Emulator,
     emulator.heal()
     login(emulator)
     assert len([request for request in emulator.token_requests if request.status == 200]) == 2
+
+
+def test_a_lock_that_is_held_holds_up_nobody(emulator: Emulator, folder: Path) -> None:
+    login(emulator)
+    path = entry(folder)
+    path.unlink()
+    with path.with_suffix(".lock").open("rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        begun = time.monotonic()
+        assert login(emulator) == "logged in as emulator-identity\n"
+        assert time.monotonic() - begun < 15
+    assert path.exists(), "it is written all the same"
+
+
+def test_a_folder_that_does_not_answer_holds_up_nobody(emulator: Emulator, folder: Path) -> None:
+    """As on a network file system whose server is gone: whoever opens this file waits for ever."""
+    folder.mkdir(0o700)
+    os.mkfifo(folder / "key", 0o600)
+    script = """
+import logging, os, sys, threading, time
+logging.basicConfig(stream=sys.stdout, format="%(message)s")
+from azure_postgresql_auth import core, identity
+took = []
+def log_in():
+    begun = time.monotonic()
+    core.get_entra_token(identity.ManagedIdentityCredential())
+    took.append(time.monotonic() - begun)
+threads = [threading.Thread(target=log_in) for _ in range(3)]
+for thread in threads: thread.start()
+time.sleep(0.3)
+begun = time.monotonic()
+if os.fork() == 0: os._exit(0)
+forked = time.monotonic() - begun
+for thread in threads: thread.join()
+assert forked < 1, forked
+log_in()
+assert max(took) < 10 and took[-1] < 0.9, took
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    assert "does not answer within 1 s; tokens are not shared until it does" in done.stdout
+    assert requests(emulator) == 4
 
 
 def readable(path: Path) -> None:

@@ -51,7 +51,7 @@ pub struct AccessToken {
 }
 
 /// What a credential hands out.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct FetchedToken {
     /// The token.
     pub secret: Secret,

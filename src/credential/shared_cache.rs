@@ -10,6 +10,7 @@
 //!   reads, a secret included. Another identity has another file.
 //! - Each file ends in a keyed hash of what it holds. Half a file and a changed one are not used.
 //! - A file is replaced whole. Whoever fetches a token leaves a note beside it, and others wait for the outcome a little.
+//! - Nobody waits long for the folder or for a lock in it: a login without them only costs a request.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -33,6 +34,7 @@ use crate::{
     },
     clock::{Clock, SystemClock},
     error::Error,
+    fork,
     journal::{self, Level},
     secret::Secret,
 };
@@ -42,6 +44,8 @@ const VARIABLE: &str = "AZURE_POSTGRESQL_AUTH_CACHE_DIR";
 /// How long to wait for a token that another process fetches, and how often to look.
 const PATIENCE: Duration = Duration::from_secs(3);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How long the folder may take for one operation.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
 /// No entry comes near it.
 const LARGEST_ENTRY: u64 = 64 * 1024;
 /// Part of each name, so that versions that write another format do not meet.
@@ -65,9 +69,11 @@ pub(super) async fn fetch(
     known: Option<&Secret>,
     deadline: Instant,
 ) -> Result<Fetched, Error> {
-    let place = variable(VARIABLE).filter(|_| source.is_shareable()).and_then(|folder| {
-        told(Place::of(Path::new(&folder), source, scope)) // None: the log says why
-    });
+    let folder = variable(VARIABLE).filter(|_| source.is_shareable()).map(PathBuf::from);
+    let place = match folder {
+        Some(folder) => Place::find(folder, source, scope).await,
+        None => None,
+    };
     match place {
         Some(place) => place.fetch(source, scope, known, deadline).await,
         None => source.fetch(scope, deadline).await.map(Fetched::FromSource),
@@ -79,7 +85,32 @@ fn told<T>(outcome: Result<T, String>) -> Option<T> {
     outcome.inspect_err(|reason| journal::record(Level::Warning, &format_args!("shared cache: {reason}"))).ok()
 }
 
+/// Does something with the folder, beside the one thread that makes all fetches and holds up forks while it is awake. `None`
+/// if the folder does not answer, as one on a network file system may; then it is left alone until it does.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    /// The generation of the process in which something hangs, plus one.
+    static HANGS_IN: AtomicU32 = AtomicU32::new(0);
+    let this = fork::generation().wrapping_add(1);
+    if HANGS_IN.load(Ordering::Relaxed) == this {
+        // Dropped, it could touch the folder.
+        std::mem::forget(work);
+        return None;
+    }
+    let working = tokio::task::spawn_blocking(move || {
+        let outcome = work();
+        HANGS_IN.store(0, Ordering::Relaxed);
+        outcome
+    });
+    let outcome = tokio::time::timeout(ANSWERS_WITHIN, working).await;
+    if outcome.is_err() && HANGS_IN.swap(this, Ordering::Relaxed) != this {
+        let limit = ANSWERS_WITHIN.as_secs();
+        told::<()>(Err(format!("{VARIABLE} does not answer within {limit} s; tokens are not shared until it does")));
+    }
+    outcome.ok()?.ok()
+}
+
 /// One credential's and scope's file.
+#[derive(Clone)]
 struct Place {
     file: PathBuf,
     name: String,
@@ -89,13 +120,19 @@ struct Place {
 enum Turn {
     Token(FetchedToken),
     /// With a note, unless there is another process's that has waited too long.
-    Fetch(#[allow(dead_code, reason = "it is removed when dropped")] Option<Note>),
+    Fetch(Option<Note>),
+    /// Another process fetches one.
+    Wait,
 }
 
 impl Place {
-    fn of(folder: &Path, source: &dyn TokenSource, scope: &str) -> Result<Self, String> {
-        check_folder(folder)?;
-        let key = key(folder)?;
+    async fn find(folder: PathBuf, source: &dyn TokenSource, scope: &str) -> Option<Self> {
+        let looked_at = folder.clone();
+        let key = told(aside(move || check_folder(&looked_at).and_then(|()| key(&looked_at))).await?)?;
+        Some(Self::new(&folder, key, source, scope))
+    }
+
+    fn new(folder: &Path, key: hmac::Key, source: &dyn TokenSource, scope: &str) -> Self {
         let mut name = Keyed(hmac::Context::with_key(&key));
         name.write(FORMAT);
         name.write_field(scope.as_bytes());
@@ -106,7 +143,7 @@ impl Place {
         }
         source.fingerprint(&mut name);
         let name = hex(name.0.sign().as_ref());
-        Ok(Self { file: folder.join(&name), name, key })
+        Self { file: folder.join(&name), name, key }
     }
 
     async fn fetch(
@@ -116,43 +153,60 @@ impl Place {
         known: Option<&Secret>,
         deadline: Instant,
     ) -> Result<Fetched, Error> {
-        let _note = match self.turn(known, deadline).await {
+        let note = match self.turn(known, deadline).await {
             Turn::Token(token) => return Ok(Fetched::FromFolder(token)),
             Turn::Fetch(note) => note,
+            Turn::Wait => None,
         };
-        match source.fetch(scope, deadline).await {
+        let fetched = source.fetch(scope, deadline).await;
+        let place = self.clone();
+        match fetched {
             Ok(token) => {
-                if source.is_shareable() {
-                    told(self.write(&token));
-                }
+                let copy = source.is_shareable().then(|| token.clone());
+                aside(move || {
+                    copy.and_then(|token| told(place.write(&token)));
+                    drop(note);
+                })
+                .await;
                 Ok(Fetched::FromSource(token))
             }
             // One that should be renewed, and was not, is still good.
             Err(error) => {
-                self.read(known, |life, clock| life.is_usable(clock.now())).map(Fetched::FromFolder).ok_or(error)
+                let known = known.cloned();
+                let found = aside(move || {
+                    let found = place.read(known.as_ref(), |life, clock| life.is_usable(clock.now()));
+                    drop(note);
+                    found
+                });
+                found.await.flatten().map(Fetched::FromFolder).ok_or(error)
             }
         }
     }
 
     /// A fresh token of another process's, now or soon; or the turn to fetch one.
     async fn turn(&self, known: Option<&Secret>, deadline: Instant) -> Turn {
+        let patience = deadline.min(Instant::now() + PATIENCE);
+        loop {
+            let (place, known) = (self.clone(), known.cloned());
+            match aside(move || place.look(known.as_ref())).await.unwrap_or(Turn::Fetch(None)) {
+                Turn::Wait if Instant::now() < patience => tokio::time::sleep(LOOK_EVERY).await,
+                turn => return turn,
+            }
+        }
+    }
+
+    fn look(&self, known: Option<&Secret>) -> Turn {
         let is_fresh = |life: &Lifetime, clock: &dyn Clock| {
             policy::decide(life, &Retry::default(), clock.now(), policy::spread()) == Decision::Use
         };
-        let patience = deadline.min(Instant::now() + PATIENCE);
-        loop {
-            if let Some(token) = self.read(known, is_fresh) {
-                return Turn::Token(token);
-            }
-            match Note::leave(&self.file) {
-                // Whoever held it may have written and gone since we looked.
-                Ok(note) => {
-                    return self.read(known, is_fresh).map_or(Turn::Fetch(Some(note)), Turn::Token);
-                }
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Turn::Fetch(None),
-                Err(_) if Instant::now() >= patience => return Turn::Fetch(None),
-                Err(_) => tokio::time::sleep(LOOK_EVERY).await,
-            }
+        if let Some(token) = self.read(known, is_fresh) {
+            return Turn::Token(token);
+        }
+        match Note::leave(&self.file) {
+            // Whoever held it may have written and gone since we looked.
+            Ok(note) => self.read(known, is_fresh).map_or(Turn::Fetch(Some(note)), Turn::Token),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Turn::Wait,
+            Err(_) => Turn::Fetch(None),
         }
     }
 
@@ -206,13 +260,20 @@ impl Place {
         let replaced = (|| {
             private(OpenOptions::new().write(true).create_new(true)).open(&fresh)?.write_all(&bytes)?;
             let lock = private(OpenOptions::new().write(true).create(true)).open(self.file.with_extension("lock"))?;
-            lock.lock()?;
+            // Not waited for: a process that was stopped may hold it, and not every file system has locks. Without it, one
+            // that lives longer might be replaced.
+            let locked = lock.try_lock().is_ok();
             let lives_longer = |life: &Lifetime, _: &dyn Clock| life.expires_on > token.expires_at;
-            if self.read(None, lives_longer).is_some() {
+            let outcome = if self.read(None, lives_longer).is_some() {
                 fs::remove_file(&fresh)
             } else {
                 fs::rename(&fresh, &self.file)
+            };
+            if locked {
+                // Closing it would not do: a child that was forked meanwhile has it open, too.
+                lock.unlock()?;
             }
+            outcome
         })();
         replaced.map_err(|error: io::Error| {
             let _ = fs::remove_file(&fresh); // it may not have come to be
@@ -436,6 +497,11 @@ mod tests {
         }
     }
 
+    fn place(folder: &Folder, source: &Counting, scope: &str) -> Result<Place, String> {
+        check_folder(&folder.0)?;
+        Ok(Place::new(&folder.0, key(&folder.0)?, source, scope))
+    }
+
     #[test]
     fn whoever_comes_while_another_ends_does_not_ask_again() {
         const PROCESSES: usize = 4;
@@ -443,7 +509,7 @@ mod tests {
         let (folder, source, start) = (Folder::new("turns"), Counting::default(), Barrier::new(PROCESSES));
         let process = || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-            let places = (0..ROUNDS).map(|round| Place::of(&folder.0, &source, &round.to_string()).unwrap());
+            let places = (0..ROUNDS).map(|round| place(&folder, &source, &round.to_string()).unwrap());
             for place in places.collect::<Vec<_>>() {
                 start.wait();
                 let deadline = Instant::now() + FETCH_LIMIT;
@@ -465,7 +531,7 @@ mod tests {
             let (folder, start) = (Folder::new(&format!("key{round}")), Barrier::new(THREADS));
             let name = || {
                 start.wait();
-                Place::of(&folder.0, &Counting::default(), "scope").map(|place| place.name)
+                place(&folder, &Counting::default(), "scope").map(|place| place.name)
             };
             let names = std::thread::scope(|scope| {
                 [(); THREADS].map(|()| scope.spawn(name)).map(|thread| thread.join().unwrap())
