@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Callable
 
+import azure.identity
 import pytest
 from azure.core.exceptions import ClientAuthenticationError
 from azure.core.pipeline.transport import RequestsTransport
@@ -370,6 +371,93 @@ def test_both(world: World, sent: list[Any], row: Row, monkeypatch: pytest.Monke
     assert (ours.answers, theirs.answers) == (row.answers, row.theirs or row.answers)
     assert ours.ran or ours.sent or row.answers not in world.identities
     if row.reason:
+        assert ours != theirs, "they do not differ any more"
+    else:
+        assert ours == theirs
+
+
+OTHER_TENANT = "azure-identity's managed identity ignores the tenant, and gives a token of its own"
+IN_TOKEN = "ours looks into the token, which may be of that tenant although the credential names it differently"
+NO_VERIFYING = "secrets would be sent to whoever answers"
+OWN_CLIENT = "ours has an HTTP client of its own, and says so instead of leaving these out"
+ELSEWHERE = "11111111-2222-3333-4444-555555555555"
+CLAIMS = '{{"access_token": {{"nbf": {{"essential": true, "value": "1700000000"}}}}}}'  # for str.format
+
+
+@dataclass(frozen=True)
+class Call:
+    """Keywords of a constructor and of `get_token`, and who answers, as in `Row`."""
+
+    kind: str
+    made_with: dict[str, Any]
+    asked_with: dict[str, Any]
+    answers: str
+    theirs: str = ""
+    reason: str = ""
+
+    def __str__(self) -> str:
+        """Name the test."""
+        return f"{self.kind} {self.made_with} {self.asked_with}"
+
+
+ALLOWED: dict[str, Any] = {"additionally_allowed_tenants": ["*"]}
+CALLS = [
+    Call("ManagedIdentityCredential", {}, {"tenant_id": "{tenant}"}, "machine"),
+    Call("ManagedIdentityCredential", {}, {"tenant_id": ELSEWHERE}, "refused", "machine", OTHER_TENANT),
+    Call("ManagedIdentityCredential", {"client_id": ""}, {}, "machine"),
+    Call("ManagedIdentityCredential", {"retry_total": 1, "logging_enable": True}, {}, "machine"),
+    Call("ClientSecretCredential", {}, {"tenant_id": "{tenant}"}, "app"),
+    Call("ClientSecretCredential", {}, {"tenant_id": ""}, "app"),
+    Call("ClientSecretCredential", {}, {"claims": CLAIMS}, "app"),
+    Call("ClientSecretCredential", {}, {"tenant_id": ELSEWHERE}, "refused", "", IN_TOKEN),
+    Call("ClientSecretCredential", {"tenant_id": ELSEWHERE, **ALLOWED}, {"tenant_id": "{tenant}"}, "app"),
+    Call("ClientSecretCredential", {"tenant_id": ELSEWHERE}, {"tenant_id": "{tenant}"}, "refused", "", IN_TOKEN),
+    Call("ClientSecretCredential", {"authority": ""}, {}, "app"),
+    Call("ClientSecretCredential", {"proxies": {"https": None}, "read_timeout": 30}, {}, "app"),
+    Call("ClientSecretCredential", {"connection_verify": "{ca}"}, {}, "app"),
+    Call("ClientSecretCredential", {"connection_verify": False}, {}, "ValueError", "app", NO_VERIFYING),
+    Call("ClientSecretCredential", {"headers": {"x-a": "b"}}, {}, "TypeError", "app", OWN_CLIENT),
+    Call("AzureCliCredential", {}, {"tenant_id": ELSEWHERE}, "az"),
+    Call("AzureCliCredential", {"tenant_id": ""}, {}, "az"),
+    Call("AzureCliCredential", {}, {"claims": CLAIMS}, "refused"),
+]
+
+
+@pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning")
+@pytest.mark.parametrize("call", CALLS, ids=str)
+def test_get_token(world: World, sent: list[Any], call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in world.emulator.env:
+        monkeypatch.delenv(name)
+    for name, value in world.environment(Row("app-service az", "")).items():
+        monkeypatch.setenv(name, value)
+    app = world.identities["app"]
+    fixed: dict[str, Any] = {"disable_instance_discovery": True}
+    if call.kind == "ClientSecretCredential":
+        fixed.update(tenant_id=world.emulator.tenant_id, client_id=app.client_id, client_secret=app.client_secret)
+    if call.kind == "AzureCliCredential":
+        fixed.clear()
+    world.names["ca"] = world.emulator.ca_file
+    made_with, asked_with = (
+        {name: world.named(value) for name, value in keywords.items()} for keywords in (call.made_with, call.asked_with)
+    )
+    found = []
+    for package in (identity, azure.identity):
+        answers = ""
+        try:
+            credential = getattr(package, call.kind)(**{**fixed, **made_with})
+            who = core.decode_jwt(credential.get_token(SCOPE, **asked_with).token)["oid"]
+            answers = next(name for name, each in world.identities.items() if each.object_id == who)
+        except (ValueError, TypeError) as error:
+            answers = type(error).__name__
+        except (errors.EntraConnectionValueError, ClientAuthenticationError):
+            answers = "refused"
+        ran = world.calls.read_text().splitlines() if world.calls.exists() else []
+        found.append(Outcome(answers, [], ran, list(sent)))
+        world.calls.unlink(missing_ok=True)
+        sent.clear()
+    ours, theirs = found
+    assert (ours.answers, theirs.answers) == (call.answers, call.theirs or call.answers)
+    if call.reason:
         assert ours != theirs, "they do not differ any more"
     else:
         assert ours == theirs
