@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import json
 import os
@@ -33,7 +34,10 @@ from azure.identity import (
     WorkloadIdentityCredential,
 )
 from azure_postgresql_auth.emulator import Emulator, Identity, _binaries
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -564,6 +568,68 @@ def test_claims(emulator: Emulator) -> None:
     assert of(hidden)["extra"] == of(hidden, MANAGEMENT_SCOPE)["extra"] == 1
 
 
+class TestCertificateAssertions:
+    """What an application signs with its certificate, sent as no client library would."""
+
+    @pytest.fixture
+    def sent(self, emulator: Emulator) -> Callable[..., int]:
+        app, other = (emulator.add_identity(name, "service-principal") for name in ("app", "other"))
+        files = {
+            identity.name: Path(emulator.client_certificate_env(identity)["AZURE_CLIENT_CERTIFICATE_PATH"]).read_bytes()
+            for identity in (app, other)
+        }
+        url = f"{emulator.env['AZURE_AUTHORITY_HOST']}/{emulator.tenant_id}/oauth2/v2.0/token"
+        context = ssl.create_default_context(cafile=emulator.ca_file)
+
+        def send(key_of: str = "app", thumbprint_of: str = "app", **changes: Any) -> int:
+            """Give Entra's code for a refusal, 0 for a token."""
+            now = int(time.time())
+            claims = {"aud": url, "iss": app.client_id, "sub": app.client_id, "jti": "1", "nbf": now, "exp": now + 60}
+            claims = {name: value for name, value in {**claims, **changes}.items() if value is not None}
+            certificate = x509.load_pem_x509_certificate(files[thumbprint_of])
+            digest = certificate.fingerprint(hashes.SHA1())  # noqa: S303 - what Entra calls certificates by
+            headers = {"x5t": base64.urlsafe_b64encode(digest).decode().rstrip("=")}
+            assertion = jwt.encode(claims, load_pem_private_key(files[key_of], None), "RS256", headers)  # type: ignore[arg-type]
+            form = {
+                "grant_type": "client_credentials",
+                "client_id": app.client_id,
+                "client_assertion": assertion,
+                "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+                "scope": DATABASE_SCOPE,
+            }
+            try:
+                urllib.request.urlopen(url, urllib.parse.urlencode(form).encode(), context=context).close()  # noqa: S310
+            except urllib.error.HTTPError as error:
+                with error:
+                    return int(json.load(error)["error_codes"][0])
+            return 0
+
+        return send
+
+    @pytest.mark.parametrize(
+        ("changes", "code"),
+        [
+            ({}, 0),
+            ({"iss": "somebody"}, 700021),
+            ({"sub": "somebody"}, 700021),
+            ({"iss": "somebody", "sub": "somebody"}, 700021),
+            ({"iss": None}, 700027),
+            ({"sub": None}, 700027),
+            ({"jti": None}, 700027),
+            ({"exp": None}, 700027),
+            ({"exp": 1}, 700024),
+            ({"nbf": 1 << 40}, 700027),
+            ({"aud": "https://login.microsoftonline.com/"}, 700023),
+            ({"aud": None}, 700027),
+            ({"key_of": "other"}, 700027),
+            ({"thumbprint_of": "other"}, 700027),
+            ({"key_of": "other", "thumbprint_of": "other"}, 700027),
+        ],
+    )
+    def test_are_verified(self, changes: dict[str, Any], code: int, sent: Callable[..., int]) -> None:
+        assert sent(**changes) == code
+
+
 def test_lifetime_and_latency(emulator: Emulator) -> None:
     emulator.lifetime, emulator.latency = 7200, 0.3
     begin = time.monotonic()
@@ -746,6 +812,145 @@ def test_reset_and_duplicates(emulator: Emulator) -> None:
     connect(emulator, emulator.add_identity("added")).close()
 
 
+def test_identities_go_by_their_names(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = emulator.add_identity("app", "service-principal")
+    emulator.add_identity("pod")
+    assert claims_of(emulator.token("app"))["oid"] == app.object_id
+    assert emulator.client_secret_env("app")["AZURE_CLIENT_ID"] == app.client_id
+    assert emulator.client_certificate_env("app")["AZURE_CLIENT_ID"] == app.client_id
+    assert "AZURE_FEDERATED_TOKEN_FILE" in emulator.workload_identity_env("pod")
+    assert emulator.pipelines_url("pod", "secret").startswith("https://")
+    assert emulator.add_group("all", ["app", emulator.identity]).members == (app, emulator.identity)
+    emulator.identity = "pod"
+    assert emulator.identity.name == "pod"
+    old = emulator.token("pod")
+    emulator.revoke(emulator.identity)
+    assert "validating the access token" in refusal(emulator, user="pod", password=old)
+    emulator.remove("all")
+    emulator.remove("app")
+    assert refusal(emulator, user="app", password=emulator.token(app)).startswith("password authentication failed")
+    emulator.add_identity("twin", role=None)
+    emulator.add_identity("twin", role="other twin")
+    for call, said in (
+        (lambda: emulator.token("nobody"), "'nobody' is not known here; there are 'emulator-identity', 'pod', "),
+        (lambda: emulator.token("twin"), "'twin' is the name of 2 identities; pass the identity itself"),
+        (lambda: emulator.remove(app), "'app' does not belong to this emulator, or was removed"),
+        (lambda: emulator.revoke("nobody"), "there is no role 'nobody'; there are 'emulator-identity', 'pod', "),
+    ):
+        with pytest.raises(ValueError, match=said):
+            call()
+    with pytest.raises(TypeError, match="expected an identity or its name, not int"):
+        emulator.token(5)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="expected an identity, a group or a name, not int"):
+        emulator.remove(5)  # type: ignore[arg-type]
+
+
+def test_wrong_values_are_refused_where_they_are_set(emulator: Emulator) -> None:
+    nan = float("nan")
+    wrong: list[tuple[type[Exception], str, Callable[[], Any]]] = [
+        (ValueError, "lifetime=-5: expected seconds, 0 or more", lambda: Emulator(lifetime=-5)),
+        (TypeError, "lifetime='3': expected a number", lambda: Emulator(lifetime="3")),  # type: ignore[arg-type]
+        (ValueError, "latency=nan: expected seconds", lambda: Emulator(latency=nan)),
+        (ValueError, "records=-1: expected 0 or more", lambda: Emulator(records=-1)),
+        (ValueError, "lifetime=inf", lambda: setattr(emulator, "lifetime", float("inf"))),
+        (TypeError, "latency=None", lambda: setattr(emulator, "latency", None)),
+        (ValueError, "lifetime=nan: expected seconds", lambda: emulator.token("emulator-identity", lifetime=nan)),
+        (ValueError, "status=42: expected 200 to 599", lambda: emulator.fail(42)),
+        (TypeError, "status='503': expected a whole number", lambda: emulator.fail("503")),  # type: ignore[arg-type]
+        (ValueError, "times=-1: expected 0 or more", lambda: emulator.fail(times=-1)),
+        (TypeError, "times=0.5: expected a whole number", lambda: emulator.fail(times=0.5)),  # type: ignore[arg-type]
+        (ValueError, "per_second=0: expected a number above 0", lambda: emulator.throttle(0)),
+        (ValueError, "concurrent=0: expected 1 or more", lambda: emulator.throttle(5, 0)),
+        (ValueError, "sqlstate='x': expected five digits", lambda: emulator.refuse("no", "x")),
+        (ValueError, "message='': expected a text", lambda: emulator.refuse("")),
+        (ValueError, "is longer than the 63 bytes that PostgreSQL allows", lambda: emulator.add_identity("n" * 64)),
+        (ValueError, "PostgreSQL refuses the role 'pg_own'", lambda: emulator.add_identity("pg_own")),
+        (ValueError, "role 'postgres' administers the server", lambda: emulator.add_identity("postgres")),
+    ]
+    for error, said, call in wrong:
+        with pytest.raises(error, match=said):
+            call()
+    assert (emulator.lifetime, emulator.latency) == (3600, 0)
+    assert imds(emulator)[0] == 200
+    connect(emulator, emulator.identity).close()
+
+
+def test_reset_leaves_no_data(emulator: Emulator) -> None:
+    other = emulator.add_identity("other")
+    emulator.sql("CREATE DATABASE theirs OWNER other")
+    emulator.sql("CREATE DATABASE everybodys")
+    emulator.sql("""CREATE DATABASE "the first's" OWNER "emulator-identity" """)
+    emulator.sql("GRANT CONNECT ON DATABASE everybodys TO other")
+    databases = ("postgres", "theirs", "everybodys", "the first's")
+
+    def tables(database: str) -> list[tuple[str | None, ...]]:
+        query = "SELECT tableowner FROM pg_tables WHERE schemaname = 'public' ORDER BY 1"
+        return emulator.sql(query, database=database)
+
+    def make() -> None:
+        for identity in (emulator.identity, other):
+            for database in databases:
+                with connect(emulator, identity, dbname=database) as connection:
+                    if database != "the first's" or identity is not other:
+                        connection.execute(f"CREATE TABLE {identity.name[:5]} (id int)")
+
+    try:
+        make()
+        assert tables("everybodys") == [("emulator-identity",), ("other",)]
+        # Somebody is still in a transaction, and somebody else has an open connection without one.
+        busy = connect(emulator, emulator.identity)
+        busy.execute("SELECT * FROM emula")
+        idle = connect(emulator, emulator.identity, dbname="everybodys", autocommit=True)
+        idle.execute("SELECT * FROM emula")
+        emulator.reset()
+        assert [tables(name) for name in databases if name != "theirs"] == [[], [], []]
+        assert emulator.sql("SELECT datname FROM pg_database WHERE datname = 'theirs'") == []
+        assert emulator.sql("SELECT rolname FROM pg_roles WHERE rolname = 'other'") == []
+        assert one(idle, "SELECT 1") == 1
+        with pytest.raises(psycopg.errors.AdminShutdown):
+            busy.execute("SELECT 1")
+        busy.close()
+        idle.close()
+        # Or what the first one has made is kept.
+        with connect(emulator, emulator.identity) as connection:
+            connection.execute("CREATE TABLE kept (id int)")
+        emulator.reset(keep_data=True)
+        assert tables("postgres") == [("emulator-identity",)]
+    finally:
+        for database in ("theirs", "everybodys", "the first's"):
+            emulator.sql(f'DROP DATABASE IF EXISTS "{database}" WITH (FORCE)')
+
+
+def test_reset_brings_the_first_identity_back(emulator: Emulator) -> None:
+    first = emulator.identity
+    emulator.remove(first)
+    emulator.reset()
+    assert emulator.identity is first
+    connect(emulator, first).close()
+
+
+def test_records_are_bounded() -> None:
+    with Emulator(records=2) as small:
+        for number in range(3):
+            small.fail(500 + number)
+            assert imds(small)[0] == 500 + number
+            refusal(small, user=str(number), password="x")
+        assert [request.status for request in small.token_requests] == [501, 502]
+        assert [login.role for login in small.logins] == ["1", "2"]
+
+
+def test_an_error_in_an_answer_is_a_500(emulator: Emulator, caplog: pytest.LogCaptureFixture) -> None:
+    groups: list[Any] = ["a"]
+    emulator.add_identity("app", claims={"groups": groups}, default=True)
+    assert imds(emulator)[0] == 200
+    groups.append(object())  # which JSON cannot carry
+    status, body, _ = imds(emulator)
+    assert (status, body["error"]) == (500, "server_error")
+    assert "could not answer GET /metadata/identity/oauth2/token" in caplog.text
+    assert "not JSON serializable" in caplog.text
+    assert [request.status for request in emulator.token_requests] == [200, 500]
+
+
 # --- coming and going -----------------------------------------------------------------------------------------------
 
 
@@ -780,6 +985,48 @@ def postmaster(emulator: Emulator) -> int:
 def run_script(script: str, **options: Any) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", textwrap.dedent(script)]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, **options)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells who listens where")
+def test_nobody_else_reaches_it(emulator: Emulator) -> None:
+    """Neither by the network nor through the file system."""
+    urls = (emulator.env["AZURE_POD_IDENTITY_AUTHORITY_HOST"], emulator.env["AZURE_AUTHORITY_HOST"])
+    ports = {emulator.port, *(urllib.parse.urlsplit(url).port for url in urls)}
+    found = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            _, local, _, state, *_ = line.split()
+            address, _, port = local.partition(":")
+            if state == "0A" and int(port, 16) in ports:
+                found.add((int(port, 16), address))
+    loopback = {"0100007F", "0" * 24 + "01000000"}
+    assert {port for port, _ in found} == ports
+    assert {address for _, address in found} <= loopback
+    assert emulator.sql("SHOW listen_addresses") == [("",)]
+    # PostgreSQL's socket trusts whoever can open it.
+    home = Path(str(emulator.sql("SHOW data_directory")[0][0])).parent
+    assert (home / ".s.PGSQL.5432").is_socket()
+    assert home.stat().st_mode & 0o777 == 0o700
+    # Root lets the server's account through.
+    assert home.parent.stat().st_mode & 0o777 == (0o711 if os.geteuid() == 0 else 0o700)
+
+
+def test_secrets_in_files_are_for_their_owner_only(emulator: Emulator) -> None:
+    app = emulator.add_identity("app", "service-principal")
+    before = os.umask(0)
+    try:
+        paths = [
+            emulator.client_certificate_env(app, form=form)["AZURE_CLIENT_CERTIFICATE_PATH"]
+            for form in ("pem", "pkcs12")
+        ]
+        paths.append(emulator.workload_identity_env(app)["AZURE_FEDERATED_TOKEN_FILE"])
+        older = set(emulator.arc_keys.iterdir()) if emulator.arc_keys.exists() else set()
+        assert get(emulator.host_env("azure-arc")["IDENTITY_ENDPOINT"], {"Metadata": "true"})[0] == 401
+        paths.extend(map(str, set(emulator.arc_keys.iterdir()) - older))
+    finally:
+        os.umask(before)
+    assert len(paths) == 4
+    assert {Path(path).stat().st_mode & 0o777 for path in paths} == {0o600}
 
 
 def test_two_at_once_and_nothing_left(emulator: Emulator, temporary: Path) -> None:
@@ -859,6 +1106,28 @@ def test_killed_program_leaves_no_server() -> None:
         os.killpg(process.pid, 9)
 
 
+@pytest.mark.parametrize("program", ["initdb", "postgres"])
+def test_killed_while_it_starts_leaves_nothing(temporary: Path, program: str) -> None:
+    """Whichever of the server's programs runs at that moment, and whatever it writes after that."""
+    real = _binaries.find(None)
+    tools = temporary / "tools"
+    tools.mkdir()
+    for name in ("initdb", "postgres"):
+        pause = f'echo $$ > {temporary}/running; sleep 30; mkdir -p "$2"' if name == program else ""
+        script = f'#!/bin/sh\n[ "$1" = --version ] && exec {real}/{name} --version\n{pause}\nexec {real}/{name} "$@"\n'
+        (tools / name).write_text(script)
+        (tools / name).chmod(0o755)
+    (temporary / "running").touch()
+    (temporary / "running").chmod(0o666)
+    script = f"from azure_postgresql_auth.emulator import Emulator; Emulator(postgres={str(tools)!r}).__enter__()"
+    with subprocess.Popen([sys.executable, "-c", script], start_new_session=True) as process:
+        eventually(lambda: bool((temporary / "running").read_text().strip()), 30)
+        process.kill()
+    pid = int((temporary / "running").read_text())
+    eventually(lambda: not is_alive(pid), 15)
+    eventually(lambda: sorted(path.name for path in temporary.iterdir()) == ["running", "tools"], 15)
+
+
 def test_fork_does_not_stop_it() -> None:
     done = run_script(
         """
@@ -912,6 +1181,19 @@ def test_root_and_an_ordinary_user() -> None:
     assert (done.stderr, done.stdout) == ("", "False nobody\n")
 
 
+def test_a_given_servers_administrator_need_not_be_superuser(emulator: Emulator) -> None:
+    home = Path(str(emulator.sql("SHOW data_directory")[0][0])).parent
+    emulator.sql('CREATE ROLE clerk CREATEROLE LOGIN; GRANT "emulator-identity" TO clerk WITH ADMIN OPTION')
+    try:
+        with Emulator(dsn=f"postgresql://clerk@/postgres?host={home}") as second:
+            connect(second, second.add_identity("other")).close()
+            with pytest.raises(ValueError, match="role 'clerk' administers the server behind the emulator"):
+                second.add_identity("clerk")
+        assert emulator.sql("SELECT rolname FROM pg_roles WHERE rolname = 'other'") == []
+    finally:
+        emulator.sql("DROP ROLE clerk")
+
+
 @pytest.mark.parametrize("method", ["trust", "password", "scram-sha-256"])
 def test_a_given_server(emulator: Emulator, method: str) -> None:
     """The emulator's own server plays the given one, with another authentication method."""
@@ -927,6 +1209,9 @@ def test_a_given_server(emulator: Emulator, method: str) -> None:
             with connect(second, other) as connection:
                 assert one(connection, "SELECT current_user") == other.role
             connect(second, second.add_identity("taken")).close()
+            for administrator in ("boss", "postgres"):
+                with pytest.raises(ValueError, match=f"role '{administrator}' administers the server"):
+                    second.add_identity(administrator)
         names = "SELECT rolname FROM pg_roles WHERE rolname IN ('other ''quoted''', 'taken')"
         assert emulator.sql(names) == [("taken",)]
         if method != "trust":

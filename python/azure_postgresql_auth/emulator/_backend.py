@@ -90,14 +90,18 @@ class Backend:
             await anyio.aclose_forcefully(stream)
             raise
 
-    async def query(self, sql: str) -> list[tuple[str | None, ...]]:
-        """Run SQL as the administrator and return the rows as text.
+    async def query(self, sql: str, database: str | None = None) -> list[tuple[str | None, ...]]:
+        """Run SQL as the administrator, in `database` or the usual one, and return the rows as text.
 
         Raises:
             BackendError: the server refused.
         """
         startup = _protocol.startup(
-            {"user": self.user, "database": self.database, "application_name": "azure_postgresql_auth.emulator"}
+            {
+                "user": self.user,
+                "database": database or self.database,
+                "application_name": "azure_postgresql_auth.emulator",
+            }
         )
         stream, _ = await self.login(startup, self.user, self.password)
         async with stream:

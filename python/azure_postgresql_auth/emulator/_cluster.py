@@ -6,14 +6,15 @@ import os
 import signal
 import subprocess
 import time
-import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ._account import Account
 from ._backend import Backend
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from ._watchdog import Watchdog
 
 _START_SECONDS = 60
 _STOP_SECONDS = 10
@@ -25,28 +26,19 @@ _SETTINGS = (
     "full_page_writes=off",
 )
 
-# Waits for the end of its input, which comes when the Python program is gone however it ended, and cleans up then.
-_WATCHDOG = """
-read -r line
-kill -INT "$1"
-for i in 1 2 3 4 5 6 7 8 9 10; do kill -0 "$1" || break; sleep 1; done
-kill -KILL "$1"
-rm -rf -- "$2"
-"""
-
 
 class Cluster:
     """One cluster and its postmaster."""
 
-    def __init__(self, binaries: Path, work: Path) -> None:
+    def __init__(self, binaries: Path, work: Path, watchdog: Watchdog) -> None:
         """Remember where things go; `start` does the work."""
         self._account = Account.choose()
         self._binaries = self._account.reachable(binaries, work)
         self._work = work
         self._home = work / "pg"
         self._log = work / "postgres.log"
-        self._postmaster: subprocess.Popen[bytes] | None = None
-        self._watchdog: subprocess.Popen[bytes] | None = None
+        self._watchdog = watchdog
+        self._process: subprocess.Popen[bytes] | None = None
         self.backend = Backend(database="postgres", user="postgres", socket=str(self._home / ".s.PGSQL.5432"))
 
     def start(self) -> None:
@@ -57,32 +49,36 @@ class Cluster:
         """
         self._home.mkdir(mode=0o700)
         self._account.give(self._home)
-        options: dict[str, Any] = {
-            "stdin": subprocess.DEVNULL,
-            "stderr": subprocess.STDOUT,
-            "cwd": str(self._home),  # the current one may be closed to the account
-            "env": _environment(),
-            # A session of its own: Ctrl-C is for the program, which then stops the server in order.
-            "start_new_session": True,
-            **self._account.options(),
-        }
         data = str(self._home / "data")
         initdb = [str(self._binaries / "initdb"), "-D", data, "-U", "postgres", "-A", "trust"]
         initdb += ["-E", "UTF8", "--locale=C", "--no-sync"]
-        with self._log.open("wb") as log:
-            if subprocess.run(initdb, check=False, stdout=log, **options).returncode != 0:  # noqa: S603
-                raise self._failure("initdb failed")  # noqa: TRY003
-            settings = [word for setting in _SETTINGS for word in ("-c", setting)]
-            postgres = [str(self._binaries / "postgres"), "-D", data, "-k", str(self._home), *settings]
-            self._postmaster = subprocess.Popen(postgres, stdout=log, **options)  # noqa: S603
-        self._watchdog = _watch(self._postmaster.pid, self._work)
+        if self._run(initdb).wait() != 0:
+            raise self._failure("initdb failed")  # noqa: TRY003
+        settings = [word for setting in _SETTINGS for word in ("-c", setting)]
+        self._run([str(self._binaries / "postgres"), "-D", data, "-k", str(self._home), *settings])
         self._wait()
+
+    def _run(self, command: list[str]) -> subprocess.Popen[bytes]:
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(  # noqa: S603
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=str(self._home),  # the current one may be closed to the account
+                env=_environment(),
+                # A session of its own: Ctrl-C is for the program, which then stops the server in order.
+                start_new_session=True,
+                **self._account.options(),
+            )
+        self._watchdog.watch(self._process.pid)
+        return self._process
 
     def _wait(self) -> None:
         status = self._home / "data" / "postmaster.pid"
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline:
-            if self._postmaster is None or self._postmaster.poll() is not None:
+            if self._process is None or self._process.poll() is not None:
                 raise self._failure("PostgreSQL ended while starting")  # noqa: TRY003
             # Since PostgreSQL 10 the last line tells the state; pg_ctl -w reads it too.
             if status.exists() and status.read_bytes().rstrip().endswith(b"ready"):
@@ -98,18 +94,13 @@ class Cluster:
     def stop(self) -> None:
         """Stop fast, then immediately, then by force; leaves no process."""
         for how in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
-            if self._postmaster is None or self._postmaster.poll() is not None:
+            if self._process is None or self._process.poll() is not None:
                 break
-            self._postmaster.send_signal(how)
+            os.killpg(self._process.pid, how)  # initdb has children in its group, the postmaster none
             try:
-                self._postmaster.wait(_STOP_SECONDS)
+                self._process.wait(_STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 continue
-        if self._watchdog is not None:
-            self._watchdog.kill()
-            self._watchdog.wait()
-            if self._watchdog.stdin is not None:
-                self._watchdog.stdin.close()
 
 
 def _environment() -> dict[str, str]:
@@ -117,29 +108,3 @@ def _environment() -> dict[str, str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
     environment["LC_ALL"] = "C"
     return environment
-
-
-_watchdogs: weakref.WeakSet[subprocess.Popen[bytes]] = weakref.WeakSet()
-
-
-def _watch(pid: int, work: Path) -> subprocess.Popen[bytes]:
-    watchdog = subprocess.Popen(  # noqa: S603
-        ["/bin/sh", "-c", _WATCHDOG, "sh", str(pid), str(work)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-        cwd="/",
-    )
-    _watchdogs.add(watchdog)
-    return watchdog
-
-
-def _let_go() -> None:
-    """In a forked child: do not hold the pipe whose closing tells that the parent is gone."""
-    for watchdog in list(_watchdogs):
-        if watchdog.stdin is not None:
-            watchdog.stdin.close()
-
-
-os.register_at_fork(after_in_child=_let_go)

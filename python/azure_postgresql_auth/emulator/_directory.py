@@ -109,6 +109,36 @@ class Directory:
             return None
         return f"/subscriptions/{self.subscription_id}/resourcegroups/emulator/providers/{types[kind]}/{name}"
 
+    def identity(self, wanted: Identity | str) -> Identity:
+        """Find an identity by its name; one that is given itself is returned, even after its removal.
+
+        Raises:
+            ValueError: no identity has this name, or several have.
+            TypeError: it is neither an identity nor a name.
+        """
+        found = _named(wanted, self.identities) if isinstance(wanted, str) else wanted
+        if not isinstance(found, Identity):
+            message = f"expected an identity or its name, not {type(wanted).__name__}"
+            raise TypeError(message)
+        return found
+
+    def principal(self, wanted: Identity | Group | str) -> Identity | Group:
+        """Find an identity or a group of this tenant.
+
+        Raises:
+            ValueError: there is none, or several have this name.
+            TypeError: it is neither an identity, nor a group, nor a name.
+        """
+        everybody: list[Identity | Group] = [*self.identities, *self.groups]
+        found = _named(wanted, everybody) if isinstance(wanted, str) else wanted
+        if not isinstance(found, (Identity, Group)):
+            message = f"expected an identity, a group or a name, not {type(wanted).__name__}"
+            raise TypeError(message)
+        if found not in everybody:
+            message = f"{found.name!r} does not belong to this emulator, or was removed"
+            raise ValueError(message)
+        return found
+
     def claim_role(self, name: str, role_type: str, object_ids: Sequence[str]) -> None:
         """Note whose role this is; a role has one owner.
 
@@ -148,3 +178,14 @@ class Directory:
             if identity.client_id == client_id.lower() and identity.kind in {"service-principal", "user-assigned"}:
                 return identity
         return None
+
+
+def _named(name: str, principals: Sequence[Identity | Group]) -> Identity | Group:
+    found = [principal for principal in principals if principal.name == name]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        message = f"{name!r} is the name of {len(found)} identities; pass the identity itself"
+    else:
+        message = f"{name!r} is not known here; there are {', '.join(repr(known.name) for known in principals)}"
+    raise ValueError(message)

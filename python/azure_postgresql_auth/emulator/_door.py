@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from anyio.streams.stapled import MultiListener
 
     from ._backend import Backend
+    from ._records import Records
     from ._server_faults import ServerFaults
     from ._verdict import Verdict
 
@@ -46,9 +47,10 @@ class Door:
         backend: Backend,
         judge: Callable[[str, str], Verdict],
         password_of: Callable[[str], str],
+        logins: Records[Login],
     ) -> None:
         """Take the means to check a login: `judge(password, role)`, and the role's password behind."""
-        self.logins: list[Login] = []
+        self.logins = logins
         self._faults = faults
         self._backend = backend
         self._judge = judge
@@ -162,7 +164,7 @@ class Door:
             sqlstate, message = self._faults.refusal
             verdict = dataclasses.replace(verdict, sqlstate=sqlstate, message=message)
         tls_version = client.extra(TLSAttribute.tls_version)  # noqa: S610 - not Django
-        self.logins.append(
+        self.logins.add(
             Login(role, verdict.object_id, verdict.accepted, verdict.message, verdict.token_age, tls_version)
         )
         if not verdict.accepted:

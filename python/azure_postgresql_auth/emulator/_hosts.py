@@ -87,6 +87,7 @@ class Hosts:
     def _challenge(self, resource: str) -> Answer:
         name, key = f"{secrets.token_hex(8)}.key", secrets.token_hex(32)
         self._keys.mkdir(parents=True, exist_ok=True)
+        (self._keys / name).touch(mode=0o600)
         (self._keys / name).write_text(key)
         self._challenges.add(key)
         headers = {"WWW-Authenticate": f"Basic realm={ARC_KEYS}/{name}"}

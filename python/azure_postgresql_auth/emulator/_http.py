@@ -143,19 +143,18 @@ class _Handler(BaseHTTPRequestHandler):
         self._respond({})
 
     def do_POST(self) -> None:
-        length = min(int(self.headers.get("Content-Length") or 0), _LONGEST_BODY)
-        self._respond(_pairs(self.rfile.read(length).decode("utf-8", "replace")))
+        length = self.headers.get("Content-Length", "")
+        body = self.rfile.read(min(int(length), _LONGEST_BODY) if length.isdecimal() else 0)
+        self._respond(_pairs(body.decode("utf-8", "replace")))
 
     def _respond(self, form: Mapping[str, str]) -> None:
-        url = urllib.parse.urlsplit(self.path)
-        request = Request(
-            self.command,
-            url.path,
-            _pairs(url.query),
-            {name.lower(): value for name, value in self.headers.items()},
-            form,
-        )
-        response = self.server.answer(request)
+        try:
+            response = self.server.answer(self._request(form))
+            body = _encode(response.body)
+        except Exception:
+            logger.exception("could not answer %s %s", self.command, self.path.partition("?")[0])
+            response = Response(500, {"error": "server_error", "error_description": "The emulator failed; see its log"})
+            body = _encode(response.body)
         fault = response.fault
         if fault is not None and (fault.hang or fault.reset):
             self.close_connection = True
@@ -165,7 +164,6 @@ class _Handler(BaseHTTPRequestHandler):
                 # Closing with unsent data discarded is what makes TCP send a reset.
                 self.request.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             return
-        body = _encode(response.body)
         self.send_response(response.status)
         content_type = "application/json; charset=utf-8" if body[:1] in b"{[" else "text/html"
         for name, value in {"Content-Type": content_type, **response.headers}.items():
@@ -176,6 +174,11 @@ class _Handler(BaseHTTPRequestHandler):
             body = body[: len(body) // 2]
         self.end_headers()
         self.wfile.write(body)
+
+    def _request(self, form: Mapping[str, str]) -> Request:
+        url = urllib.parse.urlsplit(self.path)
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        return Request(self.command, url.path, _pairs(url.query), headers, form)
 
     def date_time_string(self, timestamp: float | None = None) -> str:
         return super().date_time_string(self.server.clock() if timestamp is None else timestamp)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ._directory import Directory, Identity
     from ._faults import Fault, Knobs
     from ._http import Request
+    from ._records import Records
     from ._tokens import Issued, Issuer
 
 _NOT_FOUND = Response(404, {"error": "not_found"})
@@ -30,9 +31,17 @@ _THROTTLED = {"error": "invalid_request", "error_description": "Temporarily thro
 class IdentityService:
     """Managed identity over http and Entra over https, both on loopback."""
 
-    def __init__(self, directory: Directory, issuer: Issuer, knobs: Knobs, tls: ssl.SSLContext, arc_keys: Path) -> None:
+    def __init__(  # noqa: PLR0913, PLR0917
+        self,
+        directory: Directory,
+        issuer: Issuer,
+        knobs: Knobs,
+        tls: ssl.SSLContext,
+        arc_keys: Path,
+        requests: Records[TokenRequest],
+    ) -> None:
         """Listen; answering begins with `start`."""
-        self.requests: list[TokenRequest] = []
+        self.requests = requests
         self.header = secrets.token_hex(16).upper()
         self._directory = directory
         self._issuer = issuer
@@ -123,7 +132,11 @@ class IdentityService:
                 status = 0 if fault.hang or fault.reset else response.status
                 self._record(endpoint, Answer(status, {}, named, client_id))
                 return response
-            granted = answer()
+            try:
+                granted = answer()
+            except Exception:
+                self._record(endpoint, Answer(500, {}, named, client_id))
+                raise
             self._record(endpoint, granted)
             return Response(granted.status, granted.body, granted.headers, fault)
         finally:
@@ -131,7 +144,7 @@ class IdentityService:
                 self._knobs.throttle.leave()
 
     def _record(self, endpoint: str, answer: Answer) -> None:
-        self.requests.append(TokenRequest(endpoint, answer.resource, answer.client_id, answer.status))
+        self.requests.add(TokenRequest(endpoint, answer.resource, answer.client_id, answer.status))
 
 
 def _failure(endpoint: str, fault: Fault) -> Response:

@@ -2,7 +2,36 @@
 
 from __future__ import annotations
 
+import collections
+import threading
 from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+Record = TypeVar("Record")
+
+
+class Records(Generic[Record]):
+    """The latest of the records, safe to read while others write."""
+
+    def __init__(self, most: int | None) -> None:
+        """Keep `most` of them, or all."""
+        self._lock = threading.Lock()
+        self._records: collections.deque[Record] = collections.deque(maxlen=most)
+
+    def add(self, record: Record) -> None:
+        """Add one, and forget the oldest where there are too many."""
+        with self._lock:
+            self._records.append(record)
+
+    def all(self) -> list[Record]:
+        """Return them, the oldest first."""
+        with self._lock:
+            return list(self._records)
+
+    def clear(self) -> None:
+        """Forget them."""
+        with self._lock:
+            self._records.clear()
 
 
 @dataclass(frozen=True)

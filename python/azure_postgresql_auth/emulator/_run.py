@@ -18,14 +18,17 @@ from ._door import Door
 from ._identity_service import IdentityService
 from ._portal import Loop
 from ._protocol import ProtocolError
+from ._records import Records
 from ._roles import Roles
 from ._server_faults import ServerFaults
 from ._tokens import Issuer
+from ._watchdog import Watchdog
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ._faults import Knobs
+    from ._records import Login
     from ._verdict import Verdict
 
 _LONGEST_DIRECTORY = 80  # a socket's path has 107 bytes at most, on some systems 103
@@ -34,36 +37,40 @@ _LONGEST_DIRECTORY = 80  # a socket's path has 107 bytes at most, on some system
 class Run:
     """Everything that exists between start and stop."""
 
-    def __init__(self, knobs: Knobs, dsn: str | None, postgres: Path | None) -> None:
+    def __init__(self, knobs: Knobs, dsn: str | None, postgres: Path | None, records: int | None) -> None:
         """Start every part."""
         self.directory = Directory()
         self.issuer = Issuer(self.directory.tenant_id, knobs.now)
         self.revoked: dict[str, int] = {}
         with contextlib.ExitStack() as stack:
             self.work = _work_directory()
+            self._watchdog = Watchdog(self.work)
+            stack.callback(self._watchdog.stop)
             stack.callback(shutil.rmtree, self.work, ignore_errors=True)
             self.certificates = Certificates(self.work)
             self._loop = Loop()
             stack.callback(self._loop.stop)
             self.backend = self._behind(dsn, postgres, stack.callback)
-            self.roles = Roles(self.sql, ours=dsn is None)
+            self.roles = Roles(self.sql, self.backend.user, ours=dsn is None)
             stack.callback(self.roles.drop_all)
             self.arc_keys = self.work / "azure-arc-keys"
             context = self.certificates.server_context()
-            self.identities = IdentityService(self.directory, self.issuer, knobs, context, self.arc_keys)
+            self.identities = IdentityService(
+                self.directory, self.issuer, knobs, context, self.arc_keys, Records(records)
+            )
             stack.callback(self.identities.stop)
             self.identities.start()
             self.server_faults = ServerFaults(self.certificates)
-            self.door, self.port = self._open_door()
+            self.door, self.port = self._open_door(Records(records))
             self._stack = stack.pop_all()
 
     def stop(self) -> None:
         """Stop every part and remove every file."""
         self._stack.close()
 
-    def sql(self, statement: str) -> list[tuple[str | None, ...]]:
+    def sql(self, statement: str, database: str | None = None) -> list[tuple[str | None, ...]]:
         """Run SQL as the server's administrator."""
-        return self._loop.portal.call(self.backend.query, statement)
+        return self._loop.portal.call(self.backend.query, statement, database)
 
     def _behind(self, dsn: str | None, postgres: Path | None, on_stop: Callable[..., Any]) -> Backend:
         if dsn is not None:
@@ -74,13 +81,13 @@ class Run:
                 message = f"the PostgreSQL of dsn= cannot be used: {error}"
                 raise RuntimeError(message) from error
             return backend
-        cluster = Cluster(_binaries.find(postgres), self.work)
+        cluster = Cluster(_binaries.find(postgres), self.work, self._watchdog)
         on_stop(cluster.stop)
         cluster.start()
         return cluster.backend
 
-    def _open_door(self) -> tuple[Door, int]:
-        door = Door(self.server_faults, self.backend, self._judge, self._password_of)
+    def _open_door(self, logins: Records[Login]) -> tuple[Door, int]:
+        door = Door(self.server_faults, self.backend, self._judge, self._password_of, logins)
         listeners, port = self._loop.portal.call(door.listen)
         self._loop.portal.start_task_soon(door.serve, listeners)
         return door, port

@@ -1,0 +1,70 @@
+"""Cleans up after a program that ends without stopping its emulator, such as one that is killed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import weakref
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# Its input ends when the program is gone, however it ended; the last line is the process group that runs then. A group
+# that the program had no time to name loses its files instead and ends by that; what it still writes goes in the next
+# round.
+_SCRIPT = """
+group=
+while read -r line; do group=$line; done
+if [ -n "$group" ]; then
+    kill -s INT -- "-$group"
+    for round in 1 2 3 4 5 6 7 8 9 10; do kill -s 0 -- "-$group" || break; sleep 1; done
+    kill -s KILL -- "-$group"
+fi
+for round in 1 2 3 4 5; do
+    rm -rf -- "$1"
+    sleep 1
+    [ -e "$1" ] || exit
+done
+"""
+
+_running: weakref.WeakSet[subprocess.Popen[bytes]] = weakref.WeakSet()
+
+
+class Watchdog:
+    """A process that ends what this one started and removes its files, should this one not do it."""
+
+    def __init__(self, work: Path) -> None:
+        """Start it; `work` is the directory that it removes."""
+        self._process = subprocess.Popen(  # noqa: S603
+            ["/bin/sh", "-c", _SCRIPT, "sh", str(work)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            cwd="/",
+        )
+        _running.add(self._process)
+
+    def watch(self, group: int) -> None:
+        """Make it end this process group, in place of the one named before."""
+        if self._process.stdin is not None:
+            self._process.stdin.write(f"{group}\n".encode())
+            self._process.stdin.flush()
+
+    def stop(self) -> None:
+        """End it; nothing is left to clean up."""
+        self._process.kill()
+        self._process.wait()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+
+
+def _let_go() -> None:
+    """In a forked child: do not hold the pipe whose closing tells that the parent is gone."""
+    for process in list(_running):
+        if process.stdin is not None:
+            process.stdin.close()
+
+
+os.register_at_fork(after_in_child=_let_go)
