@@ -563,7 +563,9 @@ class TestToken:
     def test_a_token_that_has_expired_when_it_comes(
         self, doctor: Doctor, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        emulator.lifetime = -60
+        token = emulator.token(emulator.identity, lifetime=-60)
+        body = {"access_token": token, "expires_on": str(int(time.time()) - 60), "resource": "x"}
+        emulator.fail(200, body=json.dumps(body))
         report = doctor()
         assert report.code == 15
         assert "has already expired" in report.cause

@@ -618,7 +618,7 @@ class TestCertificateAssertions:
             ({"jti": None}, 700027),
             ({"exp": None}, 700027),
             ({"exp": 1}, 700024),
-            ({"nbf": 1 << 40}, 700027),
+            ({"nbf": 1 << 40}, 700024),
             ({"aud": "https://login.microsoftonline.com/"}, 700023),
             ({"aud": None}, 700027),
             ({"key_of": "other"}, 700027),
