@@ -17,7 +17,7 @@ use proptest::prelude::*;
 
 use crate::{
     cache::{
-        Fetch, FetchedToken,
+        Fetch, FetchedToken, OVERDUE_AFTER,
         policy::{Lifetime, Retry},
     },
     clock::{Clock, Moment, TestClock},
@@ -47,8 +47,8 @@ struct World {
     clock: Arc<TestClock>,
     logins: Arc<Logins>,
     waiters: Vec<Waiter>,
-    /// Fetches that nobody has answered yet, and when they began.
-    aloft: Vec<(Fetch, Moment)>,
+    /// Fetches that nobody has answered yet, and when they began; `None` once another one has ended their flight.
+    aloft: Vec<(Fetch, Option<Moment>)>,
     issued: u32,
     /// The newest token that landed: its text, and when it expires.
     newest: Option<(String, Moment)>,
@@ -97,10 +97,11 @@ impl World {
         let begun = std::mem::take(&mut *waiter.fetches.lock().unwrap());
         let now = self.clock.now();
         for fetch in begun {
-            let another = self.aloft.iter().any(|(_, since)| now < since.after(Duration::from_secs(30)));
+            let another =
+                self.aloft.iter().any(|(_, since)| since.is_some_and(|since| now < since.after(OVERDUE_AFTER)));
             assert!(!another, "two fetches at once");
             self.requests += 1;
-            self.aloft.push((fetch, now));
+            self.aloft.push((fetch, Some(now)));
         }
         match outcome {
             Poll::Pending => return false,
@@ -115,13 +116,21 @@ impl World {
         if self.aloft.is_empty() {
             return;
         }
-        let (fetch, _) = self.aloft.swap_remove(index % self.aloft.len());
+        let (fetch, since) = self.aloft.swap_remove(index % self.aloft.len());
+        let life = life.map(Duration::from_secs);
+        let succeeds = life.is_some_and(|life| !life.is_zero());
+        let is_last = self.aloft.iter().all(|(_, other)| *other < since);
+        if since.is_some() && (succeeds || is_last) {
+            self.aloft.iter_mut().for_each(|(_, since)| *since = None);
+        }
         let Some(life) = life else { return fetch.answer("simulated", Err(Error::EmptyToken)) };
         self.issued += 1;
         let text = format!("token {}", self.issued);
-        let life = Duration::from_secs(life);
-        if !life.is_zero() {
-            self.newest = Some((text.clone(), self.clock.now().after(life)));
+        let expires = self.clock.now().after(life);
+        // One that comes late does not replace one that lives longer.
+        let is_newer = since.is_some() || self.newest.as_ref().is_none_or(|(_, known)| *known < expires);
+        if succeeds && is_newer {
+            self.newest = Some((text.clone(), expires));
         }
         let expires_at = self.clock.wall() + life;
         fetch.answer("simulated", Ok(FetchedToken { secret: text.into(), expires_at, refresh_at: None }));

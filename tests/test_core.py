@@ -463,6 +463,20 @@ class TestWaiting:
         assert asyncio.run(core.get_entra_token_async(credential)) == USER
         task._log_destroy_pending = False  # type: ignore[attr-defined]
 
+    def test_a_loop_that_does_not_run_any_more_does_not_block_others(self) -> None:
+        credential = AsyncCredential(USER, held=True)
+        loop = asyncio.new_event_loop()
+        task = loop.create_task(core.get_entra_token_async(credential))
+        loop.run_until_complete(asyncio.sleep(0.01))
+        credential.released.set()
+        begun = time.monotonic()
+        assert asyncio.run(core.get_entra_token_async(credential)) == USER
+        assert time.monotonic() - begun < 10
+        # What it fetched does no harm when it runs again.
+        assert loop.run_until_complete(task) == USER
+        loop.close()
+        assert len(credential.calls) == 2
+
     def test_a_credential_that_cancels_itself_is_not_asked_for_ever(self) -> None:
         class Cancelling(AsyncCredential):
             async def get_token(self, *scopes: str, **_: Any) -> Token:  # type: ignore[override]

@@ -79,6 +79,14 @@ class TestLogging:
         core.get_entra_token(credential)
         assert self.told(caplog, logging.INFO)[-1].startswith(f"renewed a token for {SCOPE}")
 
+    def test_a_renewal_as_it_should_be_is_no_news(self, emulator: Emulator, caplog: pytest.LogCaptureFixture) -> None:
+        emulator.lifetime = 2
+        credential = identity.ManagedIdentityCredential()
+        until(lambda: (core.get_entra_token(credential), credential.stats().refreshes > 1)[1])
+        core.get_entra_token(credential)
+        assert [text.partition(" ")[0] for text in self.told(caplog, logging.INFO)] == ["acquired"]
+        assert any(text.startswith(f"renewed a token for {SCOPE}") for text in self.told(caplog, logging.DEBUG))
+
     def test_a_refusal(self, emulator: Emulator, caplog: pytest.LogCaptureFixture) -> None:
         credential = identity.ManagedIdentityCredential()
         psycopg3.EntraConnection.connect(emulator.dsn, credential=credential).close()
@@ -86,6 +94,7 @@ class TestLogging:
         psycopg3.EntraConnection.connect(emulator.dsn, credential=credential).close()
         (text,) = self.told(caplog, logging.WARNING)
         assert text.startswith("the server refused a cached token")
+        assert self.told(caplog, logging.INFO)[-1].startswith(f"renewed a token for {SCOPE}")
         assert "validating the access token" in text
 
     def test_python_credentials_are_named_by_their_class(self, caplog: pytest.LogCaptureFixture) -> None:

@@ -128,9 +128,12 @@ def _ended(task: asyncio.Task[None]) -> None:
 
 
 def _sweep() -> None:
-    """Gives up fetches whose event loop was closed under them, so that others take over."""
+    """Abandon the fetches of event loops that do not run, so that others take over.
+
+    Such a loop was closed under its task, or runs only now and then (`run_until_complete`) and may never run again.
+    """
     for task, fetch in list(_tasks.items()):
-        if task.get_loop().is_closed() and _tasks.pop(task, None) is not None:
+        if not task.get_loop().is_running() and _tasks.pop(task, None) is not None:
             fetch.abandon()
 
 

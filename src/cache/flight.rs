@@ -4,7 +4,7 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
     task::{Context, Poll},
     time::Duration,
 };
@@ -15,8 +15,9 @@ use futures_util::{FutureExt, future::Shared};
 use super::{AccessToken, FetchedToken, TokenCache};
 use crate::{clock::Moment, error::Error, fork, secret::Secret};
 
-/// A flight that has not landed by then is not waited for any more by those who come; native fetches end before.
-const LOST_AFTER: Duration = Duration::from_secs(30);
+/// Another fetch joins a flight whose last one takes longer: a credential of Python's may hang. Native fetches end long
+/// before, but a person at a browser takes minutes; azure-identity gives them 300 seconds (`InteractiveBrowserCredential`).
+pub const OVERDUE_AFTER: Duration = Duration::from_secs(300);
 
 /// What everybody who waited gets.
 pub type Landing = Result<Arc<AccessToken>, Error>;
@@ -40,20 +41,37 @@ impl Progress {
     }
 }
 
-/// A fetch that is under way, for those who wait. Resolves to `None` when it was abandoned: then look again, one of the
+/// A fetch that is under way, for those who wait; more than one, if the first takes very long. The first token, or the
+/// failure of the last fetch, is for all of them. Resolves to `None` when all were abandoned: then look again, one of the
 /// waiters takes over.
 #[derive(Clone)]
 pub struct Flight {
     generation: u32,
+    /// When the first fetch began.
     pub(super) since: Moment,
+    last_fetch: Moment,
     pub(super) progress: Progress,
     landing: Shared<oneshot::Receiver<Landing>>,
+    waiters: Weak<Waiters>,
 }
 
+/// Where the first answer goes. Fetches own it, so that the waiters learn when none is left.
+type Waiters = Mutex<Option<oneshot::Sender<Landing>>>;
+
 impl Flight {
-    /// Whether it can still land. A credential of Python's may hang, or its event loop may have ended.
-    pub(super) fn can_land(&self, now: Moment) -> bool {
-        self.generation == fork::generation() && now.since(self.since).is_some_and(|aloft| aloft < LOST_AFTER)
+    /// Whether this process began it; a parent's never lands in its child.
+    pub(super) fn can_land(&self) -> bool {
+        self.generation == fork::generation()
+    }
+
+    /// Whether another fetch has joined it since this one began.
+    pub(super) fn has_later_than(&self, fetch: &Fetch) -> bool {
+        self.last_fetch > fetch.flight.last_fetch
+    }
+
+    /// Whether it has taken so long that another fetch should begin.
+    pub(super) fn is_overdue(&self, now: Moment) -> bool {
+        now.since(self.last_fetch).is_none_or(|elapsed| elapsed >= OVERDUE_AFTER)
     }
 
     pub(super) fn is(&self, other: &Self) -> bool {
@@ -81,21 +99,47 @@ pub struct Fetch {
     scope: Arc<str>,
     cache: Arc<TokenCache>,
     flight: Flight,
-    waiters: Option<oneshot::Sender<Landing>>,
+    /// `None` once it has ended.
+    waiters: Option<Arc<Waiters>>,
     known: Option<Arc<AccessToken>>,
 }
 
 impl Fetch {
     /// Begins a flight.
     pub(super) fn new(cache: Arc<TokenCache>, scope: Arc<str>, known: Option<Arc<AccessToken>>, now: Moment) -> Self {
-        let (waiters, landing) = oneshot::channel();
-        let generation = fork::generation();
-        let flight = Flight { generation, since: now, progress: Progress::default(), landing: landing.shared() };
+        let (sender, landing) = oneshot::channel();
+        let waiters = Arc::new(Mutex::new(Some(sender)));
+        let flight = Flight {
+            generation: fork::generation(),
+            since: now,
+            last_fetch: now,
+            progress: Progress::default(),
+            landing: landing.shared(),
+            waiters: Arc::downgrade(&waiters),
+        };
         Self { scope, cache, flight, waiters: Some(waiters), known }
+    }
+
+    /// Joins a flight that is overdue; `None` if all its fetches have just ended.
+    pub(super) fn joining(
+        flight: &mut Flight,
+        cache: Arc<TokenCache>,
+        scope: Arc<str>,
+        known: Option<Arc<AccessToken>>,
+        now: Moment,
+    ) -> Option<Self> {
+        let waiters = flight.waiters.upgrade()?;
+        flight.last_fetch = now;
+        Some(Self { scope, cache, flight: flight.clone(), waiters: Some(waiters), known })
     }
 
     pub(super) fn flight(&self) -> &Flight {
         &self.flight
+    }
+
+    /// When it began.
+    pub(super) fn begun(&self) -> Moment {
+        self.flight.last_fetch
     }
 
     /// The scope to ask for.
@@ -128,17 +172,21 @@ impl Fetch {
 
     fn end(mut self, source: &str, second_hand: bool, answer: Result<FetchedToken, Error>) {
         let _guard = fork::guarded();
-        if let Some(waiters) = self.waiters.take() {
-            let landing = self.cache.land(&self, source, second_hand, answer);
-            let _ = waiters.send(landing); // Err: nobody waited
+        let Some(landing) = self.cache.land(&self, source, second_hand, answer) else { return };
+        let waiters = self.waiters.take();
+        let sender = waiters.and_then(|waiters| waiters.lock().unwrap_or_else(PoisonError::into_inner).take());
+        if let Some(sender) = sender {
+            let _ = sender.send(landing); // Err: nobody waited
         }
     }
 }
 
 impl Drop for Fetch {
     fn drop(&mut self) {
-        if let Some(waiters) = self.waiters.take() {
-            let _guard = fork::guarded();
+        let Some(waiters) = self.waiters.take() else { return };
+        let _guard = fork::guarded();
+        // Only the last fetch of a flight: as long as there is another one, it may land.
+        if let Some(waiters) = Arc::into_inner(waiters) {
             self.cache.abandon(&self.scope, &self.flight);
             drop(waiters);
         }

@@ -22,7 +22,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-pub use flight::{Fetch, Flight, Landing, Progress};
+pub use flight::{Fetch, Flight, Landing, OVERDUE_AFTER, Progress};
 use policy::{Decision, Lifetime, Retry};
 use stats::Stats;
 
@@ -138,7 +138,7 @@ impl TokenCache {
             return now;
         };
         let fresh_until = token.lifetime.fresh_until(&slot.retry, policy::spread());
-        match slot.flight_under_way(now) {
+        match slot.flight_under_way() {
             // Its success is another edition; its failure shows a little later.
             Some(_) => fresh_until.max(now.after(PEEK).min(token.lifetime.usable_until())),
             None => fresh_until,
@@ -178,7 +178,7 @@ impl TokenCache {
         }
         self.stats.refused();
         // Those who were refused together wait for one flight together.
-        if slot.flight_under_way(self.clock.now()).is_none() {
+        if slot.flight_under_way().is_none() {
             if !slot.refused.permits(&token.lifetime, self.clock.now()) {
                 return None;
             }
@@ -209,7 +209,7 @@ impl TokenCache {
         let _guard = fork::guarded();
         let (now, slots) = (self.clock.now(), self.slots());
         let slot = slots.get(scope);
-        let flight = slot.and_then(|slot| slot.flight_under_way(now));
+        let flight = slot.and_then(Slot::flight_under_way);
         let since = |slot: &Slot| {
             let aloft = flight.and_then(|flight| now.since(flight.since)).unwrap_or_default();
             slot.retry.failing_since.unwrap_or_else(|| self.clock.wall() - aloft)
@@ -226,13 +226,19 @@ impl TokenCache {
         }
     }
 
-    /// The flight to wait for, with a fetch if it begins now.
+    /// The flight to wait for, with a fetch if one has to begin now.
     fn join(self: &Arc<Self>, slot: &mut Slot) -> (Flight, Option<Fetch>) {
         let now = self.clock.now();
-        if let Some(flight) = slot.flight_under_way(now) {
-            return (flight.clone(), None);
-        }
-        let fetch = slot.take_off(self, now);
+        let (scope, known) = (Arc::clone(&slot.scope), slot.token.clone());
+        let fetch = match slot.flight.as_mut().filter(|flight| flight.can_land()) {
+            Some(flight) if !flight.is_overdue(now) => return (flight.clone(), None),
+            Some(flight) => Fetch::joining(flight, Arc::clone(self), scope, known, now),
+            None => None,
+        };
+        let fetch =
+            fetch.unwrap_or_else(|| Fetch::new(Arc::clone(self), Arc::clone(&slot.scope), slot.token.clone(), now));
+        self.stats.requested();
+        slot.flight = Some(fetch.flight().clone());
         (fetch.flight().clone(), Some(fetch))
     }
 
@@ -241,17 +247,20 @@ impl TokenCache {
         let now = self.clock.now();
         match policy::decide(&token.lifetime, &slot.retry, now, policy::spread()) {
             Decision::Use => Some((token, None)),
-            Decision::UseAndRefresh => {
-                let fetch = slot.flight_under_way(now).is_none().then(|| slot.take_off(self, now));
-                Some((token, fetch))
-            }
+            Decision::UseAndRefresh => Some((token, self.join(slot).1)),
             Decision::Fetch => None,
         }
     }
 
-    /// Takes a fetch's answer in and gives what its waiters get.
-    fn land(&self, fetch: &Fetch, source: &str, second_hand: bool, answer: Result<FetchedToken, Error>) -> Landing {
-        let took = self.clock.now().since(fetch.flight().since).unwrap_or_default();
+    /// Takes a fetch's answer in and gives what its waiters get; `None` for a failure that is not theirs.
+    fn land(
+        &self,
+        fetch: &Fetch,
+        source: &str,
+        second_hand: bool,
+        answer: Result<FetchedToken, Error>,
+    ) -> Option<Landing> {
+        let took = self.clock.now().since(fetch.begun()).unwrap_or_default();
         let answer = answer.and_then(|fetched| {
             if fetched.secret.expose().is_empty() {
                 return Err(Error::EmptyToken);
@@ -261,14 +270,27 @@ impl TokenCache {
             Ok(Arc::new(AccessToken { secret: fetched.secret, lifetime, second_hand, principal: OnceLock::new() }))
         });
         let mut slots = self.slots();
-        let Some(slot) = slots.get_mut(&**fetch.scope()) else { return answer };
-        slot.clear(fetch.flight());
-        match answer {
-            Ok(token) => {
+        let Some(slot) = slots.get_mut(&**fetch.scope()) else { return Some(answer) };
+        let flight = slot.flight.take_if(|current| current.is(fetch.flight()));
+        match (answer, flight) {
+            (Ok(token), None) if slot.has_as_good_as(&token) => Some(Ok(token)),
+            (Ok(token), _) => {
                 self.take_in(slot, &token, source, took);
-                Ok(token)
+                Some(Ok(token))
             }
-            Err(error) => Err(self.take_failure(slot, error, source)),
+            (Err(error), Some(flight)) if !flight.has_later_than(fetch) => {
+                Some(Err(self.take_failure(slot, error, source)))
+            }
+            (Err(error), flight) => {
+                slot.flight = slot.flight.take().or(flight);
+                self.stats.failed();
+                let scope = &slot.scope;
+                journal::record(
+                    Level::Debug,
+                    &format_args!("no token for {scope} from {source}, too late to matter: {error}"),
+                );
+                None
+            }
         }
     }
 
@@ -292,8 +314,10 @@ impl TokenCache {
             );
         } else {
             let verb = if slot.token.is_some() { "renewed" } else { "acquired" };
+            // One that is renewed as it should be is no news, and where tokens are short there are many.
+            let routine = slot.token.is_some() && !slot.retry.is_failing() && !slot.refused.is_failing();
             journal::record(
-                Level::Info,
+                if routine { Level::Debug } else { Level::Info },
                 &format_args!("{verb} a token for {scope} from {source} in {took} s, good until {until}"),
             );
             if slot.token.is_some() {
@@ -341,7 +365,7 @@ impl TokenCache {
     /// Forgets a flight that will never land.
     fn abandon(&self, scope: &str, flight: &Flight) {
         if let Some(slot) = self.slots().get_mut(scope) {
-            slot.clear(flight);
+            slot.flight.take_if(|current| current.is(flight));
         }
     }
 }
@@ -351,21 +375,13 @@ impl Slot {
         Self { scope, token: None, flight: None, retry: Retry::default(), failure: None, refused: Retry::default() }
     }
 
-    /// Not one of a parent process', which never lands in its child, nor one that has been under way for too long.
-    fn flight_under_way(&self, now: Moment) -> Option<&Flight> {
-        self.flight.as_ref().filter(|flight| flight.can_land(now))
+    fn flight_under_way(&self) -> Option<&Flight> {
+        self.flight.as_ref().filter(|flight| flight.can_land())
     }
 
-    fn take_off(&mut self, cache: &Arc<TokenCache>, now: Moment) -> Fetch {
-        cache.stats.requested();
-        let fetch = Fetch::new(Arc::clone(cache), Arc::clone(&self.scope), self.token.clone(), now);
-        self.flight = Some(fetch.flight().clone());
-        fetch
-    }
-
-    /// Frees the place of `flight`, unless a later one has it.
-    fn clear(&mut self, flight: &Flight) {
-        self.flight.take_if(|current| current.is(flight));
+    /// Whether its token lives as long as this one.
+    fn has_as_good_as(&self, token: &AccessToken) -> bool {
+        self.token.as_ref().is_some_and(|known| known.lifetime.expires_at >= token.lifetime.expires_at)
     }
 }
 
@@ -378,6 +394,8 @@ impl fmt::Debug for TokenCache {
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use futures_util::FutureExt;
 
     use super::*;
     use crate::clock::TestClock;
@@ -419,7 +437,7 @@ mod tests {
     }
 
     fn landed(flight: &Flight) -> Landing {
-        futures_util::FutureExt::now_or_never(flight.clone()).expect("has landed").expect("was not abandoned")
+        flight.clone().now_or_never().expect("has landed").expect("was not abandoned")
     }
 
     #[test]
@@ -456,8 +474,73 @@ mod tests {
         let bench = Bench::new();
         let (flight, fetch) = bench.lead();
         drop(fetch);
-        let outcome = futures_util::FutureExt::now_or_never(flight).expect("is over");
+        let outcome = flight.now_or_never().expect("is over");
         assert!(outcome.is_none(), "waiters are told that it was abandoned");
+        bench.lead();
+    }
+
+    #[test]
+    fn a_fetch_that_takes_minutes_is_the_only_one_and_serves_all_who_wait() {
+        let bench = Bench::new();
+        let (flight, fetch) = bench.lead();
+        bench.clock.advance(OVERDUE_AFTER * 9 / 10);
+        let Lookup::Pending(waiter, None) = bench.cache.lookup(SCOPE) else { panic!("expected to wait") };
+        fetch.answer("test", Ok(bench.token("a", 3600)));
+        for waiter in [&flight, &waiter] {
+            assert_eq!(landed(waiter).unwrap().secret.expose(), "a");
+        }
+    }
+
+    #[test]
+    fn whichever_fetch_of_a_flight_has_a_token_first_serves_all_who_wait() {
+        for slow_first in [true, false] {
+            let bench = Bench::new();
+            let (flight, slow) = bench.lead();
+            bench.clock.advance(OVERDUE_AFTER);
+            let (later, second) = bench.lead();
+            let Lookup::Pending(waiter, None) = bench.cache.lookup(SCOPE) else { panic!("expected to wait") };
+            let (first, last) = if slow_first { (slow, second) } else { (second, slow) };
+            first.answer("test", Ok(bench.token("first", 3600)));
+            for waiter in [&flight, &later, &waiter] {
+                assert_eq!(landed(waiter).unwrap().secret.expose(), "first");
+            }
+            last.answer("test", Ok(bench.token("older", 3000)));
+            assert_eq!(bench.ready().0, "first", "an answer that comes late does not replace a newer token");
+        }
+    }
+
+    #[test]
+    fn a_late_token_that_lives_longer_is_kept() {
+        let bench = Bench::new();
+        let (_, slow) = bench.lead();
+        bench.clock.advance(OVERDUE_AFTER);
+        bench.lead().1.answer("test", Ok(bench.token("first", 3000)));
+        slow.answer("test", Ok(bench.token("longer", 3600)));
+        assert_eq!(bench.ready().0, "longer");
+    }
+
+    #[test]
+    fn a_flight_fails_with_its_last_fetch() {
+        let bench = Bench::new();
+        let (flight, slow) = bench.lead();
+        bench.clock.advance(OVERDUE_AFTER);
+        let (_, second) = bench.lead();
+        slow.answer("test", Err(Error::InvalidArgument("slow".into())));
+        assert!(flight.clone().now_or_never().is_none(), "the second may have a token");
+        second.answer("test", Err(Error::InvalidArgument("second".into())));
+        assert_eq!(landed(&flight).unwrap_err().to_string(), "second");
+    }
+
+    #[test]
+    fn a_flight_is_abandoned_with_its_last_fetch() {
+        let bench = Bench::new();
+        let (flight, slow) = bench.lead();
+        bench.clock.advance(OVERDUE_AFTER);
+        let (_, second) = bench.lead();
+        drop(second);
+        assert!(flight.clone().now_or_never().is_none(), "the first may have a token");
+        slow.answer("test", Err(Error::InvalidArgument("slow".into())));
+        assert!(flight.now_or_never().expect("is over").is_none(), "waiters are told that it was abandoned");
         bench.lead();
     }
 

@@ -18,6 +18,8 @@ use crate::{
 const LONG_LIVED: Duration = Duration::from_secs(2 * 3600);
 /// A token with less than this (or a tenth of a short life) left could expire on its way to the server.
 const LEEWAY: Duration = Duration::from_secs(10);
+/// A renewal begins at least this long before the end of a token's use (or a tenth of a short life).
+const RENEWAL_TAKES: Duration = Duration::from_secs(60);
 /// After a failed attempt, nobody asks again in the background for this long (or a twentieth of a short life); twice as
 /// long after each further failure.
 const RETRY_AFTER: Duration = Duration::from_secs(30);
@@ -31,44 +33,62 @@ const LIFE_AT_MOST: Duration = Duration::from_secs(366 * 24 * 3600);
 pub struct Lifetime {
     /// When we got it.
     pub obtained_at: Moment,
-    /// When its issuer wants it renewed, if it said so.
-    pub refresh_at: Option<Moment>,
     /// When the server stops taking it.
     pub expires_at: Moment,
     /// The same by the wall clock, for people and for those who keep the token elsewhere.
     pub expires_on: SystemTime,
+    // Worked out once, because every login asks.
+    renewal: Moment,
+    renewal_spread: Duration,
+    usable_until: Moment,
 }
 
 impl Lifetime {
     /// The dates of a token that is had now, from those that its issuer states. `None` if its life is over.
     #[must_use]
     pub fn starting(clock: &dyn Clock, expires_on: SystemTime, refresh_on: Option<SystemTime>) -> Option<Self> {
+        Self::started(clock, Duration::ZERO, expires_on, refresh_on)
+    }
+
+    /// The same of a token that was had so long ago.
+    #[must_use]
+    pub fn started(
+        clock: &dyn Clock,
+        age: Duration,
+        expires_on: SystemTime,
+        refresh_on: Option<SystemTime>,
+    ) -> Option<Self> {
         let (now, wall) = (clock.now(), clock.wall());
         let from_now = |date: SystemTime| date.duration_since(wall).unwrap_or_default().min(LIFE_AT_MOST);
         let left = from_now(expires_on);
-        (!left.is_zero()).then(|| Self {
-            obtained_at: now,
-            refresh_at: refresh_on.map(|date| now.after(from_now(date))),
-            expires_at: now.after(left),
-            expires_on: wall + left,
-        })
+        let refresh_at = refresh_on.map(|date| now.after(from_now(date)));
+        (!left.is_zero()).then(|| Self::new(now.before(age), refresh_at, now.after(left), wall + left))
+    }
+
+    fn new(obtained_at: Moment, refresh_at: Option<Moment>, expires_at: Moment, expires_on: SystemTime) -> Self {
+        let total = expires_at.since(obtained_at).unwrap_or_default();
+        // The end of its use, a little before its life's.
+        let usable_until = obtained_at.after(total.saturating_sub(LEEWAY.min(total / 10)));
+        // At the issuer's wish, else half-way through a short life or in the last quarter of a long one. An issuer that
+        // wants it renewed as soon as it is given would be asked without end, and one that wants it renewed when it is
+        // over would have logins wait.
+        let half = if total <= LONG_LIVED { total / 2 } else { total * 3 / 4 };
+        let earliest = obtained_at.after((total / 4).min(RETRY_AFTER));
+        let latest = usable_until.before((total / 10).min(RENEWAL_TAKES));
+        let renewal = refresh_at.unwrap_or_else(|| obtained_at.after(half)).max(earliest).min(latest);
+        let left = usable_until.since(renewal).unwrap_or_default();
+        Self { obtained_at, expires_at, expires_on, renewal, renewal_spread: (total / 10).min(left / 2), usable_until }
     }
 
     fn total(&self) -> Duration {
         self.expires_at.since(self.obtained_at).unwrap_or_default()
     }
 
-    /// Renewal begins here: at the issuer's wish, else half-way through a short life or in the last quarter of a long one.
-    /// `spread`, between 0 and 1, moves it by up to a tenth of the life, so that processes that share a token by fork do
-    /// not all ask together.
+    /// Renewal begins here. `spread`, between 0 and 1, moves it by up to a tenth of the life, so that processes that share a
+    /// token by fork do not all ask together; by no more than half of what is left of its use, so that there is time to
+    /// renew it.
     fn refresh_from(&self, spread: f64) -> Moment {
-        let total = self.total();
-        let start = self
-            .refresh_at
-            .unwrap_or_else(|| self.obtained_at.after(if total <= LONG_LIVED { total / 2 } else { total * 3 / 4 }));
-        // An issuer that wants a token renewed as soon as it is given would be asked without end.
-        let start = start.max(self.obtained_at.after((total / 4).min(RETRY_AFTER)));
-        start.after((total / 10).mul_f64(spread))
+        self.renewal.after(self.renewal_spread.mul_f64(spread))
     }
 
     /// Until then nobody needs to look again: it is neither due for renewal, nor would a failed attempt be repeated.
@@ -87,8 +107,7 @@ impl Lifetime {
 
     /// The end of its use, a little before its life's.
     pub(super) fn usable_until(&self) -> Moment {
-        let total = self.total();
-        self.obtained_at.after(total.saturating_sub(LEEWAY.min(total / 10)))
+        self.usable_until
     }
 }
 
@@ -191,9 +210,12 @@ mod tests {
     }
 
     fn life(seconds: f64) -> Lifetime {
-        let clock = TestClock::default();
-        let life = Duration::from_secs_f64(seconds);
-        Lifetime { obtained_at: at(0.0), refresh_at: None, expires_at: at(seconds), expires_on: clock.wall() + life }
+        lived(0.0, None, seconds)
+    }
+
+    fn lived(obtained: f64, refresh: Option<f64>, expires: f64) -> Lifetime {
+        let expires_on = TestClock::default().wall() + Duration::from_secs_f64(expires);
+        Lifetime::new(at(obtained), refresh.map(at), at(expires), expires_on)
     }
 
     #[test]
@@ -202,9 +224,9 @@ mod tests {
         let hour = life(3600.0);
         let day = life(86_400.0);
         let short = life(4.0);
-        let at_once = Lifetime { refresh_at: Some(at(0.0)), ..hour };
-        let wished = Lifetime { refresh_at: Some(at(600.0)), ..hour };
-        let moved = Lifetime { obtained_at: at(5000.0), expires_at: at(8600.0), ..hour };
+        let at_once = lived(0.0, Some(0.0), 3600.0);
+        let wished = lived(0.0, Some(600.0), 3600.0);
+        let moved = lived(5000.0, None, 8600.0);
         for (life, seconds, expected) in [
             (hour, 0.0, Use),
             (hour, 1799.0, Use),
@@ -254,6 +276,22 @@ mod tests {
         assert_eq!(decide(&hour, &none, at(2161.0), 1.0), Decision::UseAndRefresh);
         assert!((0.0..=1.0).contains(&spread()));
         assert!((spread() - spread()).abs() < f64::EPSILON, "one draw per process");
+    }
+
+    #[test]
+    fn a_renewal_begins_while_there_is_time_for_it_whatever_is_wished() {
+        for total in [2.0, 20.0, 300.0, 3600.0, 86_400.0] {
+            for share in [0.0, 0.5, 0.95, 0.99, 1.0, 2.0] {
+                let life = lived(0.0, Some(total * share), total);
+                for spread in [0.0, 0.5, 1.0] {
+                    let begins = life.refresh_from(spread);
+                    let left = life.usable_until().since(begins).unwrap();
+                    assert!(left >= (life.total() / 20).min(RENEWAL_TAKES / 2), "{left:?} of {total} s, wish {share}");
+                    assert_eq!(life.fresh_until(&Retry::default(), spread), begins);
+                    assert_eq!(decide(&life, &Retry::default(), begins, spread), Decision::UseAndRefresh);
+                }
+            }
+        }
     }
 
     /// A failure at 2,000 s on a machine that was started at 0.

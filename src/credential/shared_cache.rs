@@ -218,9 +218,8 @@ impl Place {
             Err(Unreadable::Refused(reason)) => return told(Err(reason)),
         };
         let clock = SystemClock;
-        let mut life = Lifetime::starting(&clock, entry.token.expires_at, entry.token.refresh_at)?;
         let age = clock.wall().duration_since(entry.obtained_on).unwrap_or_default();
-        life.obtained_at = life.obtained_at.before(age);
+        let life = Lifetime::started(&clock, age, entry.token.expires_at, entry.token.refresh_at)?;
         let another = known.is_none_or(|known| *known != entry.token.secret);
         (another && wanted(&life, &clock)).then_some(entry.token)
     }
