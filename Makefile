@@ -11,7 +11,7 @@ ifeq ($(shell uname -s),Linux)
 PORTABLE := --zig --compatibility manylinux2014
 endif
 
-.PHONY: demo test test-rust test-counts test-python test-versions soak stress lint format bench \
+.PHONY: demo test test-rust test-counts test-python test-versions soak stress lint licenses deny format bench \
 	bench-rust counts fleet wheel wheel-manylinux sdist clean
 
 demo: $(VENV)/built
@@ -52,6 +52,18 @@ lint: $(VENV)/built
 	$(BIN)/mypy
 	MYPYPATH=python $(BIN)/python -m mypy.stubtest azure_postgresql_auth._core
 
+# The texts of the licences of what the library links; a test checks that they are those of Cargo.lock.
+licenses:
+	$(PYTHON) .ci/licenses.py
+
+# Whether the crates have licences that we accept, come from crates.io, and are none that we do without (deny.toml).
+deny: $(VENV)/deny
+	PATH="$(CURDIR)/$(BIN):$$PATH" cargo deny --locked check licenses bans sources
+
+$(VENV)/deny: $(VENV)/ready
+	$(BIN)/python -m pip install --quiet --group deny
+	touch $@
+
 format:
 	cargo fmt
 	$(BIN)/ruff check --fix
@@ -79,10 +91,16 @@ counts:
 fleet:
 	cargo bench --locked --no-default-features --quiet --bench fleet
 
+# Without the builder's paths, which panics would show and Python's users have no use for.
+CARGO_HOME ?= $(HOME)/.cargo
+REMAP = --remap-path-prefix=$(CURDIR)=. $(foreach folder,$(wildcard $(CARGO_HOME)/registry/src/*),--remap-path-prefix=$(folder)=crates)
+
 # On Linux zig links it against an old glibc, whatever this machine's own is.
 wheel: $(VENV)/wheel
 	rm -f dist/*.whl
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/maturin build --release --locked --out dist $(PORTABLE)
+	cargo fetch --locked --quiet
+	PATH="$(CURDIR)/$(BIN):$$PATH" RUSTFLAGS="$$RUSTFLAGS $(REMAP)" $(BIN)/maturin build --release --locked --out dist $(PORTABLE)
+	$(BIN)/python .ci/clean_sbom.py dist/*.whl
 
 # The wheel that can be published: others than we say that it is what its name says, and every CPython here tries it.
 MANYLINUX := is consistent with the following platform tag: "manylinux_2_17_[^"]*"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 from tests.fix_django_project import POSTGIS, STACKS
@@ -22,3 +24,9 @@ def test_classifiers_name_what_is_tested() -> None:
     assert f'requires-python = ">={pythons[0]}"' in PYPROJECT
     installed = " ".join(requirement for stack in [*STACKS, POSTGIS] for requirement in stack.requirements)
     assert set(classified("Framework :: Django")) == set(re.findall(r"django[~>]=(\d+\.\d+)", installed)) != set()
+
+
+def test_licences_are_those_of_what_is_linked() -> None:
+    script = Path(__file__).parent.parent / ".ci" / "licenses.py"
+    checked = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True, check=False)
+    assert (checked.returncode, checked.stderr) == (0, "")

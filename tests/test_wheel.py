@@ -89,3 +89,28 @@ def test_what_it_holds() -> None:
     assert b"azure-postgresql-auth=azure_postgresql_auth.cli:main" in ZipFile(WHEELS[-1]).read(scripts).replace(
         b" ", b""
     )
+
+
+@pytest.mark.skipif(not WHEELS, reason="`make wheel` has not been run")
+def test_it_has_the_licences_of_what_it_links() -> None:
+    from zipfile import ZipFile
+
+    with ZipFile(WHEELS[-1]) as wheel:
+        texts = next(wheel.read(name) for name in wheel.namelist() if name.endswith("licenses/THIRD_PARTY_LICENSES"))
+        metadata = next(wheel.read(name) for name in wheel.namelist() if name.endswith("METADATA")).decode()
+    assert b"BoringSSL" in texts
+    assert "License-Expression: MIT AND Apache-2.0 AND " in metadata
+
+
+@pytest.mark.skipif(not WHEELS, reason="`make wheel` has not been run")
+def test_it_tells_nothing_of_its_builder() -> None:
+    from zipfile import ZipFile
+
+    here = [f"{folder}/".encode() for folder in (Path.home(), Path(__file__).parent.parent)]
+    with ZipFile(WHEELS[-1]) as wheel:
+        assert wheel.testzip() is None
+        contents = {name: wheel.read(name) for name in wheel.namelist()}
+    built = {name: content for name, content in contents.items() if name.endswith((".so", ".pyd", ".json"))}
+    assert len(built) == 2
+    assert not [name for name, content in built.items() if any(folder in content for folder in here)]
+    assert sum(map(len, contents.values())) < 6_000_000

@@ -1,0 +1,170 @@
+"""Writes THIRD_PARTY_LICENSES: the licences of the crates that the compiled library links, with their texts.
+
+`python .ci/licenses.py` writes it, `--check` fails where it or the licence expression in pyproject.toml is out of date.
+Cargo downloads what is missing of the crates' sources, which hold the texts; nothing else is needed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parent.parent
+FILE = ROOT / "THIRD_PARTY_LICENSES"
+# What a wheel may be made for. Build scripts and procedural macros are not linked.
+TARGETS = (
+    "x86_64-unknown-linux-gnu",
+    "aarch64-unknown-linux-gnu",
+    "x86_64-unknown-linux-musl",
+    "aarch64-unknown-linux-musl",
+    "x86_64-apple-darwin",
+    "aarch64-apple-darwin",
+    "x86_64-pc-windows-msvc",
+    "x86_64-pc-windows-gnu",
+    "aarch64-pc-windows-msvc",
+)
+# Words that show that a text is the licence's; the first of these that a crate offers is taken.
+LICENSES = {
+    "MIT": "Permission is hereby granted",
+    "Apache-2.0": "Apache License",
+    "BSD-3-Clause": "Redistribution and use",
+    "CDLA-Permissive-2.0": "Community Data License Agreement",
+    "ISC": "Permission to use, copy, modify",
+    "Unicode-3.0": "UNICODE LICENSE V3",
+}
+NAMES = {"MIT": "mit", "Apache-2.0": "apache", "Unicode-3.0": "unicode"}
+MIT = """\
+MIT License
+
+Copyright (c) {holder}
+
+Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated
+documentation files (the "Software"), to deal in the Software without restriction, including without limitation the
+rights to use, copy, modify, merge, publish, distribute, sublicense, and/or sell copies of the Software, and to permit
+persons to whom the Software is furnished to do so, subject to the following conditions:
+
+The above copyright notice and this permission notice shall be included in all copies or substantial portions of the
+Software.
+
+THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT LIMITED TO THE
+WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR
+COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR
+OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+"""
+HEAD = """\
+The compiled library in the wheels of azure-postgresql-auth-rs links Rust's standard library and these crates, not all
+of them on every platform. Where a crate offers a choice of licences, one is chosen and named here.
+
+Made from Cargo.lock by `make licenses`.
+"""
+RULE = "=" * 120
+
+
+class Crate(NamedTuple):
+    """One that is linked."""
+
+    name: str
+    version: str
+    licenses: tuple[str, ...]
+    texts: tuple[str, ...]
+
+
+def linked() -> list[Crate]:
+    """Return the crates that the library links, on all targets together."""
+    metadata = json.loads(cargo("metadata", "--format-version=1"))
+    packages = {(package["name"], package["version"]): package for package in metadata["packages"]}
+    targets = [argument for target in TARGETS for argument in ("--target", target)]
+    tree = cargo("tree", "--edges=normal,no-proc-macro", "--format={p}", "--prefix=none", "--no-dedupe", *targets)
+    found = {tuple(line.replace(" v", " ").split()[:2]) for line in tree.splitlines() if line}
+    return [crate(packages[key]) for key in sorted(found) if key in packages and key[0] != "azure-postgresql-auth-rs"]
+
+
+def cargo(*arguments: str) -> str:
+    """Return what a cargo command prints."""
+    command = ["cargo", *arguments, "--locked", "--quiet"]
+    return subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout  # noqa: S603
+
+
+def crate(package: dict[str, str]) -> Crate:
+    """Choose among a package's licences, and read their texts."""
+    licenses = chosen(package["license"] or "")
+    folder = Path(package["manifest_path"]).parent
+    # Those of code that came from elsewhere lie deeper.
+    found = (path for path in folder.rglob("*") if re.match(r"(?i)licen[sc]e|copying", path.name))
+    files = sorted(path for path in found if path.is_file())
+    top = [path for path in files if path.parent == folder]
+    texts = []
+    for license_ in licenses:
+        named = [path for path in top if NAMES.get(license_, license_.lower()) in path.name.lower()]
+        own = [text for text in map(read, named or top) if LICENSES[license_] in text]
+        if not own and license_ == "MIT":
+            holder = ", ".join(re.sub(r" *<.*?>", "", author) for author in package["authors"])
+            own = [MIT.format(holder=holder or f"the authors of {package['name']}").rstrip()]
+        if not own:
+            sys.exit(f"{package['name']} {package['version']}: no text of {license_} among its files")
+        texts += own
+    if len(licenses) > 1:
+        texts += map(read, top)
+    texts += [read(path) for path in files if path.parent != folder and not path.name.endswith("-APACHE")]
+    if "Apache-2.0" in licenses:
+        texts += [read(path) for path in sorted(folder.glob("NOTICE*"))]
+    return Crate(package["name"], package["version"], licenses, tuple(dict.fromkeys(texts)))
+
+
+def chosen(expression: str) -> tuple[str, ...]:
+    """Return the licences that suffice.
+
+    >>> chosen("(MIT OR Apache-2.0) AND Unicode-3.0")
+    ('MIT', 'Unicode-3.0')
+    """
+    parts = re.split(r" AND ", expression.replace("/", " OR "))
+    found = []
+    for part in parts:
+        offered = part.strip("()").split(" OR ")
+        license_ = next((known for known in LICENSES if known in offered), None)
+        if license_ is None:
+            sys.exit(f"no licence of {expression!r} is among those that are accepted: {', '.join(LICENSES)}")
+        found.append(license_)
+    return tuple(found)
+
+
+def read(path: Path) -> str:
+    """Return a text without the whitespace at its ends and at those of its lines."""
+    return "\n".join(line.rstrip() for line in path.read_text("utf-8").strip().splitlines()).strip("\n")
+
+
+def rendered(crates: list[Crate]) -> str:
+    """Return the file's content: each text once, under all crates that it is for."""
+    groups: dict[tuple[str, ...], list[Crate]] = {}
+    for each in crates:
+        groups.setdefault(each.texts, []).append(each)
+    parts = [HEAD, f"{RULE}\nRust's standard library: MIT\n\n{MIT.format(holder='The Rust Project Contributors')}"]
+    for texts, members in groups.items():
+        titles = [f"{member.name} {member.version}: {' AND '.join(member.licenses)}" for member in members]
+        parts.append(f"{RULE}\n" + "\n".join(titles) + "\n\n" + "\n\n".join(texts) + "\n")
+    return "\n".join(parts)
+
+
+def expression(crates: list[Crate]) -> str:
+    """Return the wheel's licence expression: ours first, which is MIT."""
+    return " AND ".join(["MIT", *sorted({license_ for each in crates for license_ in each.licenses} - {"MIT"})])
+
+
+def main() -> None:
+    """Write or check the file."""
+    crates = linked()
+    content, declared = rendered(crates), f'license = "{expression(crates)}"'
+    if "--check" not in sys.argv:
+        FILE.write_text(content, "utf-8")
+    elif not FILE.exists() or FILE.read_text("utf-8") != content:
+        sys.exit(f"{FILE.name} is out of date; run `make licenses`")
+    if declared not in (ROOT / "pyproject.toml").read_text("utf-8").splitlines():
+        sys.exit(f"pyproject.toml does not say what the wheel holds: {declared}")
+
+
+if __name__ == "__main__":
+    main()
