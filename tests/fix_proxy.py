@@ -80,12 +80,12 @@ class Proxy:
     def __init__(self, process: subprocess.Popen[bytes], log: Path, folder: Path) -> None:
         self.process = process
         self.folder = folder
-        self._log = log
+        self.log_path = log
 
     def events(self, name: str | None = None) -> list[dict[str, Any]]:
         """What its log says."""
         # The last line may not be whole yet.
-        lines = self._log.read_text().rpartition("\n")[0].splitlines()
+        lines = self.log_path.read_text().rpartition("\n")[0].splitlines()
         found = [json.loads(line) for line in lines if line.startswith("{")]
         return [event for event in found if name in {None, event["event"]}]
 

@@ -6,6 +6,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 import os
+import resource
 import shutil
 import socket
 import struct
@@ -96,20 +97,6 @@ def test_pgbench_with_many_clients(proxy: Proxy) -> None:
     )
     assert "number of failed transactions: 0 (0.000%)" in done
     run("pgbench", "-h", str(proxy.folder), "-U", ROLE, "-i", "-I", "d", "postgres")
-
-
-@needs("pg_dump")
-def test_pg_dump_and_pg_restore(proxy: Proxy, emulator: Emulator, tmp_path: Path) -> None:
-    version = int(emulator.sql("SHOW server_version_num")[0][0] or 0) // 10_000
-    ours = int(run("pg_dump", "--version").split()[2].partition(".")[0])
-    if ours < version:
-        pytest.skip(f"pg_dump {ours} does not dump a server of version {version}")
-    run("psql", proxy.conninfo, "-c", "CREATE TABLE dumped AS SELECT generate_series(1, 1000) AS number")
-    run("pg_dump", "-d", proxy.conninfo, "-Fc", "-t", "dumped", "-f", str(tmp_path / "dump"))
-    run("psql", proxy.conninfo, "-c", "DROP TABLE dumped")
-    run("pg_restore", "-d", proxy.conninfo, str(tmp_path / "dump"))
-    assert run("psql", proxy.conninfo, "-Atc", "SELECT count(*) FROM dumped").strip() == "1000"
-    run("psql", proxy.conninfo, "-c", "DROP TABLE dumped")
 
 
 PERL = """
@@ -508,3 +495,49 @@ def test_replication(proxy: Proxy, emulator: Emulator) -> None:
     finally:
         emulator.sql(f'ALTER ROLE "{ROLE}" NOREPLICATION')
     assert kinds.count(b"D") == 1
+
+
+def test_a_thousand_clients(run_proxy: RunProxy) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 4096:
+        pytest.skip("the operating system allows too few file descriptors")
+    proxy = run_proxy("--max-connections", "1100", "--client-timeout", "60", "--http", "0")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 4096), hard))
+    try:
+        with contextlib.ExitStack() as stack:
+            clients = [stack.enter_context(proxy.connect()) for _ in range(1000)]
+            assert eventually(lambda: proxy.figure("connections_open") == 1000)
+            # One after the other: the emulator's server takes a hundred at once.
+            for client in clients[::20]:
+                client.sendall(startup(user=ROLE, database="postgres") + message(b"X"))
+                assert read_messages(client)[-1] == (b"Z", b"I")
+            with psycopg.connect(proxy.conninfo) as connection:
+                assert who(connection) == ROLE
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert eventually(lambda: proxy.figure("connections_open") == 0)
+
+
+DEBIANS = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
+
+
+@pytest.mark.skipif(not DEBIANS, reason="no PostgreSQL is installed (Debian: postgresql)")
+def test_dump_restore_and_base_backup_by_the_servers_own_programs(
+    run_proxy: RunProxy, emulator: Emulator, tmp_path: Path
+) -> None:
+    from azure_postgresql_auth.emulator import Emulator
+
+    programs = DEBIANS[-1]
+    with Emulator(postgres=programs) as old:
+        variables = {name: value for name, value in old.env.items() if not name.startswith("PG")}
+        server = f"localhost:{old.port}"
+        proxy = run_proxy("--sslrootcert", old.ca_file, server=server, env=variables)
+        target = proxy.conninfo
+        run("psql", target, "-c", "CREATE TABLE dumped AS SELECT generate_series(1, 1000) AS number")
+        run(str(programs / "pg_dump"), "-d", target, "-Fc", "-t", "dumped", "-f", str(tmp_path / "dump"))
+        run("psql", target, "-c", "DROP TABLE dumped")
+        run(str(programs / "pg_restore"), "-d", target, str(tmp_path / "dump"))
+        assert run("psql", target, "-Atc", "SELECT count(*) FROM dumped").strip() == "1000"
+        old.sql(f'ALTER ROLE "{ROLE}" REPLICATION')
+        run(str(programs / "pg_basebackup"), "-d", target, "-D", str(tmp_path / "base"), "-X", "none", "-c", "fast")
+        assert (tmp_path / "base" / "PG_VERSION").exists()
