@@ -33,8 +33,8 @@ def run(options: argparse.Namespace) -> int:
             code = _child.run(options.command, {**os.environ, **variables}, "emulator")
             return _signals.exit_code(-code) if code < 0 else code
         exports = "\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items())
-        _terminal.data(json.dumps(variables) if options.json else exports)
         with contextlib.suppress(KeyboardInterrupt):
+            _terminal.data(json.dumps(variables) if options.json else exports)
             _terminal.note("running; Ctrl-C ends it")
             threading.Event().wait()
     finally:

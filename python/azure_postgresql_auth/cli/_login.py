@@ -11,7 +11,8 @@ from azure_postgresql_auth.cli import _terminal
 from azure_postgresql_auth.cli._failure import Failure
 
 if TYPE_CHECKING:
-    from typing import Final
+    from collections.abc import Mapping
+    from typing import Any, Final
 
     from azure_postgresql_auth._core import ConnectionPlan, Login
 
@@ -62,18 +63,35 @@ def access(parameters: dict[str, str], scope: str | None = None, *, is_certain: 
         InsecureTransportError: the settings could send the token in the clear.
         Failure: variables cannot keep the token safe, or the hosts take tokens of different clouds.
     """
-    try:
-        plan = PROGRAM.plan(parameters, scope=scope)
-    except ValueError as error:
-        raise Failure(str(error).replace("scope=", "--scope"), USAGE) from error
+    plan = _plan(parameters, scope)
     # A program that may connect to another place is told what the environment alone demands.
     settings = (plan if is_certain else PROGRAM.plan({}, scope=plan.scope, is_opaque=True)).settings
-    found = {_VARIABLES[keyword]: value for keyword, value in settings.items() if keyword in _VARIABLES}
+    found = _variables(settings)
     if plan.has_credentials:
         return Access(found, None, "")
     _check_service(plan, parameters)
     had = login(plan)
     return Access({"PGUSER": plan.user or had.user or "", **found}, had, plan.scope)
+
+
+def settings(parameters: dict[str, str], scope: str | None = None) -> tuple[dict[str, str], str]:
+    """Return the variables that keep a token safe in a program on libpq, and the token's scope.
+
+    Args and errors are those of `access`.
+    """
+    plan = _plan(parameters, scope)
+    return _variables(plan.settings), plan.scope
+
+
+def _plan(parameters: dict[str, str], scope: str | None) -> ConnectionPlan:
+    try:
+        return PROGRAM.plan(parameters, scope=scope)
+    except ValueError as error:
+        raise Failure(str(error).replace("scope=", "--scope"), USAGE) from error
+
+
+def _variables(settings: Mapping[str, Any]) -> dict[str, str]:
+    return {_VARIABLES[keyword]: value for keyword, value in settings.items() if keyword in _VARIABLES}
 
 
 def _check_service(plan: ConnectionPlan, parameters: dict[str, str]) -> None:

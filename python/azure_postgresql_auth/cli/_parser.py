@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     Commands = argparse._SubParsersAction["_Parser"]  # noqa: SLF001 - typeshed has no other name for it
 
 _SERVER = "myserver.postgres.database.azure.com"
-_TAKES_A_COMMAND = ("exec", "emulator", "proxy")
+_TAKES_A_COMMAND = ("exec", "emulator", "pgpass", "proxy")
 
 _DESCRIPTION = """\
 Microsoft Entra ID logins to Azure Database for PostgreSQL, for any tool.
@@ -159,6 +159,24 @@ def _nearest(text: str, known: Iterable[str]) -> str:
     return f" (did you mean {found[0]}?)" if found else ""
 
 
+_PGPASS = f"""\
+Keeps a token in a password file fresh, for programs on libpq or asyncpg, which read it anew for every connection.
+
+The programs have to verify the server themselves, or they send the token to whoever answers: sslmode=verify-full, and
+sslrootcert with Azure's roots. The settings are checked as far as the environment has them, and printed.
+
+  {PROGRAM} pgpass --file /run/app/pgpass --host {_SERVER} --user orders
+  {PROGRAM} pgpass --file /run/app/pgpass --host {_SERVER} -- python -m synapse.app.homeserver"""
+
+_PGPASS_END = """\
+The file is replaced atomically, keeps its owner and has mode 0600, because libpq ignores one that others can read. Its
+other lines stay. A command gets PGPASSFILE, PGHOST, PGUSER, PGSSLMODE and PGSSLROOTCERT, and the signals. While the
+identity service is down, the token that there is serves on. The log is a JSON object on each line of stderr; SIGTERM
+and SIGINT stop the command, SIGHUP makes it look at once.
+
+exit codes: 0 told to stop, or with --once the token is written; 1 not so; the command's, if there is one"""
+
+
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Read the arguments; invalid ones end the process with exit code 2."""
     parser = _build()
@@ -201,6 +219,7 @@ def _build() -> _Parsers:
     _add_inspect(_command(commands, "inspect", "say what is in a token", _INSPECT, _INSPECT_END))
     _add_doctor(_command(commands, "doctor", "say why a login does not work", _DOCTOR, _DOCTOR_END))
     _add_pgbouncer(_command(commands, "pgbouncer", "keep PgBouncer's passwords fresh", _PGBOUNCER, _PGBOUNCER_END))
+    _add_pgpass(_command(commands, "pgpass", "keep a password file fresh", _PGPASS, _PGPASS_END))
     _proxy_arguments.add(
         _command(
             commands,
@@ -284,6 +303,25 @@ def _add_pgbouncer(parser: argparse.ArgumentParser) -> None:
         help="a file that is there while PgBouncer has valid tokens for all roles, and new at least every minute",
     )
     parser.add_argument("--ini", action="store_true", help="print a pgbouncer.ini to start from, and end")
+
+
+def _add_pgpass(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--file", required=True, metavar="FILE", help="the password file: the programs' passfile")
+    parser.add_argument(
+        "--host",
+        action="append",
+        metavar="HOST",
+        help="the server, as the programs name it; may be given again; by default PGHOST",
+    )
+    parser.add_argument("--user", metavar="ROLE", help="the role; by default PGUSER, else whom the token names")
+    parser.add_argument("--scope", metavar="SCOPE", help="OAuth 2.0 scope of the token; by default the server's")
+    parser.add_argument("--once", action="store_true", help="one round, for cron and init containers")
+    parser.add_argument(
+        "--health-file",
+        metavar="FILE",
+        help="a file that is there while the password file has a valid token, and new at least every minute",
+    )
+    parser.add_argument("command", nargs="*", metavar="-- COMMAND ...", help="what to run with the file")
 
 
 def _add_emulator(parser: argparse.ArgumentParser) -> None:

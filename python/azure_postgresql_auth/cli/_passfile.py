@@ -8,22 +8,19 @@ import shutil
 import subprocess
 import tempfile
 import threading
-import time
 from typing import TYPE_CHECKING
 
 from azure_postgresql_auth.cli import _signals
+from azure_postgresql_auth.cli._refresh import keep_fresh
 from azure_postgresql_auth.errors import AzurePgEntraError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Final
 
     from azure_postgresql_auth._core import Login
 
 ANY: Final = "*"
-_SHORTEST_PAUSE: Final = 0.25
-_LONGEST_PAUSE: Final = 60.0
-_PARTS_OF_LIFE: Final = 20
 
 # Waits until nobody holds the other end of its input: neither this process nor the program, however they ended.
 _WATCHDOG: Final = 'read -r line; rm -rf -- "$1"'
@@ -33,6 +30,45 @@ def line(password: str, *, host: str = ANY, port: str = ANY, database: str = ANY
     """Return one entry, without its line end."""
     fields = (host, port, database, user, password)
     return ":".join(field.replace("\\", "\\\\").replace(":", "\\:") for field in fields)
+
+
+def merged(content: bytes, entries: Sequence[str]) -> bytes:
+    """Return a file with these entries first, because the first that matches is used; every other line stays."""
+    ours = [entry.encode() for entry in entries]
+    keys = tuple(entry.rpartition(b":")[0] + b":" for entry in ours)  # a token has no colon
+    kept = [line for line in content.splitlines(keepends=True) if not line.startswith(keys)]
+    return b"".join([*(entry + b"\n" for entry in ours), *kept])
+
+
+class Passfile:
+    """A password file that has entries for these hosts, beside others."""
+
+    def __init__(self, path: str, hosts: Sequence[str]) -> None:
+        from azure_postgresql_auth.cli._secret_file import SecretFile  # noqa: PLC0415 - not on Windows, where `kept` is
+
+        self.path = path
+        self._hosts = hosts
+        # libpq and asyncpg ignore a file that others can read.
+        self._file = SecretFile(path, widest_mode=0o600)
+
+    def check(self) -> None:
+        """Refuse a file that another user could read, or whose writing another user could redirect.
+
+        Raises:
+            Failure: it is such a file.
+            OSError: the folder cannot be opened.
+        """
+        self._file.status()
+
+    def update(self, passwords: Mapping[str, str]) -> bool:
+        """Put these in; return whether that changed anything.
+
+        Raises:
+            Failure: another user could read the file or redirect the write.
+            OSError: it cannot be read or written, or another process keeps it.
+        """
+        entries = [line(password, host=host, user=user) for user, password in passwords.items() for host in self._hosts]
+        return self._file.update(lambda content: merged(content, entries))
 
 
 @contextlib.contextmanager
@@ -53,29 +89,32 @@ def kept(login: Login, renew: Callable[[], Login]) -> Iterator[tuple[str, int | 
     changing = threading.Lock()
     watchdog: subprocess.Popen[bytes] | None = None
 
+    written = ""
+
     def write(password: str) -> None:
+        nonlocal written
         fresh = f"{path}.new"
         with changing:
-            if stop.is_set():
+            if stop.is_set() or password == written:
                 return
             descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 file.write(line(password) + "\n")
             os.replace(fresh, path)  # noqa: PTH105
+            written = password
 
-    def keep(login: Login) -> None:
-        while not stop.wait(_pause(login)):
-            # The next look tries again; the program's own errors tell of a token that could not be renewed.
-            with contextlib.suppress(AzurePgEntraError, OSError):
-                renewed = renew()
-                if renewed.password != login.password:
-                    write(renewed.password)
-                    login = renewed
+    def look() -> float:
+        # The next look tries again; the program's own errors tell of a token that could not be renewed.
+        with contextlib.suppress(AzurePgEntraError, ValueError, OSError):
+            renewed = renew()
+            write(renewed.password)
+            return float(renewed.expires_on)
+        return 0.0
 
     try:
         write(login.password)
         watchdog = _watchdog(folder)
-        threading.Thread(target=keep, args=(login,), daemon=True, name="password file").start()
+        threading.Thread(target=keep_fresh, args=(look, stop.wait), daemon=True, name="password file").start()
         yield path, None if watchdog is None or watchdog.stdin is None else watchdog.stdin.fileno()
     finally:
         stop.set()
@@ -87,10 +126,6 @@ def kept(login: Login, renew: Callable[[], Login]) -> Iterator[tuple[str, int | 
                 watchdog.stdin.close()
                 watchdog.kill()
                 watchdog.wait()
-
-
-def _pause(login: Login) -> float:
-    return max(_SHORTEST_PAUSE, min(_LONGEST_PAUSE, (login.expires_on - time.time()) / _PARTS_OF_LIFE))
 
 
 def _watchdog(folder: str) -> subprocess.Popen[bytes] | None:

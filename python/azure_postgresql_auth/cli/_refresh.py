@@ -1,16 +1,15 @@
-"""Keeping something fresh: when to look again, signals that end or shorten the wait, and a health file."""
+"""Keeping something fresh: when to look again, and signals that end or shorten the wait."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import select
 import signal
 import time
 from typing import TYPE_CHECKING
 
-from azure_postgresql_auth.cli import _secret_file
+from azure_postgresql_auth.cli._signals import Stopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,29 +42,27 @@ def keep_fresh(look: Callable[[], float], wait: Callable[[float], bool]) -> None
             return
 
 
-class Stopped(BaseException):
-    """The signal to stop came in a block that it interrupts."""
-
-
 class Signals:
     """SIGTERM and SIGINT, which stop the process, and SIGHUP, which has it look at once."""
 
     def __init__(self) -> None:
         self.stopped = False
+        self._number = 0
         self._interrupts = False
         # A handler may run at any place, also while a lock is held: a pipe needs none.
         self._reader, self._writer = os.pipe()
         for descriptor in (self._reader, self._writer):
-            fcntl.fcntl(descriptor, fcntl.F_SETFL, os.O_NONBLOCK)
+            os.set_blocking(descriptor, False)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._receive)
 
     def _receive(self, number: int, _: object) -> None:
-        self.stopped |= number != signal.SIGHUP
+        if number != signal.SIGHUP:
+            self.stopped, self._number = True, number
         with contextlib.suppress(BlockingIOError):
             os.write(self._writer, b"\0")
         if self.stopped and self._interrupts:
-            raise Stopped
+            raise Stopped(self._number)
 
     def wait(self, seconds: float) -> bool:
         """Wait for a signal; whether it was, or has been, one to stop."""
@@ -81,27 +78,7 @@ class Signals:
         self._interrupts = True
         try:
             if self.stopped:
-                raise Stopped
+                raise Stopped(self._number)
             yield
         finally:
             self._interrupts = False
-
-
-class HealthFile:
-    """A file that is there while all is well, and new at each look: for liveness probes by its age."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-
-    def write(self, content: str) -> None:
-        """Say that all is well.
-
-        Raises:
-            Failure: the path has a symbolic link that another user could have placed.
-            OSError: the file cannot be written.
-        """
-        _secret_file.write_file(self.path, content.encode(), 0o644)
-
-    def remove(self) -> None:
-        """Say that it is not; raises what `write` does."""
-        _secret_file.remove_file(self.path)

@@ -50,14 +50,15 @@ class SecretFile:
     """A file that holds secrets, for this process to update.
 
     The first update takes a lock, which the file keeps until `close`. Owner, group, mode and access control list stay
-    as they are, without what is wider than `WIDEST_MODE`; a new file has mode 0600.
+    as they are, without what is wider than `widest_mode`; a new file has mode 0600.
 
     A file is replaced atomically, so that a reader sees the old content or the new one. Where it cannot be replaced
     (it is bind-mounted, or its folder is not writable), it is rewritten in place, which a reader may see half done.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, widest_mode: int = WIDEST_MODE) -> None:
         self.path = path
+        self._widest_mode = widest_mode
         self._descriptor: int | None = None
         self._writable = False
 
@@ -93,7 +94,7 @@ class SecretFile:
         """Replace the content by what `edit` makes of it, which may be the same; an absent file is empty.
 
         Returns:
-            Whether the content has changed.
+            Whether the content has changed, or was readable for others than may read it.
 
         Raises:
             Failure: another user could read the file or redirect the write.
@@ -106,7 +107,8 @@ class SecretFile:
             assert self._descriptor is not None  # noqa: S101 - for the type checker
             before = _content(self._descriptor)
             after = edit(before)
-            if after == before:
+            too_wide = stat.S_IMODE(os.fstat(self._descriptor).st_mode) & ~self._widest_mode
+            if after == before and not too_wide:
                 return False
             try:
                 self._replace(folder, name, after)
@@ -182,7 +184,7 @@ class SecretFile:
         assert self._descriptor is not None  # noqa: S101 - for the type checker
         with _new_file(folder, name) as fresh:
             _overwrite(fresh, content)
-            _copy_access(self._descriptor, fresh)
+            _copy_access(self._descriptor, fresh, self._widest_mode)
             os.fsync(fresh)
             # The lock goes with the name.
             _flock(fresh)
@@ -192,8 +194,8 @@ class SecretFile:
     def _rewrite(self, before: bytes, after: bytes) -> None:
         assert self._descriptor is not None  # noqa: S101 - for the type checker
         mode = stat.S_IMODE(os.fstat(self._descriptor).st_mode)
-        if mode & ~WIDEST_MODE:
-            os.fchmod(self._descriptor, mode & WIDEST_MODE)
+        if mode & ~self._widest_mode:
+            os.fchmod(self._descriptor, mode & self._widest_mode)
         try:
             _overwrite(self._descriptor, after)
         except OSError:
@@ -328,7 +330,7 @@ def _flock(descriptor: int) -> bool:
     return True
 
 
-def _copy_access(source: int, target: int) -> None:
+def _copy_access(source: int, target: int, widest_mode: int) -> None:
     """Give `target` the owner, group, mode and access control list of `source`, where mode is not too wide."""
     status, own = os.fstat(source), os.fstat(target)
     if (status.st_uid, status.st_gid) != (own.st_uid, own.st_gid):
@@ -340,7 +342,7 @@ def _copy_access(source: int, target: int) -> None:
                 os.removexattr(target, attribute)
             with contextlib.suppress(OSError):
                 os.setxattr(target, attribute, os.getxattr(source, attribute))
-    os.fchmod(target, stat.S_IMODE(status.st_mode) & WIDEST_MODE)
+    os.fchmod(target, stat.S_IMODE(status.st_mode) & widest_mode)
 
 
 def _content(descriptor: int) -> bytes:

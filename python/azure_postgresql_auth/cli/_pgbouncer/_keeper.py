@@ -1,28 +1,25 @@
-"""One look: ask for every token, write what is new, tell PgBouncer; and the loop of looks."""
+"""PgBouncer's reader of the kept file: how long a token it takes, and how it is told of a new one."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import time
 from typing import TYPE_CHECKING
 
 from azure_postgresql_auth._core import scope_for
-from azure_postgresql_auth.cli import _terminal
-from azure_postgresql_auth.cli._failure import Failure
-from azure_postgresql_auth.cli._pgbouncer import _events, _reload
-from azure_postgresql_auth.cli._pgbouncer._identities import Identity, identities
+from azure_postgresql_auth.cli import _events, _terminal
+from azure_postgresql_auth.cli._identities import Identity, identities
+from azure_postgresql_auth.cli._keeper import Keeper
+from azure_postgresql_auth.cli._pgbouncer import _reload
 from azure_postgresql_auth.cli._pgbouncer._limit import Limit
 from azure_postgresql_auth.cli._pgbouncer._template import template
 from azure_postgresql_auth.cli._pgbouncer._userlist import Userlist
-from azure_postgresql_auth.cli._refresh import HealthFile, Signals, Stopped, keep_fresh
-from azure_postgresql_auth.errors import AzurePgEntraError
+from azure_postgresql_auth.cli._refresh import Signals
+from azure_postgresql_auth.cli._signals import Stopped
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
-    from contextlib import AbstractContextManager
 
     from azure_postgresql_auth._core import Login
 
@@ -37,11 +34,17 @@ def run(options: argparse.Namespace) -> int:
     # What can be seen to be unsafe ends the command here; what may pass, as a folder that is not there yet, does not.
     with contextlib.suppress(OSError):
         userlist.check()
-    keeper = Keeper(identities(options.identity), scope, userlist, _teller(options))
+    keeper = _PgBouncer(identities(options.identity), scope, userlist, options.health_file, _teller(options))
     _events.listen(debug=options.debug)
     if options.once:
         return 0 if keeper.round() else 1
-    return _keep(keeper, HealthFile(options.health_file) if options.health_file else None)
+    signals = Signals()
+    keeper.interrupting = signals.interrupting
+    _events.tell("info", "started", pid=os.getpid())
+    with contextlib.suppress(Stopped):
+        keeper.keep(signals.wait)
+    _events.tell("info", "stopped")
+    return 0
 
 
 def _teller(options: argparse.Namespace) -> Callable[[], None] | None:
@@ -50,47 +53,23 @@ def _teller(options: argparse.Namespace) -> Callable[[], None] | None:
     return _reload.by_console(options.admin_dsn) if options.admin_dsn else None
 
 
-class Keeper:
-    """The tokens as PgBouncer has them."""
-
+class _PgBouncer(Keeper):
     def __init__(
         self,
         keep: list[Identity],
         scope: str,
         userlist: Userlist,
+        health_file: str | None,
         tell_pgbouncer: Callable[[], None] | None,
     ) -> None:
-        self._identities = keep
-        self._scope = scope
-        self._userlist = userlist
+        super().__init__(keep, scope, userlist, health_file)
         self._tell_pgbouncer = tell_pgbouncer
         self._limit = Limit()
-        self._written: dict[Identity, Login] = {}
         # What an earlier process wrote, it may not have lived to tell.
         self._to_be_told = True
-        self._said: set[str] = set()
-        self.interrupting: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
-        """What surrounds the wait for a token, while nothing is written."""
 
-    def round(self) -> dict[Identity, Login]:
-        """Look once; return the logins, or none where PgBouncer may lack one of them."""
-        logins = {}
-        for identity in self._identities:
-            login = self._ask(identity)
-            if login is not None and self._fits(identity, login):
-                logins[identity] = login
-        reached = self._write(logins) and self._reload()
-        return logins if reached and len(logins) == len(self._identities) else {}
-
-    def _ask(self, identity: Identity) -> Login | None:
-        try:
-            with self.interrupting():
-                return identity.login(self._scope)
-        except (AzurePgEntraError, ValueError) as error:
-            _events.tell("error", "token_failed", user=identity.name, error=str(error))
-            return None
-
-    def _fits(self, identity: Identity, login: Login) -> bool:
+    def accepts(self, identity: Identity, login: Login) -> bool:
+        """Return whether PgBouncer takes a password of this length."""
         length = len(login.password)
         takes = self._limit.takes(length)
         if takes is None:
@@ -114,44 +93,13 @@ class Keeper:
             return False
         return True
 
-    def _write(self, logins: dict[Identity, Login]) -> bool:
-        if not logins:
-            return False
-        try:
-            changed = self._userlist.update(
-                {_user(identity, login): login.password for identity, login in logins.items()}
-            )
-        except (Failure, OSError) as error:
-            _events.tell("error", "write_failed", path=self._userlist.path, error=str(error))
-            return False
-        if not changed:
-            return True
-        fresh = {
-            identity: login
-            for identity, login in logins.items()
-            if identity not in self._written or self._written[identity].password != login.password
-        }
-        if not fresh:
-            _events.tell(
-                "warning",
-                "restored",
-                path=self._userlist.path,
-                message="another program had changed the file; the tokens are in it again",
-            )
-        for identity, login in fresh.items():
-            _events.tell(
-                "info",
-                "written",
-                user=_user(identity, login),
-                expires_on=_events.date(login.expires_on),
-                length=len(login.password),
-            )
-        self._written.update(logins)
+    def changed(self) -> None:
+        """Note that PgBouncer is to be told."""
         self._to_be_told = True
         self._said.discard("not_running")
-        return True
 
-    def _reload(self) -> bool:
+    def announce(self) -> bool:
+        """Tell PgBouncer to read the file; return whether it has, or will when it starts."""
         if not self._to_be_told or self._tell_pgbouncer is None:
             return True
         try:
@@ -165,49 +113,3 @@ class Keeper:
         _events.tell("info", "reloaded")
         self._to_be_told = False
         return True
-
-    def _once(self, level: str, event: str, message: str) -> None:
-        if event not in self._said:
-            self._said.add(event)
-            _events.tell(level, event, message=message)
-
-
-def _user(identity: Identity, login: Login) -> str:
-    return identity.user or login.user or ""
-
-
-def _keep(keeper: Keeper, health_file: HealthFile | None) -> int:
-    signals = Signals()
-    keeper.interrupting = signals.interrupting
-    _events.tell("info", "started", pid=os.getpid())
-
-    def look() -> float:
-        logins = keeper.round()
-        _tell_health(health_file, logins)
-        return float(min((login.expires_on for login in logins.values()), default=0))
-
-    # One that a killed process left behind says what was.
-    _tell_health(health_file, {})
-    try:
-        with contextlib.suppress(Stopped):
-            keep_fresh(look, signals.wait)
-    finally:
-        _tell_health(health_file, {})
-    _events.tell("info", "stopped")
-    return 0
-
-
-def _tell_health(file: HealthFile | None, logins: dict[Identity, Login]) -> None:
-    """Have the file there if there are logins."""
-    if file is None:
-        return
-    try:
-        if not logins:
-            file.remove()
-            return
-        users = {
-            _user(identity, login): {"expires_on": _events.date(login.expires_on)} for identity, login in logins.items()
-        }
-        file.write(json.dumps({"checked": _events.date(time.time()), "users": users}) + "\n")
-    except (Failure, OSError) as error:
-        _events.tell("error", "health_failed", path=file.path, error=str(error))
