@@ -70,6 +70,7 @@ def _tell_settings(variables: dict[str, str]) -> None:
         "settings",
         sslmode=sslmode,
         sslrootcert=roots,
+        gssencmode=variables.get("PGGSSENCMODE"),
         message="programs that read the file have to connect with these settings: by default libpq and asyncpg do not "
         "verify the server, and would send it the token",
     )
