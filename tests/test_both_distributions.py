@@ -87,6 +87,17 @@ def test_microsofts_lies_over_ours(site: Path) -> None:
     check_incomplete(sys.executable, site, ["identity", "service_connector"])
 
 
+def test_microsofts_was_installed_before_ours(site: Path) -> None:
+    """Python prefers its folder to our module, and it would send a token to a server that it has not verified."""
+    folder = site / PACKAGE.name / "psycopg3"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("from .entra_connection import EntraConnection\n")
+    (folder / "entra_connection.py").write_text(
+        "from azure_postgresql_auth.core import get_entra_conninfo\nclass EntraConnection: ...\n"
+    )
+    check_incomplete(sys.executable, site, ["psycopg3", "identity", "core"])
+
+
 def test_microsofts_was_uninstalled_after_ours(site: Path) -> None:
     for name in FILES:
         (site / PACKAGE.name / name).unlink()
@@ -110,8 +121,7 @@ def test_pip(tmp_path: Path, first: str, removed: str) -> None:
         pip("install", "--no-deps", package)
     doctor = subprocess.run([tmp_path / "bin/azure-postgresql-auth", "doctor"], capture_output=True, check=False)
     assert doctor.returncode == 10, doctor.stderr
-    if first != MICROSOFTS:
-        check_incomplete(python, None, ["identity"])
+    check_incomplete(python, None, ["identity"])
     pip("uninstall", "-y", removed)
     if removed == "azure-postgresql-auth":
         check_incomplete(python, None, ["identity"])

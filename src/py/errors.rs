@@ -1,5 +1,7 @@
 //! From [`Error`] to the Python exceptions of `azure_postgresql_auth.errors`, one by one.
 
+use std::path::PathBuf;
+
 use pyo3::{
     PyTypeInfo,
     exceptions::{PyBaseException, PyImportError, PyValueError},
@@ -85,7 +87,7 @@ pub fn foreign(exception: &Bound<'_, PyBaseException>, message: String) -> Error
 /// Imports the exceptions while nothing is urgent: an import that a fork interrupts never ends in the child.
 ///
 /// # Errors
-/// Another distribution has replaced or removed `azure_postgresql_auth.errors`, which shares its import name with Microsoft's
+/// Another distribution has replaced or removed files of ours, which share its import name with Microsoft's
 /// package. `type_object` would panic.
 pub fn warm_up(py: Python<'_>) -> PyResult<()> {
     const NAMES: [&str; 5] = [
@@ -98,6 +100,14 @@ pub fn warm_up(py: Python<'_>) -> PyResult<()> {
     let module = py.import("azure_postgresql_auth.errors").map_err(|cause| incomplete(py, cause))?;
     for name in NAMES {
         module.getattr(name).map_err(|cause| incomplete(py, cause))?;
+    }
+    // Python prefers Microsoft's folder `psycopg3` to our `psycopg3.py`, and it would connect without our rules for TLS.
+    // A frozen program may have no files.
+    let file = module.getattr("__file__").and_then(|file| file.extract::<PathBuf>()).unwrap_or_default();
+    let other = file.with_file_name("psycopg3").join("entra_connection.py");
+    if other.is_absolute() && other.exists() {
+        let found = format!("{} belongs to azure-postgresql-auth", other.display());
+        return Err(incomplete(py, PyImportError::new_err(found)));
     }
     for kind in [
         EntraConnectionValueError::type_object(py),

@@ -37,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     # This module imports nothing of the package before: Microsoft's has files of the same names.
     try:
+        from azure_postgresql_auth import _core  # noqa: F401, PLC0415 - finds out
         from azure_postgresql_auth.cli import _main  # noqa: PLC0415
     except ImportError as error:
         sys.stderr.write(_DAMAGED.format(error=error))
