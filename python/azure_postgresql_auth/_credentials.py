@@ -32,7 +32,7 @@ atexit.register(stop_commands)
 class Adopted:
     """A credential's tokens, and what kind of code can have them."""
 
-    __slots__ = ("asynchronous", "caller", "fallback", "provider", "refers", "scope")
+    __slots__ = ("asynchronous", "caller", "fallback", "method", "overrides", "own", "provider", "refers", "scope")
 
     def __init__(
         self,
@@ -52,6 +52,12 @@ class Adopted:
         self.fallback = fallback
         # For who names neither a scope nor a host; settled once, for looking it up costs more than a login.
         self.scope: str | None = None
+        # Of a credential of ours: its own methods, and the get_token that it has as long as these tokens are the ones
+        # that it gives out: a program may put another in its place. None for all other credentials.
+        self.own: dict[str, object] = {}
+        self.method: object = None
+        # The tokens of those others.
+        self.overrides: dict[int, Adopted] = {}
 
     def make_fetches(self, *, blocking: bool) -> None:
         """Begins the fetches that a look into the cache has left for Python to make."""
@@ -79,7 +85,12 @@ def adopt(credential: object) -> Adopted:
     """
     known = adopted_by_id.get(id(credential))
     if known is not None and known.refers() is credential:
-        return known
+        if known.method is None or type(credential).get_token is known.method:  # type: ignore[attr-defined]
+            return known
+        return _adopt_override(credential, known)
+    if isinstance(credential, Adopted):
+        # A credential of ours asks for the tokens that it gives out itself.
+        return credential
     if credential is None:
         # One default credential per process is what shares its tokens. setdefault: threads may come here together.
         return adopted_by_id.setdefault(id(None), default())
@@ -143,6 +154,49 @@ class _Holder:
 
 # Appending drops the oldest, and with it the tokens of its credential.
 _holders: deque[_Holder] = deque(maxlen=_HELD)
+
+
+def keep_own(credential: object, adopted: Adopted, get_token: object, get_token_info: object) -> None:
+    """Remember the tokens of a credential of ours, and its own methods.
+
+    A method that is overridden, in a subclass or by `unittest.mock.patch`, is called instead, like that of any other
+    credential object.
+    """
+    adopted.own = {"get_token": get_token, "get_token_info": get_token_info}
+    adopted.method = get_token
+    if _function(credential, "get_token_info") is not get_token_info:
+        distrust(adopted)
+    keep(credential, adopted)
+
+
+def distrust(adopted: Adopted) -> None:
+    """Look at all methods of a credential of ours at each login, because one may be overridden."""
+    # The dictionary is no method, so that none is the same.
+    adopted.method = adopted.own
+
+
+def _function(credential: Any, name: str) -> object:
+    method = getattr(credential, name)
+    return getattr(method, "__func__", method)
+
+
+def _adopt_override(credential: object, known: Adopted) -> Adopted:
+    for name in ("get_token_info", "get_token"):
+        function = _function(credential, name)
+        if function is not known.own[name]:
+            break
+    else:
+        return known
+    override = known.overrides.get(id(function))
+    if override is None:
+        provider = TokenProvider.python(type(credential).__name__)
+        asynchronous = is_asynchronous(getattr(credential, name))
+        override = Adopted(provider, Caller(provider, known.refers, name), asynchronous=asynchronous)
+        # Keeps the function alive, so that no other one has its id.
+        override.own[name] = function
+        # setdefault: threads may come here together.
+        override = known.overrides.setdefault(id(function), override)
+    return override
 
 
 def keep(credential: object, adopted: Adopted) -> Adopted:

@@ -87,11 +87,17 @@ def get_entra_conninfo(credential: object = None, scope: str | None = None) -> d
         # The short way, in as few steps as Python allows.
         try:
             adopted = adopted_by_id[id(credential)]
-        except KeyError:
+            method = adopted.method
+            if method is None:
+                refers = adopted.refers
+                is_current = refers() is credential and not adopted.asynchronous
+            else:
+                # One of ours, whose `get_token` may be overridden.
+                is_current = type(credential).get_token is method and credential._tokens is adopted  # type: ignore[attr-defined]  # noqa: SLF001
+        except (AttributeError, KeyError):
             pass
         else:
-            refers = adopted.refers
-            if refers() is credential and not adopted.asynchronous:
+            if is_current:
                 cached = adopted.provider.conninfo()
                 if cached is not None:
                     return cached

@@ -77,7 +77,8 @@ class _NativeCredential:
         self._provider = tokens.provider
         self._shown = shown
         self._by_tenant: dict[str, object] = {}
-        _credentials.keep(self, tokens)
+        self._tokens = tokens
+        _credentials.keep_own(self, tokens, *self._own)
 
     def get_token(
         self,
@@ -108,16 +109,24 @@ class _NativeCredential:
         login = core.login(self._wanted(options), self._only(scopes), user_known=True)
         return AccessTokenInfo(login.password, login.expires_on)
 
+    # As they are defined here, whatever is put in their place.
+    _own: tuple[Any, Any] = (get_token, get_token_info)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        super().__setattr__(name, value)
+        if name in {"get_token", "get_token_info"}:
+            _credentials.distrust(self._tokens)
+
     def _wanted(self, options: TokenRequestOptions | None) -> object:
-        return self if options is None else self._for(options.get("tenant_id"), options.get("claims"))
+        return self._tokens if options is None else self._for(options.get("tenant_id"), options.get("claims"))
 
     def _for(self, tenant_id: str | None, claims: str | None) -> object:
-        """Return the credential, or what stands for its tokens of a tenant or for claims."""
+        """Return its own tokens, or what stands for those of a tenant or for claims."""
         if claims:
             # Not kept: it answers one challenge.
             return self._narrowed(tenant_id, claims)
         if not tenant_id:
-            return self
+            return self._tokens
         known = self._by_tenant.get(tenant_id)
         # setdefault: threads may come here together.
         return self._by_tenant.setdefault(tenant_id, self._narrowed(tenant_id, None)) if known is None else known
@@ -125,7 +134,7 @@ class _NativeCredential:
     def _narrowed(self, tenant_id: str | None, claims: str | None) -> object:
         made = _Narrowed()
         provider = self._provider.narrowed(tenant_id=tenant_id, claims=claims)
-        fallback = _credentials.adopt(self).fallback
+        fallback = self._tokens.fallback
         if fallback is not None:
             fallback = fallback.narrowed(provider, tenant_id=tenant_id, claims=claims)
         _credentials.keep(made, _credentials.Adopted(provider, fallback=fallback))
@@ -559,6 +568,12 @@ class ChainedTokenCredential(_Portable):
                     "azure.identity.ChainedTokenCredential takes it"
                 )
                 raise ValueError(message)  # noqa: TRY004 - as above
+            if _credentials.adopt(credential) is not credential._tokens:  # noqa: SLF001 - its own kind
+                message = (
+                    f"{type(credential).__name__} overrides get_token or get_token_info, which a chain here does not "
+                    f"call; azure.identity.ChainedTokenCredential does"
+                )
+                raise ValueError(message)
         links = [credential._provider for credential in credentials]  # noqa: SLF001 - its own kind
         super().__init__(TokenProvider.chain(links))
 

@@ -55,6 +55,8 @@ class _Asynchronous(identity._NativeCredential):  # noqa: SLF001 - the other hal
         login = await core.login_async(self._wanted(options), self._only(scopes), user_known=True)
         return AccessTokenInfo(login.password, login.expires_on)
 
+    _own = (get_token, get_token_info)
+
     async def close(self) -> None:  # type: ignore[override]
         """Does nothing: there is nothing to close. Here because azure-identity's credentials have it."""
 
