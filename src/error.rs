@@ -26,14 +26,14 @@ pub enum Error {
         /// What the service answered.
         reason: String,
     },
-    /// The same, and the service said how long it does not want to be asked again.
+    /// The same because the service is asked too often.
     Throttled {
         /// Its public name.
         credential: &'static str,
         /// What the service answered.
         reason: String,
-        /// Its `Retry-After`.
-        retry_after: Duration,
+        /// How long it does not want to be asked again, where it states that (`Retry-After`).
+        retry_after: Option<Duration>,
     },
     /// The token has expired, and attempts to renew it have failed for some time.
     RenewalFails {
@@ -126,12 +126,22 @@ impl Error {
         }
     }
 
+    /// Whether the identity service is asked too often.
+    #[must_use]
+    pub fn is_throttling(&self) -> bool {
+        match self {
+            Self::Throttled { .. } => true,
+            Self::ChainExhausted(attempts) => attempts.iter().any(Self::is_throttling),
+            _ => false,
+        }
+    }
+
     /// How long the identity service wants not to be asked again, if it said so.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Throttled { retry_after, .. } => Some(*retry_after),
-            Self::ChainExhausted(attempts) => attempts.last().and_then(Self::retry_after),
+            Self::Throttled { retry_after, .. } => *retry_after,
+            Self::ChainExhausted(attempts) => attempts.iter().find_map(Self::retry_after),
             _ => None,
         }
     }
@@ -143,10 +153,11 @@ impl fmt::Display for Error {
             Self::CredentialUnavailable { credential, reason } | Self::AuthenticationFailed { credential, reason } => {
                 write!(f, "{credential}: {reason}")
             }
-            Self::Throttled { credential, reason, retry_after } => {
-                let wait = seconds(*retry_after);
+            Self::Throttled { credential, reason, retry_after: Some(wait) } => {
+                let wait = seconds(*wait);
                 write!(f, "{credential}: {reason}; the service asks to be left in peace for {wait} s")
             }
+            Self::Throttled { credential, reason, retry_after: None } => write!(f, "{credential}: {reason}"),
             Self::RenewalFails { expired_on, since, attempts, cause } => write!(
                 f,
                 "the token expired at {}, and renewing it has failed since {} (attempts: {attempts}). Last: {cause}",

@@ -2,13 +2,13 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 use crate::{
     cache::{AccessToken, Fetch, Lookup, TokenCache},
     claims::{self, Claims},
-    clock::Clock,
+    clock::{Clock, Moment},
     cloud::Cloud,
     error::Error,
     fork,
@@ -34,6 +34,8 @@ pub struct LoginRequest {
     pub user_known: bool,
     /// A token that the server refused: another is wanted.
     pub instead_of: Option<Secret>,
+    /// Until when the caller waits; as long as that is not known, not at all.
+    pub deadline: Arc<OnceLock<Moment>>,
 }
 
 /// How often a login looks again after a fetch that was abandoned, by an event loop that ended for one.
@@ -71,32 +73,31 @@ impl Logins {
     /// # Errors
     /// See [`Error`]; nothing is left half-done.
     pub async fn login(self: Arc<Self>, request: LoginRequest, fetches: Fetches) -> Result<Login, Error> {
-        let token = self.token(&request.scope, request.instead_of.as_ref(), &fetches).await?;
+        let token = self.token(&request.scope, &request, &fetches).await?;
         if request.user_known {
             return Ok(Login { user: None, token });
         }
         let user = match token.principal.get() {
             Some(user) => Arc::clone(user),
-            None => self.name_principal(&token, &request.scope, &fetches).await?,
+            None => self.name_principal(&token, &request, &fetches).await?,
         };
         Ok(Login { user: Some(user), token })
     }
 
     /// The token for `scope`, cached or fetched. A flight that was abandoned is looked up again: someone must lead the next.
-    async fn token(
-        &self,
-        scope: &str,
-        instead_of: Option<&Secret>,
-        fetches: &Fetches,
-    ) -> Result<Arc<AccessToken>, Error> {
+    async fn token(&self, scope: &str, request: &LoginRequest, fetches: &Fetches) -> Result<Arc<AccessToken>, Error> {
+        let deadline = request.deadline.get().copied().unwrap_or_else(|| self.tokens.now());
         for _ in 0..HANDOVERS {
-            let lookup = match instead_of {
-                Some(refused) => self.tokens.replace(scope, refused.expose()).ok_or(Error::NoOther)?,
-                None => self.tokens.lookup(scope),
+            let lookup = match &request.instead_of {
+                Some(refused) if *scope == *request.scope => {
+                    self.tokens.replace(scope, refused.expose(), deadline).ok_or(Error::NoOther)?
+                }
+                _ => self.tokens.lookup(scope, deadline),
             };
             let (lookup, fetch) = match lookup {
                 Lookup::Ready(token, fetch) => (Ok(token), fetch),
                 Lookup::Pending(flight, fetch) => (Err(flight), fetch),
+                Lookup::Throttled(error) => return Err(error),
             };
             if let Some(fetch) = fetch {
                 fetches.lock().unwrap_or_else(PoisonError::into_inner).push(fetch);
@@ -120,7 +121,12 @@ impl Logins {
     }
 
     /// Works out whose token it is, from itself or from a token for Azure Resource Manager, and remembers it.
-    async fn name_principal(&self, token: &AccessToken, scope: &str, fetches: &Fetches) -> Result<Arc<str>, Error> {
+    async fn name_principal(
+        &self,
+        token: &AccessToken,
+        request: &LoginRequest,
+        fetches: &Fetches,
+    ) -> Result<Arc<str>, Error> {
         let claims = Claims::of_token(token.secret.expose())?;
         let identity = match (claims.text("tid"), claims.text("oid")) {
             (tenant, Some(object)) => Some(format!("{}/{object}", tenant.unwrap_or_default())),
@@ -133,9 +139,11 @@ impl Logins {
         let name = if let Some(name) = known.or_else(|| principal_name(&claims).map(Arc::from)) {
             name
         } else {
-            let management = Cloud::of_scope(scope).unwrap_or(Cloud::Public).management_scope();
-            let other =
-                self.token(management, None, fetches).await.map_err(|error| Error::ManagementScope(Arc::new(error)))?;
+            let management = Cloud::of_scope(&request.scope).unwrap_or(Cloud::Public).management_scope();
+            let other = self
+                .token(management, request, fetches)
+                .await
+                .map_err(|error| Error::ManagementScope(Arc::new(error)))?;
             match principal_name(&Claims::of_token(other.secret.expose())?) {
                 Some(name) => Arc::from(name),
                 None => return Err(Error::NoPrincipalName { claims: claims::names(token.secret.expose())? }),

@@ -76,7 +76,12 @@ impl World {
         let plain = instead_of.is_none();
         let soon = self.clock.now().after(Duration::from_secs(11));
         let has_token = self.newest.as_ref().is_some_and(|(_, expires)| *expires > soon);
-        let request = LoginRequest { scope: SCOPE.into(), user_known: true, instead_of: instead_of.map(Secret::from) };
+        let request = LoginRequest {
+            scope: SCOPE.into(),
+            user_known: true,
+            instead_of: instead_of.map(Secret::from),
+            deadline: Arc::default(),
+        };
         let fetches = Fetches::default();
         let future = Box::pin(Arc::clone(&self.logins).login(request, Arc::clone(&fetches)));
         let woken = Arc::new(Woken(AtomicBool::new(true)));

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from azure_postgresql_auth.emulator import Emulator
     from azure_postgresql_auth.emulator._http import Request
 
+    from tests.fix_machine import Relay
+
 SCOPE = core.AZURE_DB_FOR_POSTGRES_SCOPE
 NOTHING = "stops at AzureDeveloperCliCredential"
 MANAGED_IDENTITY = "stops at ManagedIdentityCredential"
@@ -37,6 +39,7 @@ EMPTY = "a variable that is empty counts as not set"
 GOES_ON = "azure-identity takes a host's refusal for a host that is not there, and logs in as whoever comes next"
 LOOKS_FIRST = "azure-identity asks for the tenant's metadata first, which tells it that there is none"
 NOT_ALL_AUTHORITY = "azure-identity does not tell workload identity of `authority`"
+ASKS_ANYBODY = "azure-identity asks whoever answers at the metadata service's address for a token, several times"
 ZERO = "azure-identity takes any text for yes"
 ODD = "white space and quotation marks around a value are named, and asked for by nobody"
 
@@ -150,6 +153,7 @@ ROWS = [
     Row("imds az", "az", {"AZURE_CLIENT_ID": "no-guid"}),
     Row("imds az", "machine"),
     Row("imds az", "az", {}, EXCLUDE["managed_identity"]),
+    Row("another-cloud az", "az", reason=ASKS_ANYBODY),
     # Developers' tools.
     Row("az pwsh azd", "az"),
     Row("pwsh azd", "pwsh"),
@@ -188,8 +192,9 @@ ROWS = [
 class World:
     """What machines may have."""
 
-    def __init__(self, emulator: Emulator, programs: Path) -> None:
+    def __init__(self, emulator: Emulator, programs: Path, relay: Relay) -> None:
         self.emulator = emulator
+        self.relay = relay
         self.programs = programs
         self.calls = programs / "calls"
         self.identities = {
@@ -209,7 +214,7 @@ class World:
         found["PATH"] = str(self.programs)
         for piece in row.here.split():
             found.update(self._piece(piece))
-        if "imds" not in row.here.split():
+        if not {"imds", "another-cloud"} & set(row.here.split()):
             found[IMDS] = "http://127.0.0.1:9"
         for name, value in row.env.items():
             found.pop(name, None)
@@ -232,8 +237,14 @@ class World:
             "workload": lambda: emulator.workload_identity_env(self.identities["pod"]),
             "app-service": lambda: {name: emulator.env[name] for name in ("IDENTITY_ENDPOINT", "IDENTITY_HEADER")},
             "imds": lambda: {IMDS: emulator.env[IMDS]},
+            "another-cloud": self._another_cloud,
         }
         return made.get(piece, lambda: emulator.host_env(piece))()
+
+    def _another_cloud(self) -> dict[str, str]:
+        self.emulator.fail(404, body="<html><title>404: Not Found</title></html>")
+        self.relay.start()
+        return {IMDS: self.relay.url}
 
     def _install(self, name: str, state: str) -> None:
         soon = int(time.time()) + 3600
@@ -338,16 +349,16 @@ def ask(credential_class: Any, keywords: dict[str, Any], world: World) -> tuple[
 
 
 @pytest.fixture
-def world(emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+def world(emulator: Emulator, relay: Relay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     # azure-identity takes 5 s to find out that nobody listens at an address.
     monkeypatch.setattr(RequestsTransport, "sleep", lambda *_: None)
-    return World(emulator, tmp_path)
+    return World(emulator, tmp_path, relay)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=str)
 def test_both(world: World, sent: list[Any], row: Row, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in world.emulator.env:
-        monkeypatch.delenv(name)
+        monkeypatch.delenv(name, raising=False)
     for name, value in world.environment(row).items():
         monkeypatch.setenv(name, value)
     assert os.environ[IMDS].startswith("http://127.0.0.1:")

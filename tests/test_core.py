@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import json
 import os
@@ -645,13 +644,34 @@ class TestOddDates:
             core.get_entra_token(credential)
         assert len(credential.calls) == 1
 
-    @pytest.mark.parametrize("expires_on", [9.2e18, 1e300, float("inf"), float("nan"), -1.0, "soon", None])
-    def test_expiry(self, expires_on: Any) -> None:
+    @pytest.mark.parametrize("expires_on", [0, -1, sys.maxsize, 9.2e18, 1e300, float("inf"), float("nan"), -1.0, "0"])
+    def test_no_date(self, expires_on: Any) -> None:
+        """Azure-core sends such a token; here the token itself says when it ends, if it does."""
+        soon = int(time.time()) + 600
+        for token, life in ((USER, None), (make_token(upn="ada@contoso.com", exp=soon), 600)):
+            credential = MagicMock()
+            credential.get_token.return_value = Token(token, expires_on)
+            for _ in range(2):
+                assert core.get_entra_token(credential) == token
+            credential.get_token.assert_called_once()
+            (ends,) = core.token_stats(credential).expires_on.values()
+            assert ends > time.time() + 50
+            assert life is None or ends == soon
+
+    @pytest.mark.parametrize("expires_on", ["soon", None, 10**400])
+    def test_no_number(self, expires_on: Any) -> None:
         credential = MagicMock()
         credential.get_token.return_value = Token(USER, expires_on)
-        for _ in range(2):
-            with contextlib.suppress(errors.AzurePgEntraError, ValueError, TypeError):
-                assert core.get_entra_token(credential) == USER
+        with pytest.raises(TypeError, match="a number `expires_on`"):
+            core.get_entra_token(credential)
+
+    @pytest.mark.parametrize("refresh_on", [0, -1, float("nan"), float("inf"), 1e300, 10**400, "soon", object(), True])
+    def test_a_bad_wish_costs_no_token(self, refresh_on: Any) -> None:
+        credential = MagicMock()
+        answer = SimpleNamespace(token=USER, expires_on=time.time() + 3600, refresh_on=refresh_on)
+        credential.get_token_info.return_value = credential.get_token.return_value = answer
+        for _ in range(10):
+            assert core.get_entra_token(credential) == USER
 
     @pytest.mark.parametrize("timeout", [1e18, 9.3e18])
     def test_endless_patience(self, timeout: float) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -98,6 +100,62 @@ class TestCommands:
         tool("pwsh", "exit 1")
         with pytest.raises(ValueError, match="scope="):
             identity.AzurePowerShellCredential().get_token("'; Remove-Item x; '")
+
+
+ESCAPE = "\x1b"
+NOISE = {
+    "colours": (f"{ESCAPE}[0m{ESCAPE}[1;32m", f"{ESCAPE}[0m{ESCAPE}[K\n"),
+    "a byte order mark": ("\ufeff", ""),
+    "warnings": ("WARNING: {azure-cli} can be updated\nSecond line ", "\nDone {}."),
+    "notices": ('{"type": "consoleMessage", "data": {"message": "A new version"}}\n', '{"type": "consoleMessage"}\n'),
+    "white space": ("\r\n \r\n", "\r\n"),
+}
+
+
+class TestNoise:
+    """What stands around the answer: colours, marks, warnings, notices of updates."""
+
+    @TOOLS
+    @pytest.mark.parametrize("noise", NOISE.values(), ids=NOISE)
+    def test_the_token_is_found(
+        self, nowhere: Emulator, tool: Any, credential: Any, program: str, sign_in: str, noise: tuple[str, str]
+    ) -> None:
+        assert sign_in
+        before, after = noise
+        tool(program, f"cat <<'END'\n{before}{answer(nowhere, program)}{after}\nEND")
+        assert object_id(credential()) == nowhere.identity.object_id
+
+    @TOOLS
+    def test_a_program_that_ignores_sigchld(
+        self, nowhere: Emulator, tool: Any, credential: Any, program: str, sign_in: str
+    ) -> None:
+        """The system then keeps no exit status."""
+        command = sign_in.rpartition(" ")[0]
+        code = (
+            "import signal, sys; from azure_postgresql_auth import identity\n"
+            "signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
+            f"credential = identity.{credential.__name__}()\n"
+            f"try: print(credential.get_token({SCOPE!r}).token)\n"
+            "except Exception as error: print(error)"
+        )
+        tool(program, f"cat <<'END'\n{answer(nowhere, program)}\nEND")
+        run = [sys.executable, "-c", code]
+        said = subprocess.run(run, capture_output=True, text=True, timeout=60, check=True).stdout.strip()
+        assert core.decode_jwt(said)["oid"] == nowhere.identity.object_id
+        tool(program, f"echo 'not logged in, run `{command}` to login' >&2; exit 1")
+        said = subprocess.run(run, capture_output=True, text=True, timeout=60, check=True).stdout.strip()
+        assert said.endswith(f"{credential.__name__}: not signed in; run `{command}`")
+
+
+def answer(emulator: Emulator, program: str) -> str:
+    """Write a token as this command line does."""
+    soon, token = int(time.time()) + 3600, emulator.token(emulator.identity)
+    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(soon))
+    return {
+        "az": json.dumps({"accessToken": token, "expires_on": soon}, indent=2),
+        "azd": json.dumps({"token": token, "expiresOn": at}),
+        "pwsh": f"entra-token:{soon}:{token}",
+    }[program]
 
 
 class TestFailures:

@@ -730,7 +730,7 @@ def test_azure_identity_client_secret(emulator: Emulator, monkeypatch: pytest.Mo
 
     with psycopg.connect(emulator.dsn, user="app", password=token()) as connection:
         assert one(connection, "SELECT current_user") == "app"
-    with pytest.raises(ClientAuthenticationError, match=r"AADSTS7000215: .*Trace ID: .*Timestamp: "):
+    with pytest.raises(ClientAuthenticationError, match=r"(?s)AADSTS7000215: .*\r\nTrace ID: .*\r\nTimestamp: "):
         token(secret="wrong")
     with pytest.raises(ClientAuthenticationError, match="AADSTS700016"):
         token(client="11111111-1111-1111-1111-111111111111")

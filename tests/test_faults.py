@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 import pytest
 import trustme
 from azure_postgresql_auth import core, errors, identity
+from azure_postgresql_auth.psycopg3 import EntraConnection
 
 from tests.fix_credentials import AsyncCredential, SyncCredential
 
@@ -85,7 +86,7 @@ FAULTS = [
     Fault("503", "answered 503", {"status": 503}),
     Fault("429", "answered 429", {"status": 429}),
     Fault("429 for a second", "answered 429", {"status": 429, "headers": {"Retry-After": "1"}}),
-    Fault("429 for a minute", "in peace for 60 s", {"status": 429, "headers": {"Retry-After": "60"}}, flights=1),
+    Fault("429 for some seconds", "in peace for 8 s", {"status": 429, "headers": {"Retry-After": "8"}}, flights=1),
     Fault("reset", "failed: ", {"reset": True}),
     Fault("hang", NOT_YET, {"hang": True}, flights=1),
     Fault("truncated JSON", "end of file", {"truncate": True}),
@@ -288,6 +289,48 @@ def test_the_service_fails(fault: Fault, emulator: Emulator, loop: Loop, monkeyp
     # Two that had no token, two whose token was due and expired; azure_core asks four times for a fetch.
     fetches = 2 * (1 + fault.flights + 1)
     assert asked[-1] <= 4 * fetches if fault.elsewhere is None else asked[-1] == 0
+
+
+class TestThrottling:
+    """Where there is no token, a service that wants to be asked less is."""
+
+    @pytest.mark.parametrize("headers", [{"Retry-After": "60"}, {}], ids=["for a minute", "for no stated time"])
+    def test_it_is_not_asked_again_at_once(self, emulator: Emulator, headers: dict[str, str]) -> None:
+        emulator.fail(429, headers=headers)
+        credential = identity.ManagedIdentityCredential()
+        with pytest.raises(errors.EntraConnectionValueError) as raised:
+            core.login(credential, timeout=10)
+        requests = len(emulator.token_requests)
+        logins, until = 0, time.monotonic() + 0.5
+        while time.monotonic() < until:
+            with pytest.raises(errors.EntraConnectionValueError) as again:
+                core.login(credential, timeout=0.2)
+            assert str(again.value) == str(raised.value)
+            logins += 1
+        assert logins > 20
+        assert len(emulator.token_requests) == requests
+
+    def test_who_has_the_time_waits(self, emulator: Emulator, loop: Loop) -> None:
+        emulator.fail(429, headers={"Retry-After": "6"}, times=1)
+        credential = identity.ManagedIdentityCredential()
+        with pytest.raises(errors.EntraConnectionValueError, match="429"):
+            core.login(credential, timeout=3)
+        begun = time.monotonic()
+        passwords = together(
+            *(lambda login=login: login(credential, timeout=20).password for login in both(loop).values())
+        )
+        assert 5 < time.monotonic() - begun < 9
+        assert len(set(passwords)) == 1
+        assert [request.status for request in emulator.token_requests] == [429, 200]
+
+    def test_a_connection_pool_outlives_it(self, emulator: Emulator) -> None:
+        """By way of a driver, with its own time limit."""
+        emulator.fail(429, headers={"Retry-After": "6"}, times=1)
+        credential = identity.ManagedIdentityCredential()
+        with pytest.raises(errors.EntraConnectionValueError, match="429"):
+            EntraConnection.connect(emulator.dsn, credential=credential, connect_timeout=2)
+        EntraConnection.connect(emulator.dsn, credential=credential, connect_timeout=20).close()
+        assert [request.status for request in emulator.token_requests] == [429, 200]
 
 
 @pytest.mark.parametrize(

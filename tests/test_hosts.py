@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import socket
 import subprocess
@@ -11,16 +13,37 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from azure_postgresql_auth import core, errors, identity
+from azure_postgresql_auth import core, errors, identity, service_connector
+from azure_postgresql_auth.psycopg3 import EntraConnection
+
+from tests.fix_credentials import make_token
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from azure_postgresql_auth.emulator import Emulator
 
+    from tests.fix_machine import Relay
+
 SCOPE = core.AZURE_DB_FOR_POSTGRES_SCOPE
 RESOURCE = SCOPE[: -len("/.default")]
 GUID = "11111111-2222-3333-4444-555555555555"
+
+
+NO_FALLBACK: Any = {
+    "exclude_visual_studio_code_credential": True,
+    "exclude_broker_credential": True,
+    "exclude_shared_token_cache_credential": True,
+}
+
+
+def own_chain() -> identity.ChainedTokenCredential:
+    return identity.ChainedTokenCredential(identity.ManagedIdentityCredential(), identity.AzureCliCredential())
+
+
+def connected_service() -> Any:
+    """Make what Service Connector's variables lead to on a developer's machine."""
+    return service_connector._made.__wrapped__(None, None, None, in_kubernetes=False)
 
 
 def object_id(credential: Any) -> str:
@@ -193,6 +216,152 @@ def test_a_federated_token_counts_as_a_managed_identity(nowhere: Emulator, monke
     assert failure(identity.ManagedIdentityCredential()).startswith("not set: AZURE_CLIENT_ID")
 
 
+@pytest.fixture
+def signed_in(nowhere: Emulator, tool: Any) -> str:
+    """Tell the object id of who is signed in to the Azure CLI."""
+    person = nowhere.add_identity("dev@contoso.com", "user")
+    answer = {"accessToken": nowhere.token(person), "expires_on": int(time.time()) + 3600}
+    tool("az", f"cat <<'END'\n{json.dumps(answer)}\nEND")
+    return person.object_id
+
+
+class TestSomebodyElseAtTheAddress:
+    """Other clouds, captive portals and cluster tools answer at IMDS' address, too."""
+
+    @pytest.fixture(
+        params=[
+            (401, '<?xml version="1.0"?><html><title>401 - Unauthorized</title></html>'),
+            (403, "forbidden: the host is unreachable"),
+            (404, "<html><title>404: Not Found</title></html>"),
+            (404, '{"code": 404, "message": "HTTP 404 Not Found"}'),
+            (405, "Method Not Allowed"),
+            (502, "<html>Bad Gateway</html>"),
+            (200, "<html>Welcome to the guest network</html>"),
+            (503, ""),
+        ],
+        ids=str,
+    )
+    def imposter(self, request: pytest.FixtureRequest, nowhere: Emulator, relay: Relay) -> str:
+        status, body = request.param
+        nowhere.fail(status, body=body)
+        relay.start()
+        page = "" if not body or body[0] == "{" else " with a page of HTML"
+        return (
+            f"127.0.0.1 answered {status}{page}, not as Azure's metadata service does, so this machine has no managed "
+            f"identity endpoint"
+        )
+
+    @pytest.mark.parametrize("chain", [identity.DefaultAzureCredential, own_chain, connected_service])
+    def test_a_chain_goes_on(self, imposter: str, signed_in: str, chain: Any) -> None:
+        assert imposter
+        begun = time.monotonic()
+        assert object_id(chain()) == signed_in
+        assert time.monotonic() - begun < 0.9
+
+    def test_alone_it_says_so_at_once(self, imposter: str) -> None:
+        begun = time.monotonic()
+        assert failure(identity.ManagedIdentityCredential()) == imposter
+        assert time.monotonic() - begun < 0.9
+
+
+class TestLateImds:
+    """Which is no missing one."""
+
+    def test_a_slow_answer_is_waited_for_where_nothing_else_is_there(self, nowhere: Emulator, relay: Relay) -> None:
+        relay.start()
+        nowhere.latency = 1.3
+        assert object_id(identity.DefaultAzureCredential(**NO_FALLBACK)) == nowhere.identity.object_id
+        # Known from now on: nobody looks for it any more.
+        nowhere.latency = 0
+        nowhere.reset_counters()
+        assert object_id(own_chain()) == nowhere.identity.object_id
+        assert [request.status for request in nowhere.token_requests] == [200]
+
+    def test_an_answer_that_was_too_late_counts_for_the_next(
+        self, nowhere: Emulator, relay: Relay, signed_in: str
+    ) -> None:
+        relay.start()
+        nowhere.latency = 1.3
+        assert object_id(own_chain()) == signed_in
+        time.sleep(0.6)
+        nowhere.latency = 0
+        assert object_id(own_chain()) == nowhere.identity.object_id
+
+    def test_a_service_that_comes_up_is_found_in_seconds(self, nowhere: Emulator, relay: Relay) -> None:
+        with pytest.raises(errors.EntraConnectionValueError, match="could not be reached .*refused"):
+            own_chain().get_token(SCOPE)
+        relay.start()
+        for _ in range(60):
+            with contextlib.suppress(errors.EntraConnectionValueError):
+                assert object_id(own_chain()) == nowhere.identity.object_id
+                return
+            time.sleep(0.1)
+        pytest.fail("still remembered as missing")
+
+    def test_one_that_was_there_before_is_asked_again(self, nowhere: Emulator, relay: Relay, signed_in: str) -> None:
+        """A gateway's page is a fault then, and no reason to log in as somebody else."""
+        relay.start()
+        assert object_id(own_chain()) == nowhere.identity.object_id
+        nowhere.fail(502, times=1, body="<html>Bad Gateway</html>")
+        assert object_id(own_chain()) == nowhere.identity.object_id
+        assert signed_in
+
+
+class TestNotUpYet:
+    """Identity sidecars start beside the program that needs them."""
+
+    @pytest.mark.parametrize("host", ["app-service", "imds"])
+    def test_is_waited_for(self, nowhere: Emulator, relay: Relay, host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        if host == "app-service":
+            monkeypatch.setenv("IDENTITY_ENDPOINT", f"{relay.url}/msi/token")
+            monkeypatch.setenv("IDENTITY_HEADER", nowhere.env["IDENTITY_HEADER"])
+        credential = identity.ManagedIdentityCredential()
+        begun = time.monotonic()
+        with pytest.raises(errors.EntraConnectionValueError, match="refused .*asked again"):
+            core.login(credential, timeout=0.4)
+        assert time.monotonic() - begun < 1
+        relay.start_after(1.0)
+        assert core.decode_jwt(core.login(credential, timeout=20).password)["oid"] == nowhere.identity.object_id
+        assert time.monotonic() - begun < 5
+
+    def test_by_a_driver(self, nowhere: Emulator, relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("IDENTITY_ENDPOINT", f"{relay.url}/msi/token")
+        monkeypatch.setenv("IDENTITY_HEADER", nowhere.env["IDENTITY_HEADER"])
+        relay.start_after(1.0)
+        with EntraConnection.connect(nowhere.dsn, connect_timeout=20) as connection:
+            assert connection.execute("SELECT current_user").fetchone() == (nowhere.identity.role,)
+
+
+class TestExpiries:
+    """What endpoints write of a token's end."""
+
+    @pytest.mark.parametrize("skew", [0, 900, -900])
+    @pytest.mark.parametrize(
+        "form",
+        [
+            '"expires_on": "{at}"',
+            '"expires_on": {at}.5',
+            '"expires_on": "{at}.5"',
+            '"expires_on": "{iso}Z"',
+            '"expires_on": "{iso}.123+00:00"',
+            '"expires_on": "{us} +00:00"',
+            '"expires_in": {left}',
+            '"expires_in": "{left}.0", "expires_on": "0"',
+            '"expires_on": null',
+        ],
+    )
+    def test_form(self, emulator: Emulator, skew: int, form: str) -> None:
+        """By the endpoint's own clock, where it states a date; a byte order mark does not matter."""
+        emulator.clock_skew = skew
+        at = int(time.time()) + skew + 3600
+        iso, us = (time.strftime(text, time.gmtime(at)) for text in ("%Y-%m-%dT%H:%M:%S", "%m/%d/%Y %H:%M:%S"))
+        token = make_token(oid="x", exp=at)
+        body = f'{{"access_token": "{token}", {form.format(at=at, iso=iso, us=us, left=3600)}}}'
+        emulator.fail(200, body=b"\xef\xbb\xbf" + body.encode())
+        found = identity.ManagedIdentityCredential().get_token(SCOPE)
+        assert found.expires_on == pytest.approx(time.time() + 3600, abs=35)
+
+
 class Silent:
     """A server that accepts, counts and never answers; or one whose backlog is full, so that packets are dropped."""
 
@@ -236,37 +405,31 @@ def dead_imds(request: pytest.FixtureRequest, nowhere: Emulator, monkeypatch: py
     silent.close()
 
 
-def test_a_dead_imds_costs_a_second_once(dead_imds: Silent) -> None:
+@pytest.mark.parametrize("chain", [lambda: identity.DefaultAzureCredential(**NO_FALLBACK), own_chain])
+def test_a_dead_imds_costs_a_second_once(dead_imds: Silent, signed_in: str, chain: Any) -> None:
     """Not once for each credential or connection."""
     begun = time.monotonic()
-    with pytest.raises(errors.EntraConnectionValueError, match="did not answer within 1 s") as raised:
-        # azure-identity, where it is installed, is imported and asked after that.
-        identity.DefaultAzureCredential(
-            exclude_visual_studio_code_credential=True,
-            exclude_broker_credential=True,
-            exclude_shared_token_cache_credential=True,
-        ).get_token(SCOPE)
-    first = time.monotonic() - begun
-    assert first < 1.5
+    assert object_id(chain()) == signed_in
+    assert 0.9 < time.monotonic() - begun < 1.8
     seen = dead_imds.connections
-    for _ in range(3):
-        begun = time.monotonic()
-        with pytest.raises(errors.EntraConnectionValueError) as again:
-            identity.DefaultAzureCredential().get_token(SCOPE)
-        assert str(raised.value).splitlines()[3] == str(again.value).splitlines()[3]
     begun = time.monotonic()
-    with pytest.raises(errors.EntraConnectionValueError):
-        identity.DefaultAzureCredential().get_token(SCOPE)
-    assert time.monotonic() - begun < 0.1
+    for _ in range(3):
+        assert object_id(chain()) == signed_in
+    assert time.monotonic() - begun < 0.9
     assert dead_imds.connections == seen
 
 
-def test_a_chain_of_ones_own_looks_for_imds_too(dead_imds: Silent) -> None:
-    assert dead_imds
-    begun = time.monotonic()
-    with pytest.raises(errors.EntraConnectionValueError, match="did not answer within 1 s"):
-        identity.ChainedTokenCredential(identity.ManagedIdentityCredential()).get_token(SCOPE)
-    assert time.monotonic() - begun < 1.5
+@pytest.mark.parametrize("chain", [lambda: identity.DefaultAzureCredential(**NO_FALLBACK), own_chain])
+def test_where_there_is_nothing_else_it_has_three(dead_imds: Silent, chain: Any) -> None:
+    """As on a virtual machine whose service is slow, which is told apart by waiting only."""
+    for at_least, at_most in ((2.9, 3.8), (0.0, 0.2)):
+        begun = time.monotonic()
+        with pytest.raises(
+            errors.EntraConnectionValueError, match="127.0.0.1 did not answer within 1 s, so this machine"
+        ):
+            chain().get_token(SCOPE)
+        assert at_least <= time.monotonic() - begun < at_most
+    assert dead_imds.connections <= 1
 
 
 def test_imds_is_looked_for_once(imds: Emulator) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import socket
 import threading
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from azure_postgresql_auth import core, errors, identity
 from azure_postgresql_auth._core import scope_for
+
+from tests.fix_credentials import make_token
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -255,6 +258,23 @@ class TestRefusals:
         expected = f"ClientSecretCredential: {words} (127.0.0.1 answered 401)"
         assert failure(credential) == (expected if advice is None else f"{expected}. {advice}")
         assert len(nowhere.token_requests) == 1
+
+    @pytest.mark.parametrize("escaped", [r"\r\n", r"\"", r"\\", r"\u00e9", r"\/"])
+    def test_its_words_are_read_with_all_their_escapes(self, nowhere: Emulator, credential: Any, escaped: str) -> None:
+        words = f"AADSTS7000215: Invalid {escaped} secret."
+        nowhere.fail(401, body=f'{{"error": "invalid_client", "error_description": "{words}"}}')
+        text = failure(credential)
+        assert text.startswith(
+            f"ClientSecretCredential: {' '.join(json.loads(chr(34) + words + chr(34)).split())} (127"
+        )
+        assert text.endswith(
+            "The client secret is wrong: it has to be the secret's value, which is shown once, not its id."
+        )
+
+    def test_a_byte_order_mark_before_a_token(self, nowhere: Emulator, credential: Any) -> None:
+        body = {"token_type": "Bearer", "expires_in": 3600, "access_token": make_token(oid="x")}
+        nowhere.fail(200, body=b"\xef\xbb\xbf" + json.dumps(body).encode())
+        assert credential.get_token(SCOPE).token == body["access_token"]
 
     def test_tries_again_where_that_helps(self, nowhere: Emulator, credential: Any) -> None:
         nowhere.fail(503, times=1, headers={"Retry-After": "0"})

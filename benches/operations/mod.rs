@@ -91,7 +91,7 @@ pub fn cold_login() -> impl Fn() + Sync {
 }
 
 fn log_in(logins: &Arc<Logins>, scope: &str, token: &str) -> Login {
-    let request = LoginRequest { scope: scope.into(), user_known: false, instead_of: None };
+    let request = LoginRequest { scope: scope.into(), user_known: false, instead_of: None, deadline: Arc::default() };
     let fetches = Fetches::default();
     let mut login = pin!(Arc::clone(logins).login(request, Arc::clone(&fetches)));
     let mut context = Context::from_waker(Waker::noop());

@@ -305,12 +305,14 @@ class PendingLogin:
     @property
     def waited(self) -> bool:
         """Whether the first look did not find it: then its token is as good as new."""
-    @staticmethod
-    def check_timeout(timeout: float) -> None:
-        """Refuses what is no number of seconds.
+    def set_timeout(self, timeout: float) -> None:
+        """State how long the caller waits; to be called once, before the first look.
+
+        Args:
+            timeout: seconds. Where the service throttles requests for longer, the login fails at once.
 
         Raises:
-            ValueError: such as a negative one.
+            ValueError: not a number of seconds, 0 or more.
         """
     def timed_out(self, timeout: float) -> BaseException:
         """What to raise when the caller's time is over: how far the fetch has come, and since when renewal fails."""

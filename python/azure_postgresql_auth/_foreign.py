@@ -180,15 +180,19 @@ def complete(fetch: Fetch, token: Any) -> None:
     try:
         secret, expires_on = token.token, float(token.expires_on)
         secret.encode()
-    except (AttributeError, TypeError, ValueError):
+    except (AttributeError, TypeError, ValueError, OverflowError):
         # From None: such an error may hold the token.
         message = (
             f"the credential returned {type(token).__name__}, which is no access token: expected an object with a text "
             f"`token` and a number `expires_on`, as azure-core's AccessToken"
         )
         raise TypeError(message) from None
-    refresh_on = getattr(token, "refresh_on", None)
-    fetch.complete(secret, expires_on, float(refresh_on) if isinstance(refresh_on, (int, float)) else None)
+    try:
+        refresh_on: float | None = float(token.refresh_on)
+    except (AttributeError, TypeError, ValueError, OverflowError):
+        # It is only a wish.
+        refresh_on = None
+    fetch.complete(secret, expires_on, refresh_on)
 
 
 def _unrecognizable(method: Callable[..., Any]) -> CredentialValueError:

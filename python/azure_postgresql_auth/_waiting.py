@@ -55,7 +55,7 @@ def wait(adopted: Adopted, pending: PendingLogin, timeout: float) -> Login:
         EntraConnectionValueError: there was none within `timeout` seconds.
         Exception: what the login failed with.
     """
-    pending.check_timeout(timeout)
+    pending.set_timeout(timeout)
     deadline = time.monotonic() + timeout
     bell = _new_bell()
     selector = _watch(bell)
@@ -102,7 +102,7 @@ class _Doorbell:
     async def wait(self, adopted: Adopted, pending: PendingLogin, timeout: float) -> Login:
         self._keys = key = self._keys + 1
         # Not asyncio.timeout, which Python 3.9 and 3.10 lack, nor wait_for, which takes a task for each wait.
-        pending.check_timeout(timeout)
+        pending.set_timeout(timeout)
         alarm = self.loop.call_later(timeout, self._expire, key, pending, timeout)
         try:
             while True:

@@ -47,9 +47,11 @@ impl Progress {
 #[derive(Clone)]
 pub struct Flight {
     generation: u32,
-    /// When the first fetch began.
+    /// When the first fetch began, or will after its pause.
     pub(super) since: Moment,
     last_fetch: Moment,
+    /// For how long the last fetch waits before it asks.
+    pause: Duration,
     pub(super) progress: Progress,
     landing: Shared<oneshot::Receiver<Landing>>,
     waiters: Weak<Waiters>,
@@ -71,7 +73,7 @@ impl Flight {
 
     /// Whether it has taken so long that another fetch should begin.
     pub(super) fn is_overdue(&self, now: Moment) -> bool {
-        now.since(self.last_fetch).is_none_or(|elapsed| elapsed >= OVERDUE_AFTER)
+        now.since(self.last_fetch).is_none_or(|elapsed| elapsed >= self.pause.saturating_add(OVERDUE_AFTER))
     }
 
     pub(super) fn is(&self, other: &Self) -> bool {
@@ -105,19 +107,32 @@ pub struct Fetch {
 }
 
 impl Fetch {
-    /// Begins a flight.
-    pub(super) fn new(cache: Arc<TokenCache>, scope: Arc<str>, known: Option<Arc<AccessToken>>, now: Moment) -> Self {
+    /// Begins a flight, after a pause.
+    pub(super) fn new(
+        cache: Arc<TokenCache>,
+        scope: Arc<str>,
+        known: Option<Arc<AccessToken>>,
+        now: Moment,
+        pause: Duration,
+    ) -> Self {
         let (sender, landing) = oneshot::channel();
         let waiters = Arc::new(Mutex::new(Some(sender)));
         let flight = Flight {
             generation: fork::generation(),
-            since: now,
+            since: now.after(pause),
             last_fetch: now,
+            pause,
             progress: Progress::default(),
             landing: landing.shared(),
             waiters: Arc::downgrade(&waiters),
         };
         Self { scope, cache, flight, waiters: Some(waiters), known }
+    }
+
+    /// How long not to ask yet, because the service throttles.
+    #[must_use]
+    pub fn pause(&self) -> Duration {
+        self.flight.pause
     }
 
     /// Joins a flight that is overdue; `None` if all its fetches have just ended.
@@ -129,7 +144,7 @@ impl Fetch {
         now: Moment,
     ) -> Option<Self> {
         let waiters = flight.waiters.upgrade()?;
-        flight.last_fetch = now;
+        (flight.last_fetch, flight.pause) = (now, Duration::ZERO);
         Some(Self { scope, cache, flight: flight.clone(), waiters: Some(waiters), known })
     }
 

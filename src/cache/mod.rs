@@ -68,6 +68,8 @@ pub enum Lookup {
     Ready(Arc<AccessToken>, Option<Fetch>),
     /// None; wait for the flight. With a fetch if the caller is the one to make it.
     Pending(Flight, Option<Fetch>),
+    /// None, and the service does not want to be asked within the time that the caller has.
+    Throttled(Error),
 }
 
 struct Slot {
@@ -78,6 +80,8 @@ struct Slot {
     retry: Retry,
     /// What the last of them failed with. As text: an error may hold a Python exception, whose end runs other people's code.
     failure: Option<String>,
+    /// The service is asked too often: since when, for how long, and what it said. Never an exception of Python's.
+    throttled: Option<(Moment, Duration, Error)>,
     /// Tokens that the server refused, one after the other.
     refused: Retry,
 }
@@ -145,9 +149,9 @@ impl TokenCache {
         }
     }
 
-    /// The token for `scope`, or how to come by it.
+    /// The token for `scope`, or how to come by it for a caller who waits until `deadline`.
     #[must_use]
-    pub fn lookup(self: &Arc<Self>, scope: &str) -> Lookup {
+    pub fn lookup(self: &Arc<Self>, scope: &str, deadline: Moment) -> Lookup {
         let _guard = fork::guarded();
         let mut slots = self.slots();
         let scope: Arc<str> = Arc::from(scope);
@@ -155,26 +159,22 @@ impl TokenCache {
         if let Some((token, fetch)) = self.usable(slot) {
             return Lookup::Ready(token, fetch);
         }
-        let (flight, fetch) = self.join(slot);
-        Lookup::Pending(flight, fetch)
+        self.join(slot, deadline)
     }
 
     /// A token instead of `refused`, which the server did not take: the one that has replaced it since, or a flight that
     /// fetches one. `None` where that was tried just now and the next was refused as well: it is not the token's fault.
     #[must_use]
-    pub fn replace(self: &Arc<Self>, scope: &str, refused: &str) -> Option<Lookup> {
+    pub fn replace(self: &Arc<Self>, scope: &str, refused: &str, deadline: Moment) -> Option<Lookup> {
         let _guard = fork::guarded();
         let mut slots = self.slots();
         let slot = slots.get_mut(scope)?;
         let token = Arc::clone(slot.token.as_ref()?);
         if token.secret.expose() != refused {
-            return Some(self.usable(slot).map_or_else(
-                || {
-                    let (flight, fetch) = self.join(slot);
-                    Lookup::Pending(flight, fetch)
-                },
-                |(token, fetch)| Lookup::Ready(token, fetch),
-            ));
+            return Some(match self.usable(slot) {
+                Some((token, fetch)) => Lookup::Ready(token, fetch),
+                None => self.join(slot, deadline),
+            });
         }
         self.stats.refused();
         // Those who were refused together wait for one flight together.
@@ -184,8 +184,7 @@ impl TokenCache {
             }
             slot.refused = slot.refused.after_failure(&*self.clock, None);
         }
-        let (flight, fetch) = self.join(slot);
-        Some(Lookup::Pending(flight, fetch))
+        Some(self.join(slot, deadline))
     }
 
     /// The server took the token that [`Self::replace`] gave: the next refusal is another story.
@@ -226,8 +225,22 @@ impl TokenCache {
         }
     }
 
-    /// The flight to wait for, with a fetch if one has to begin now.
-    fn join(self: &Arc<Self>, slot: &mut Slot) -> (Flight, Option<Fetch>) {
+    /// The flight to wait for, with a fetch if one has to begin; where the service throttles, only for who can wait for so long.
+    fn join(self: &Arc<Self>, slot: &mut Slot, deadline: Moment) -> Lookup {
+        let now = self.clock.now();
+        let pause = match slot.throttling(now) {
+            Some((left, error)) if now.after(left) >= deadline => {
+                return Lookup::Throttled(self.with_story(slot, error));
+            }
+            Some((left, _)) => left,
+            None => Duration::ZERO,
+        };
+        let (flight, fetch) = self.join_after(slot, pause);
+        Lookup::Pending(flight, fetch)
+    }
+
+    /// The flight, with a fetch if one has to begin, after a pause.
+    fn join_after(self: &Arc<Self>, slot: &mut Slot, pause: Duration) -> (Flight, Option<Fetch>) {
         let now = self.clock.now();
         let (scope, known) = (Arc::clone(&slot.scope), slot.token.clone());
         let fetch = match slot.flight.as_mut().filter(|flight| flight.can_land()) {
@@ -235,8 +248,8 @@ impl TokenCache {
             Some(flight) => Fetch::joining(flight, Arc::clone(self), scope, known, now),
             None => None,
         };
-        let fetch =
-            fetch.unwrap_or_else(|| Fetch::new(Arc::clone(self), Arc::clone(&slot.scope), slot.token.clone(), now));
+        let fetch = fetch
+            .unwrap_or_else(|| Fetch::new(Arc::clone(self), Arc::clone(&slot.scope), slot.token.clone(), now, pause));
         self.stats.requested();
         slot.flight = Some(fetch.flight().clone());
         (fetch.flight().clone(), Some(fetch))
@@ -247,7 +260,7 @@ impl TokenCache {
         let now = self.clock.now();
         match policy::decide(&token.lifetime, &slot.retry, now, policy::spread()) {
             Decision::Use => Some((token, None)),
-            Decision::UseAndRefresh => Some((token, self.join(slot).1)),
+            Decision::UseAndRefresh => Some((token, self.join_after(slot, Duration::ZERO).1)),
             Decision::Fetch => None,
         }
     }
@@ -325,6 +338,7 @@ impl TokenCache {
             }
             slot.retry = Retry::default();
             slot.failure = None;
+            slot.throttled = None;
         }
         slot.token = Some(Arc::clone(token));
         self.edition.fetch_add(1, Ordering::Release);
@@ -334,6 +348,10 @@ impl TokenCache {
         self.stats.failed();
         slot.retry = slot.retry.after_failure(&*self.clock, error.retry_after());
         slot.failure = Some(error.to_string());
+        slot.throttled = error.is_throttling().then(|| {
+            let pause = error.retry_after().unwrap_or_else(|| slot.retry.backoff());
+            (self.clock.now(), pause, error.clone())
+        });
         let scope = &slot.scope;
         let Some(token) = &slot.token else {
             journal::record(Level::Warning, &format_args!("no token for {scope} from {source}: {error}"));
@@ -352,14 +370,20 @@ impl TokenCache {
             );
             return error;
         }
-        let error = Error::RenewalFails {
-            expired_on: lifetime.expires_on,
+        let error = self.with_story(slot, error);
+        journal::record(Level::Warning, &format_args!("no token for {scope} from {source}: {error}"));
+        error
+    }
+
+    /// A failure, with how long the token that there was could not be renewed.
+    fn with_story(&self, slot: &Slot, error: Error) -> Error {
+        let Some(token) = &slot.token else { return error };
+        Error::RenewalFails {
+            expired_on: token.lifetime.expires_on,
             since: slot.retry.failing_since.unwrap_or_else(|| self.clock.wall()),
             attempts: slot.retry.failures,
             cause: Arc::new(error),
-        };
-        journal::record(Level::Warning, &format_args!("no token for {scope} from {source}: {error}"));
-        error
+        }
     }
 
     /// Forgets a flight that will never land.
@@ -372,7 +396,22 @@ impl TokenCache {
 
 impl Slot {
     fn new(scope: Arc<str>) -> Self {
-        Self { scope, token: None, flight: None, retry: Retry::default(), failure: None, refused: Retry::default() }
+        Self {
+            scope,
+            token: None,
+            flight: None,
+            retry: Retry::default(),
+            failure: None,
+            throttled: None,
+            refused: Retry::default(),
+        }
+    }
+
+    /// For how much longer the service does not want to be asked, and what it said.
+    fn throttling(&self, now: Moment) -> Option<(Duration, Error)> {
+        let (since, pause, error) = self.throttled.as_ref()?;
+        let left = pause.checked_sub(now.since(*since)?)?;
+        (!left.is_zero()).then(|| (left, error.clone()))
     }
 
     fn flight_under_way(&self) -> Option<&Flight> {
@@ -421,17 +460,26 @@ mod tests {
             }
         }
 
+        /// By a caller who waits for half a minute.
+        fn lookup(&self) -> Lookup {
+            self.lookup_within(30)
+        }
+
+        fn lookup_within(&self, seconds: u64) -> Lookup {
+            self.cache.lookup(SCOPE, self.clock.now().after(Duration::from_secs(seconds)))
+        }
+
         fn lead(&self) -> (Flight, Fetch) {
-            match self.cache.lookup(SCOPE) {
+            match self.lookup() {
                 Lookup::Pending(flight, Some(fetch)) => (flight, fetch),
                 other => panic!("expected to lead, got {other:?}"),
             }
         }
 
         fn ready(&self) -> (String, Option<Fetch>) {
-            match self.cache.lookup(SCOPE) {
+            match self.lookup() {
                 Lookup::Ready(token, fetch) => (token.secret.expose().to_owned(), fetch),
-                pending @ Lookup::Pending(..) => panic!("expected a token, got {pending:?}"),
+                other => panic!("expected a token, got {other:?}"),
             }
         }
     }
@@ -445,7 +493,7 @@ mod tests {
         let bench = Bench::new();
         let (flight, fetch) = bench.lead();
         let waiters: Vec<_> = (0..100)
-            .map(|_| match bench.cache.lookup(SCOPE) {
+            .map(|_| match bench.lookup() {
                 Lookup::Pending(flight, None) => flight,
                 other => panic!("expected to wait, got {other:?}"),
             })
@@ -461,12 +509,48 @@ mod tests {
     fn a_failure_is_shared_and_not_kept() {
         let bench = Bench::new();
         let (flight, fetch) = bench.lead();
-        let Lookup::Pending(waiter, None) = bench.cache.lookup(SCOPE) else { panic!("expected to wait") };
+        let Lookup::Pending(waiter, None) = bench.lookup() else { panic!("expected to wait") };
         fetch.answer("test", Err(Error::InvalidArgument("no".into())));
         assert_eq!(landed(&flight).unwrap_err().to_string(), "no");
         assert_eq!(landed(&waiter).unwrap_err().to_string(), "no");
         bench.lead().1.answer("test", Ok(bench.token("b", 3600)));
         assert_eq!(bench.ready().0, "b");
+    }
+
+    fn throttled(retry_after: Option<u64>) -> Error {
+        let retry_after = retry_after.map(Duration::from_secs);
+        Error::Throttled { credential: "test", reason: "429".into(), retry_after }
+    }
+
+    #[test]
+    fn a_service_that_throttles_is_not_asked_before_its_time() {
+        let bench = Bench::new();
+        bench.lead().1.answer("test", Err(throttled(Some(60))));
+        bench.clock.advance(Duration::from_secs(20));
+        for _ in 0..700 {
+            let Lookup::Throttled(error) = bench.lookup() else { panic!("expected the last error") };
+            assert!(error.to_string().contains("429"));
+        }
+        let Lookup::Pending(flight, Some(fetch)) = bench.lookup_within(41) else { panic!("expected to wait") };
+        assert_eq!(fetch.pause(), Duration::from_secs(40));
+        assert!(matches!(bench.lookup_within(50), Lookup::Pending(_, None)), "one fetch, not begun yet");
+        assert!(matches!(bench.lookup_within(30), Lookup::Throttled(_)), "there is none in time for this one");
+        bench.clock.advance(Duration::from_secs(65));
+        assert!(matches!(bench.lookup(), Lookup::Pending(_, None)), "under way since its time");
+        fetch.answer("test", Ok(bench.token("a", 3600)));
+        assert_eq!(landed(&flight).unwrap().secret.expose(), "a");
+        assert_eq!(bench.ready().0, "a");
+    }
+
+    #[test]
+    fn one_that_does_not_say_for_how_long_is_left_alone_for_a_while() {
+        let bench = Bench::new();
+        for wait in [1, 2, 4, 8, 10, 10] {
+            bench.lead().1.answer("test", Err(throttled(None)));
+            assert!(matches!(bench.lookup_within(wait), Lookup::Throttled(_)));
+            bench.clock.advance(Duration::from_secs(wait));
+        }
+        bench.lead().1.answer("test", Ok(bench.token("a", 3600)));
     }
 
     #[test]
@@ -484,7 +568,7 @@ mod tests {
         let bench = Bench::new();
         let (flight, fetch) = bench.lead();
         bench.clock.advance(OVERDUE_AFTER * 9 / 10);
-        let Lookup::Pending(waiter, None) = bench.cache.lookup(SCOPE) else { panic!("expected to wait") };
+        let Lookup::Pending(waiter, None) = bench.lookup() else { panic!("expected to wait") };
         fetch.answer("test", Ok(bench.token("a", 3600)));
         for waiter in [&flight, &waiter] {
             assert_eq!(landed(waiter).unwrap().secret.expose(), "a");
@@ -498,7 +582,7 @@ mod tests {
             let (flight, slow) = bench.lead();
             bench.clock.advance(OVERDUE_AFTER);
             let (later, second) = bench.lead();
-            let Lookup::Pending(waiter, None) = bench.cache.lookup(SCOPE) else { panic!("expected to wait") };
+            let Lookup::Pending(waiter, None) = bench.lookup() else { panic!("expected to wait") };
             let (first, last) = if slow_first { (slow, second) } else { (second, slow) };
             first.answer("test", Ok(bench.token("first", 3600)));
             for waiter in [&flight, &later, &waiter] {
@@ -591,6 +675,6 @@ mod tests {
     fn scopes_do_not_share() {
         let bench = Bench::new();
         bench.lead().1.answer("test", Ok(bench.token("a", 3600)));
-        assert!(matches!(bench.cache.lookup("other"), Lookup::Pending(_, Some(_))));
+        assert!(matches!(bench.cache.lookup("other", bench.clock.now()), Lookup::Pending(_, Some(_))));
     }
 }

@@ -24,6 +24,10 @@ const RENEWAL_TAKES: Duration = Duration::from_secs(60);
 /// long after each further failure.
 const RETRY_AFTER: Duration = Duration::from_secs(30);
 const RETRY_AFTER_AT_MOST: Duration = Duration::from_secs(300);
+/// A service that throttles and does not say for how long is left alone for this long, even by who has no token; twice as
+/// long after each further failure.
+const BACKOFF: Duration = Duration::from_secs(1);
+const BACKOFF_AT_MOST: Duration = Duration::from_secs(10);
 
 /// What a token may claim of its life; more is a mistake (milliseconds, for one), and dates must not overflow.
 const LIFE_AT_MOST: Duration = Duration::from_secs(366 * 24 * 3600);
@@ -138,6 +142,12 @@ impl Retry {
     #[must_use]
     pub fn is_failing(&self) -> bool {
         self.failures > 0
+    }
+
+    /// How long a service that throttles is left alone where it does not state that.
+    #[must_use]
+    pub fn backoff(&self) -> Duration {
+        (BACKOFF * 2u32.saturating_pow(self.failures.saturating_sub(1).min(8))).min(BACKOFF_AT_MOST)
     }
 
     /// How long after the last failure another attempt may begin that nobody waits for.

@@ -3,12 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use serde_json::Value;
 use tokio::time::Instant;
 
 use super::{
     TokenSource,
     developer_tool::{self, Tool},
+    expiry,
     request::{self, may_serve},
     resource_of,
 };
@@ -36,10 +36,8 @@ pub struct AzureCliCredential {
 
 /// `az`'s answer. Versions before 2.54 tell the expiry in local time only.
 fn token(stdout: &str) -> Option<FetchedToken> {
-    let answer: Value = serde_json::from_str(stdout).ok()?;
-    let expires_on = answer.get("expires_on");
-    let seconds = expires_on.and_then(|value| value.as_u64().or_else(|| value.as_str()?.parse().ok()));
-    developer_tool::token(answer.get("accessToken")?.as_str()?, seconds)
+    let answer = developer_tool::objects(stdout).find(|object| object.contains_key("accessToken"))?;
+    developer_tool::token(answer["accessToken"].as_str()?, answer.get("expires_on").and_then(expiry::date))
 }
 
 #[async_trait]
@@ -62,16 +60,13 @@ impl TokenSource for AzureCliCredential {
         arguments.extend(tenant_id.iter().flat_map(|tenant_id| ["--tenant", tenant_id]));
         arguments.extend(self.subscription.iter().flat_map(|subscription| ["--subscription", subscription]));
         let output = TOOL.run(&arguments, self.process_timeout, deadline).await?;
-        if output.status.success() {
-            return token(&output.stdout).ok_or_else(|| TOOL.unexpected(&output.stdout));
-        }
-        let wants_login = ["az login", "az account set"].iter().any(|command| output.stderr.contains(command));
-        Err(if output.status.code() == Some(127) {
-            TOOL.not_installed()
-        } else if wants_login && !output.stderr.contains("AADSTS") {
-            TOOL.not_signed_in(tenant_id)
-        } else {
-            TOOL.failed(&output.stderr, tenant_id)
+        TOOL.token(&output, token, |output| {
+            let wants_login = ["az login", "az account set"].iter().any(|command| output.stderr.contains(command));
+            if wants_login && !output.stderr.contains("AADSTS") {
+                TOOL.not_signed_in(tenant_id)
+            } else {
+                TOOL.failed(&output.stderr, tenant_id)
+            }
         })
     }
 }

@@ -4,12 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use base64::{Engine, engine::general_purpose::STANDARD};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use super::{
     TokenSource,
     developer_tool::{self, Tool},
+    expiry,
     request::{self, may_serve},
 };
 use crate::{cache::FetchedToken, error::Error};
@@ -33,20 +34,20 @@ pub struct AzureDeveloperCliCredential {
 }
 
 fn token(stdout: &str) -> Option<FetchedToken> {
-    let answer: Value = serde_json::from_str(stdout).ok()?;
-    let expires_on = answer.get("expiresOn").and_then(Value::as_str).and_then(developer_tool::moment);
-    developer_tool::token(answer.get("token")?.as_str()?, expires_on)
+    // Since 1.23 it also writes objects with notices for people (`consoleMessage`).
+    let answer = developer_tool::objects(stdout).find(|object| object.contains_key("token"))?;
+    developer_tool::token(answer["token"].as_str()?, answer.get("expiresOn").and_then(expiry::date))
 }
 
 /// What azd complains about: since 1.23 a JSON object with `error`, before that one with the message inside `data`, in a
 /// line of its own.
 fn complaint(output: &str) -> Option<String> {
-    let lines: Vec<Value> = output.lines().filter_map(|line| serde_json::from_str(line.trim()).ok()).collect();
-    let said = |pointer| {
-        let texts = lines.iter().filter_map(move |line| line.pointer(pointer)?.as_str());
-        texts.map(str::trim).find(|text| !text.is_empty()).map(ToOwned::to_owned)
+    type Object = Map<String, Value>;
+    let objects: Vec<Object> = developer_tool::objects(output).collect();
+    let said = |text: fn(&Object) -> Option<&str>| {
+        objects.iter().filter_map(text).map(str::trim).find(|text| !text.is_empty()).map(ToOwned::to_owned)
     };
-    said("/error").or_else(|| said("/data/message"))
+    said(|object| object.get("error")?.as_str()).or_else(|| said(|object| object.get("data")?.get("message")?.as_str()))
 }
 
 #[async_trait]
@@ -67,16 +68,13 @@ impl TokenSource for AzureDeveloperCliCredential {
         let claims = request::claims().map(|claims| STANDARD.encode(&*claims));
         arguments.extend(claims.iter().flat_map(|claims| ["--claims", claims]));
         let output = TOOL.run(&arguments, self.process_timeout, deadline).await?;
-        if output.status.success() {
-            return token(&output.stdout).ok_or_else(|| TOOL.unexpected(&output.stdout));
-        }
-        let said = format!("{}\n{}", output.stdout, output.stderr);
-        Err(if output.status.code() == Some(127) {
-            TOOL.not_installed()
-        } else if said.contains("azd auth login") && !said.contains("AADSTS") {
-            TOOL.not_signed_in(tenant_id)
-        } else {
-            TOOL.failed(&complaint(&said).unwrap_or(output.stderr), tenant_id)
+        TOOL.token(&output, token, |output| {
+            let said = format!("{}\n{}", output.stdout, output.stderr);
+            if said.contains("azd auth login") && !said.contains("AADSTS") {
+                TOOL.not_signed_in(tenant_id)
+            } else {
+                TOOL.failed(complaint(&said).as_ref().unwrap_or(&output.stderr), tenant_id)
+            }
         })
     }
 }

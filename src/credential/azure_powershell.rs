@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::{
     TokenSource,
     developer_tool::{self, Tool},
+    expiry,
     request::{self, may_serve},
     resource_of,
 };
@@ -61,9 +62,9 @@ fn encoded(resource: &str, tenant_id: &str) -> String {
 }
 
 fn token(stdout: &str) -> Option<FetchedToken> {
-    let line = stdout.lines().find_map(|line| line.trim().strip_prefix(TOKEN))?;
+    let line = stdout.lines().find_map(|line| line.split_once(TOKEN).map(|(_noise, answer)| answer.trim_end()))?;
     let (expires_on, secret) = line.split_once(':')?;
-    developer_tool::token(secret, expires_on.parse().ok())
+    developer_tool::token(secret, expiry::date(&expires_on.into()))
 }
 
 #[async_trait]
@@ -92,19 +93,15 @@ impl TokenSource for AzurePowerShellCredential {
         let script = encoded(resource, tenant_id.unwrap_or_default());
         let arguments = ["-NoProfile", "-NonInteractive", "-EncodedCommand", &script];
         let output = TOOL.run(&arguments, self.process_timeout, deadline).await?;
-        let (stdout, stderr) = (&output.stdout, &output.stderr);
-        if stdout.contains(NO_MODULE) {
+        if output.stdout.contains(NO_MODULE) {
             return Err(TOOL.failed("PowerShell's module Az.Accounts 2.2.0 or later is not installed", tenant_id));
         }
-        if output.status.success() {
-            return token(stdout).ok_or_else(|| TOOL.unexpected(stdout));
-        }
-        Err(if output.status.code() == Some(127) {
-            TOOL.not_installed()
-        } else if stderr.contains("Connect-AzAccount") && !stderr.contains("AADSTS") {
-            TOOL.not_signed_in(tenant_id)
-        } else {
-            TOOL.failed(stderr, tenant_id)
+        TOOL.token(&output, token, |output| {
+            if output.stderr.contains("Connect-AzAccount") && !output.stderr.contains("AADSTS") {
+                TOOL.not_signed_in(tenant_id)
+            } else {
+                TOOL.failed(&output.stderr, tenant_id)
+            }
         })
     }
 }

@@ -47,6 +47,20 @@ impl ChainedTokenCredential {
         Self::named(self.name, self.links.iter().map(|link| change(Arc::clone(link))).collect())
     }
 
+    /// Logs what came of a link, and chooses it if that is a token.
+    fn noted(&self, index: usize, outcome: Result<FetchedToken, Error>, begun: Instant) -> Result<FetchedToken, Error> {
+        let (chain, took) = (self.name, seconds(begun.elapsed()));
+        match &outcome {
+            Ok(_) => {
+                let link = self.links[index].name();
+                journal::record(Level::Debug, &format_args!("{chain}: {link} gave a token after {took} s"));
+                self.chosen.store(index, Ordering::Relaxed);
+            }
+            Err(error) => journal::record(Level::Debug, &format_args!("{chain}: after {took} s, {error}")),
+        }
+        outcome
+    }
+
     fn chosen(&self) -> Option<&Arc<dyn TokenSource>> {
         self.links.get(self.chosen.load(Ordering::Relaxed))
     }
@@ -91,24 +105,22 @@ impl TokenSource for ChainedTokenCredential {
         for (index, link) in self.links.iter().enumerate() {
             let begun = Instant::now();
             let outcome = link.fetch(scope, deadline).await;
-            let took = seconds(begun.elapsed());
-            match outcome {
-                Ok(token) => {
-                    journal::record(
-                        Level::Debug,
-                        &format_args!("{}: {} gave a token after {took} s", self.name, link.name()),
-                    );
-                    self.chosen.store(index, Ordering::Relaxed);
-                    return Ok(token);
-                }
-                Err(error) => {
-                    journal::record(Level::Debug, &format_args!("{}: after {took} s, {error}", self.name));
-                    // A link that is set up and fails is a fault to mend, not a reason to log in as somebody else.
-                    let stop = !error.lets_chain_continue();
+            match self.noted(index, outcome, begun) {
+                Ok(token) => return Ok(token),
+                // A link that is set up and fails is a fault to mend, not a reason to log in as somebody else.
+                Err(error) if !error.lets_chain_continue() => {
                     attempts.push(error);
-                    if stop {
-                        break;
-                    }
+                    return Err(Error::ChainExhausted(attempts.into()));
+                }
+                Err(error) => attempts.push(error),
+            }
+        }
+        for (index, link) in self.links.iter().enumerate() {
+            let begun = Instant::now();
+            if let Some(outcome) = link.fetch_late(scope, deadline).await {
+                match self.noted(index, outcome, begun) {
+                    Ok(token) => return Ok(token),
+                    Err(error) => attempts[index] = error,
                 }
             }
         }

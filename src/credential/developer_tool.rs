@@ -2,20 +2,25 @@
 
 use std::{
     io,
-    marker::PhantomData,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime},
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use serde_json::{Map, Value};
+use serde_json::{Deserializer, Map, Value};
 use tokio::time::Instant;
 
-use super::{command, entra_errors, transport::AttemptLog};
+use super::{
+    command::{self, Output},
+    entra_errors, expiry,
+    transport::AttemptLog,
+};
 use crate::{
     cache::FetchedToken,
-    claims,
     error::{Error, seconds},
 };
+
+/// The exit status by which a shell says that there is no such program.
+const NO_PROGRAM: i32 = 127;
 
 /// A command line that knows who is signed in.
 ///
@@ -38,10 +43,10 @@ pub struct Tool {
 }
 
 impl Tool {
-    /// Runs it. An exit status other than 0 is for the caller to look into.
-    pub async fn run(&self, arguments: &[&str], limit: Duration, deadline: Instant) -> Result<command::Output, Error> {
+    /// Runs it. Its output is without colours; what it means is for [`Self::token`] to tell.
+    pub async fn run(&self, arguments: &[&str], limit: Duration, deadline: Instant) -> Result<Output, Error> {
         let Some(path) = command::find(self.program) else { return Err(self.not_installed()) };
-        command::run(&path, arguments, self.plain, limit, deadline).await.map_err(|error| {
+        let output = command::run(&path, arguments, self.plain, limit, deadline).await.map_err(|error| {
             self.unavailable(match error.kind() {
                 io::ErrorKind::TimedOut => format!(
                     "`{}` did not answer within {} s and was stopped; process_timeout= gives it longer",
@@ -50,11 +55,45 @@ impl Tool {
                 ),
                 _ => format!("{} could not be run: {error}", path.display()),
             })
+        })?;
+        Ok(Output {
+            status: output.status,
+            stdout: without_controls(&output.stdout),
+            stderr: without_controls(&output.stderr),
+        })
+    }
+
+    /// The token in its output.
+    ///
+    /// # Arguments
+    /// * `read`: finds it in what the tool writes
+    /// * `refusal`: what to make of an output of a tool that failed
+    ///
+    /// # Errors
+    /// It is not installed, it failed, or it wrote something else.
+    pub fn token(
+        &self,
+        output: &Output,
+        read: impl Fn(&str) -> Option<FetchedToken>,
+        refusal: impl Fn(&Output) -> Error,
+    ) -> Result<FetchedToken, Error> {
+        let succeeded = output.status.map(|status| status.success());
+        if succeeded != Some(false)
+            && let Some(token) = read(&output.stdout)
+        {
+            return Ok(token);
+        }
+        Err(if succeeded == Some(true) {
+            self.unexpected(&output.stdout)
+        } else if output.status.and_then(|status| status.code()) == Some(NO_PROGRAM) {
+            self.not_installed()
+        } else {
+            refusal(output)
         })
     }
 
     /// Nothing of that name is there.
-    pub fn not_installed(&self) -> Error {
+    fn not_installed(&self) -> Error {
         self.unavailable(format!("{} is not installed or not on PATH", self.title))
     }
 
@@ -81,7 +120,7 @@ impl Tool {
     }
 
     /// It succeeded, but what it said is no token.
-    pub fn unexpected(&self, output: &str) -> Error {
+    fn unexpected(&self, output: &str) -> Error {
         let output = AttemptLog::default().explain(output.trim());
         self.unavailable(format!("`{}` said something else than a token: {output:?}; is it up to date?", self.program))
     }
@@ -99,17 +138,69 @@ impl Tool {
 }
 
 /// The token; where the tool does not tell when it expires, the token itself does.
-pub fn token(secret: &str, expires_on: Option<u64>) -> Option<FetchedToken> {
-    let in_token = || {
-        let payload = claims::payload(secret).ok()?;
-        claims::object(&payload, PhantomData::<Map<String, Value>>).ok()?.get("exp")?.as_u64()
-    };
-    let expires_at = UNIX_EPOCH.checked_add(Duration::from_secs(expires_on.or_else(in_token)?))?;
+pub fn token(secret: &str, expires_on: Option<SystemTime>) -> Option<FetchedToken> {
+    let expires_at = expires_on.or_else(|| expiry::of_token(secret))?;
     Some(FetchedToken { secret: secret.into(), expires_at, refresh_at: None })
 }
 
-/// Seconds since 1970 of a moment in RFC 3339's notation.
-pub fn moment(text: &str) -> Option<u64> {
-    let moment = azure_core::time::parse_rfc3339(text).ok()?;
-    SystemTime::from(moment).duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs())
+/// The JSON objects in a tool's output, whatever stands around them: warnings, notices of updates, a byte order mark.
+pub fn objects(output: &str) -> impl Iterator<Item = Map<String, Value>> {
+    let mut rest = output;
+    std::iter::from_fn(move || {
+        loop {
+            rest = &rest[rest.find('{')?..];
+            let mut values = Deserializer::from_str(rest).into_iter();
+            let found = values.next();
+            let end = values.byte_offset();
+            if let Some(Ok(object)) = found {
+                rest = &rest[end..];
+                return Some(object);
+            }
+            rest = &rest[1..];
+        }
+    })
+}
+
+/// A text without the sequences that colour a terminal (ECMA-48, 5.4), which JSON and tokens cannot hold.
+fn without_controls(text: &str) -> String {
+    let mut pieces = text.split("\x1b[");
+    let mut plain = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let end = piece.find(|letter: char| matches!(letter, '@'..='~')).map_or(piece.len(), |end| end + 1);
+        plain.push_str(&piece[end..]);
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_found_among_other_things() {
+        for (output, expected) in [
+            ("{\"a\": 1}", vec![1]),
+            ("\u{feff}{\"a\": 1}\r\n", vec![1]),
+            ("WARNING: {not json} {\"a\": 1} see {x}\n{\"a\": 2}", vec![1, 2]),
+            ("{\"a\": {\"a\": 3}}", vec![0]),
+            ("[{\"a\": 1}]", vec![1]),
+            ("{", vec![]),
+            ("", vec![]),
+        ] {
+            let found: Vec<_> = objects(output).map(|object| object["a"].as_i64().unwrap_or(0)).collect();
+            assert_eq!(found, expected, "{output}");
+        }
+    }
+
+    #[test]
+    fn colours_are_left_out() {
+        for (text, plain) in [
+            ("\x1b[0m{\x1b[1;31m\"a\"\x1b[0m}\x1b[K", "{\"a\"}"),
+            ("plain [0m", "plain [0m"),
+            ("cut \x1b[", "cut "),
+            ("é\x1b[33mé", "éé"),
+        ] {
+            assert_eq!(without_controls(text), plain, "{text:?}");
+        }
+    }
 }

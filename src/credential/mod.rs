@@ -19,6 +19,7 @@ mod defect;
 mod developer_tool;
 mod entra_errors;
 mod environment;
+pub mod expiry;
 mod fallback;
 mod managed_identity;
 mod request;
@@ -90,6 +91,12 @@ pub trait TokenSource: Send + Sync + fmt::Debug {
     /// [`Error::CredentialUnavailable`] if it is not set up here, [`Error::AuthenticationFailed`] if it was refused.
     async fn fetch(&self, scope: &str, deadline: Instant) -> Result<FetchedToken, Error>;
 
+    /// The same once more, at the end of a chain that found nothing: for a link that was passed over because its answer was
+    /// late, and may have come since.
+    async fn fetch_late(&self, _scope: &str, _deadline: Instant) -> Option<Result<FetchedToken, Error>> {
+        None
+    }
+
     /// The same as a link of a chain, where that differs.
     fn as_link(&self) -> Option<Arc<dyn TokenSource>> {
         None
@@ -128,11 +135,13 @@ pub fn start(fetch: Fetch, source: Arc<dyn TokenSource>) {
     let name = source.name();
     let (scope, progress) = (Arc::clone(fetch.scope()), fetch.progress().clone());
     let known = fetch.known().cloned();
+    let pause = fetch.pause();
     // Shared with the task, so that the answer is not lost where no task can be started.
     let slot = Arc::new(Mutex::new(Some(fetch)));
     let take = |slot: &Mutex<Option<Fetch>>| slot.lock().unwrap_or_else(PoisonError::into_inner).take();
     let task_slot = Arc::clone(&slot);
     let started = runtime::spawn(async move {
+        tokio::time::sleep(pause).await;
         let deadline = Instant::now() + FETCH_LIMIT;
         let fetched = PROGRESS.scope(progress, shared_cache::fetch(&*source, &scope, known.as_ref(), deadline));
         let outcome = AssertUnwindSafe(fetched).catch_unwind().await;
@@ -165,7 +174,8 @@ async fn ask(
     log: &transport::AttemptLog,
 ) -> Result<FetchedToken, Error> {
     let token = bounded(name, deadline, log, async {
-        credential.get_token(&[scope], None).await.map_err(|error| root_message(name, &error))
+        let outcome = credential.get_token(&[scope], None).await;
+        outcome.map_err(|error| log.refusal().unwrap_or_else(|| root_message(name, &error)))
     });
     let token = token.await?;
     Ok(FetchedToken {
@@ -175,7 +185,7 @@ async fn ask(
     })
 }
 
-/// Bounds a request of `credential` and words its failure: with what became of the attempts and what to do.
+/// Bounds a request of `credential`, and words its failure.
 async fn bounded<T>(
     credential: &'static str,
     deadline: Instant,
@@ -187,17 +197,20 @@ async fn bounded<T>(
         let waited = seconds(Duration::from_secs(begun.elapsed().as_secs().max(1)));
         Err(format!("no token within {waited} s"))
     });
-    outcome.map_err(|words| {
-        let reason = log.explain(&words);
-        let reason = match entra_errors::advice(&words) {
-            Some(advice) => format!("{reason}. {advice}"),
-            None => reason,
-        };
-        match log.retry_after() {
-            Some(retry_after) => Error::Throttled { credential, reason, retry_after },
-            None => Error::AuthenticationFailed { credential, reason },
-        }
-    })
+    outcome.map_err(|words| failure(credential, log, &words))
+}
+
+/// What a service said instead of a token, as an error: with what became of the attempts and what to do.
+fn failure(credential: &'static str, log: &transport::AttemptLog, words: &str) -> Error {
+    let reason = log.explain(words);
+    let reason = match entra_errors::advice(words) {
+        Some(advice) => format!("{reason}. {advice}"),
+        None => reason,
+    };
+    match log.throttled() {
+        Some(transport::Throttled(retry_after)) => Error::Throttled { credential, reason, retry_after },
+        None => Error::AuthenticationFailed { credential, reason },
+    }
 }
 
 /// Bounds one step of a credential.

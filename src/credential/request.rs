@@ -98,6 +98,10 @@ impl TokenSource for Configured {
         OPTIONS.scope(Arc::clone(&self.options), self.source.fetch(scope, deadline)).await
     }
 
+    async fn fetch_late(&self, scope: &str, deadline: Instant) -> Option<Result<FetchedToken, Error>> {
+        OPTIONS.scope(Arc::clone(&self.options), self.source.fetch_late(scope, deadline)).await
+    }
+
     fn as_link(&self) -> Option<Arc<dyn TokenSource>> {
         self.source.as_link().map(|link| configured(link, Arc::clone(&self.options)))
     }
@@ -140,18 +144,9 @@ struct OwnTenant {
     tenant_id: String,
 }
 
-#[async_trait]
-impl TokenSource for OwnTenant {
-    fn name(&self) -> &'static str {
-        self.source.name()
-    }
-
-    fn description(&self) -> String {
-        self.source.description()
-    }
-
-    async fn fetch(&self, scope: &str, deadline: Instant) -> Result<FetchedToken, Error> {
-        let token = self.source.fetch(scope, deadline).await?;
+impl OwnTenant {
+    /// The token, if it is the tenant's.
+    fn checked(&self, token: FetchedToken) -> Result<FetchedToken, Error> {
         let claims = Claims::of_token(token.secret.expose());
         let own = claims.as_ref().ok().and_then(|claims| claims.text("tid"));
         if own.is_some_and(|own| own.eq_ignore_ascii_case(&self.tenant_id)) {
@@ -166,6 +161,26 @@ impl TokenSource for OwnTenant {
                 own.unwrap_or("(not named in its token)")
             ),
         })
+    }
+}
+
+#[async_trait]
+impl TokenSource for OwnTenant {
+    fn name(&self) -> &'static str {
+        self.source.name()
+    }
+
+    fn description(&self) -> String {
+        self.source.description()
+    }
+
+    async fn fetch(&self, scope: &str, deadline: Instant) -> Result<FetchedToken, Error> {
+        self.checked(self.source.fetch(scope, deadline).await?)
+    }
+
+    async fn fetch_late(&self, scope: &str, deadline: Instant) -> Option<Result<FetchedToken, Error>> {
+        let outcome = self.source.fetch_late(scope, deadline).await?;
+        Some(outcome.and_then(|token| self.checked(token)))
     }
 
     fn is_shareable(&self) -> bool {
@@ -203,5 +218,9 @@ impl TokenSource for WithClaims {
 
     async fn fetch(&self, scope: &str, deadline: Instant) -> Result<FetchedToken, Error> {
         CLAIMS.scope(Arc::clone(&self.claims), self.source.fetch(scope, deadline)).await
+    }
+
+    async fn fetch_late(&self, scope: &str, deadline: Instant) -> Option<Result<FetchedToken, Error>> {
+        CLAIMS.scope(Arc::clone(&self.claims), self.source.fetch_late(scope, deadline)).await
     }
 }

@@ -2,6 +2,9 @@
 //!
 //! azure_core's own would panic on a machine without CA certificates, and would send managed identity requests, secret
 //! header included, to `http_proxy`. Ours are built for one fetch each, which is why none is kept over a fork.
+//!
+//! azure_core's pipeline sends what goes to Entra ID, and sends it again where that helps. What goes to a managed identity
+//! endpoint is sent by [`super::managed_identity`] itself, whose hosts each call for other retries.
 
 use std::{
     borrow::Cow,
@@ -16,13 +19,14 @@ use azure_core::{
     cloud::{CloudConfiguration, CustomConfiguration},
     error::ErrorKind,
     http::{
-        AsyncRawResponse, Body, ClientOptions, ExponentialRetryOptions, HttpClient, Request, RetryOptions, Transport,
-        Url,
+        AsyncRawResponse, Body, ClientOptions, ExponentialRetryOptions, HttpClient, RawResponse, Request, RetryOptions,
+        Transport, Url,
         headers::{CONTENT_TYPE, HeaderName, Headers, RETRY_AFTER},
     },
     time::parse_rfc7231,
 };
 use futures_util::StreamExt;
+use serde_json::Value;
 
 use super::{
     Authority,
@@ -35,7 +39,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// No token comes near it; more is not worth the memory.
 const LARGEST_ANSWER: usize = 1 << 20;
 /// A service that wants to be left in peace for longer is not waited for: whoever waits hears so at once.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+pub const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// A clock that is off by less does no harm, and `Date` is rounded.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(30);
 
@@ -47,19 +51,28 @@ pub struct AttemptLog(Arc<Mutex<Attempts>>);
 struct Attempts {
     sent: u32,
     last: Option<String>,
-    retry_after: Option<Duration>,
+    throttled: Option<Throttled>,
+    /// Why Entra ID refused, in its own words.
+    refusal: Option<String>,
     /// What the server's clock showed when ours showed the other.
     clocks: Option<(SystemTime, SystemTime)>,
     /// The last answer was a page for people.
     page: bool,
+    /// The server is on this machine or its own network, where no proxy stands in between.
+    local: bool,
     secrets: Vec<Secret>,
 }
+
+/// The last answer asked for fewer requests, for as long as its `Retry-After` states.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Throttled(pub Option<Duration>);
 
 impl AttemptLog {
     fn record(&self, host: &str, outcome: Result<u16, &str>) {
         let mut attempts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         attempts.sent += 1;
-        attempts.retry_after = None;
+        attempts.throttled = None;
+        attempts.refusal = None;
         attempts.page = false;
         let last = match outcome {
             Ok(status) => format!("{host} answered {status}"),
@@ -70,18 +83,31 @@ impl AttemptLog {
         attempts.last = Some(last);
     }
 
-    fn record_headers(&self, headers: &Headers) {
-        let now = SystemTime::now();
+    fn record_answer(&self, response: &RawResponse) {
+        let (now, headers) = (SystemTime::now(), response.headers());
         let mut attempts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let kind = headers.get_optional_str(&CONTENT_TYPE).unwrap_or_default();
-        attempts.page = kind.starts_with("text/html");
-        attempts.retry_after = retry_after(headers, now);
+        attempts.page = is_page(headers);
+        let stated = retry_after(headers, now);
+        attempts.throttled = (stated.is_some() || u16::from(response.status()) == 429).then_some(Throttled(stated));
         attempts.clocks = date(headers, &HeaderName::from_static("date")).map(|theirs| (theirs, now));
+        if !response.status().is_success() {
+            attempts.refusal = refusal(response.body());
+        }
+    }
+
+    /// Whether the service asks for fewer requests, by its last answer.
+    pub fn throttled(&self) -> Option<Throttled> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).throttled
     }
 
     /// How long the service wants not to be asked again, by its last answer.
     pub fn retry_after(&self) -> Option<Duration> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).retry_after
+        self.throttled().and_then(|Throttled(stated)| stated)
+    }
+
+    /// Why the last request was refused, in Entra ID's own words.
+    pub fn refusal(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).refusal.clone()
     }
 
     /// The date by our clock that the server calls `date`, if its last answer told what its own clock shows.
@@ -96,6 +122,13 @@ impl AttemptLog {
         corrected.unwrap_or(date)
     }
 
+    /// A log of requests to a managed identity endpoint; keeps `secret` out of its texts.
+    pub fn local(secret: &Secret) -> Self {
+        let log = Self::hiding(secret);
+        log.0.lock().unwrap_or_else(PoisonError::into_inner).local = true;
+        log
+    }
+
     /// A log that keeps what was sent in confidence out of its texts, should the service echo it.
     pub fn hiding(secret: &Secret) -> Self {
         let log = Self::default();
@@ -108,6 +141,11 @@ impl AttemptLog {
         let attempts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let message = &redacted(message, &attempts.secrets);
         if let (Some(last), true) = (&attempts.last, attempts.page) {
+            if attempts.local {
+                return format!(
+                    "{last} with a page of HTML instead of a token: what answers there is not a managed identity endpoint"
+                );
+            }
             return format!(
                 "{last} with a page of HTML instead of a token: a proxy, a firewall or a sign-in page of the network stands in \
                  between; see HTTPS_PROXY and NO_PROXY"
@@ -148,10 +186,8 @@ fn redacted(text: &str, secrets: &[Secret]) -> String {
 }
 
 /// A reqwest client that writes down what came of its requests.
-struct Client {
+pub struct Client {
     http: reqwest::Client,
-    /// The server is part of this machine or there is none: where nobody listens, nobody will in a minute.
-    local: bool,
     /// What the token is to satisfy, which azure_identity cannot ask for.
     claims: Option<Arc<str>>,
     log: AttemptLog,
@@ -169,17 +205,12 @@ impl Client {
         request.set_body(form);
         Cow::Owned(request)
     }
-}
 
-impl fmt::Debug for Client {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").finish_non_exhaustive()
-    }
-}
-
-#[async_trait]
-impl HttpClient for Client {
-    async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
+    /// Sends a request once and reads the whole answer.
+    ///
+    /// # Errors
+    /// No answer came, or one that is too long; [`was_refused`] tells one case from the others.
+    pub async fn send(&self, request: &Request) -> azure_core::Result<RawResponse> {
         let host = request.url().host_str().unwrap_or_default();
         let outcome = match self.http.execute_request(&self.with_claims(request)).await {
             Ok(response) => whole(response).await,
@@ -188,25 +219,45 @@ impl HttpClient for Client {
         match &outcome {
             Ok(response) => {
                 self.log.record(host, Ok(response.status().into()));
-                self.log.record_headers(response.headers());
+                self.log.record_answer(response);
             }
             Err(error) => self.log.record(host, Err(&innermost(error))),
         }
+        outcome
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").finish_non_exhaustive()
+    }
+}
+
+/// For azure_core's pipeline.
+#[async_trait]
+impl HttpClient for Client {
+    async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
+        let outcome = self.send(request).await;
         if self.log.retry_after().is_some_and(|pause| pause > LONGEST_PAUSE) {
             // azure_core would sleep through the time of whoever waits, only to be late.
             return Err(Error::with_message(ErrorKind::Other, "the service has too much to do"));
         }
-        // The kind decides whether azure_core tries again, for minutes with IMDS: where nobody listens, and where the
-        // certificate is not to be trusted, that does not help.
-        outcome.map_err(|error| {
-            let hopeless = self.local && *error.kind() == ErrorKind::Connection || distrusted(&error);
-            if hopeless { Error::with_message(ErrorKind::Other, "no connection") } else { error }
-        })
+        // The kind decides whether azure_core tries again: where the certificate is not to be trusted, that does not help.
+        let outcome = outcome.map(|response| {
+            let (status, headers, body) = response.deconstruct();
+            AsyncRawResponse::from_bytes(status, headers, body.to_vec())
+        });
+        outcome.map_err(
+            |error| {
+                if distrusted(&error) { Error::with_message(ErrorKind::Other, "no connection") } else { error }
+            },
+        )
     }
 }
 
 /// The response with its body, which azure_core would read after it has decided that there is nothing to try again.
-async fn whole(response: AsyncRawResponse) -> azure_core::Result<AsyncRawResponse> {
+async fn whole(response: AsyncRawResponse) -> azure_core::Result<RawResponse> {
+    const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
     let (status, headers, mut body) = response.deconstruct();
     let mut bytes = Vec::new();
     while let Some(chunk) = body.next().await {
@@ -215,7 +266,25 @@ async fn whole(response: AsyncRawResponse) -> azure_core::Result<AsyncRawRespons
             return Err(Error::with_message(ErrorKind::Other, "the answer is longer than 1 MiB, which no token is"));
         }
     }
-    Ok(AsyncRawResponse::from_bytes(status, headers, bytes))
+    // JSON has none (RFC 8259, 8.1), but some servers write it.
+    if bytes.starts_with(BYTE_ORDER_MARK) {
+        bytes.drain(..BYTE_ORDER_MARK.len());
+    }
+    Ok(RawResponse::from_bytes(status, headers, bytes))
+}
+
+/// Whether an answer is a page for people.
+pub fn is_page(headers: &Headers) -> bool {
+    headers.get_optional_str(&CONTENT_TYPE).unwrap_or_default().starts_with("text/html")
+}
+
+/// What Entra ID says of a request that it refuses. azure_identity 1.0 cannot read it where it holds an escape, which the
+/// line breaks before its ids are (azure-sdk-for-rust#3322); here they become spaces.
+fn refusal(body: &[u8]) -> Option<String> {
+    let answer: Value = serde_json::from_slice(body).ok()?;
+    let words = answer.get("error_description")?.as_str()?;
+    let words: Vec<&str> = words.split_whitespace().collect();
+    (!words.is_empty()).then(|| words.join(" "))
 }
 
 /// `Retry-After` in seconds or as a date (RFC 9110, 10.2.3).
@@ -230,8 +299,8 @@ fn date(headers: &Headers, name: &HeaderName) -> Option<SystemTime> {
 
 type Cause = dyn std::error::Error + 'static;
 
-/// Whether TLS refused the server's certificate.
-fn distrusted(error: &Cause) -> bool {
+/// An error and all that caused it.
+fn causes(error: &Cause) -> impl Iterator<Item = &Cause> {
     fn below<'a>(cause: &&'a Cause) -> Option<&'a Cause> {
         match cause.downcast_ref::<std::io::Error>() {
             // One that holds another error passes over it: its source is that error's.
@@ -240,7 +309,17 @@ fn distrusted(error: &Cause) -> bool {
         }
     }
     std::iter::successors(Some(error), below)
-        .any(|cause| matches!(cause.downcast_ref(), Some(rustls::Error::InvalidCertificate(_))))
+}
+
+/// Whether TLS refused the server's certificate.
+fn distrusted(error: &Cause) -> bool {
+    causes(error).any(|cause| matches!(cause.downcast_ref(), Some(rustls::Error::InvalidCertificate(_))))
+}
+
+/// Whether nobody listens at the address.
+pub fn was_refused(error: &Cause) -> bool {
+    let kind = |cause: &Cause| cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+    causes(error).any(|cause| kind(cause) == Some(std::io::ErrorKind::ConnectionRefused))
 }
 
 /// The cause at the bottom, which is the one that a person can act on ("Connection refused", "certificate has expired").
@@ -280,14 +359,13 @@ pub fn plain_client() -> Result<reqwest::Client, reqwest::Error> {
     local_builder().tls_certs_only([]).build()
 }
 
-/// Options for managed identity, with one of the clients above.
+/// What sends requests to a managed identity endpoint, by one of the clients above.
 pub fn local(
     credential: &'static str,
     http: Result<reqwest::Client, reqwest::Error>,
     log: AttemptLog,
-) -> Result<ClientOptions, error::Error> {
-    let http = http.map_err(|error| no_client(credential, &error))?;
-    Ok(options(Client { http, local: true, claims: None, log }))
+) -> Result<Client, error::Error> {
+    http.map(|http| Client { http, claims: None, log }).map_err(|error| no_client(credential, &error))
 }
 
 /// Options for Entra ID: https to `authority`, else to what `AZURE_AUTHORITY_HOST` says, else to the public cloud.
@@ -315,16 +393,12 @@ pub fn entra(
         }
     };
     let http = http.build().map_err(|error| no_client(credential, &error))?;
-    let cloud = Some(Arc::new(CloudConfiguration::Custom(custom)));
-    Ok(ClientOptions { cloud, ..options(Client { http, local: false, claims: request::claims(), log }) })
-}
-
-fn options(client: Client) -> ClientOptions {
-    ClientOptions {
-        transport: Some(Transport::new(Arc::new(client))),
+    Ok(ClientOptions {
+        cloud: Some(Arc::new(CloudConfiguration::Custom(custom))),
+        transport: Some(Transport::new(Arc::new(Client { http, claims: request::claims(), log }))),
         retry: RetryOptions::exponential(ExponentialRetryOptions { max_retries: 3, ..Default::default() }),
         ..Default::default()
-    }
+    })
 }
 
 fn no_client(credential: &'static str, cause: &reqwest::Error) -> error::Error {
@@ -369,6 +443,22 @@ mod tests {
             assert_eq!(retry_after(&headers, now), wait.map(Duration::from_secs), "{value}");
         }
         assert_eq!(retry_after(&Headers::new(), now), None);
+    }
+
+    #[test]
+    fn entra_ids_words_are_read_whatever_their_escapes() {
+        for (body, words) in [
+            (
+                r#"{"error_description": "AADSTS1: no.\r\nTrace ID: 1\r\nTimestamp: 2"}"#,
+                "AADSTS1: no. Trace ID: 1 Timestamp: 2",
+            ),
+            (r#"{"error_description": "\"\u00e9\" \\ \/"}"#, "\"é\" \\ /"),
+        ] {
+            assert_eq!(refusal(body.as_bytes()).as_deref(), Some(words));
+        }
+        for body in ["", "<html>", "[1]", "{}", r#"{"error_description": 1}"#, r#"{"error_description": "\r\n"}"#] {
+            assert_eq!(refusal(body.as_bytes()), None, "{body}");
+        }
     }
 
     #[test]

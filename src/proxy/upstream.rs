@@ -187,7 +187,8 @@ pub async fn open(
     user_known: bool,
     deadline: Instant,
 ) -> Result<Session, Failure> {
-    let request = LoginRequest { scope: Arc::clone(&server.scope), user_known, instead_of: None };
+    let request =
+        LoginRequest { scope: Arc::clone(&server.scope), user_known, instead_of: None, deadline: Arc::default() };
     let (login, waited) = identity.login(request.clone(), deadline).await.map_err(|error| no_token(&error))?;
     let first = attempt(server, &login, &message, deadline).await?;
     let (messages, sqlstate, text) = match first {
@@ -265,6 +266,7 @@ impl Identity {
     pub async fn login(&self, request: LoginRequest, deadline: Instant) -> Result<(Login, bool), Error> {
         let scope = Arc::clone(&request.scope);
         let begun = Instant::now();
+        let _ = request.deadline.set(self.logins.tokens.now().after(deadline.saturating_duration_since(begun))); // Err: set before
         let fetches = Fetches::default();
         let mut future = Arc::clone(&self.logins).login(request, Arc::clone(&fetches)).boxed();
         let mut waited = false;

@@ -82,7 +82,8 @@ async fn keep_token(shared: Arc<Shared>, scope: Arc<str>) {
             sleep(EVERY).await;
             continue;
         }
-        let request = LoginRequest { scope: Arc::clone(&scope), user_known: true, instead_of: None };
+        let request =
+            LoginRequest { scope: Arc::clone(&scope), user_known: true, instead_of: None, deadline: Arc::default() };
         let found = identity.login(request, Instant::now() + shared.limits.login).await;
         let why = found.as_ref().err().map(ToString::to_string);
         *shared.no_token.lock().unwrap_or_else(PoisonError::into_inner) = why;

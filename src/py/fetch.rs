@@ -6,15 +6,21 @@ use std::{
 };
 
 use pyo3::{
-    exceptions::{PyBaseException, PyRuntimeError, PyValueError},
+    exceptions::{PyBaseException, PyRuntimeError},
     prelude::*,
 };
 
 use super::errors;
 use crate::{
     cache::{self, FetchedToken},
+    credential::expiry,
     secret::Secret,
 };
+
+/// How long a token is used that says nowhere when it expires.
+const UNKNOWN_LIFE: Duration = Duration::from_secs(60);
+/// A date that is further away is none: credential objects say `sys.maxsize` for "never".
+const LIFE_AT_MOST: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// The right and the duty to call a credential once. Dropped unanswered, it passes to somebody else who waits.
 #[pyclass(frozen, module = "azure_postgresql_auth._core")]
@@ -35,11 +41,18 @@ impl Fetch {
     }
 }
 
-fn moment(seconds: f64) -> PyResult<SystemTime> {
-    Duration::try_from_secs_f64(seconds)
-        .ok()
-        .and_then(|since| SystemTime::UNIX_EPOCH.checked_add(since))
-        .ok_or_else(|| PyValueError::new_err(format!("{seconds} is no time in seconds since 1970")))
+/// A date in seconds since 1970; `None` for what is not one, such as 0, -1 or `sys.maxsize`.
+fn date(seconds: f64) -> Option<SystemTime> {
+    let since = Duration::try_from_secs_f64(seconds).ok().filter(|since| !since.is_zero())?;
+    let date = SystemTime::UNIX_EPOCH.checked_add(since)?;
+    (date <= SystemTime::now() + LIFE_AT_MOST).then_some(date)
+}
+
+/// When a token expires whose credential does not say so.
+fn guessed_expiry(token: &str, stated: f64) -> SystemTime {
+    let never = stated > 0.0;
+    let guessed = || SystemTime::now() + if never { LIFE_AT_MOST } else { UNKNOWN_LIFE };
+    expiry::of_token(token).unwrap_or_else(guessed)
 }
 
 #[pymethods]
@@ -53,18 +66,17 @@ impl Fetch {
             .ok_or_else(|| PyRuntimeError::new_err("this fetch has been answered"))
     }
 
-    /// The credential gave a token.
+    /// The credential gave a token. Like azure-core, this takes one whatever its dates are.
     #[pyo3(signature = (token, expires_on, refresh_on=None))]
-    fn complete(&self, token: String, expires_on: f64, refresh_on: Option<f64>) -> PyResult<()> {
+    fn complete(&self, token: String, expires_on: f64, refresh_on: Option<f64>) {
         let fetched = FetchedToken {
+            expires_at: date(expires_on).unwrap_or_else(|| guessed_expiry(&token, expires_on)),
+            refresh_at: refresh_on.and_then(date),
             secret: Secret::from(token),
-            expires_at: moment(expires_on)?,
-            refresh_at: refresh_on.map(moment).transpose()?,
         };
         if let Some(fetch) = self.take() {
             fetch.answer(&self.source, Ok(fetched));
         }
-        Ok(())
     }
 
     /// Nobody will ask: one of those who wait takes over.

@@ -4,7 +4,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll, Waker},
@@ -18,6 +18,7 @@ use super::{
     provider::{Login, TokenProvider, patience},
 };
 use crate::{
+    clock::Moment,
     error::Error,
     fork,
     login::{self, Fetches},
@@ -33,6 +34,8 @@ pub struct PendingLogin {
     scope: Arc<str>,
     future: Mutex<Option<LoginFuture>>,
     fetches: Fetches,
+    /// Until when the caller waits.
+    deadline: Arc<OnceLock<Moment>>,
     /// It was not there at the first look.
     waited: AtomicBool,
 }
@@ -40,9 +43,16 @@ pub struct PendingLogin {
 impl PendingLogin {
     pub fn new(provider: Py<TokenProvider>, request: login::LoginRequest) -> Self {
         let fetches = Fetches::default();
-        let scope = Arc::clone(&request.scope);
+        let (scope, deadline) = (Arc::clone(&request.scope), Arc::clone(&request.deadline));
         let future = Arc::clone(&provider.get().logins).login(request, Arc::clone(&fetches));
-        Self { provider, scope, future: Mutex::new(Some(Box::pin(future))), fetches, waited: AtomicBool::new(false) }
+        Self {
+            provider,
+            scope,
+            future: Mutex::new(Some(Box::pin(future))),
+            fetches,
+            deadline,
+            waited: AtomicBool::new(false),
+        }
     }
 
     fn future(&self) -> std::sync::MutexGuard<'_, Option<LoginFuture>> {
@@ -105,10 +115,11 @@ impl PendingLogin {
         self.waited.load(Ordering::Relaxed)
     }
 
-    /// Refuses what is no number of seconds.
-    #[staticmethod]
-    fn check_timeout(timeout: f64) -> PyResult<()> {
-        patience(timeout).map(drop)
+    /// Says for how many seconds the caller waits, before the first look.
+    fn set_timeout(&self, timeout: f64) -> PyResult<()> {
+        let deadline = self.provider.get().logins.tokens.now().after(patience(timeout)?);
+        let _ = self.deadline.set(deadline); // Err: said before
+        Ok(())
     }
 
     /// What to raise when the caller's time is over.

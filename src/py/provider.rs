@@ -261,7 +261,7 @@ impl TokenProvider {
         user_known: bool,
         instead_of: Option<Secret>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let request = LoginRequest { scope: scope.into(), user_known, instead_of };
+        let request = LoginRequest { scope: scope.into(), user_known, instead_of, deadline: Arc::default() };
         Ok(Bound::new(slf.py(), PendingLogin::new(slf.clone().unbind(), request))?.into_any())
     }
 

@@ -13,7 +13,7 @@ def entra_error(error: str, code: int, text: str, *, status: int = 400) -> tuple
     timestamp = dt.datetime.now(dt.timezone.utc).strftime("%Y-%m-%d %H:%M:%SZ")
     return status, {
         "error": error,
-        "error_description": f"AADSTS{code}: {text} Trace ID: {trace} Correlation ID: {correlation} "
+        "error_description": f"AADSTS{code}: {text}\r\nTrace ID: {trace}\r\nCorrelation ID: {correlation}\r\n"
         f"Timestamp: {timestamp}",
         "error_codes": [code],
         "timestamp": timestamp,

@@ -1,18 +1,18 @@
 //! What the hosts answer.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use azure_core::http::RawResponse;
 use serde_json::Value;
 
-use super::super::developer_tool;
+use super::super::{expiry, transport::AttemptLog};
 use crate::cache::FetchedToken;
 
-/// The token.
+/// The token. Dates are stated by the host's clock; `log` knows how far ours is off.
 ///
 /// # Errors
 /// There is none; says what the host said instead.
-pub fn token(response: &RawResponse) -> Result<FetchedToken, String> {
+pub fn token(response: &RawResponse, log: &AttemptLog) -> Result<FetchedToken, String> {
     let status = u16::from(response.status());
     let Ok(answer) = serde_json::from_slice::<Value>(response.body()) else {
         return Err(format!("the answer is no JSON: {:?}", begin_of(response.body())));
@@ -24,7 +24,7 @@ pub fn token(response: &RawResponse) -> Result<FetchedToken, String> {
         let names = answer.as_object().map(|fields| fields.keys().cloned().collect::<Vec<_>>().join(", "));
         return Err(format!("the answer holds no access_token, only: {}", names.unwrap_or_default()));
     };
-    let expires_at = expiry(&answer).ok_or("the answer does not tell when the token expires")?;
+    let expires_at = expires_at(&answer, secret, log).ok_or("the answer does not tell when the token expires")?;
     Ok(FetchedToken { secret: secret.into(), expires_at, refresh_at: None })
 }
 
@@ -38,32 +38,12 @@ fn complaint(status: u16, answer: &Value) -> Option<String> {
     Some(format!("{prefix}{words}"))
 }
 
-fn expiry(answer: &Value) -> Option<SystemTime> {
-    let seconds = |name: &str| {
-        let value = answer.get(name)?;
-        value.as_u64().or_else(|| value.as_str()?.trim().parse().ok())
-    };
-    let on = seconds("expires_on").or_else(|| date(answer.get("expires_on")?.as_str()?));
-    match on {
-        Some(on) => UNIX_EPOCH.checked_add(Duration::from_secs(on)),
-        None => SystemTime::now().checked_add(Duration::from_secs(seconds("expires_in")?)),
-    }
-}
-
-/// App Service's protocol of 2017 writes "06/20/2019 02:57:58 +00:00", on Windows "1/16/2020 5:24:12 AM +00:00".
-fn date(text: &str) -> Option<u64> {
-    let mut parts = text.strip_suffix(" +00:00")?.split(' ');
-    let (day, time, half) = (parts.next()?, parts.next()?, parts.next());
-    let numbers = |text: &str, separator| text.split(separator).map(str::parse).collect::<Result<Vec<u32>, _>>().ok();
-    let [month, day, year] = numbers(day, '/')?[..] else { return None };
-    let [hour, minute, second] = numbers(time, ':')?[..] else { return None };
-    let hour = match half {
-        None => hour,
-        Some("AM") => hour % 12,
-        Some("PM") => hour % 12 + 12,
-        Some(_) => return None,
-    };
-    developer_tool::moment(&format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z"))
+/// The end of the token's life by our clock.
+fn expires_at(answer: &Value, secret: &str, log: &AttemptLog) -> Option<SystemTime> {
+    let stated = answer.get("expires_on").and_then(expiry::date).map(|date| log.by_our_clock(date));
+    // Relative, so that no clock matters.
+    let from_now = || SystemTime::now().checked_add(expiry::seconds(answer.get("expires_in")?)?);
+    stated.or_else(from_now).or_else(|| expiry::of_token(secret).map(|date| log.by_our_clock(date)))
 }
 
 fn begin_of(body: &[u8]) -> String {
@@ -72,28 +52,32 @@ fn begin_of(body: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
     use azure_core::http::{StatusCode, headers::Headers};
 
     use super::*;
 
-    fn expires(body: &str) -> Result<u64, String> {
+    fn expires(body: &str) -> Result<SystemTime, String> {
         let response = RawResponse::from_bytes(StatusCode::Ok, Headers::new(), body.to_owned());
-        token(&response).map(|token| token.expires_at.duration_since(UNIX_EPOCH).unwrap().as_secs())
+        token(&response, &AttemptLog::default()).map(|token| token.expires_at)
     }
 
     #[test]
-    fn expiries_in_all_their_forms() {
-        for (form, seconds) in [
-            ("\"1560999478\"", 1_560_999_478),
-            ("1560999478", 1_560_999_478),
-            ("\"06/20/2019 02:57:58 +00:00\"", 1_560_999_478),
-            ("\"6/20/2019 2:57:58 AM +00:00\"", 1_560_999_478),
-            ("\"6/20/2019 2:57:58 PM +00:00\"", 1_561_042_678),
-            ("\"6/20/2019 12:57:58 AM +00:00\"", 1_560_992_278),
+    fn the_first_field_that_says_it_counts() {
+        let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
+        let jwt = r#""access_token": "e30.eyJleHAiOjE1NjA5OTk0Nzh9.x""#;
+        for (fields, expected) in [
+            (r#""expires_on": 1560999999, "expires_in": 60"#, 1_560_999_999),
+            (r#""expires_on": "soon""#, 1_560_999_478),
         ] {
-            assert_eq!(expires(&format!(r#"{{"access_token": "t", "expires_on": {form}}}"#)), Ok(seconds), "{form}");
+            assert_eq!(expires(&format!("{{{jwt}, {fields}}}")), Ok(at(expected)), "{fields}");
         }
-        assert!(expires(r#"{"access_token": "t", "expires_in": "60"}"#).unwrap() > 1_700_000_000);
+        assert_eq!(expires(&format!("{{{jwt}}}")), Ok(at(1_560_999_478)));
+        for fields in [r#""expires_in": "60.5""#, r#""expires_on": 0, "expires_in": 60"#] {
+            let left = expires(&format!("{{{jwt}, {fields}}}")).unwrap().duration_since(SystemTime::now()).unwrap();
+            assert!((59..61).contains(&left.as_secs()), "{fields}: {left:?}");
+        }
     }
 
     #[test]

@@ -7,19 +7,15 @@ use std::path::PathBuf;
 
 use azure_core::{
     Bytes,
-    http::{
-        ClientOptions, ExponentialRetryOptions, Method, Pipeline, PipelineOptions, RawResponse, Request, RetryOptions,
-        StatusCode, Url,
-    },
-    time::Duration,
+    http::{Method, RawResponse, Request, Url},
 };
 
 use super::{
     super::{
-        transport::{self, AttemptLog},
+        transport::{self, AttemptLog, Client},
         variable,
     },
-    UserAssigned, arc,
+    NAME, UserAssigned, arc, imds,
     service_fabric::{self, Thumbprint},
 };
 use crate::{error::Error, secret::Secret};
@@ -27,7 +23,7 @@ use crate::{error::Error, secret::Secret};
 const IMDS: &str = "http://169.254.169.254";
 /// azure-identity for Python reads this variable; tests and some sandboxes set it.
 const IMDS_OVERRIDE: &str = "AZURE_POD_IDENTITY_AUTHORITY_HOST";
-pub const IMDS_PATH: &str = "metadata/identity/oauth2/token";
+const IMDS_PATH: &str = "metadata/identity/oauth2/token";
 
 /// Who gives out the token.
 #[derive(Debug)]
@@ -189,57 +185,34 @@ impl Host {
         }
     }
 
-    /// What sends the request, and sends it again where that helps.
-    pub fn pipeline(&self, credential: &'static str, log: AttemptLog) -> Result<Pipeline, Error> {
+    /// What sends it requests.
+    pub fn client(&self, log: AttemptLog) -> Result<Client, Error> {
         let http = match self {
             Self::ServiceFabric { thumbprint, .. } => service_fabric::client(thumbprint),
             _ => transport::plain_client(),
         };
-        let options = transport::local(credential, http, log)?;
-        let (retry, pipeline) = match self {
-            Self::Imds { .. } => imds_retries(),
-            _ => (options.retry.clone(), None),
-        };
-        Ok(Pipeline::new(
-            option_env!("CARGO_PKG_NAME"),
-            option_env!("CARGO_PKG_VERSION"),
-            ClientOptions { retry, ..options },
-            Vec::new(),
-            Vec::new(),
-            pipeline,
-        ))
+        transport::local(NAME, http, log)
     }
 
-    /// Whether this answer means that there is nothing here: then a chain goes on.
-    pub fn has_no_identity(&self, response: &RawResponse, why: &str) -> bool {
-        matches!(self, Self::Imds { .. })
-            && match u16::from(response.status()) {
-                // No identity is assigned; or something else answers at the address.
-                200 | 400 => true,
-                // Docker Desktop's answer for a host that it cannot reach.
-                403 => why.contains("unreachable"),
-                _ => false,
-            }
+    /// Whether it is this host that answers: at IMDS' address there may be somebody else.
+    pub fn is_answered_by(&self, response: &RawResponse) -> bool {
+        match self {
+            Self::Imds { base } => imds::recognizes(base, response),
+            _ => true,
+        }
+    }
+
+    /// Whether this answer means that no identity is assigned: then a chain goes on.
+    pub fn has_no_identity(&self, response: &RawResponse) -> bool {
+        matches!(self, Self::Imds { .. }) && u16::from(response.status()) == 400
     }
 }
 
 /// `path` below a URL that may have one itself.
-pub fn below(base: &Url, path: &str) -> Url {
+fn below(base: &Url, path: &str) -> Url {
     let mut url = base.clone();
     url.set_path(&format!("{}/{path}", base.path().trim_end_matches('/')));
     url
-}
-
-/// As IMDS' documentation asks for: 404 and 410 pass within a minute or so.
-fn imds_retries() -> (RetryOptions, Option<PipelineOptions>) {
-    let retry = RetryOptions::exponential(ExponentialRetryOptions {
-        initial_delay: Duration::milliseconds(1340),
-        max_retries: 6,
-        max_total_elapsed: Duration::seconds(72),
-        ..Default::default()
-    });
-    let retry_status_codes = [404, 410, 429, 500, 501, 502, 503, 504].map(StatusCode::from).to_vec();
-    (retry, Some(PipelineOptions { retry_status_codes, ..Default::default() }))
 }
 
 #[cfg(test)]

@@ -1,55 +1,235 @@
-//! Looking for the instance metadata service.
+//! Whether there is an instance metadata service of Azure's.
+//!
+//! Every cloud has a service at the same address, and so have captive portals, proxies and cluster tools: that somebody
+//! answers there says nothing. Azure's is known by its words.
 
 use std::{
     sync::{Mutex, PoisonError},
     time::Duration,
 };
 
-use azure_core::http::Url;
+use azure_core::http::{Method, RawResponse, Request, Url};
+use futures_channel::oneshot;
+use serde_json::Value;
 use tokio::time::Instant;
 
 use super::{
-    super::{transport, within},
-    host::{IMDS_PATH, below},
+    super::{
+        transport::{self, AttemptLog},
+        within,
+    },
+    NAME,
 };
-use crate::error::seconds;
+use crate::{error::seconds, fork, runtime};
 
-/// azure-identity for Python gives IMDS as long to show itself.
+/// azure-identity for Python gives it as long to show itself before the next link of a chain is asked.
 const PROBE_LIMIT: Duration = Duration::from_secs(1);
-/// A machine does not grow an IMDS while it runs, but its network may be late.
-const REMEMBERED: Duration = Duration::from_secs(60);
+/// A chain that found nothing else waits for its answer until then.
+const LATE: Duration = Duration::from_secs(3);
+/// An answer that comes until then counts for the next login. Azure promises one within 10 s (go-autorest#660).
+const TOO_LATE: Duration = Duration::from_secs(10);
+/// A service that was missing is looked for again after this long, and twice as long each time.
+const FIRST_PAUSE: Duration = Duration::from_secs(2);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// How often a chain looks whether a late answer has come.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// How Azure's service and its stand-ins in Kubernetes name themselves (azure-sdk-for-net#43618, azure-workload-identity's and
+/// aad-pod-identity's sources). The latter answer in plain text where something is wrong.
+const SERVERS: [&str; 3] = ["IMDS/", "azure-workload-identity/", "aad-pod-identity/"];
+const NONE_HERE: &str = "so this machine has no managed identity endpoint";
 
-/// What the last looks found, by address: whether somebody answered, when, and what to say otherwise. For the whole process,
-/// whose credentials all run on the one machine; only the fetching thread locks it. A child keeps its parent's knowledge.
-static FOUND: Mutex<Vec<Found>> = Mutex::new(Vec::new());
+/// What is known of an address. For the whole process, whose credentials all run on the one machine; only the fetching thread
+/// locks it. A child keeps its parent's knowledge.
+static KNOWN: Mutex<Vec<(Url, Known)>> = Mutex::new(Vec::new());
 
-type Found = (Url, Instant, Result<(), String>);
-
-/// Looks for at most a second whether anything answers there, and remembers it for a while.
-///
-/// # Errors
-/// Nothing does, in words.
-pub async fn look(base: &Url, deadline: Instant) -> Result<(), String> {
-    if let Some(found) = remembered(base) {
-        return found;
-    }
-    let host = base.host_str().unwrap_or_default();
-    let client = transport::plain_client().map_err(|error| transport::innermost(&error))?;
-    // Any answer at all shows that IMDS is there; without its header it answers 400.
-    let outcome = match within(PROBE_LIMIT, deadline, client.get(below(base, IMDS_PATH)).send()).await {
-        Some(Ok(_)) => Ok(()),
-        Some(Err(error)) => Err(format!("{host} could not be reached ({})", transport::innermost(&error))),
-        None => Err(format!("{host} did not answer within {} s", seconds(PROBE_LIMIT))),
-    };
-    let outcome = outcome.map_err(|why| format!("{why}, so this machine has no managed identity endpoint"));
-    let mut all = FOUND.lock().unwrap_or_else(PoisonError::into_inner);
-    all.retain(|(url, ..)| url != base);
-    all.push((base.clone(), Instant::now(), outcome.clone()));
-    outcome
+#[derive(Clone)]
+enum Known {
+    /// Azure's service has answered. It does not go away: what happens later is a fault of its.
+    Found,
+    Missing(Missing),
 }
 
-fn remembered(base: &Url) -> Option<Result<(), String>> {
-    let all = FOUND.lock().unwrap_or_else(PoisonError::into_inner);
-    let (_, when, found) = all.iter().find(|(url, ..)| url == base)?;
-    (when.elapsed() < REMEMBERED).then(|| found.clone())
+#[derive(Clone)]
+struct Missing {
+    why: String,
+    /// When the look ended, or will.
+    since: Instant,
+    /// How many looks found nothing.
+    looks: u32,
+    /// The look goes on until then, in the process of this generation.
+    answer_until: Option<(Instant, u32)>,
+}
+
+impl Missing {
+    fn is_believed(&self) -> bool {
+        let pause = FIRST_PAUSE * 2u32.saturating_pow(self.looks.saturating_sub(1).min(8));
+        self.since.elapsed() < pause.min(LONGEST_PAUSE)
+    }
+
+    fn may_be_late(&self) -> bool {
+        self.answer_until.is_some_and(|(until, generation)| generation == fork::generation() && Instant::now() < until)
+    }
+}
+
+fn known(base: &Url) -> Option<Known> {
+    let all = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    all.iter().find(|(url, _)| url == base).map(|(_, known)| known.clone())
+}
+
+/// Remembers what a look has found; what was found once stays so.
+fn remember(base: &Url, outcome: Result<(), String>, answer_until: Option<Instant>) {
+    let mut all = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let place = all.iter().position(|(url, _)| url == base);
+    let before = place.map(|place| &all[place].1);
+    let looks = match before {
+        Some(Known::Found) => return,
+        // The late end of the same look.
+        Some(Known::Missing(missing)) if answer_until.is_none() && missing.answer_until.is_some() => missing.looks,
+        Some(Known::Missing(missing)) => missing.looks + 1,
+        None => 1,
+    };
+    let now = match outcome {
+        Ok(()) => Known::Found,
+        Err(why) => Known::Missing(Missing {
+            why,
+            since: answer_until.unwrap_or_else(Instant::now),
+            looks,
+            answer_until: answer_until.map(|until| (until, fork::generation())),
+        }),
+    };
+    match place {
+        Some(place) => all[place].1 = now,
+        None => all.push((base.clone(), now)),
+    }
+}
+
+/// Whether the service at `base` is Azure's, by this answer or by an earlier one.
+pub fn recognizes(base: &Url, response: &RawResponse) -> bool {
+    if is_azures(response) {
+        remember(base, Ok(()), None);
+        return true;
+    }
+    matches!(known(base), Some(Known::Found))
+}
+
+fn is_azures(response: &RawResponse) -> bool {
+    let server = response.headers().get_optional_str(&"server".into()).unwrap_or_default();
+    SERVERS.iter().any(|name| server.starts_with(name))
+        || serde_json::from_slice::<Value>(response.body()).is_ok_and(|answer| {
+            ["access_token", "error"].iter().any(|name| answer.get(name).is_some_and(Value::is_string))
+        })
+}
+
+/// Says that an answer is somebody else's.
+pub fn foreign(base: &Url, response: &RawResponse) -> String {
+    let (host, status) = (base.host_str().unwrap_or_default(), u16::from(response.status()));
+    let page = if transport::is_page(response.headers()) { " with a page of HTML" } else { "" };
+    format!("{host} answered {status}{page}, not as Azure's metadata service does, {NONE_HERE}")
+}
+
+/// Looks for at most a second whether Azure's service is there.
+///
+/// # Arguments
+/// * `base`: where
+/// * `request`: the request for a token; without its header, which Azure's service refuses at once and its stand-ins do not miss
+///
+/// # Errors
+/// It is not, in words.
+pub async fn look(base: &Url, request: &Url, deadline: Instant) -> Result<(), String> {
+    match known(base) {
+        Some(Known::Found) => return Ok(()),
+        Some(Known::Missing(missing)) if missing.is_believed() => return Err(missing.why),
+        _ => {}
+    }
+    let begun = Instant::now();
+    let (tell, told) = oneshot::channel();
+    let (of, request) = (base.clone(), request.clone());
+    // On its own, so that an answer that is late is not lost.
+    let looking = runtime::spawn(async move {
+        if let Some(outcome) = within(TOO_LATE, begun + TOO_LATE, ask(&of, request)).await {
+            remember(&of, outcome.clone(), None);
+            let _ = tell.send(outcome); // Err: it was late
+        }
+    });
+    looking.map_err(|error| error.to_string())?;
+    if let Some(Ok(outcome)) = within(PROBE_LIMIT, deadline, told).await {
+        return outcome;
+    }
+    let host = base.host_str().unwrap_or_default();
+    let why = format!("{host} did not answer within {} s, {NONE_HERE}", seconds(PROBE_LIMIT));
+    remember(base, Err(why.clone()), Some(begun + LATE));
+    Err(why)
+}
+
+async fn ask(base: &Url, request: Url) -> Result<(), String> {
+    let host = base.host_str().unwrap_or_default();
+    let client = transport::local(NAME, transport::plain_client(), AttemptLog::default());
+    let client = client.map_err(|error| error.to_string())?;
+    match client.send(&Request::new(request, Method::Get)).await {
+        Ok(response) if is_azures(&response) => Ok(()),
+        Ok(response) => Err(foreign(base, &response)),
+        Err(error) => Err(format!("{host} could not be reached ({}), {NONE_HERE}", transport::innermost(&error))),
+    }
+}
+
+/// Whether the service is there after all, with an answer that was late.
+pub async fn is_found_late(base: &Url, deadline: Instant) -> bool {
+    loop {
+        match known(base) {
+            Some(Known::Found) => return true,
+            Some(Known::Missing(missing)) if missing.may_be_late() && Instant::now() < deadline => {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+            _ => return false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use azure_core::http::{StatusCode, headers::Headers};
+
+    use super::*;
+
+    #[test]
+    fn azures_service_is_told_from_others() {
+        for (server, body, expected) in [
+            ("", r#"{"error":"invalid_request","error_description":"Required metadata header not specified"}"#, true),
+            ("IMDS/150.870.65.1253", "", true),
+            ("azure-workload-identity/proxy/v1.5.1", "The client_id parameter is required.", true),
+            ("", r#"{"access_token":"t","expires_on":"1"}"#, true),
+            ("EC2ws", "<?xml version=\"1.0\"?><html><title>401 - Unauthorized</title></html>", false),
+            ("", r#"{"code":404,"message":"HTTP 404 Not Found"}"#, false),
+            ("", r#"{"error":{"code":403}}"#, false),
+            ("", "\"ok\"", false),
+            ("nginx", "", false),
+        ] {
+            let mut headers = Headers::new();
+            headers.insert("server", server);
+            let response = RawResponse::from_bytes(StatusCode::NotFound, headers, body.to_owned());
+            assert_eq!(is_azures(&response), expected, "{server} {body}");
+        }
+    }
+
+    #[test]
+    fn what_was_found_stays_and_what_was_missing_is_looked_for_again() {
+        let base = Url::parse("http://127.0.0.1:2/memory").unwrap();
+        let missing = || match known(&base) {
+            Some(Known::Missing(missing)) => missing,
+            _ => panic!("known to be missing"),
+        };
+        remember(&base, Err("late".into()), Some(Instant::now() + LATE));
+        assert!(missing().is_believed() && missing().may_be_late());
+        remember(&base, Err("refused".into()), None);
+        assert!(!missing().may_be_late());
+        assert_eq!(missing().looks, 1, "the end of the same look");
+        remember(&base, Err("refused".into()), None);
+        assert_eq!(missing().looks, 2);
+        let old = Missing { since: Instant::now() - FIRST_PAUSE * 2, ..missing() };
+        assert!(!old.is_believed());
+        assert!(Missing { looks: 3, ..old }.is_believed());
+        remember(&base, Ok(()), None);
+        remember(&base, Err("a fault".into()), None);
+        assert!(matches!(known(&base), Some(Known::Found)));
+    }
 }

@@ -4,21 +4,22 @@ mod answer;
 mod arc;
 mod host;
 mod imds;
+mod retry;
 mod service_fabric;
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use azure_core::http::{Context, Pipeline, PipelineSendOptions, RawResponse, Request};
+use azure_core::http::{RawResponse, Request};
 use host::Host;
 use tokio::time::Instant;
 
 use super::{
     TokenSource, WorkloadIdentityCredential, bounded,
     defect::setting,
-    resource_of,
-    transport::{AttemptLog, innermost},
+    failure, resource_of,
+    transport::{AttemptLog, Client, innermost},
 };
 use crate::{cache::FetchedToken, error::Error};
 
@@ -105,31 +106,43 @@ impl TokenSource for ManagedIdentityCredential {
 
     async fn fetch(&self, scope: &str, deadline: Instant) -> Result<FetchedToken, Error> {
         let host = Host::detect(self.federated).map_err(unavailable)?;
-        match &host {
-            Host::Workload => return self.of_workload(scope, deadline).await,
-            Host::Imds { base } if self.probe => imds::look(base, deadline).await.map_err(unavailable)?,
-            _ => {}
+        if matches!(host, Host::Workload) {
+            return self.of_workload(scope, deadline).await;
         }
         let user_assigned = self.user_assigned()?;
-        let log = AttemptLog::hiding(host.secret());
-        let failed = |why: String| Error::AuthenticationFailed { credential: NAME, reason: log.explain(&why) };
+        let log = AttemptLog::local(host.secret());
+        let failed = |why: String| failure(NAME, &log, &why);
         let mut request =
             host.request(resource_of(scope), user_assigned.as_ref(), self.of_environment.is_some()).map_err(failed)?;
-        let pipeline = host.pipeline(NAME, log.clone())?;
-        let mut response = send(&pipeline, &mut request, deadline, &log).await?;
+        if let (Host::Imds { base }, true) = (&host, self.probe) {
+            imds::look(base, request.url(), deadline).await.map_err(unavailable)?;
+        }
+        let client = host.client(log.clone())?;
+        let mut response = send(&client, &host, &request, deadline, &log).await?;
         if let (Host::AzureArc { keys, .. }, 401) = (&host, u16::from(response.status())) {
             let key = arc::key(&response, keys).map_err(failed)?;
             request.insert_header("authorization", format!("Basic {}", key.expose()));
-            response = send(&pipeline, &mut request, deadline, &log).await?;
+            response = send(&client, &host, &request, deadline, &log).await?;
         }
-        let token = answer::token(&response).map_err(|why| {
-            if host.has_no_identity(&response, &why) { unavailable(log.explain(&why)) } else { failed(why) }
+        if let (Host::Imds { base }, false) = (&host, host.is_answered_by(&response)) {
+            return Err(unavailable(imds::foreign(base, &response)));
+        }
+        let token = answer::token(&response, &log).map_err(|why| {
+            if host.has_no_identity(&response) { unavailable(log.explain(&why)) } else { failed(why) }
         })?;
         if let (Host::AzureArc { .. }, Some(named)) = (&host, &user_assigned) {
             arc::confirm(&response, named).map_err(failed)?;
         }
-        // It states dates by its own clock, and ours may be minutes off.
-        Ok(FetchedToken { expires_at: log.by_our_clock(token.expires_at), ..token })
+        Ok(token)
+    }
+
+    async fn fetch_late(&self, scope: &str, deadline: Instant) -> Option<Result<FetchedToken, Error>> {
+        match Host::detect(self.federated) {
+            Ok(Host::Imds { base }) if self.probe && imds::is_found_late(&base, deadline).await => {
+                Some(self.fetch(scope, deadline).await)
+            }
+            _ => None,
+        }
     }
 }
 
@@ -137,15 +150,24 @@ fn unavailable(reason: String) -> Error {
     Error::CredentialUnavailable { credential: NAME, reason }
 }
 
+/// Sends a request, and sends it again where that helps and as long as there is time.
 async fn send(
-    pipeline: &Pipeline,
-    request: &mut Request,
+    client: &Client,
+    host: &Host,
+    request: &Request,
     deadline: Instant,
     log: &AttemptLog,
 ) -> Result<RawResponse, Error> {
-    let context = Context::new();
-    // Whatever the status: what it means depends on the host.
-    let options = PipelineSendOptions { skip_checks: true, ..Default::default() };
-    let sent = pipeline.send(&context, request, Some(options));
-    bounded(NAME, deadline, log, async { sent.await.map_err(|error| innermost(&error)) }).await
+    let sent = async {
+        let mut attempt = 0;
+        loop {
+            let outcome = client.send(request).await;
+            let Some(pause) = retry::pause(host, &outcome, attempt, log.retry_after()) else {
+                return outcome.map_err(|error| innermost(&error));
+            };
+            tokio::time::sleep(pause).await;
+            attempt += 1;
+        }
+    };
+    bounded(NAME, deadline, log, sent).await
 }
