@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from ctypes.util import find_library
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.fix_django_project import on_every_stack, on_postgis, on_this_stack
+import pytest
+from azure_postgresql_auth.emulator import Emulator
+
+from tests.fix_django_project import THIS, made, on_every_stack, on_postgis, on_this_stack
 
 if TYPE_CHECKING:
-    from azure_postgresql_auth.emulator import Emulator
-
     from tests.fix_django_project import Project
 
 SHOP = "from shop.models import Customer, Order; from shop.views import who;"
@@ -206,3 +208,57 @@ call_command("check", databases=["default"])
     assert "no issues" in project.manage("shell", "-c", script)
     assert 'extension "postgis" is not available' in project.manage("migrate", code=1)
     assert all(login.accepted for login in emulator.logins)
+
+
+POSTGIS_SERVERS = sorted(Path("/usr/share/postgresql").glob("*/extension/postgis.control"))
+
+
+@pytest.mark.skipif(not POSTGIS_SERVERS, reason="Debian's postgresql-*-postgis-3 is not installed")
+@pytest.mark.parametrize("pool", [False, True])
+def test_geodjango_on_postgis(pool: object) -> None:
+    """Places are stored and found, in databases of the project and of its tests."""
+    gdal, geos = (find_library(name) for name in ("gdal", "geos_c"))
+    programs = Path("/usr/lib/postgresql", POSTGIS_SERVERS[-1].parts[-3], "bin")
+    with Emulator(postgres=programs) as emulator:
+        # As an administrator does; also for the databases that the test runner creates.
+        emulator.sql("CREATE EXTENSION postgis", database="template1")
+        databases = made(THIS, emulator)
+        project = next(databases)
+        entry = project.entry(ENGINE="azure_postgresql_auth.django.postgis", OPTIONS={"pool": pool})
+        project = project.using({"default": entry}, DJANGO_GDAL=str(gdal), DJANGO_GEOS=str(geos))
+        assert "Applying shop.0001_initial... OK" in project.manage("migrate")
+        script = """
+from django.contrib.gis.db import models
+from django.contrib.gis.db.models.functions import Distance
+from django.contrib.gis.geos import Point, Polygon
+from django.contrib.gis.measure import D
+from django.db import connection
+from shop.views import who
+
+class Branch(models.Model):
+    name = models.CharField(max_length=20)
+    place = models.PointField(geography=True)
+    area = models.PolygonField(null=True)
+    class Meta:
+        app_label = "shop"
+
+with connection.schema_editor() as editor:
+    editor.create_model(Branch)
+berlin, potsdam, munich = Point(13.40, 52.52), Point(13.06, 52.40), Point(11.58, 48.14)
+Branch.objects.create(name="Berlin", place=berlin, area=Polygon.from_bbox((13, 52, 14, 53)))
+Branch.objects.create(name="Munich", place=munich)
+near = Branch.objects.filter(place__distance_lte=(potsdam, D(km=50))).annotate(away=Distance("place", potsdam))
+(found,) = near
+assert (found.name, found.place.coords, found.place.srid) == ("Berlin", (13.40, 52.52), 4326)
+assert 25 < found.away.km < 30, found.away
+assert Branch.objects.get(area__contains=berlin).name == "Berlin"
+assert type(connection.ops).__name__ == "PostGISOperations"
+print("PostGIS", connection.ops.postgis_lib_version(), who())
+"""
+        printed = project.manage("shell", "-c", script)
+        assert re.search(r"^PostGIS 3\.\S+ emulator-identity$", printed, re.MULTILINE), printed
+        assert "no issues" in project.manage("check", "--database", "default")
+        if not pool:
+            assert re.search(r"Ran 7 tests in .*\n\nOK\n", project.manage("test", "--noinput"))
+        assert all(login.accepted for login in emulator.logins)
+        next(databases, None)
