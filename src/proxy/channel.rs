@@ -293,11 +293,9 @@ impl Channel {
             return Poll::Ready(Ok(0));
         }
         let Some(tls) = &mut self.tls else {
-            let mut buffer = ReadBuf::new(received);
-            ready!(self.socket.poll_read(cx, &mut buffer))?;
-            plain.extend_from_slice(buffer.filled());
-            self.ended = buffer.filled().is_empty();
-            return Poll::Ready(Ok(buffer.filled().len()));
+            let count = ready!(self.poll_receive_plain(cx, received))?;
+            plain.extend_from_slice(&received[..count]);
+            return Poll::Ready(Ok(count));
         };
         let before = plain.len();
         loop {
@@ -327,6 +325,18 @@ impl Channel {
                 return Poll::Ready(Ok(plain.len() - before));
             }
         }
+    }
+
+    /// The same without TLS, where the bytes are left as they come: at the beginning of `received`.
+    fn poll_receive_plain(&mut self, cx: &mut Context<'_>, received: &mut [u8]) -> Poll<io::Result<usize>> {
+        if self.ended {
+            return Poll::Ready(Ok(0));
+        }
+        let mut buffer = ReadBuf::new(received);
+        ready!(self.socket.poll_read(cx, &mut buffer))?;
+        let count = buffer.filled().len();
+        self.ended = count == 0;
+        Poll::Ready(Ok(count))
     }
 
     /// Sends as much as the socket takes, and keeps the rest.
@@ -509,18 +519,20 @@ pub fn pump(
                 Poll::Pending => return Ok(()),
             }
             plain.clear();
-            match from.poll_receive(cx, received, plain) {
-                Poll::Pending => return Ok(()),
-                Poll::Ready(received) => {
-                    let count = received.map_err(|_| Broken::From)?;
-                    *bytes += count as u64;
-                    if !plain.is_empty() {
-                        to.poll_send(cx, plain, encrypted).map_err(|_| Broken::To)?;
-                    }
-                    if from.ended {
-                        *flow = Flow::Closing;
-                    }
-                }
+            let polled = if from.is_encrypted() {
+                from.poll_receive(cx, received, plain)
+            } else {
+                from.poll_receive_plain(cx, received)
+            };
+            let Poll::Ready(count) = polled else { return Ok(()) };
+            let count = count.map_err(|_| Broken::From)?;
+            *bytes += count as u64;
+            if count > 0 {
+                let bytes = if from.is_encrypted() { &plain[..] } else { &received[..count] };
+                to.poll_send(cx, bytes, encrypted).map_err(|_| Broken::To)?;
+            }
+            if from.ended {
+                *flow = Flow::Closing;
             }
         }
         if *flow == Flow::Closing
