@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from azure_postgresql_auth import _credentials, _log, core
 from azure_postgresql_auth._core import PendingLogin
+from azure_postgresql_auth._redacted import without_frames
 from azure_postgresql_auth._refusal import is_refusal
 from azure_postgresql_auth._waiting import wait, wait_async
 from azure_postgresql_auth.errors import (
@@ -105,11 +106,16 @@ def connect(  # noqa: PLR0913 - each driver needs some
         tries: with 1, a refused token is not tried again with a new one.
     """
     steps = _steps(plan, options, traits, blocking=waiting is None, tries=tries)
+    told: dict[str, Any] | None = None
     try:
         step = next(steps)
         while True:
             try:
-                outcome = (waiting or wait)(*step) if isinstance(step, tuple) else attempt(step)
+                if isinstance(step, tuple):
+                    outcome: Any = (waiting or wait)(*step)
+                else:
+                    told = step
+                    outcome = attempt(step)
             except BaseException as error:  # noqa: BLE001, PERF203 - the steps raise it again
                 step = steps.throw(error)
             else:
@@ -117,6 +123,11 @@ def connect(  # noqa: PLR0913 - each driver needs some
     except StopIteration as end:
         connection: Connection = end.value
         return connection
+    except BaseException as error:
+        if told is not None:
+            # The driver's frames hold the token. Here and not sooner, for a time limit can strike at any line above.
+            without_frames(error, told.get("password"))
+        raise
 
 
 async def connect_async(
@@ -124,11 +135,16 @@ async def connect_async(
 ) -> Connection:
     """`connect` on an event loop."""
     steps = _steps(plan, options, traits, blocking=False)
+    told: dict[str, Any] | None = None
     try:
         step = next(steps)
         while True:
             try:
-                outcome = await (wait_async(*step) if isinstance(step, tuple) else attempt(step))
+                if isinstance(step, tuple):
+                    outcome: Any = await wait_async(*step)
+                else:
+                    told = step
+                    outcome = await attempt(step)
             except BaseException as error:  # noqa: BLE001, PERF203 - the steps raise it again
                 step = steps.throw(error)
             else:
@@ -136,6 +152,10 @@ async def connect_async(
     except StopIteration as end:
         connection: Connection = end.value
         return connection
+    except BaseException as error:
+        if told is not None:
+            without_frames(error, told.get("password"))
+        raise
 
 
 def _steps(plan: ConnectionPlan, options: Options, traits: Traits, *, blocking: bool, tries: int = 2) -> Steps[Any]:

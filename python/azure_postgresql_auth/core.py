@@ -55,12 +55,12 @@ def get_entra_token(credential: object = None, scope: str | None = None) -> str:
         EntraConnectionValueError: no token could be had; lists every attempt.
         Exception: what a credential object raised itself.
     """
-    return login(credential, scope, user_known=True).password
+    return str(login(credential, scope, user_known=True).password)
 
 
 async def get_entra_token_async(credential: object = None, scope: str | None = None) -> str:
     """`get_entra_token` for asynchronous code; takes synchronous credentials too and never blocks the event loop."""
-    return (await login_async(credential, scope, user_known=True)).password
+    return str((await login_async(credential, scope, user_known=True)).password)
 
 
 def get_entra_conninfo(credential: object = None, scope: str | None = None) -> dict[str, str]:

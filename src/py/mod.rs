@@ -56,6 +56,7 @@ mod _core {
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         super::belong_to_one_interpreter(module.py())?;
         crate::fork::install();
-        super::errors::warm_up(module.py())
+        super::errors::warm_up(module.py())?;
+        super::provider::redacted_type(module.py()).map(drop)
     }
 }

@@ -1,7 +1,5 @@
 //! The connection plan, for Python.
 
-use std::ops::Deref;
-
 use pyo3::{
     exceptions::PyValueError,
     intern,
@@ -301,7 +299,8 @@ fn item<'py>(
 }
 
 fn text(value: &Bound<'_, PyAny>) -> PyResult<String> {
-    Ok(value.str()?.to_string_lossy().deref().to_owned())
+    // What is no text (a lone surrogate) no driver could send, either.
+    Ok(value.str()?.to_cow()?.into_owned())
 }
 
 /// One value, or those of a sequence.

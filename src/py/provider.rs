@@ -10,7 +10,8 @@ use pyo3::{
     exceptions::{PyTypeError, PyValueError},
     intern,
     prelude::*,
-    types::{PyDict, PyString},
+    sync::PyOnceLock,
+    types::{PyDict, PyString, PyType},
 };
 
 use super::{errors, fetch::Fetch, pending::PendingLogin};
@@ -30,8 +31,9 @@ use crate::{
 pub struct Login {
     #[pyo3(get)]
     user: Option<Py<PyString>>,
+    /// A string whose `repr` does not show it.
     #[pyo3(get)]
-    password: Py<PyString>,
+    password: Py<PyAny>,
     /// Seconds since 1970.
     #[pyo3(get)]
     expires_on: u64,
@@ -121,6 +123,17 @@ impl TokenStats {
              refusals={refusals}, expires_on={expires_on})"
         ))
     }
+}
+
+/// A string that prints as stars; what it was made of is freed at once.
+fn redacted(py: Python<'_>, secret: &str) -> PyResult<Py<PyAny>> {
+    Ok(redacted_type(py)?.call1((secret,))?.unbind())
+}
+
+/// The class of such strings. Imported while nothing is urgent, see [`errors::warm_up`].
+pub fn redacted_type(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
+    static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    CLASS.import(py, "azure_postgresql_auth._redacted", "RedactedStr")
 }
 
 fn unix_seconds(date: SystemTime) -> u64 {
@@ -233,7 +246,7 @@ impl TokenProvider {
             py,
             Login {
                 user: login.user.as_deref().map(|user| PyString::new(py, user).unbind()),
-                password: PyString::new(py, login.token.secret.expose()).unbind(),
+                password: redacted(py, login.token.secret.expose())?,
                 expires_on: unix_seconds(lifetime.expires_on),
             },
         )?;

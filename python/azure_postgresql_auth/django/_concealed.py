@@ -9,21 +9,14 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
+from azure_postgresql_auth._redacted import RedactedStr
+
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 # Everything else is concealed that has no business here, for it may be a secret under a misspelt key.
 _DJANGOS = {"ENGINE", "NAME", "USER", "HOST", "PORT", "TIME_ZONE"}
 _NOT_SECRET = {*_DJANGOS, "TENANT_ID", "CLIENT_ID", "SP_TENANT_ID", "SP_CLIENT_ID"}
-
-
-class ConcealedText(str):
-    """A string that prints as stars where containers and debuggers print it."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "'****'"
 
 
 class Concealed:
@@ -83,23 +76,11 @@ def conceal(settings: dict[str, Any]) -> None:
     if isinstance(options, dict):
         for key in options:
             if "password" in key and isinstance(options[key], str):
-                options[key] = ConcealedText(options[key])
+                options[key] = RedactedStr(options[key])
         settings["OPTIONS"] = RedactedOptions(options)
-
-
-def without_frames(error: Exception) -> Exception:
-    """An error without the frames that it came through, and those of what it came from.
-
-    Their local variables hold tokens, and secrets of credentials.
-    """
-    link: BaseException | None = error
-    while link is not None:
-        link.__traceback__ = None
-        link = link.__cause__ or link.__context__
-    return error
 
 
 def _conceal_texts(settings: dict[str, Any]) -> None:
     for key, value in settings.items():
         if isinstance(value, str) and value and key not in _NOT_SECRET:
-            settings[key] = ConcealedText(value)
+            settings[key] = RedactedStr(value)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from django.db.backends.postgresql.psycopg_any import is_psycopg3
 
-from azure_postgresql_auth.django._concealed import revealed, without_frames
+from azure_postgresql_auth._redacted import without_frames
+from azure_postgresql_auth.django._concealed import revealed
 
 if TYPE_CHECKING or is_psycopg3:
     import psycopg as driver
@@ -59,6 +60,9 @@ class Connection(EntraConnection):
             connection = super().connect(*args, **{**kwargs, "credential": revealed(kwargs.get("credential"))})
         except driver.Error as error:
             cls.last_failure = type(error)(*error.args)  # which keeps no frames alive
+            raise without_frames(error) from error.__cause__
+        except BaseException as error:  # noqa: BLE001 - raised again
+            # A time limit, an exit, an interrupt: the frames hold the credential.
             raise without_frames(error) from error.__cause__
         cls.last_failure = None
         return connection

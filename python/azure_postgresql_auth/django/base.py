@@ -11,7 +11,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db.backends.postgresql import base as postgresql
 
 from azure_postgresql_auth._login import Options
-from azure_postgresql_auth.django._concealed import Concealed, conceal, without_frames
+from azure_postgresql_auth._redacted import without_frames
+from azure_postgresql_auth.django._concealed import Concealed, conceal
 from azure_postgresql_auth.django._connection import Connection, Driver, driver, plan_for
 from azure_postgresql_auth.django._settings import set_flag, whose_login
 from azure_postgresql_auth.django.client import DatabaseClient

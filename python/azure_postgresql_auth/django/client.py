@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from django.db.backends.postgresql import client as postgresql
 
 from azure_postgresql_auth._login import NO_OPTIONS, ErrorTranslation, Traits, connect
+from azure_postgresql_auth._redacted import without_frames
 from azure_postgresql_auth.django._concealed import revealed
 from azure_postgresql_auth.django._connection import (
     EntraOperationalError,
@@ -53,8 +54,12 @@ class DatabaseClient(postgresql.DatabaseClient):
         """Runs it until it ends."""
         with self.connection.wrap_database_errors:
             settings = _with_login(self.connection)
-        # Logged in already: Django's client lets no Ctrl-C through.
-        postgresql.DatabaseClient(SimpleNamespace(settings_dict=settings)).runshell(parameters)
+        try:
+            # Logged in already: Django's client lets no Ctrl-C through.
+            postgresql.DatabaseClient(SimpleNamespace(settings_dict=settings)).runshell(parameters)
+        except BaseException as error:  # noqa: BLE001 - raised again
+            # psql may not be there; the frames hold its environment.
+            raise without_frames(error) from None
 
 
 def _with_login(connection: Any) -> dict[str, Any]:
