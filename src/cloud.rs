@@ -96,6 +96,12 @@ pub fn is_azure_server(host: &str) -> bool {
     scope_of_server(host).is_some()
 }
 
+/// Whether tokens of this scope are for PostgreSQL servers of Azure, in any cloud, and for nothing else.
+#[must_use]
+pub fn is_database_scope(scope: &str) -> bool {
+    scope == COSMOS_SCOPE || Cloud::of_scope(scope).is_some()
+}
+
 /// Scope of the tokens that a server of Azure takes.
 fn scope_of_server(host: &str) -> Option<&'static str> {
     if is_named_like(host, COSMOS_SUFFIX) {
@@ -180,7 +186,9 @@ mod tests {
     fn a_scope_tells_its_cloud() {
         for cloud in Cloud::ALL {
             assert_eq!(Cloud::of_scope(cloud.database_scope()), Some(cloud));
+            assert!(is_database_scope(cloud.database_scope()) && !is_database_scope(cloud.management_scope()));
         }
+        assert!(is_database_scope(COSMOS_SCOPE));
         assert_eq!(Cloud::of_scope("https://storage.azure.com/.default"), None);
     }
 }

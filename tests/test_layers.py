@@ -64,7 +64,7 @@ MODULES = [
     *(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__"),
     *(
         str(path.relative_to(PACKAGE).with_suffix(""))
-        for folder in ("cli", "django", "identity")
+        for folder in ("cli", "django", "identity", "sqlalchemy")
         for path in PACKAGE.glob(f"{folder}/**/*.py")
     ),
 ]

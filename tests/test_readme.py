@@ -54,6 +54,7 @@ def azure_env(emulator: Emulator, tmp_path: Path) -> dict[str, str]:
     start.mkdir()
     (start / "sitecustomize.py").write_text(LEAD_THE_WAY, "utf-8")
     env = {name: value for name, value in os.environ.items() if name not in {"PGHOST", "PGSSLMODE"}}
+    env["AZURE_POSTGRESQL_AUTH_PLUGIN_HOSTS"] = f"{AZURE}:{emulator.port}"
     return {**env, "PGHOSTADDR": "127.0.0.1", "PYTHONPATH": str(start), "PYTHONWARNINGS": "error"}
 
 

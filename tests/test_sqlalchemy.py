@@ -12,19 +12,22 @@ import sqlalchemy.exc
 from azure_postgresql_auth import errors, identity
 from azure_postgresql_auth.psycopg3 import EntraConnection
 from azure_postgresql_auth.sqlalchemy import (
+    _engine_login,
     create_asyncpg_engine,
     enable_entra_authentication,
     enable_entra_authentication_async,
 )
-from sqlalchemy import NullPool, StaticPool, create_engine, make_url, select, text
+from sqlalchemy import Engine, NullPool, StaticPool, create_engine, event, make_url, select, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from tests.fix_credentials import SyncCredential, make_token
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from azure_postgresql_auth.emulator import Emulator
-    from sqlalchemy import Engine
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
 WHO = text("SELECT session_user")
 PID = text("SELECT pg_backend_pid()")
@@ -154,12 +157,110 @@ def test_what_leaves_an_engine(emulator: Emulator) -> None:
     engine.dispose()
 
 
-def test_the_wrong_kind_of_engine(emulator: Emulator) -> None:
-    asynchronous, synchronous = create_async_engine(url(emulator)), create_engine(url(emulator))
-    with pytest.raises(TypeError, match="use enable_entra_authentication_async"):
-        enable_entra_authentication(asynchronous)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="takes an AsyncEngine, not Engine"):
-        enable_entra_authentication_async(synchronous)  # type: ignore[arg-type]
+@pytest.mark.parametrize("enable", [enable_entra_authentication, enable_entra_authentication_async])
+def test_either_function_takes_either_kind_of_engine(enable: Any, emulator: Emulator, credential: Any) -> None:
+    async def ask(engine: AsyncEngine) -> str:
+        async with engine.connect() as connection:
+            found = str((await connection.execute(WHO)).scalar())
+        await engine.dispose()
+        return found
+
+    synchronous, asynchronous = create_engine(url(emulator)), create_async_engine(url(emulator, "asyncpg"))
+    for engine in (synchronous, asynchronous):
+        enable(engine, credential)
+    assert who(synchronous) == asyncio.run(ask(asynchronous)) == emulator.identity.role
+    synchronous.dispose()
+
+
+def test_what_is_no_engine_for_it() -> None:
+    with pytest.raises(TypeError, match="engine is required to be an Engine, .* not str"):
+        enable_entra_authentication("postgresql://")  # type: ignore[arg-type]
+    with pytest.raises(sqlalchemy.exc.ArgumentError, match=r"not supported for sqlite\+pysqlite, only for postgresql"):
+        enable_entra_authentication(create_engine("sqlite://"))
+
+
+def test_every_engine_gets_its_listener(emulator: Emulator) -> None:
+    """SQLAlchemy's registry of listeners goes by ids, which engines that are gone leave to others."""
+    for _ in range(200):
+        engine = create_engine(url(emulator))
+        for _again in range(2):
+            enable_entra_authentication(engine)
+        assert list(engine.dialect.dispatch.do_connect) == [_engine_login.open_connection]
+
+
+def test_a_second_call_replaces_the_first(emulator: Emulator, credential: Any) -> None:
+    engine = create_engine(url(emulator), poolclass=NullPool)
+    enable_entra_authentication(engine, "never")
+    enable_entra_authentication(engine, credential)
+    assert who(engine) == emulator.identity.role
+    other = emulator.add_identity("another")
+    enable_entra_authentication(engine, SyncCredential(emulator.token(other)))
+    assert who(engine) == "another"
+    # `execution_options` makes an engine on the same dialect.
+    assert who(engine.execution_options(isolation_level="AUTOCOMMIT")) == "another"
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_other_listeners_run_before_ours(emulator: Emulator, credential: Any, is_first: object) -> None:
+    engine = create_engine(url(emulator), poolclass=NullPool)
+    told: list[dict[str, Any]] = []
+
+    def name_it(_: object, __: object, ___: object, parameters: dict[str, Any]) -> None:
+        told.append(dict(parameters))
+        parameters["application_name"] = "listener"
+
+    if is_first:
+        event.listen(engine, "do_connect", name_it)
+    enable_entra_authentication(engine, credential)
+    if not is_first:
+        event.listen(engine, "do_connect", name_it)
+    with engine.connect() as connection:
+        assert connection.execute(text("SHOW application_name")).scalar() == "listener"
+    assert len(told) == 1
+    assert "password" not in told[0]
+
+
+def test_a_listener_that_connects_prevents_the_login(emulator: Emulator, credential: Any) -> None:
+    engine = create_engine(url(emulator), poolclass=NullPool)
+    enable_entra_authentication(engine, SyncCredential(make_token(upn="never")))
+    event.listen(engine, "do_connect", lambda *_: EntraConnection.connect(emulator.dsn, credential=credential))
+    assert who(engine) == emulator.identity.role
+
+
+@pytest.fixture
+def all_engines() -> Iterator[None]:
+    enable_entra_authentication(Engine)
+    yield
+    event.remove(Engine, "do_connect", _engine_login.open_connection)
+    _engine_login._default.clear()
+
+
+def test_all_engines_of_a_process(emulator: Emulator, all_engines: None) -> None:
+    engine = create_engine(url(emulator), poolclass=NullPool)
+    assert who(engine) == emulator.identity.role
+    with create_engine("sqlite://").connect() as connection:
+        assert connection.execute(text("SELECT 1")).scalar() == 1
+    # What an engine has of its own wins, whichever came first.
+    enable_entra_authentication(engine, SyncCredential(emulator.token(emulator.add_identity("own"))))
+    enable_entra_authentication(Engine, "never")
+    assert who(engine) == "own"
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"allow_insecure_transport": "true"}, "allow_insecure_transport cannot be set in a URL"),
+        ({"scope": "https://management.azure.com/.default"}, "is not a scope of Azure Database for PostgreSQL"),
+    ],
+)
+def test_a_url_sets_no_keyword_of_ours(
+    emulator: Emulator, credential: Any, setting: dict[str, str], message: str
+) -> None:
+    engine = create_engine(url(emulator).update_query_dict(setting))
+    enable_entra_authentication(engine, credential)
+    with pytest.raises(sqlalchemy.exc.OperationalError, match=message):
+        engine.connect()
+    assert not emulator.token_requests
 
 
 class TestAsyncpgEngine:

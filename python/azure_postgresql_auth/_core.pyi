@@ -17,6 +17,7 @@ __all__ = [
     "decode_jwt",
     "guest_of",
     "is_azure_server",
+    "is_database_scope",
     "parse_principal_name",
     "principal_of",
     "scope_for",
@@ -440,6 +441,9 @@ def guest_of(token: str) -> tuple[str, str] | None:
 
 def is_azure_server(host: str) -> bool:
     """Whether a host is named like an Azure Database for PostgreSQL, in any cloud."""
+
+def is_database_scope(scope: str) -> bool:
+    """Whether tokens of this scope are for PostgreSQL servers of Azure, in any cloud, and for nothing else."""
 
 def scope_for(hosts: Sequence[str]) -> str:
     """OAuth 2.0 scope of the tokens that these servers take.

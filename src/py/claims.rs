@@ -147,6 +147,12 @@ pub fn is_azure_server(host: &str) -> bool {
     cloud::is_azure_server(host)
 }
 
+/// Whether tokens of this scope are for PostgreSQL servers of Azure, and for nothing else.
+#[pyfunction]
+pub fn is_database_scope(scope: &str) -> bool {
+    cloud::is_database_scope(scope)
+}
+
 /// Scope of the tokens that these servers take.
 #[pyfunction]
 pub fn scope_for(py: Python<'_>, hosts: &Bound<'_, PyAny>) -> PyResult<&'static str> {

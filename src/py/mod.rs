@@ -38,7 +38,9 @@ mod _core {
     #[pymodule_export]
     use super::bell::Bell;
     #[pymodule_export]
-    use super::claims::{decode_jwt, guest_of, is_azure_server, parse_principal_name, principal_of, scope_for};
+    use super::claims::{
+        decode_jwt, guest_of, is_azure_server, is_database_scope, parse_principal_name, principal_of, scope_for,
+    };
     #[pymodule_export]
     use super::credentials::{ClientOptions, value_defect};
     #[pymodule_export]

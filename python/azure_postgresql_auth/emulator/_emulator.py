@@ -268,6 +268,8 @@ class Emulator:
             "PGDATABASE": self.database,
             "PGSSLMODE": "verify-full",
             "PGSSLROOTCERT": self.ca_file,
+            # So that SQLAlchemy's engine plugin logs in to it.
+            "AZURE_POSTGRESQL_AUTH_PLUGIN_HOSTS": f"{self.host}:{self.port}",
         }
 
     # Who exists
