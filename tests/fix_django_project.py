@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -42,27 +43,34 @@ class Stack(NamedTuple):
         if not self.requirements:
             return sys.executable
         done = ENVIRONMENTS / self.name / "done"
-        python = done.parent / "bin" / "python"
+        with _only_one_maker(self.name):
+            if not done.is_file() or done.read_text("utf-8") != " ".join(self.requirements):
+                self._set_up(done)
+        return str(done.parent / "bin" / "python")
+
+    def _set_up(self, done: Path) -> None:
         wanted = " ".join(self.requirements)
-        if not done.is_file() or done.read_text("utf-8") != wanted:
-            base = next(filter(None, map(interpreter, self.pythons)), None)
-            if base is None:
-                pytest.skip(f"no CPython {' or '.join(self.pythons)} here, which {self.name} needs")
-            subprocess.run([base, "-m", "venv", "--clear", done.parent], check=True)
-            install = [
-                str(python),
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--disable-pip-version-check",
-                *self.requirements,
-            ]
-            installed = subprocess.run(install, env=OUTER_WORLD, capture_output=True, text=True, check=False)
-            if installed.returncode:
-                pytest.skip(f"{wanted} could not be installed: {installed.stderr.strip().splitlines()[-1]}")
-            done.write_text(wanted, "utf-8")
-        return str(python)
+        base = next(filter(None, map(interpreter, self.pythons)), None)
+        if base is None:
+            pytest.skip(f"no CPython {' or '.join(self.pythons)} here, which {self.name} needs")
+        subprocess.run([base, "-m", "venv", "--clear", done.parent], check=True)
+        python = str(done.parent / "bin" / "python")
+        install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *self.requirements]
+        installed = subprocess.run(install, env=OUTER_WORLD, capture_output=True, text=True, check=False)
+        if installed.returncode:
+            pytest.skip(f"{wanted} could not be installed: {installed.stderr.strip().splitlines()[-1]}")
+        done.write_text(wanted, "utf-8")
+
+
+@contextmanager
+def _only_one_maker(name: str) -> Iterator[None]:
+    """Hold a lock between the processes of one run, and between runs."""
+    import fcntl
+
+    ENVIRONMENTS.mkdir(parents=True, exist_ok=True)
+    with (ENVIRONMENTS / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 THIS = Stack("this", (), ())

@@ -178,6 +178,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"))
 
 
+def pytest_collection_finish() -> None:
+    """Take what is there for good out of the collections below, which cost more than most tests otherwise."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(params=drivers(), ids=lambda driver: driver.name)
 def driver(request: pytest.FixtureRequest) -> Iterator[Driver]:
     """All of them, one after the other."""

@@ -14,7 +14,7 @@ from azure_postgresql_auth.emulator import Emulator
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_FOREIGN = ("AZURE_", "IDENTITY_", "MSI_", "IMDS_", "PG")
+_FOREIGN = ("AZURE_", "IDENTITY_", "MSI_", "IMDS_", "PG", "PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_XDIST")
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 # Nobody listens there, so whoever looks for IMDS is refused at once instead of asking 169.254.169.254.
 NO_IMDS = "http://127.0.0.1:9"
@@ -22,7 +22,7 @@ NO_IMDS = "http://127.0.0.1:9"
 
 @contextmanager
 def hidden_world() -> Iterator[None]:
-    """Hide the developer's own Azure and PostgreSQL settings, and keep everything on this machine."""
+    """Hide the developer's own Azure, PostgreSQL and pytest settings, and keep everything on this machine."""
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
             if name.startswith(_FOREIGN) or name.upper() in _PROXIES:
