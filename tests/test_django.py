@@ -657,9 +657,9 @@ class TestShell:
         database(HOST="server.postgres.database.azure.com", OPTIONS=options).client.runshell(["-c", "SELECT 1"])
         arguments, environment = psql.read_text("utf-8").splitlines()
         user, host = emulator.identity.name, "server.postgres.database.azure.com"
-        # The connection string comes last and wins, whatever a service, a variable or an option says.
-        *given, conninfo = ast.literal_eval(arguments)
-        assert given == ["-c", "SELECT 1"]
+        # The connection string wins, whatever a service, a variable or an option says.
+        option, conninfo, *given = ast.literal_eval(arguments)
+        assert (option, given) == ("-d", ["-c", "SELECT 1"])
         said = conninfo_to_dict(conninfo)
         assert (said["user"], said["host"], said["dbname"]) == (user, host, emulator.database)
         assert (said["hostaddr"], said["sslmode"], said["gssencmode"]) == ("", "verify-full", "disable")
@@ -675,7 +675,7 @@ class TestShell:
         for name in ("PGSSLMODE", "PGSSLROOTCERT"):
             monkeypatch.delenv(name)
         database(HOST="server.postgres.database.azure.com").client.runshell([])
-        (conninfo,) = ast.literal_eval(psql.read_text("utf-8").splitlines()[0])
+        (_, conninfo) = ast.literal_eval(psql.read_text("utf-8").splitlines()[0])
         said = conninfo_to_dict(conninfo)
         assert (said["sslmode"], said["sslrootcert"]) == ("verify-full", AZURE_ROOTS)
 

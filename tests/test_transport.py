@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import re
-import socket
 import ssl
-import struct
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +16,7 @@ from azure_postgresql_auth.psycopg3 import EntraConnection
 
 from tests.fix_credentials import SyncCredential, make_token
 from tests.fix_drivers import AZURE
+from tests.rogue import Rogue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,57 +107,10 @@ def test_the_environment_counts(monkeypatch: pytest.MonkeyPatch) -> None:
         added({})
 
 
-class Rogue:
-    """A server that wants the password: asks for it in clear, over TLS or without, and keeps all it is sent."""
-
-    def __init__(self, context: ssl.SSLContext | None) -> None:
-        self.heard = b""
-        self._context = context
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        # Wakes the thread, which accept() does not let go otherwise.
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._thread.join(10)
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            with connection, contextlib.suppress(OSError):
-                connection.settimeout(5)
-                request = connection.recv(4096)
-                if request[4:8] != struct.pack("!I", 80877103):  # no SSLRequest
-                    self._listen(connection, request)
-                elif self._context is None:
-                    connection.sendall(b"N")
-                    self._listen(connection, connection.recv(4096))
-                else:
-                    connection.sendall(b"S")
-                    with self._context.wrap_socket(connection, server_side=True) as encrypted:
-                        self._listen(encrypted, encrypted.recv(4096))
-
-    def _listen(self, connection: socket.socket, startup: bytes) -> None:
-        self.heard += startup
-        connection.sendall(b"R" + struct.pack("!II", 8, 3))  # AuthenticationCleartextPassword
-        self.heard += connection.recv(65536)
-
-
 @pytest.fixture(params=["refuses TLS", "self-signed", "another host's certificate"])
 def rogue(request: pytest.FixtureRequest) -> Iterator[Rogue]:
-    contexts: dict[str, ssl.SSLContext | None] = {"refuses TLS": None}
-    for kind, name in [("self-signed", AZURE), ("another host's certificate", "evil.example.com")]:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        trustme.CA().issue_cert(name).configure_cert(context)
-        contexts[kind] = context
-    server = Rogue(contexts[request.param])
+    names = {"refuses TLS": None, "self-signed": AZURE, "another host's certificate": "evil.example.com"}
+    server = Rogue.under(names[request.param])
     yield server
     server.close()
 

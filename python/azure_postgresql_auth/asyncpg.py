@@ -94,6 +94,9 @@ def plan_for(dsn: str | None, keywords: dict[str, Any], options: Options) -> Con
         service, is_opaque = None, True
     plan = _DRIVER.plan(keywords, params, service, options.scope, options.allow_insecure_transport, is_opaque)
     decided = tls.asyncpg_ssl(plan, ssl)
+    if decided is None and ssl is None:
+        # asyncpg reads every other source by itself.
+        decided = url.ssl
     if decided is not None:
         keywords["ssl"] = decided
     return plan
@@ -107,6 +110,8 @@ class _Url(NamedTuple):
     params: dict[str, str] = {}  # noqa: RUF012 - never changed
     is_opaque: bool = False
     """It is none that we can read; asyncpg will refuse it."""
+    ssl: str | None = None
+    """libpq's `sslmode` for its `ssl`, which asyncpg does not know."""
 
 
 @functools.lru_cache(maxsize=64)
@@ -129,14 +134,18 @@ def _read(dsn: str) -> _Url:
     authority = after if at else before
     stronger = {"user": unquote(user), "password": unquote(password), "authority": authority}
     params.update({keyword: value for keyword, value in stronger.items() if value})
+    ssl = None
     if "ssl" in params:
         # Of asyncpg's arguments and SQLAlchemy's URLs; asyncpg would send it to the server as a setting.
-        sslmode = tls.sslmode_of(params.pop("ssl"))
+        given = params.pop("ssl")
+        sslmode = tls.sslmode_of(given)
         if sslmode is not None:
             params.setdefault("sslmode", sslmode)
+        # What `ssl=true` verifies is the plan's to say; it is encrypted in any case.
+        ssl = params.get("sslmode") or ("require" if given else None)
         rest = [pair for pair in parts.query.split("&") if pair.partition("=")[0] != "ssl"]
         dsn = urlunparse(parts._replace(query="&".join(rest)))
-    return _Url(dsn, params)
+    return _Url(dsn, params, ssl=ssl)
 
 
 def _service(name: str | None, keywords: dict[str, Any]) -> dict[str, str] | None:
@@ -144,7 +153,10 @@ def _service(name: str | None, keywords: dict[str, Any]) -> dict[str, str] | Non
     if not name or "service" not in (asyncpg.connect.__kwdefaults__ or {}):
         # Older than 0.31.
         return None
-    file = keywords.get("servicefile") or os.environ.get("PGSERVICEFILE")
+    file = keywords.get("servicefile")
+    if file is None:
+        # An empty text names no file, here and there.
+        file = os.environ.get("PGSERVICEFILE")
     parser = configparser.ConfigParser()
-    parser.read(file or Path.home() / ".pg_service.conf")
+    parser.read(Path.home() / ".pg_service.conf" if file is None else file)
     return dict(parser[name]) if name in parser.sections() else None

@@ -105,6 +105,8 @@ class EntraConnection(connection, metaclass=_SecondAttempt):
         options = NO_OPTIONS.taken_from(kwargs)
         if "database" in kwargs:
             kwargs["dbname"] = kwargs.pop("database")
+        # As psycopg2 does: None leaves it to the connection string.
+        kwargs = {keyword: value for keyword, value in kwargs.items() if value is not None}
         url = parsed(dsn or "")
         with _TRAITS.translating:
             plan = plan_for(url, kwargs, options)

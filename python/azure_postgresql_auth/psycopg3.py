@@ -11,6 +11,7 @@ Each new connection gets a token that is valid at that moment; one that is open 
 from __future__ import annotations
 
 import functools
+import os
 from typing import TYPE_CHECKING, Any
 
 from azure_postgresql_auth import tls
@@ -114,7 +115,8 @@ def plan_for(url: dict[str, Any], keywords: dict[str, Any], options: Options) ->
     """
     plan = _DRIVER.plan(keywords, url, None, options.scope, options.allow_insecure_transport)
     if plan.has_unresolved_service:
-        service = _service_by_libpq({**url, **keywords})
+        said = {**url, **{name: value for name, value in keywords.items() if value is not None}}
+        service = _service_by_libpq(said)
         plan = _DRIVER.plan(keywords, url, service, options.scope, options.allow_insecure_transport)
     return plan
 
@@ -134,9 +136,14 @@ def _service_by_libpq(keywords: dict[str, Any]) -> dict[str, str] | None:
     refused = found["target_session_attrs"].val
     if refused != b"refused":
         return None
-    # A value that equals a default cannot be told from it; taken for the default, it is at worst treated more strictly.
+    # A value that equals a default cannot be told from it, unless a variable would have come before the default; taken
+    # for the default, it is at worst treated more strictly.
     defaults = {**{name: option.compiled for name, option in found.items()}, "user": _system_user()}
-    said = {name: option.val for name, option in found.items() if option.val != defaults[name]}
+    said = {
+        name: option.val
+        for name, option in found.items()
+        if option.val != defaults[name] or (option.envvar or b"").decode() in os.environ
+    }
     return {name: value.decode() for name, value in said.items() if value}
 
 

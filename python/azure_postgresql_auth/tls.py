@@ -51,7 +51,8 @@ def asyncpg_ssl(plan: ConnectionPlan, given: Any) -> Any:
     """Return what `asyncpg.connect` is to be given as `ssl`, None for nothing.
 
     Raises:
-        ValueError: `sslrootcert=system` stands beside an `sslmode` that does not verify the host.
+        ValueError: `sslrootcert=system` stands beside an `sslmode` that does not verify the host, or the file cannot be
+            read.
     """
     if plan.tls is None or is_context(given):
         return None
@@ -79,7 +80,11 @@ def _context(sslmode: str, roots: str | None) -> SSLContext:
             message = f"sslrootcert=system requires sslmode=verify-full, not {sslmode}; remove one of the two"
             raise ValueError(message)
         roots = None
-    return verifying_context(check_hostname=sslmode == "verify-full", roots=roots)
+    try:
+        return verifying_context(check_hostname=sslmode == "verify-full", roots=roots)
+    except OSError as error:
+        message = f"sslrootcert={roots} cannot be read: {error}"
+        raise ValueError(message) from error
 
 
 def verifying_context(*, check_hostname: bool = True, roots: str | None = AZURE_ROOTS) -> SSLContext:

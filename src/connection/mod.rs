@@ -227,17 +227,15 @@ fn target(
     };
     match driver {
         Driver::Libpq(version) => {
-            // A service that nobody could look up may name any host, unless the caller names one, which wins.
+            // What a service that nobody could look up says comes before the environment, and after the caller.
+            let known =
+                |param| if has_unresolved_service && arguments.get(param).is_none() { Vec::new() } else { list(param) };
             let may_be_elsewhere = has_unresolved_service && arguments.get(Param::Host).is_none();
             (!may_be_elsewhere).then(|| Target {
                 hosts: list(Param::Host),
-                addresses: if has_unresolved_service && arguments.get(Param::HostAddr).is_none() {
-                    // libpq is told so, too, which keeps the service's from counting.
-                    Vec::new()
-                } else {
-                    list(Param::HostAddr)
-                },
-                ports: list(Param::Port),
+                // libpq is told of none, too, which keeps the service's from counting.
+                addresses: known(Param::HostAddr),
+                ports: known(Param::Port),
                 unix_sockets: true,
                 abstract_sockets: version >= 140_000,
             })
@@ -249,7 +247,12 @@ fn target(
             }
             Err(Undetermined) => None,
         },
-        Driver::Pg8000 => Some(Target { hosts: list(Param::Host), ports: list(Param::Port), ..Target::default() }),
+        // It takes a list for one name, which a resolver may lead anywhere.
+        Driver::Pg8000 => Some(Target {
+            hosts: params.get(Param::Host).filter(|host| !host.is_empty()).map(ToOwned::to_owned).into_iter().collect(),
+            ports: list(Param::Port),
+            ..Target::default()
+        }),
     }
 }
 
@@ -323,6 +326,10 @@ mod tests {
         assert!(plan(LIBPQ, &[("sslmode", "prefer")], &missing).is_err());
         // What the caller names wins over a service, whatever that says.
         let known = plan(LIBPQ, &[("host", "localhost")], &missing).unwrap();
+        assert_eq!(told(&known), pairs(&[("host", "localhost"), ("hostaddr", "")]));
+        // And that wins over the environment.
+        let with_port = [&missing[..], &[("PGPORT", "7")]].concat();
+        let known = plan(LIBPQ, &[("host", "localhost")], &with_port).unwrap();
         assert_eq!(told(&known), pairs(&[("host", "localhost"), ("hostaddr", "")]));
     }
 

@@ -4,7 +4,10 @@
 //! section of the name and of each keyword the first value, knows no default section, trims a line but not the parts around
 //! its `=`, and refuses what it does not understand in the section that it looks for (but nowhere else).
 
-use std::path::{Path, PathBuf};
+use std::{
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
 
 use super::params::{Environment, Param, Params};
 
@@ -43,7 +46,12 @@ pub fn lookup(name: &str, file: Option<&str>, environment: &dyn Environment) -> 
 }
 
 fn section(path: &Path, name: &str) -> Result<Option<Params>, Unresolved> {
-    parse(&std::fs::read(path).map_err(|_| Unresolved)?, name)
+    match std::fs::read(path) {
+        Ok(text) => parse(&text, name),
+        // libpq opens a directory, and then finds no line in it.
+        Err(error) if error.kind() == ErrorKind::IsADirectory => Ok(None),
+        Err(_) => Err(Unresolved),
+    }
 }
 
 fn parse(text: &[u8], name: &str) -> Result<Option<Params>, Unresolved> {
@@ -186,6 +194,7 @@ mod tests {
             // libpq complains, and looks no further.
             ("a", vec![home.clone(), system.clone(), file("broken")], None),
             ("a", vec![home, system.clone(), file("absent")], None),
+            ("a", vec![system.clone(), file("")], Some("system")),
             ("absent", vec![system], None),
         ] {
             assert_eq!(look(service, &variables).as_deref(), expected, "{service} {variables:?}");

@@ -1,6 +1,6 @@
 //! Where a connection goes.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use crate::cloud::is_azure_server;
 
@@ -47,8 +47,11 @@ impl Target {
     fn is_local(&self, host: &str) -> bool {
         let is_socket = self.unix_sockets && host.starts_with('/') || self.abstract_sockets && host.starts_with('@');
         let is_named_so = || ["localhost", "localhost."].iter().any(|name| host.eq_ignore_ascii_case(name));
-        let address = host.split_once('%').map_or(host, |(address, _interface)| address);
-        let is_loopback = || address.parse().is_ok_and(|address: IpAddr| address.is_loopback());
+        // Resolvers know an interface behind IPv6 addresses only, and take the rest for a name.
+        let is_loopback = || match host.split_once('%') {
+            Some((address, _interface)) => address.parse().is_ok_and(|address: Ipv6Addr| address.is_loopback()),
+            None => host.parse().is_ok_and(|address: IpAddr| address.is_loopback()),
+        };
         host.is_empty() || is_socket || is_named_so() || is_loopback()
     }
 }
@@ -76,9 +79,16 @@ mod tests {
             assert!(libpq(&[], &[]).is_local(host), "{host}");
         }
         // Names that a resolver may take for anything.
-        for host in
-            ["localhost.example.org", "127.0.0.1.example.org", "127.1", "0.0.0.0", "::", "10.0.0.1", "fe80::1%lo"]
-        {
+        for host in [
+            "localhost.example.org",
+            "127.0.0.1.example.org",
+            "127.1",
+            "127.0.0.1%lo",
+            "0.0.0.0",
+            "::",
+            "10.0.0.1",
+            "fe80::1%lo",
+        ] {
             assert!(!libpq(&[], &[]).is_local(host), "{host}");
         }
         // Only libpq has sockets that are called so.

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import getopt
 import os
+import re
 from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import unquote
 
 from azure_postgresql_auth.cli import _conninfo
+from azure_postgresql_auth.cli._failure import Failure
+from azure_postgresql_auth.cli._login import USAGE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,7 +73,7 @@ _PROGRAMS = {
             "no-security-labels no-subscriptions version"
         ),
     ),
-    "pg_dumpall": _Program("acd:E:f:gh:l:Op:rsS:tU:vwWx"),
+    # pg_dumpall and the programs of replication are not here: in them an option wins over a connection string.
     "pg_isready": _Program("d:h:p:qt:U:V"),
     "pgbench": _Program("b:c:CD:f:F:h:iI:j:lL:M:nNp:P:qrR:s:St:T:U:v", takes_database=True),
     "createdb": _Program("D:eE:h:l:O:p:S:T:U:wW"),
@@ -96,8 +100,13 @@ def read(command: Sequence[str]) -> Arguments:
     """Read a command; of a connection string and an option, the string wins, as in PostgreSQL's programs.
 
     Raises:
-        Failure: a connection string that libpq would refuse.
+        Failure: a connection string that libpq would refuse, or settings that cannot be attributed to a server.
     """
+    for variable in ("PGDATABASE", "PGUSER"):
+        # Some programs pass these on as a database, which libpq then takes for a connection string.
+        if _conninfo.is_conninfo(os.environ.get(variable, "")):
+            message = f"{variable} holds a connection string; pass it to the program as an argument instead"
+            raise Failure(message, USAGE)
     name = os.path.basename(command[0]).removesuffix(".exe") if command else ""  # noqa: PTH119 - a name, not a file
     program = _PROGRAMS.get(name)
     if program is None:
@@ -107,11 +116,12 @@ def read(command: Sequence[str]) -> Arguments:
     except getopt.GetoptError:
         # Newer than this table, or wrong.
         return Arguments(_guessed(command[1:]), is_certain=False)
-    said = {_PLACES[option]: value for option, value in options if option in _PLACES}
+    # libpq ignores an empty option.
+    said = {_PLACES[option]: value for option, value in options if option in _PLACES and value}
     if program.takes_database and rest and "dbname" not in said:
-        said["dbname"] = rest[0]
-        if name == "psql" and len(rest) > 1:
-            said.setdefault("user", rest[1])
+        said["dbname"] = rest.pop(0)
+    if name == "psql" and rest:
+        said.setdefault("user", rest[0])
     database = said.pop("dbname", "")
     if _conninfo.is_conninfo(database):
         return Arguments({**said, **_conninfo.parse(database)}, is_certain=True)
@@ -124,10 +134,17 @@ def _guessed(arguments: Sequence[str]) -> dict[str, str]:
     conninfo: dict[str, str] = {}
     for index, argument in enumerate(arguments):
         name, equals, value = argument.partition("=")
+        connection_string = value if argument.startswith("-") else argument
         if name in _PLACES:
             said[_PLACES[name]] = value if equals else "".join(arguments[index + 1 : index + 2])
-        elif _is_connection_string(argument):
-            conninfo.update(_conninfo.parse(argument))
+        elif _is_connection_string(connection_string):
+            conninfo.update(_conninfo.parse(connection_string))
+        elif insecure := _INSECURE.search(unquote(argument)):
+            message = (
+                f"an argument says {insecure[0]}, for a server that cannot be told from it; remove that, or pass the "
+                "connection string as an argument of its own"
+            )
+            raise Failure(message, USAGE)
     database = said.pop("dbname", "")
     if _conninfo.is_conninfo(database):
         conninfo.update(_conninfo.parse(database))
@@ -159,3 +176,7 @@ _KEYWORDS = (
     "target_session_attrs",
 )
 """Those that a connection string may begin with."""
+
+_INSECURE = re.compile(
+    r"\b(?:sslmode\s*=\s*['\"]?(?:disable|allow|prefer)|gssencmode\s*=\s*['\"]?(?:prefer|require))\b"
+)

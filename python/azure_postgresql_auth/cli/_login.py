@@ -65,11 +65,11 @@ def access(parameters: dict[str, str], scope: str | None = None, *, is_certain: 
     """
     plan = _plan(parameters, scope)
     # A program that may connect to another place is told what the environment alone demands.
-    settings = (plan if is_certain else PROGRAM.plan({}, scope=plan.scope, is_opaque=True)).settings
-    found = _variables(settings)
+    decided = plan if is_certain else PROGRAM.plan({}, scope=plan.scope, is_opaque=True)
+    found = _variables(decided.settings)
     if plan.has_credentials:
         return Access(found, None, "")
-    _check_service(plan, parameters)
+    _check_service(plan, parameters, is_protected=decided.tls is not None)
     had = login(plan)
     return Access({"PGUSER": plan.user or had.user or "", **found}, had, plan.scope)
 
@@ -94,7 +94,7 @@ def _variables(settings: Mapping[str, Any]) -> dict[str, str]:
     return {_VARIABLES[keyword]: value for keyword, value in settings.items() if keyword in _VARIABLES}
 
 
-def _check_service(plan: ConnectionPlan, parameters: dict[str, str]) -> None:
+def _check_service(plan: ConnectionPlan, parameters: dict[str, str], *, is_protected: bool) -> None:
     """Refuse what variables cannot overrule: libpq takes a service's settings and a connection string's before them."""
     said = plan.parameters()
     service = said.get("service")
@@ -105,7 +105,7 @@ def _check_service(plan: ConnectionPlan, parameters: dict[str, str]) -> None:
         )
         raise Failure(message, USAGE)
     gssencmode = said.get("gssencmode", "disable")
-    if plan.tls is not None and gssencmode != "disable" and (service or "gssencmode" in parameters):
+    if is_protected and gssencmode != "disable" and (service or "gssencmode" in parameters):
         message = (
             f"gssencmode={gssencmode} could send the token under GSSAPI encryption, which does not verify the server; "
             "remove it, or set gssencmode=disable"

@@ -17,7 +17,8 @@ def run(options: argparse.Namespace) -> int:
     user = _login.said_user(options.user)
     parameters = {"host": options.host or "", "user": user or ""}
     if options.format == "env":
-        variables, login, _ = _login.access(parameters, options.scope)
+        # A program that is started later may connect to any place, unless the command names one.
+        variables, login, _ = _login.access(parameters, options.scope, is_certain=bool(options.host))
         if login is not None:
             variables["PGPASSWORD"] = login.password
         _terminal.data("\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items()))

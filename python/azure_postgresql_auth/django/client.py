@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db.backends.postgresql import client as postgresql
 
+from azure_postgresql_auth import tls
 from azure_postgresql_auth._login import NO_OPTIONS, ErrorTranslation, Traits, connect
 from azure_postgresql_auth._redacted import without_frames
 from azure_postgresql_auth.django._concealed import revealed
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DatabaseClient"]
 
+_STRICTEST = {"PGSSLMODE": "verify-full", "PGSSLROOTCERT": tls.AZURE_ROOTS, "PGGSSENCMODE": "disable"}
 TRAITS = Traits(ErrorTranslation(EntraOperationalError, InsecureTransportOperationalError))
 # What psql takes of a database's OPTIONS; the others are the driver's.
 _LIBPQ = (
@@ -53,17 +55,30 @@ class DatabaseClient(postgresql.DatabaseClient):
     def runshell(self, parameters: Iterable[str]) -> None:
         """Runs it until it ends."""
         with self.connection.wrap_database_errors:
-            settings = _with_login(self.connection)
+            client, settings = _with_login(self.connection)
         try:
             # Logged in already: Django's client lets no Ctrl-C through.
-            postgresql.DatabaseClient(SimpleNamespace(settings_dict=settings)).runshell(parameters)
+            client(SimpleNamespace(settings_dict=settings)).runshell(parameters)
         except BaseException as error:  # noqa: BLE001 - raised again
             # psql may not be there; the frames hold its environment.
             raise without_frames(error) from None
 
 
-def _with_login(connection: Any) -> dict[str, Any]:
-    """Settings of which Django makes psql's arguments and environment; only the latter holds the password."""
+class _ByConnectionString(postgresql.DatabaseClient):
+    """psql that connects as `NAME`, a connection string, says; other arguments do not lead it elsewhere."""
+
+    @classmethod
+    def settings_to_cmd_args_env(
+        cls, settings_dict: dict[str, Any], parameters: Iterable[str]
+    ) -> tuple[list[str], dict[str, str]]:
+        # First, because psql takes a second database for a user's name. A later -d does name another place, where the
+        # variables keep the token safe.
+        arguments = [cls.executable_name, "-d", settings_dict["NAME"], *parameters]
+        return arguments, {"PGPASSWORD": settings_dict["PASSWORD"], **_STRICTEST}
+
+
+def _with_login(connection: Any) -> tuple[type[postgresql.DatabaseClient], dict[str, Any]]:
+    """The client, and settings of which it makes psql's arguments and environment; only the latter holds the token."""
     params = connection.get_connection_params()
     params["credential"] = revealed(params["credential"])
     options = NO_OPTIONS.taken_from(params)
@@ -71,9 +86,13 @@ def _with_login(connection: Any) -> dict[str, Any]:
         plan = plan_for({}, params, options)
     if plan.has_credentials:
         settings: dict[str, Any] = connection.settings_dict
-        return settings
+        return postgresql.DatabaseClient, settings
     # psql connects by itself, as it is told here: by a connection string, which wins over services and variables.
     told = connect(plan, options, TRAITS, lambda arguments: arguments)
     password = told.get("password")
+    # Said explicitly, because the variables are for other places.
+    said = plan.parameters()
+    for keyword, default in (("sslmode", "prefer"), ("sslrootcert", ""), ("gssencmode", "prefer")):
+        told.setdefault(keyword, said.get(keyword, default))
     conninfo = make_conninfo(**{keyword: told[keyword] for keyword in _LIBPQ if told.get(keyword) is not None})
-    return {"NAME": conninfo, "PASSWORD": password, "OPTIONS": {}}
+    return _ByConnectionString, {"NAME": conninfo, "PASSWORD": password}

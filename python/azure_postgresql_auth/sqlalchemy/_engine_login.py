@@ -164,9 +164,12 @@ def _plan(dialect: Dialect, arguments: list[Any], parameters: dict[str, Any], op
         # The dialect passes libpq's names on as keywords, which asyncpg understands in a URL only.
         query = {name: parameters.pop(name) for name in _LIBPQ_ONLY if name in parameters}
         if query:
-            parameters["dsn"] = f"postgresql://?{urlencode(query)}"
+            dsn = parameters.get("dsn") or "postgresql://"
+            parameters["dsn"] = f"{dsn}{'&' if '?' in dsn else '?'}{urlencode(query)}"
         return asyncpg.plan_for(parameters.get("dsn"), parameters, options)
-    conninfo = arguments[0] if arguments and isinstance(arguments[0], str) else ""
+    # `connect_args` may name the parameter of the driver's `connect`.
+    conninfo = arguments[0] if arguments else parameters.get("dsn" if dialect.driver == "psycopg2" else "conninfo")
+    conninfo = conninfo if isinstance(conninfo, str) else ""
     if dialect.driver == "psycopg2":
         from azure_postgresql_auth import psycopg2  # noqa: PLC0415 - the driver that is in use
 
