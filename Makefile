@@ -13,7 +13,7 @@ PORTABLE := --zig --compatibility manylinux2014
 endif
 
 .PHONY: help demo test test-rust test-counts test-python test-versions soak stress lint lint-rust lint-python lint-text \
-	licenses deny format bench bench-rust counts fleet wheel wheel-manylinux sdist clean
+	licenses deny format bench bench-proxy bench-rust counts fleet wheel wheel-manylinux sdist clean
 
 .DEFAULT_GOAL := demo
 
@@ -97,6 +97,13 @@ $(VENV)/bench/ready: $(VENV)/ready
 	$(BIN)/python -m pip install --quiet --group bench
 	mkdir -p $(@D)
 	touch $@
+
+# Fails where a goal is missed.
+bench-proxy: $(VENV)/wheel wheel ## Measure the proxy beside a direct connection and PgBouncer
+	rm -rf $(VENV)/bench/proxy
+	$(PYTHON) -m venv $(VENV)/bench/proxy
+	$(VENV)/bench/proxy/bin/python -m pip install --quiet "$$(ls dist/*.whl)[emulator]"
+	$(VENV)/bench/proxy/bin/python benches/proxy.py
 
 # The steps of a login, one by one: how long they take, and what they are expected to take in instructions.
 bench-rust: ## Time the steps of a login

@@ -541,3 +541,10 @@ def test_dump_restore_and_base_backup_by_the_servers_own_programs(
         old.sql(f'ALTER ROLE "{ROLE}" REPLICATION')
         run(str(programs / "pg_basebackup"), "-d", target, "-D", str(tmp_path / "base"), "-X", "none", "-c", "fast")
         assert (tmp_path / "base" / "PG_VERSION").exists()
+
+
+def test_a_token_of_any_length(run_proxy: RunProxy, emulator: Emulator) -> None:
+    emulator.add_identity("long", claims={"filler": "x" * 45_000}, default=True)
+    proxy = run_proxy()
+    with psycopg.connect(proxy.conninfo.replace(ROLE, "long")) as connection:
+        assert who(connection) == "long"

@@ -1,0 +1,294 @@
+"""Measures the proxy beside a direct TLS connection and PgBouncer, with TLS to the server in all, and judges it.
+
+    make bench-proxy
+
+Needs PostgreSQL and PgBouncer as Debian installs them. Takes about four minutes, prints the figures and the verdict.
+On a busy machine only CPU and memory mean something.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import socket
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import trustme
+from azure_postgresql_auth.emulator import Emulator
+from azure_postgresql_auth.emulator._account import Account
+from goals import Goal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
+PORT = 6599
+ROUNDS = 3
+SECONDS = "4"
+IDLE = 300
+MEGABYTES = 500
+Figures = dict[str, float]
+
+
+class Candidate(NamedTuple):
+    """A way to the server."""
+
+    name: str
+    conninfo: str
+    socket: str
+    pid: int
+    """Whose CPU and memory count; 0 for nobody's."""
+
+    def cpu(self) -> float:
+        """Seconds of CPU that it has taken so far."""
+        if not self.pid:
+            return 0.0
+        tasks = Path(f"/proc/{self.pid}/task").iterdir()
+        return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+
+    def memory(self) -> int:
+        """Kilobytes that are its own."""
+        lines = Path(f"/proc/{self.pid}/smaps_rollup").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("Pss_Anon"))
+
+
+@contextlib.contextmanager
+def server(home: Path, account: Account) -> Iterator[None]:
+    """A PostgreSQL that wants TLS and no password: what differs between the candidates is the way to it."""
+    authority = trustme.CA()
+    certificate = authority.issue_cert("localhost")
+    authority.cert_pem.write_to_path(str(home / "ca.pem"))
+    (home / "cert.pem").write_bytes(b"".join(part.bytes() for part in certificate.cert_chain_pems))
+    (home / "key.pem").write_bytes(certificate.private_key_pem.bytes())
+    (home / "key.pem").chmod(0o600)
+    for path in (home, *home.iterdir()):
+        account.give(path)
+    run = [str(PROGRAMS[-1] / "initdb"), "-D", str(home / "data"), "-A", "trust", "-U", "bench", "--no-sync"]
+    subprocess.run(run, check=True, stdout=subprocess.DEVNULL, cwd=home, **account.options())
+    (home / "data" / "pg_hba.conf").write_text("hostssl all all 127.0.0.1/32 trust\nlocal all all trust\n")
+    settings = {
+        "port": PORT,
+        "listen_addresses": "127.0.0.1",
+        "unix_socket_directories": home,
+        "ssl": "on",
+        "ssl_cert_file": home / "cert.pem",
+        "ssl_key_file": home / "key.pem",
+        "max_connections": IDLE * 2,
+        "fsync": "off",
+    }
+    words = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+    process = subprocess.Popen(
+        [str(PROGRAMS[-1] / "postgres"), "-D", str(home / "data"), *words],
+        stderr=subprocess.DEVNULL,
+        cwd=home,
+        **account.options(),
+    )
+    try:
+        wait_for(home / f".s.PGSQL.{PORT}")
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@contextlib.contextmanager
+def pgbouncer(home: Path, account: Account) -> Iterator[int]:
+    """PgBouncer in session mode; its process."""
+    program = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
+    if program is None:
+        message = "PgBouncer is not installed"
+        raise SystemExit(message)
+    (home / "users").write_text('"bench" ""\n')
+    (home / "pgbouncer.ini").write_text(
+        f"[databases]\npostgres = host=localhost port={PORT}\n[pgbouncer]\nunix_socket_dir={home}\nlisten_addr=\n"
+        f"listen_port=6432\nauth_type=trust\nauth_file={home}/users\npool_mode=session\ndefault_pool_size={IDLE * 2}\n"
+        f"max_client_conn={IDLE * 2}\nserver_tls_sslmode=verify-full\nserver_tls_ca_file={home}/ca.pem\n"
+        "server_lifetime=0\n"
+    )
+    ini = str(home / "pgbouncer.ini")
+    process = subprocess.Popen([program, ini], stderr=subprocess.DEVNULL, cwd=home, **account.options())
+    try:
+        wait_for(home / ".s.PGSQL.6432")
+        yield process.pid
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextlib.contextmanager
+def proxy(home: Path, emulator: Emulator) -> Iterator[int]:
+    """The proxy; its process."""
+    command = [sys.executable, "-m", "azure_postgresql_auth", "proxy", f"localhost:{PORT}"]
+    command += ["--sslrootcert", str(home / "ca.pem"), "--socket", str(home / "proxy"), "--stop-timeout", "0"]
+    process = subprocess.Popen(command, env={**os.environ, **emulator.env}, stderr=subprocess.DEVNULL)
+    try:
+        wait_for(home / "proxy" / ".s.PGSQL.5432")
+        yield process.pid
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def wait_for(path: Path) -> None:
+    """Wait for a socket."""
+    deadline = time.monotonic() + 30
+    while not path.exists():
+        if time.monotonic() > deadline:
+            message = f"{path.name} did not come about"
+            raise SystemExit(message)
+        time.sleep(0.05)
+
+
+def pgbench(candidate: Candidate, *arguments: str) -> Figures:
+    """Rate, and CPU a transaction."""
+    before = candidate.cpu()
+    command = ["pgbench", "-n", "-T", SECONDS, *arguments, candidate.conninfo]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    spent = candidate.cpu() - before
+    count = re.search(r"transactions actually processed: (\d+)", told)
+    rate = re.search(r"tps = ([\d.]+)", told)
+    if count is None or rate is None:
+        raise SystemExit(told)
+    return {"a second": float(rate[1]), "CPU, us": spent / int(count[1]) * 1e6}
+
+
+def copied(candidate: Candidate, *sql: str, file: Path | None = None) -> Figures:
+    """Rate and CPU of a COPY."""
+    before, begun = candidate.cpu(), time.monotonic()
+    words = [word for statement in sql for word in ("-c", statement)]
+    command = ["psql", "-q", candidate.conninfo, *words]
+    with (file or Path(os.devnull)).open("rb") as source:
+        subprocess.run(command, stdin=source, stdout=subprocess.DEVNULL, check=True)
+    return {"MB a second": MEGABYTES / (time.monotonic() - begun), "CPU, s": candidate.cpu() - before}
+
+
+def connect(candidate: Candidate) -> socket.socket:
+    """A connection that costs this process next to nothing."""
+    client = socket.socket(socket.AF_UNIX)
+    client.connect(candidate.socket)
+    parameters = b"user\0bench\0database\0postgres\0\0"
+    ask(client, struct.pack("!II", len(parameters) + 8, 3 << 16) + parameters)
+    return client
+
+
+def ask(client: socket.socket, request: bytes) -> None:
+    """Send something, and read until the server is ready again."""
+    client.sendall(request)
+    answer = b""
+    while not answer.endswith(b"Z\0\0\0\5I"):
+        answer = answer[-10:] + client.recv(1 << 16)
+
+
+def idle(candidate: Candidate) -> Figures:
+    """Memory of a connection that does nothing, fresh and after it has passed on 300 kB."""
+    if not candidate.pid:
+        return {}
+    query = b"SELECT repeat('x', 300000)\0"
+    query = b"Q" + struct.pack("!I", len(query) + 4) + query
+    with contextlib.ExitStack() as stack:
+        ask(stack.enter_context(connect(candidate)), query)
+        before = candidate.memory()
+        clients = [stack.enter_context(connect(candidate)) for _ in range(IDLE)]
+        time.sleep(1)
+        fresh = candidate.memory()
+        for client in clients:
+            ask(client, query)
+        time.sleep(1)
+        return {"kB": (fresh - before) / IDLE, "kB after bulk": (candidate.memory() - before) / IDLE}
+
+
+def measured(candidates: list[Candidate], lines: Path) -> dict[str, dict[str, Figures]]:
+    """Every subject's figures by candidate: medians of rounds in which they take turns."""
+    out = f"COPY (SELECT repeat('x', 1000) FROM generate_series(1, {MEGABYTES * 1000})) TO STDOUT"  # noqa: S608
+    subjects: dict[str, Callable[[Candidate], Figures]] = {
+        # First: what memory has been had before is not given back.
+        "idle connection": idle,
+        "1 client": lambda candidate: pgbench(candidate, "-S", "-M", "prepared"),
+        "32 clients": lambda candidate: pgbench(candidate, "-S", "-M", "prepared", "-c", "32"),
+        "set-up": lambda candidate: pgbench(candidate, "-C", "-S"),
+        "COPY out": lambda candidate: copied(candidate, out),
+        "COPY in": lambda candidate: copied(candidate, "TRUNCATE sink", "COPY sink FROM STDIN", file=lines),
+    }
+    found: dict[str, dict[str, Figures]] = {}
+    for name, subject in subjects.items():
+        rounds: dict[str, list[Figures]] = {candidate.name: [] for candidate in candidates}
+        for _ in range(1 if name == "idle connection" else ROUNDS):
+            for candidate in candidates:
+                rounds[candidate.name].append(subject(candidate))
+        found[name] = {
+            who: {key: statistics.median(figures[key] for figures in all_) for key in all_[0]}
+            for who, all_ in rounds.items()
+        }
+        for who, figures in found[name].items():
+            told = ", ".join(f"{key}: {value:,.2f}" for key, value in figures.items())
+            print(f"{name:16} {who:10} {told}", flush=True)
+    return found
+
+
+def goals(found: dict[str, dict[str, Figures]]) -> list[Goal]:
+    """What the proxy promises."""
+
+    def ratio(subject: str, figure: str, other: str) -> float:
+        return found[subject]["proxy"][figure] / found[subject][other][figure]
+
+    one, many, rate = "1 client", "32 clients", "a second"
+    rates = {name: found[one][name][rate] for name in ("proxy", "direct")}
+    return [
+        Goal("1 client, rate of direct TLS", "ratio of medians", ratio(one, rate, "direct"), 0.80, at_least=True),
+        Goal("1 client, added us", "difference", 1e6 / rates["proxy"] - 1e6 / rates["direct"], 25),
+        Goal("1 client, rate of PgBouncer", "ratio of medians", ratio(one, rate, "PgBouncer"), 1.05, at_least=True),
+        Goal("1 client, CPU of PgBouncer", "ratio of medians", ratio(one, "CPU, us", "PgBouncer"), 0.75),
+        Goal("32 clients, rate of direct TLS", "ratio of medians", ratio(many, rate, "direct"), 1.0, at_least=True),
+        Goal("32 clients, CPU of PgBouncer", "ratio of medians", ratio(many, "CPU, us", "PgBouncer"), 0.8),
+        Goal("COPY out, rate of direct", "ratio", ratio("COPY out", "MB a second", "direct"), 0.95, at_least=True),
+        Goal("COPY out, CPU of PgBouncer", "ratio of medians", ratio("COPY out", "CPU, s", "PgBouncer"), 0.6),
+        Goal("COPY in, rate of direct", "ratio", ratio("COPY in", "MB a second", "direct"), 0.95, at_least=True),
+        Goal("COPY in, CPU of PgBouncer", "ratio of medians", ratio("COPY in", "CPU, s", "PgBouncer"), 0.45),
+        Goal("set-up, rate of direct TLS", "ratio of medians", ratio("set-up", rate, "direct"), 1.2, at_least=True),
+        Goal("set-up, CPU, ms", "median", found["set-up"]["proxy"]["CPU, us"] / 1000, 1.0),
+        Goal("idle connection, kB", "difference", found["idle connection"]["proxy"]["kB"], 16),
+        Goal("idle connection after bulk, kB", "difference", found["idle connection"]["proxy"]["kB after bulk"], 16),
+    ]
+
+
+def main() -> int:
+    """Measure, print, judge."""
+    account = Account.choose()
+    with tempfile.TemporaryDirectory(prefix="bench-") as name, contextlib.ExitStack() as stack:
+        home = Path(name)
+        home.chmod(0o755)
+        stack.enter_context(server(home, account))
+        direct = f"host=localhost port={PORT} user=bench dbname=postgres sslmode=verify-full sslrootcert={home}/ca.pem"
+        for command in (
+            ["pgbench", "-i", "-s", "10", "-q", direct],
+            ["psql", "-qc", "CREATE UNLOGGED TABLE sink (line text)", direct],
+        ):
+            subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+        bouncer = stack.enter_context(pgbouncer(home, account))
+        ours = stack.enter_context(proxy(home, stack.enter_context(Emulator())))
+        lines = home / "lines"
+        with lines.open("wb") as file:
+            for _ in range(MEGABYTES):
+                file.write((b"y" * 999 + b"\n") * 1000)
+        through = "user=bench dbname=postgres"
+        candidates = [
+            Candidate("direct", direct, "", 0),
+            Candidate("PgBouncer", f"host={home} port=6432 {through}", f"{home}/.s.PGSQL.6432", bouncer),
+            Candidate("proxy", f"host={home}/proxy {through}", f"{home}/proxy/.s.PGSQL.5432", ours),
+        ]
+        verdict = goals(measured(candidates, lines))
+    print(*verdict, sep="\n")
+    return 0 if all(goal.met for goal in verdict) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
