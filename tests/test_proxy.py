@@ -407,6 +407,7 @@ def test_requests_for_encryption_are_answered_and_may_come_byte_by_byte(proxy: P
         (GSSENC_REQUEST * 2, "08P01", "asked for GSSAPI encryption twice"),
         (struct.pack("!II", 13, PROTOCOL_3_0) + b"user\0", "08P01", "invalid startup packet layout"),
         (struct.pack("!I", 1 << 30), "08P01", "invalid length of startup packet"),
+        (struct.pack("!II", 24, PROTOCOL_3_0) + b"user\0a\0user\0bb\0\0", "08P01", "names user more than once"),
     ],
 )
 def test_what_is_no_start_is_refused_in_words(proxy: Proxy, sent: bytes, sqlstate: str, heard: str) -> None:

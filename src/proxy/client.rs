@@ -118,6 +118,9 @@ fn pinned<'pin>(
     pin: Option<&'pin str>,
     missing: &mut Vec<(&'static str, &'pin str)>,
 ) -> Result<Option<String>, Failure> {
+    if startup.is_ambiguous(name) {
+        return Err(refused(PROTOCOL_VIOLATION, format!("the startup packet names {name} more than once")));
+    }
     let given = startup.get(name).map(|value| String::from_utf8_lossy(value).into_owned());
     match (given, pin) {
         (Some(given), Some(pin)) if given != pin => Err(refused(

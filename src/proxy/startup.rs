@@ -66,11 +66,20 @@ impl<'buffer> Startup<'buffer> {
         })
     }
 
-    /// A parameter that is not empty. Of several with one name PostgreSQL takes the last.
+    /// A parameter that is not empty.
     #[must_use]
     pub fn get(&self, wanted: &str) -> Option<&'buffer [u8]> {
-        let values = self.parameters().filter(|(name, _)| *name == wanted.as_bytes()).map(|(_, value)| value);
-        values.last().filter(|value| !value.is_empty())
+        self.values(wanted).last().filter(|value| !value.is_empty())
+    }
+
+    /// Whether a parameter is there more than once: servers may differ in which one they take.
+    #[must_use]
+    pub fn is_ambiguous(&self, wanted: &str) -> bool {
+        self.values(wanted).nth(1).is_some()
+    }
+
+    fn values(&self, wanted: &str) -> impl Iterator<Item = &'buffer [u8]> {
+        self.parameters().filter(move |(name, _)| *name == wanted.as_bytes()).map(|(_, value)| value)
     }
 
     /// The message for the server: the client's own, with parameters for those that it left out.
@@ -259,11 +268,12 @@ mod tests {
     }
 
     #[test]
-    fn a_parameter_is_the_last_of_its_name() {
+    fn a_parameter_is_found_by_its_name() {
         let bytes = packet(VERSION, b"user\0a\0options\0-c x=user\0user\0b\0database\0\0\0");
         let Ok(Some((Packet::Startup(startup), _))) = read(&bytes) else { panic!("{bytes:?}") };
         assert_eq!(startup.get("user"), Some(&b"b"[..]));
         assert_eq!(startup.get("database"), None);
+        assert!(startup.is_ambiguous("user") && !startup.is_ambiguous("database") && !startup.is_ambiguous("a"));
         assert_eq!(startup.get("-c x=user"), None);
     }
 
