@@ -12,6 +12,7 @@ import pytest
 from azure_postgresql_auth import identity, psycopg2, psycopg3
 from azure_postgresql_auth._refusal import is_refusal
 from psycopg2 import OperationalError
+from psycopg2 import connect as driver_connect
 
 from tests.fix_credentials import Token
 
@@ -158,3 +159,62 @@ def test_a_failed_connection_keeps_no_token(emulator: Emulator, credential: obje
     finally:
         gc.enable()
     assert requests(emulator) == 1
+
+
+class EverNew:
+    """A credential whose tokens live for ten seconds and take a second to come, each another one."""
+
+    def __init__(self, emulator: Emulator) -> None:
+        self._emulator = emulator
+        self._count = 0
+
+    def get_token(self, *_: str, **__: Any) -> Token:
+        time.sleep(1)
+        self._count += 1
+        return Token(self._emulator.token(ROLE, lifetime=10 + self._count), time.time() + 10)
+
+
+@pytest.mark.parametrize("way", ["class", "connect", "factory", "pool"])
+def test_psycopg2_reports_the_second_refusal_in_its_own_terms(way: str, emulator: Emulator) -> None:
+    """Even where yet another token has come by then."""
+    from functools import partial
+
+    from psycopg2.pool import ThreadedConnectionPool
+
+    credential = EverNew(emulator)
+    entra: Any = partial(psycopg2.EntraConnection, credential=credential)
+    entra(emulator.dsn).close()
+    dsn = f"{emulator.dsn}&user=nobody" if "?" in emulator.dsn else f"{emulator.dsn}?user=nobody"
+    ways: dict[str, Any] = {
+        "class": lambda: entra(dsn),
+        "connect": lambda: psycopg2.EntraConnection.connect(dsn, credential=credential),
+        "factory": lambda: driver_connect(dsn, connection_factory=entra),
+        "pool": lambda: ThreadedConnectionPool(1, 1, dsn, connection_factory=entra),
+    }
+    # Half of its life is over: the token is in use, and the next one on its way.
+    time.sleep(5)
+    tried = len(emulator.logins)
+    with pytest.raises(OperationalError, match='password authentication failed for user "nobody"') as raised:
+        ways[way]()
+    assert type(raised.value) is OperationalError
+    assert not any(callable(argument) for argument in raised.value.args)
+    assert len(emulator.logins) == tried + 2
+
+
+@pytest.mark.parametrize("kind", ["LogicalReplicationConnection", "PhysicalReplicationConnection"])
+def test_psycopg2s_replication_connections_log_in(kind: str, emulator: Emulator, credential: object) -> None:
+    from psycopg2 import extras
+
+    replication: Any = type("Replication", (psycopg2.EntraConnection, getattr(extras, kind)), {})
+    tried = len(emulator.logins)
+    try:
+        connection = replication(emulator.dsn, credential=credential)
+    except OperationalError as error:
+        # The role has no right to replicate, which the server says after it has accepted the token.
+        assert "replication" in str(error) or "REPLICATION" in str(error)  # noqa: PT017
+    else:
+        cursor = connection.cursor()
+        cursor.execute("IDENTIFY_SYSTEM")
+        assert cursor.fetchone()
+        connection.close()
+    assert [login.accepted for login in emulator.logins[tried:]] == [True]
