@@ -52,6 +52,29 @@ def test_a_revoked_token_is_replaced(driver: Driver, emulator: Emulator, credent
         assert requests(emulator) == asked + 1
 
 
+def hinted(error: BaseException) -> str:
+    """The text of an error and of what it came from, with their notes."""
+    texts: list[str] = []
+    link: BaseException | None = error
+    while link is not None:
+        texts += [str(link), *getattr(link, "__notes__", ())]
+        link = link.__cause__ or link.__context__
+    return "\n".join(texts)
+
+
+def test_a_refusal_says_what_to_do(driver: Driver, emulator: Emulator, caplog: pytest.LogCaptureFixture) -> None:
+    skip_if_the_driver_connects_later(driver)
+    for user, hint in (
+        ("nobody", 'The token names "emulator-identity"; without a user, that is the role.'),
+        ("Emulator-Identity", 'case-sensitive, and the token names "emulator-identity"'),
+    ):
+        with pytest.raises(Exception, match=f'"{user}"') as raised:
+            driver.who(driver.on(emulator), identity.ManagedIdentityCredential(), user=user)
+        assert hinted(raised.value).count(hint) == 1
+        # Where a pool reports a time-out of its own.
+        assert hint in caplog.text
+
+
 def test_a_refusal_for_good_costs_one_more_attempt(driver: Driver, emulator: Emulator, credential: object) -> None:
     skip_if_the_driver_connects_later(driver)
     assert driver.who(driver.on(emulator), credential) == ROLE

@@ -8,13 +8,14 @@ a token and both tries.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from azure_postgresql_auth import _credentials, _log, core
 from azure_postgresql_auth._core import PendingLogin
 from azure_postgresql_auth._redacted import without_frames
-from azure_postgresql_auth._refusal import is_refusal
+from azure_postgresql_auth._refusal import explain, is_refusal
 from azure_postgresql_auth._waiting import wait, wait_async
 from azure_postgresql_auth.errors import (
     CredentialValueError,
@@ -169,18 +170,25 @@ def _steps(plan: ConnectionPlan, options: Options, traits: Traits, *, blocking: 
     try:
         return (yield clock.arguments(login))
     except Exception as error:
-        if tries == 1 or getattr(found, "waited", False) or not is_refusal(error):
+        if not is_refusal(error):
             raise
-        again = adopted.provider.login_instead_of(plan.scope, plan.user_known, login.password)
-        try:
-            other: Login = yield adopted, again, clock.left
-        except Exception:  # noqa: BLE001 - the refusal is what the caller has to hear of; this one has been logged
-            raise error from None
-        if other.password == login.password:
-            # Out of a cache of the credential's own; the server has said what it thinks of it.
+        other = None
+        if tries > 1 and not getattr(found, "waited", False):
+            again = adopted.provider.login_instead_of(plan.scope, plan.user_known, login.password)
+            # That none was to be had has been logged; the refusal is what the caller has to hear of.
+            with contextlib.suppress(Exception):
+                other = yield adopted, again, clock.left
+        if other is None or other.password == login.password:
+            # The same comes out of a cache of the credential's own; the server has said what it thinks of it.
+            explain(error, plan.user or login.user, login.password)
             raise
         _log.warn(f"the server refused a cached token for {plan.scope}; trying once more with a new one: {error}")
-    connection = yield clock.arguments(other)
+    try:
+        connection = yield clock.arguments(other)
+    except Exception as error:
+        if is_refusal(error):
+            explain(error, plan.user or other.user, other.password)
+        raise
     accepted(plan, options)
     return connection
 

@@ -17,6 +17,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db.backends.base.validation import BaseDatabaseValidation
 from django.db.utils import Error
 
+from azure_postgresql_auth._refusal import hint_for
 from azure_postgresql_auth.django._settings import whose_login
 from azure_postgresql_auth.errors import EntraConnectionValueError, InsecureTransportError
 
@@ -24,11 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = ["DatabaseValidation"]
-
-_ROLE = (
-    "The server has no role of this name for this identity: compare with "
-    "SELECT * FROM pgaadauth_list_principals(false), and set USER to the role's name."
-)
 
 
 class DatabaseValidation(BaseDatabaseValidation):
@@ -70,5 +66,4 @@ def _number(error: BaseException) -> str:
 
 def _error(number: str, text: str) -> checks.CheckMessage:
     lines = (line.strip() for line in text.splitlines())
-    hint = _ROLE if "password authentication failed" in text else None
-    return checks.Error("; ".join(filter(None, lines)), hint=hint, id=f"azure_postgresql_auth.{number}")
+    return checks.Error("; ".join(filter(None, lines)), hint=hint_for(text), id=f"azure_postgresql_auth.{number}")
