@@ -47,13 +47,13 @@ class Driver(NamedTuple):
         return f"postgresql://{AZURE}:{port}/postgres", {"hostaddr": "127.0.0.1"} if self.libpq else {}
 
 
-def psycopg3(url: str, credential: object = None, **keywords: Any) -> str:
+def psycopg3(url: str, credential: Any = None, **keywords: Any) -> str:
     with entra_psycopg3.EntraConnection.connect(url, credential=credential, **keywords) as connection:
         row: Any = connection.execute(WHO).fetchone()
         return str(row[0])
 
 
-async def psycopg3_async(url: str, credential: object = None, **keywords: Any) -> str:
+async def psycopg3_async(url: str, credential: Any = None, **keywords: Any) -> str:
     async with await entra_psycopg3.AsyncEntraConnection.connect(url, credential=credential, **keywords) as connection:
         row: Any = await (await connection.execute(WHO)).fetchone()
         return str(row[0])
@@ -73,25 +73,25 @@ def asked(connection: Any) -> str:
         connection.close()
 
 
-def psycopg2_class(url: str, credential: object = None, **keywords: Any) -> str:
+def psycopg2_class(url: str, credential: Any = None, **keywords: Any) -> str:
     return asked(entra_psycopg2.EntraConnection(url, credential=credential, **keywords))
 
 
-def psycopg2_connect(url: str, credential: object = None, **keywords: Any) -> str:
+def psycopg2_connect(url: str, credential: Any = None, **keywords: Any) -> str:
     return asked(entra_psycopg2.EntraConnection.connect(url, credential=credential, **keywords))
 
 
-def psycopg2_factory(url: str, credential: object = None, **keywords: Any) -> str:
+def psycopg2_factory(url: str, credential: Any = None, **keywords: Any) -> str:
     factory: Any = partial(entra_psycopg2.EntraConnection, credential=credential)
     return asked(psycopg2.connect(url, connection_factory=factory, **keywords))
 
 
-def psycopg2_async(url: str, credential: object = None, **keywords: Any) -> str:
+def psycopg2_async(url: str, credential: Any = None, **keywords: Any) -> str:
     factory: Any = partial(entra_psycopg2.EntraConnection, credential=credential)
     return asked(psycopg2.connect(url, connection_factory=factory, async_=True, **keywords))
 
 
-async def asyncpg(url: str, credential: object = None, **keywords: Any) -> str:
+async def asyncpg(url: str, credential: Any = None, **keywords: Any) -> str:
     connection = await entra_asyncpg.connect(url, credential=credential, **keywords)
     try:
         return str(await connection.fetchval(WHO))
@@ -99,12 +99,12 @@ async def asyncpg(url: str, credential: object = None, **keywords: Any) -> str:
         await connection.close()
 
 
-async def asyncpg_pool(url: str, credential: object = None, **keywords: Any) -> str:
+async def asyncpg_pool(url: str, credential: Any = None, **keywords: Any) -> str:
     async with entra_asyncpg.create_pool(url, credential=credential, min_size=1, max_size=2, **keywords) as pool:
         return str(await pool.fetchval(WHO))
 
 
-def sqlalchemy_sync(driver: str, url: str, credential: object = None, **keywords: Any) -> str:
+def sqlalchemy_sync(driver: str, url: str, credential: Any = None, **keywords: Any) -> str:
     dialect = make_url(url).set(drivername=f"postgresql+{driver}")
     engine = create_engine(dialect, poolclass=NullPool, connect_args={"credential": credential, **keywords})
     entra_sqlalchemy.enable_entra_authentication(engine)
@@ -112,7 +112,7 @@ def sqlalchemy_sync(driver: str, url: str, credential: object = None, **keywords
         return str(connection.execute(text(WHO)).scalar())
 
 
-async def sqlalchemy_async(driver: str, url: str, credential: object = None, **keywords: Any) -> str:
+async def sqlalchemy_async(driver: str, url: str, credential: Any = None, **keywords: Any) -> str:
     dialect = make_url(url).set(drivername=f"postgresql+{driver}")
     engine = create_async_engine(dialect, poolclass=NullPool, connect_args=keywords)
     entra_sqlalchemy.enable_entra_authentication_async(engine, credential)
@@ -120,7 +120,7 @@ async def sqlalchemy_async(driver: str, url: str, credential: object = None, **k
         return str((await connection.execute(text(WHO))).scalar())
 
 
-async def asyncpg_engine(url: str, credential: object = None, **keywords: Any) -> str:
+async def asyncpg_engine(url: str, credential: Any = None, **keywords: Any) -> str:
     dialect = make_url(url).set(drivername="postgresql+asyncpg")
     engine = entra_sqlalchemy.create_asyncpg_engine(dialect, credential, connect_args=keywords)
     try:

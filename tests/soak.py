@@ -181,7 +181,7 @@ class Login(NamedTuple):
     """One that is under way."""
 
     driver: str
-    credential: object
+    credential: Any
     good_until: float
 
 
@@ -198,7 +198,7 @@ class Load:
         self.longest = 0.0
         self.stop = threading.Event()
 
-    def begin(self, driver: str, credential: object) -> Login:
+    def begin(self, driver: str, credential: Any) -> Login:
         self.logins[driver] += 1
         good_until = max(core.token_stats(credential).expires_on.values(), default=0.0)
         return Login(driver, credential, good_until - LEEWAY * (LIFETIME + 1))
@@ -234,7 +234,7 @@ class CountedConnection(EntraConnection[Any]):
 LOAD = Load()
 
 
-def psycopg3_pool(credential: object) -> None:
+def psycopg3_pool(credential: Any) -> None:
     from psycopg import OperationalError
     from psycopg_pool import ConnectionPool
 
@@ -254,7 +254,7 @@ def psycopg3_pool(credential: object) -> None:
             time.sleep(0.02)
 
 
-def psycopg2_pool(credential: object) -> None:
+def psycopg2_pool(credential: Any) -> None:
     from sqlalchemy import QueuePool, create_engine, text
 
     # A service principal, whose token names no user.
@@ -273,7 +273,7 @@ def psycopg2_pool(credential: object) -> None:
     engine.dispose()
 
 
-async def asyncpg_pool(credential: object) -> None:
+async def asyncpg_pool(credential: Any) -> None:
     async def churn() -> None:
         while not LOAD.stop.is_set():
             login = LOAD.begin("asyncpg", credential)
@@ -319,7 +319,7 @@ def worker(credentials: list[object]) -> int:
     try:
         while time.monotonic() < end and not LOAD.stop.is_set():
             for credential in credentials:
-                good_until = max(core.token_stats(credential).expires_on.values(), default=0.0)
+                good_until = max(core.token_stats(credential).expires_on.values(), default=0.0)  # type: ignore[arg-type]
                 try:
                     (take if random.random() < 0.5 else take_async)(credential)  # noqa: S311
                 except errors.AzurePgEntraError as error:

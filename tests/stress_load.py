@@ -29,19 +29,19 @@ warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 and later on 
 EXIT_CODE = 7
 
 
-def ask(credential: object) -> str:
+def ask(credential: Any) -> str:
     return core.get_entra_conninfo(credential)["password"]
 
 
-def ask_async(credential: object) -> str:
+def ask_async(credential: Any) -> str:
     return asyncio.run(core.get_entra_conninfo_async(credential))["password"]
 
 
-def take(credential: object) -> str:
+def take(credential: Any) -> str:
     return core.get_entra_token(credential)
 
 
-def take_async(credential: object) -> str:
+def take_async(credential: Any) -> str:
     return asyncio.run(core.get_entra_token_async(credential))
 
 
@@ -186,19 +186,19 @@ def leave_refresh(make: Callable[[], object], way: Callable[[object], object]) -
         credential = make()
         take(credential)
         begun = time.time()
-        (expires_on,) = core.token_stats(credential).expires_on.values()
+        (expires_on,) = core.token_stats(credential).expires_on.values()  # type: ignore[arg-type]
         # A credential object's is stated in whole seconds.
         life = credential.lifetime if isinstance(credential, Sync) else expires_on - begun
         time.sleep(life * 0.65)
         if time.time() < begun + life * 0.8:
             break
         # The machine was too busy: by now it has expired, or nearly so.
-    requests = core.token_stats(credential).requests
+    requests = core.token_stats(credential).requests  # type: ignore[arg-type]
     leave_refresh.silent = silence()  # type: ignore[attr-defined] # kept open
     if isinstance(credential, Sync):
         credential.seconds = 60
     way(credential)
-    assert core.token_stats(credential).requests == requests + 1, "no refresh is under way"
+    assert core.token_stats(credential).requests == requests + 1, "no refresh is under way"  # type: ignore[arg-type]
 
 
 # As a fetch goes on for 0.1 seconds (the emulator's latency), most of these leave it behind.
@@ -206,7 +206,7 @@ ENDINGS: dict[str, Callable[[], object]] = {
     "a native fetch that a daemon thread waits for": lambda: in_thread(take, KINDS["native"], 1, 0.02),
     "many of them, some of which come back just then": lambda: in_thread(take, KINDS["native"], 20, 0.1),
     "a fetch with TLS": lambda: in_thread(take, KINDS["secret"], 5, 0.05),
-    "an await": lambda: asyncio.run(asyncio.wait_for(core.get_entra_token_async(KINDS["native"]()), 0.02)),
+    "an await": lambda: asyncio.run(asyncio.wait_for(core.get_entra_token_async(KINDS["native"]()), 0.02)),  # type: ignore[arg-type]
     "awaits on loops of daemon threads": lambda: in_thread(take_async, KINDS["native"], 5, 0.02),
     "tasks that nobody awaits": leave_tasks,
     "given up, with the fetch still under way": lambda: core.login(KINDS["native"](), timeout=0.02),

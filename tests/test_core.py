@@ -33,14 +33,14 @@ USER = make_token(upn="ada@contoso.com")
 MIRID = "/subscriptions/1/resourcegroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/orders"
 
 
-def conninfo(credential: object, **keywords: Any) -> dict[str, str]:
+def conninfo(credential: Any, **keywords: Any) -> dict[str, str]:
     """What either kind of credential is asked with."""
     if isinstance(credential, AsyncCredential):
         return asyncio.run(core.get_entra_conninfo_async(credential, **keywords))
     return core.get_entra_conninfo(credential, **keywords)
 
 
-def ask(credential: object) -> str:
+def ask(credential: Any) -> str:
     """The token of either kind of credential."""
     if isinstance(credential, AsyncCredential):
         return asyncio.run(core.get_entra_token_async(credential))
@@ -193,9 +193,9 @@ class TestAnyCredential:
     @pytest.mark.parametrize("bad", ["text", 7, object(), SyncCredential, {"get_token": 1}])
     def test_none_at_all(self, bad: object) -> None:
         with pytest.raises(errors.CredentialValueError, match=r"^credential is required"):
-            core.get_entra_conninfo(bad)
+            core.get_entra_conninfo(bad)  # type: ignore[arg-type]
         with pytest.raises(errors.CredentialValueError, match=r"^credential is required"):
-            asyncio.run(core.get_entra_conninfo_async(bad))
+            asyncio.run(core.get_entra_conninfo_async(bad))  # type: ignore[arg-type]
 
     def test_asynchronous_in_synchronous_code(self) -> None:
         credential = AsyncCredential(USER)
@@ -203,7 +203,7 @@ class TestAnyCredential:
             with pytest.raises(
                 errors.CredentialValueError, match=r"^credential is required to be synchronous here.*identity"
             ):
-                ask(credential)
+                ask(credential)  # type: ignore[arg-type]
         assert credential.calls == []
 
     def test_disguised_as_synchronous(self) -> None:

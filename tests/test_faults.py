@@ -104,7 +104,7 @@ FAULTS = [
 class Life:
     """A credential from its first token on, and what it cost."""
 
-    def __init__(self, credential: object, login: Callable[..., Login], seconds: float | None) -> None:
+    def __init__(self, credential: Any, login: Callable[..., Login], seconds: float | None) -> None:
         self.credential = credential
         self._login = login
         self._seconds = seconds

@@ -145,7 +145,7 @@ async def by_cancelling(wait: Coroutine[Any, Any, Any]) -> Any:
 
 
 WAYS = [by_wait_for, by_timeout, by_anyio, by_anyio_task_group, by_cancelling]
-WAITS: dict[str, Callable[[object], Coroutine[Any, Any, Any]]] = {
+WAITS: dict[str, Callable[[Any], Coroutine[Any, Any, Any]]] = {
     "token": core.get_entra_token_async,
     "psycopg3": lambda credential: AsyncEntraConnection.connect(credential=credential),
     "asyncpg": lambda credential: entra_asyncpg.connect(credential=credential),

@@ -30,7 +30,7 @@ LAYERS = [
     {"_fallback"},
     {"_foreign", "_log", "_refusal"},
     {"_core"},
-    {"errors", "_redacted"},
+    {"errors", "_redacted", "_shapes"},
 ]
 RUST_LAYERS = [
     {"py", "simulation"},

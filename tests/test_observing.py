@@ -182,7 +182,7 @@ class TestStats:
         core.get_entra_token(credential)
         assert core.token_stats(credential).requests == 1
         with pytest.raises(errors.CredentialValueError):
-            core.token_stats(object())
+            core.token_stats(object())  # type: ignore[arg-type]
 
 
 class TestTimeLimit:

@@ -40,7 +40,7 @@ def skip_if_the_driver_connects_later(driver: Driver) -> None:
         pytest.skip("its connection is made by whoever polls it")
 
 
-def test_a_revoked_token_is_replaced(driver: Driver, emulator: Emulator, credential: object) -> None:
+def test_a_revoked_token_is_replaced(driver: Driver, emulator: Emulator, credential: Any) -> None:
     skip_if_the_driver_connects_later(driver)
     url = driver.on(emulator)
     assert driver.who(url, credential) == ROLE
@@ -75,7 +75,7 @@ def test_a_refusal_says_what_to_do(driver: Driver, emulator: Emulator, caplog: p
         assert hint in caplog.text
 
 
-def test_a_refusal_for_good_costs_one_more_attempt(driver: Driver, emulator: Emulator, credential: object) -> None:
+def test_a_refusal_for_good_costs_one_more_attempt(driver: Driver, emulator: Emulator, credential: Any) -> None:
     skip_if_the_driver_connects_later(driver)
     assert driver.who(driver.on(emulator), credential) == ROLE
     asked, tried = requests(emulator), len(emulator.logins)
@@ -88,13 +88,13 @@ def test_a_refusal_for_good_costs_one_more_attempt(driver: Driver, emulator: Emu
     assert driver.who(driver.on(emulator), credential) == ROLE
 
 
-def test_a_new_token_is_not_blamed(emulator: Emulator, credential: object) -> None:
+def test_a_new_token_is_not_blamed(emulator: Emulator, credential: Any) -> None:
     with pytest.raises(psycopg.OperationalError, match="nobody"):
         psycopg3.EntraConnection.connect(emulator.dsn, user="nobody", credential=credential)
     assert (requests(emulator), len(emulator.logins)) == (1, 1)
 
 
-def test_the_refused_token_serves_on_while_there_is_no_other(emulator: Emulator, credential: object) -> None:
+def test_the_refused_token_serves_on_while_there_is_no_other(emulator: Emulator, credential: Any) -> None:
     connect = psycopg3.EntraConnection.connect
     connect(emulator.dsn, credential=credential).close()
     emulator.fail(status=400)
@@ -103,7 +103,7 @@ def test_the_refused_token_serves_on_while_there_is_no_other(emulator: Emulator,
     connect(emulator.dsn, credential=credential).close()
 
 
-def test_those_who_are_refused_together_fetch_once(emulator: Emulator, credential: object) -> None:
+def test_those_who_are_refused_together_fetch_once(emulator: Emulator, credential: Any) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
     def connect(_: int) -> None:
@@ -169,7 +169,7 @@ def test_what_counts_as_a_refusal(text: str, expected: bool) -> None:  # noqa: F
     assert is_refusal(Exception({"S": "FATAL", "C": "XX000", "M": text})) is expected
 
 
-def test_a_failed_connection_keeps_no_token(emulator: Emulator, credential: object, tmp_path: Path) -> None:
+def test_a_failed_connection_keeps_no_token(emulator: Emulator, credential: Any, tmp_path: Path) -> None:
     """What hangs in a cycle of references stays until the garbage collector comes. psycopg2 leaves none of its own."""
     gc.collect()
     gc.disable()

@@ -53,7 +53,10 @@ def hint_for(text: str, *, user: str | None = None, named: str | None = None) ->
     if user and named and user != named and user.lower() == named.lower():
         return f'Role names are case-sensitive, and the token names "{named}": leave out the user, or write it so.'
     other = f' The token names "{named}"; without a user, that is the role.' if user and named and user != named else ""
-    return f"The server has no role of this name for this identity. Compare with {_LIST}; names are case-sensitive.{other} {_DOCTOR}"
+    return (
+        f"The server has no role of this name for this identity. Compare with {_LIST}; names are "
+        f"case-sensitive.{other} {_DOCTOR}"
+    )
 
 
 def explain(error: BaseException, user: str | None, token: str) -> None:

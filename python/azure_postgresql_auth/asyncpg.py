@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, unquote, urlparse, urlunparse
 
 from azure_postgresql_auth import tls
 from azure_postgresql_auth._core import Driver
-from azure_postgresql_auth._login import NO_OPTIONS, ErrorTranslation, Options, Traits, connect_async
+from azure_postgresql_auth._login import ErrorTranslation, Options, Traits, connect_async
 from azure_postgresql_auth.errors import EntraConnectionValueError, InsecureTransportError
 
 try:
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from asyncpg.pool import Pool
 
     from azure_postgresql_auth._core import ConnectionPlan
+    from azure_postgresql_auth._shapes import AsyncTokenCredential, TokenCredential
 
 __all__ = ["EntraOperationalError", "InsecureTransportOperationalError", "connect", "create_pool"]
 
@@ -48,32 +49,51 @@ _TRAITS = Traits(ErrorTranslation(EntraOperationalError, InsecureTransportOperat
 _DRIVER = Driver("asyncpg", tls.AZURE_ROOTS)
 
 
-async def connect(dsn: str | None = None, **kwargs: Any) -> Connection[Any]:
-    """`asyncpg.connect`, with user and password, where they are not given, from Microsoft Entra ID.
+async def connect(
+    dsn: str | None = None,
+    *,
+    credential: TokenCredential | AsyncTokenCredential | None = None,
+    scope: str | None = None,
+    allow_insecure_transport: bool = False,
+    **kwargs: Any,
+) -> Connection[Any]:
+    """Connect to a server as `asyncpg.connect` does, by default with a login of Microsoft Entra ID.
 
     Args:
-        dsn: as for `asyncpg.connect`.
-        **kwargs: as for `asyncpg.connect`, and:
-            credential: whose login, of any kind; by default `azure_postgresql_auth.identity.DefaultAzureCredential`.
-            scope: OAuth 2.0 scope of the token; by default that of the host's Azure cloud.
-            allow_insecure_transport: True to send the token over a connection that TLS does not protect.
+        dsn: connection URL.
+        credential: whose login; by default `azure_postgresql_auth.identity.DefaultAzureCredential`.
+        scope: OAuth 2.0 scope of the token; by default that of the host's Azure cloud.
+        allow_insecure_transport: True to send the token over a connection that TLS does not protect.
+        **kwargs: the arguments of `asyncpg.connect`. Its `timeout`, 60 seconds unless given, holds for the token, too.
 
     Raises:
-        CredentialValueError: `credential` is none.
-        EntraConnectionValueError: no login could be had; also an `asyncpg.ClientCannotConnectError`.
+        CredentialValueError: `credential` is not a credential object.
+        EntraConnectionValueError: no token could be obtained; also an `asyncpg.ClientCannotConnectError`.
         asyncpg.PostgresError: the server refuses the login.
     """
-    options = NO_OPTIONS.taken_from(kwargs)
+    options = Options(credential, scope, allow_insecure_transport)
     with _TRAITS.translating:
         plan = plan_for(dsn, kwargs, options)
     dsn = _read(dsn).dsn if dsn else None
     return await connect_async(plan, options, _TRAITS, lambda arguments: asyncpg.connect(dsn, **arguments))
 
 
-def create_pool(dsn: str | None = None, **kwargs: Any) -> Pool[Any]:
-    """`asyncpg.create_pool`, whose new connections log in as those of `connect` do; takes the keywords of both."""
-    options = {name: kwargs.pop(name) for name in Options.__slots__ if name in kwargs}
-    return asyncpg.create_pool(dsn, connect=functools.partial(connect, **options), **kwargs)
+def create_pool(
+    dsn: str | None = None,
+    *,
+    credential: TokenCredential | AsyncTokenCredential | None = None,
+    scope: str | None = None,
+    allow_insecure_transport: bool = False,
+    **kwargs: Any,
+) -> Pool[Any]:
+    """Create a pool as `asyncpg.create_pool` does, whose connections log in as those of `connect` do.
+
+    Takes the arguments of both; raises nothing of ours, the pool's connections do.
+    """
+    connecting = functools.partial(
+        connect, credential=credential, scope=scope, allow_insecure_transport=allow_insecure_transport
+    )
+    return asyncpg.create_pool(dsn, connect=connecting, **kwargs)
 
 
 def plan_for(dsn: str | None, keywords: dict[str, Any], options: Options) -> ConnectionPlan:

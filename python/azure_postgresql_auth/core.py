@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Final
 
     from azure_postgresql_auth._core import Login
+    from azure_postgresql_auth._shapes import AsyncTokenCredential, TokenCredential
 
 __all__ = [
     "AZURE_DB_FOR_POSTGRES_SCOPE",
@@ -42,7 +43,7 @@ DEFAULT_TIMEOUT: Final = 30.0
 """How long a login waits for its token unless its caller says otherwise, in seconds."""
 
 
-def get_entra_token(credential: object = None, scope: str | None = None) -> str:
+def get_entra_token(credential: TokenCredential | None = None, scope: str | None = None) -> str:
     """An access token, to be sent as the password of a new connection.
 
     Args:
@@ -58,12 +59,14 @@ def get_entra_token(credential: object = None, scope: str | None = None) -> str:
     return str(login(credential, scope, user_known=True).password)
 
 
-async def get_entra_token_async(credential: object = None, scope: str | None = None) -> str:
+async def get_entra_token_async(
+    credential: TokenCredential | AsyncTokenCredential | None = None, scope: str | None = None
+) -> str:
     """`get_entra_token` for asynchronous code; takes synchronous credentials too and never blocks the event loop."""
     return str((await login_async(credential, scope, user_known=True)).password)
 
 
-def get_entra_conninfo(credential: object = None, scope: str | None = None) -> dict[str, str]:
+def get_entra_conninfo(credential: TokenCredential | None = None, scope: str | None = None) -> dict[str, str]:
     """User and password of a new connection.
 
     The user is what the token's claims name: a user-assigned managed identity, a user, the resource of a
@@ -93,7 +96,7 @@ def get_entra_conninfo(credential: object = None, scope: str | None = None) -> d
                 is_current = refers() is credential and not adopted.asynchronous
             else:
                 # One of ours, whose `get_token` may be overridden.
-                is_current = type(credential).get_token is method and credential._tokens is adopted  # type: ignore[attr-defined]  # noqa: SLF001
+                is_current = type(credential).get_token is method and credential._tokens is adopted  # type: ignore[union-attr]  # noqa: SLF001
         except (AttributeError, KeyError):
             pass
         else:
@@ -105,13 +108,15 @@ def get_entra_conninfo(credential: object = None, scope: str | None = None) -> d
     return {"user": _user(found), "password": found.password}
 
 
-async def get_entra_conninfo_async(credential: object = None, scope: str | None = None) -> dict[str, str]:
+async def get_entra_conninfo_async(
+    credential: TokenCredential | AsyncTokenCredential | None = None, scope: str | None = None
+) -> dict[str, str]:
     """`get_entra_conninfo` for asynchronous code; takes synchronous credentials too and never blocks the event loop."""
     found = await login_async(credential, scope)
     return {"user": _user(found), "password": found.password}
 
 
-def token_stats(credential: object = None) -> TokenStats:
+def token_stats(credential: TokenCredential | AsyncTokenCredential | None = None) -> TokenStats:
     """What a credential's tokens cost so far, for a metrics exporter to read: requests, cache hits, failures, expiries.
 
     Args:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from azure_postgresql_auth import tls
 from azure_postgresql_auth._core import Driver
-from azure_postgresql_auth._login import NO_OPTIONS, ErrorTranslation, Traits, accepted, connect
+from azure_postgresql_auth._login import ErrorTranslation, Options, Traits, accepted, connect
 from azure_postgresql_auth.errors import EntraConnectionValueError, InsecureTransportError
 
 try:
@@ -27,13 +27,13 @@ try:
 except ImportError as error:
     message = "psycopg2 is not installed; install it with: pip install 'azure-postgresql-auth-rs[psycopg2]'"
     raise ImportError(message) from error
-from psycopg2.extensions import connection, libpq_version, make_dsn, parse_dsn
+from psycopg2.extensions import connection, cursor, libpq_version, make_dsn, parse_dsn
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
     from azure_postgresql_auth._core import ConnectionPlan
-    from azure_postgresql_auth._login import Options
+    from azure_postgresql_auth._shapes import TokenCredential
 
 __all__ = ["EntraConnection", "EntraOperationalError", "InsecureTransportOperationalError"]
 
@@ -71,38 +71,50 @@ _is_second: ContextVar[bool] = ContextVar("azure_postgresql_auth_second_attempt"
 class _SecondAttempt(type):
     """Makes another object for the second attempt: psycopg2's connect once, and stay closed if that fails."""
 
-    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return super().__call__(*args, **kwargs)
-        except _TokenRefused:
-            second = _is_second.set(True)
-        try:
-            return super().__call__(*args, **kwargs)
-        finally:
-            _is_second.reset(second)
+    if not TYPE_CHECKING:  # type checkers take the signature of __init__
+
+        def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return super().__call__(*args, **kwargs)
+            except _TokenRefused:
+                second = _is_second.set(True)
+            try:
+                return super().__call__(*args, **kwargs)
+            finally:
+                _is_second.reset(second)
 
 
 class EntraConnection(connection, metaclass=_SecondAttempt):
     """A psycopg2 connection whose user and password, where they are not given, come from Microsoft Entra ID.
 
     Args:
-        dsn: as for `psycopg2.connect`.
+        dsn: connection string or URL, as for `psycopg2.connect`.
         async_: as for `psycopg2.connect`; the token is waited for all the same.
-        **kwargs: as for `psycopg2.connect`, and:
-            credential: whose login; by default `azure_postgresql_auth.identity.DefaultAzureCredential`.
-            scope: OAuth 2.0 scope of the token; by default that of the host's Azure cloud.
-            allow_insecure_transport: True to send the token over a connection that TLS does not protect.
+        cursor_factory: class of the connection's cursors, as for `psycopg2.connect`.
+        credential: whose login; by default `azure_postgresql_auth.identity.DefaultAzureCredential`.
+        scope: OAuth 2.0 scope of the token; by default that of the host's Azure cloud.
+        allow_insecure_transport: True to send the token over a connection that TLS does not protect.
+        **kwargs: connection parameters, which win over those of `dsn`.
 
     Raises:
-        CredentialValueError: `credential` is none, or an asynchronous one.
-        EntraConnectionValueError: no login could be had; also a `psycopg2.OperationalError`.
+        CredentialValueError: `credential` is not a credential object, or an asynchronous one.
+        EntraConnectionValueError: no token could be obtained; also a `psycopg2.OperationalError`.
         psycopg2.OperationalError: the server cannot be reached, or refuses the login.
     """
 
-    def __init__(self, dsn: str | None = None, async_: int = 0, **kwargs: Any) -> None:
+    def __init__(  # noqa: PLR0913 - psycopg2's, and ours
+        self,
+        dsn: str | None = None,
+        async_: int = 0,
+        *,
+        cursor_factory: type[cursor] | None = None,
+        credential: TokenCredential | None = None,
+        scope: str | None = None,
+        allow_insecure_transport: bool = False,
+        **kwargs: Any,
+    ) -> None:
         asynchronous = int(kwargs.pop("async", async_))
-        cursor_factory = kwargs.pop("cursor_factory", None)
-        options = NO_OPTIONS.taken_from(kwargs)
+        options = Options(credential, scope, allow_insecure_transport)
         if "database" in kwargs:
             kwargs["dbname"] = kwargs.pop("database")
         # As psycopg2 does: None leaves it to the connection string.
@@ -130,6 +142,24 @@ class EntraConnection(connection, metaclass=_SecondAttempt):
             self.cursor_factory = cursor_factory
 
     @classmethod
-    def connect(cls, dsn: str | None = None, **kwargs: Any) -> Self:
-        """Connects, as the constructor does."""
-        return cls(dsn, **kwargs)
+    def connect(  # noqa: PLR0913 - as the constructor
+        cls,
+        dsn: str | None = None,
+        *,
+        async_: int = 0,
+        cursor_factory: type[cursor] | None = None,
+        credential: TokenCredential | None = None,
+        scope: str | None = None,
+        allow_insecure_transport: bool = False,
+        **kwargs: Any,
+    ) -> Self:
+        """Connect to a server and return the connection, as the constructor does."""
+        return cls(
+            dsn,
+            async_,
+            cursor_factory=cursor_factory,
+            credential=credential,
+            scope=scope,
+            allow_insecure_transport=allow_insecure_transport,
+            **kwargs,
+        )

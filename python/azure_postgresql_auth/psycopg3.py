@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from azure_postgresql_auth import tls
 from azure_postgresql_auth._core import Driver
-from azure_postgresql_auth._login import NO_OPTIONS, ErrorTranslation, Traits, connect, connect_async
+from azure_postgresql_auth._login import ErrorTranslation, Options, Traits, connect, connect_async
 from azure_postgresql_auth.errors import EntraConnectionValueError, InsecureTransportError
 
 try:
@@ -28,10 +28,13 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import Row
 
 if TYPE_CHECKING:
+    from psycopg import AsyncCursor, Cursor
+    from psycopg.abc import AdaptContext
+    from psycopg.rows import AsyncRowFactory, RowFactory
     from typing_extensions import Self
 
     from azure_postgresql_auth._core import ConnectionPlan
-    from azure_postgresql_auth._login import Options
+    from azure_postgresql_auth._shapes import AsyncTokenCredential, TokenCredential
 
 __all__ = ["AsyncEntraConnection", "EntraConnection", "EntraOperationalError", "InsecureTransportOperationalError"]
 
@@ -62,47 +65,98 @@ class EntraConnection(psycopg.Connection[Row]):
     """A `psycopg.Connection` whose user and password, where they are not given, come from Microsoft Entra ID."""
 
     @classmethod
-    def connect(cls, conninfo: str = "", **kwargs: Any) -> Self:
-        """Connects.
+    def connect(  # type: ignore[override]  # noqa: PLR0913 - psycopg's, and ours
+        cls,
+        conninfo: str = "",
+        *,
+        autocommit: bool = False,
+        prepare_threshold: int | None = 5,
+        context: AdaptContext | None = None,
+        row_factory: RowFactory[Row] | None = None,
+        cursor_factory: type[Cursor[Row]] | None = None,
+        credential: TokenCredential | None = None,
+        scope: str | None = None,
+        allow_insecure_transport: bool = False,
+        **kwargs: Any,
+    ) -> Self:
+        """Connect to a server and return the connection.
+
+        The other arguments are those of `psycopg.Connection.connect`.
 
         Args:
-            conninfo: as for `psycopg.Connection.connect`.
-            **kwargs: as for `psycopg.Connection.connect`, and:
-                credential: whose login; by default `azure_postgresql_auth.identity.DefaultAzureCredential`.
-                scope: OAuth 2.0 scope of the token; by default that of the host's Azure cloud.
-                allow_insecure_transport: True to send the token over a connection that TLS does not protect.
+            conninfo: connection string or URL.
+            autocommit: True to start no transactions.
+            prepare_threshold: number of executions after which a statement is prepared; None for never.
+            context: where the connection's adapters come from.
+            row_factory: makes rows of results, as `psycopg.rows.dict_row`.
+            cursor_factory: class of the connection's cursors.
+            credential: whose login; by default `azure_postgresql_auth.identity.DefaultAzureCredential`.
+            scope: OAuth 2.0 scope of the token; by default that of the host's Azure cloud.
+            allow_insecure_transport: True to send the token over a connection that TLS does not protect.
+            **kwargs: connection parameters, which win over those of `conninfo`.
 
         Raises:
-            CredentialValueError: `credential` is none, or an asynchronous one.
-            EntraConnectionValueError: no login could be had; also a `psycopg.OperationalError`.
+            CredentialValueError: `credential` is not a credential object, or an asynchronous one.
+            EntraConnectionValueError: no token could be obtained; also a `psycopg.OperationalError`.
             psycopg.OperationalError: the server cannot be reached, or refuses the login.
         """
-        options = NO_OPTIONS.taken_from(kwargs)
+        options = Options(credential, scope, allow_insecure_transport)
         url = parsed(conninfo)
         with _TRAITS.translating:
             plan = plan_for(url, kwargs, options)
-        plainly = super().connect
-        return connect(plan, options, _TRAITS, lambda arguments: plainly(conninfo, **arguments))
+        plainly = functools.partial(
+            super().connect,
+            conninfo,
+            autocommit=autocommit,
+            prepare_threshold=prepare_threshold,
+            context=context,
+            row_factory=row_factory,
+            cursor_factory=cursor_factory,
+        )
+        return connect(plan, options, _TRAITS, lambda arguments: plainly(**arguments))
 
 
 class AsyncEntraConnection(psycopg.AsyncConnection[Row]):
     """A `psycopg.AsyncConnection` whose user and password, where they are not given, come from Microsoft Entra ID."""
 
     @classmethod
-    async def connect(cls, conninfo: str = "", **kwargs: Any) -> Self:
-        """Connects; takes the arguments of `EntraConnection.connect`, and any kind of credential.
+    async def connect(  # type: ignore[override]  # noqa: PLR0913 - psycopg's, and ours
+        cls,
+        conninfo: str = "",
+        *,
+        autocommit: bool = False,
+        prepare_threshold: int | None = 5,
+        context: AdaptContext | None = None,
+        row_factory: AsyncRowFactory[Row] | None = None,
+        cursor_factory: type[AsyncCursor[Row]] | None = None,
+        credential: TokenCredential | AsyncTokenCredential | None = None,
+        scope: str | None = None,
+        allow_insecure_transport: bool = False,
+        **kwargs: Any,
+    ) -> Self:
+        """Connect to a server and return the connection.
+
+        Takes the arguments of `EntraConnection.connect`, and credentials of both kinds.
 
         Raises:
-            CredentialValueError: `credential` is none.
-            EntraConnectionValueError: no login could be had; also a `psycopg.OperationalError`.
+            CredentialValueError: `credential` is not a credential object.
+            EntraConnectionValueError: no token could be obtained; also a `psycopg.OperationalError`.
             psycopg.OperationalError: the server cannot be reached, or refuses the login.
         """
-        options = NO_OPTIONS.taken_from(kwargs)
+        options = Options(credential, scope, allow_insecure_transport)
         url = parsed(conninfo)
         with _TRAITS.translating:
             plan = plan_for(url, kwargs, options)
-        plainly = super().connect
-        return await connect_async(plan, options, _TRAITS, lambda arguments: plainly(conninfo, **arguments))
+        plainly = functools.partial(
+            super().connect,
+            conninfo,
+            autocommit=autocommit,
+            prepare_threshold=prepare_threshold,
+            context=context,
+            row_factory=row_factory,
+            cursor_factory=cursor_factory,
+        )
+        return await connect_async(plan, options, _TRAITS, lambda arguments: plainly(**arguments))
 
 
 def plan_for(url: dict[str, Any], keywords: dict[str, Any], options: Options) -> ConnectionPlan:

@@ -33,8 +33,8 @@ from typing import TYPE_CHECKING, Any
 from azure_postgresql_auth import _credentials, core
 from azure_postgresql_auth._core import TokenProvider
 from azure_postgresql_auth._foreign import AssertionCaller
+from azure_postgresql_auth._shapes import AccessToken, AccessTokenInfo, AsyncTokenCredential, TokenCredential
 from azure_postgresql_auth.identity import _options
-from azure_postgresql_auth.identity._shapes import AccessToken, AccessTokenInfo, AsyncTokenCredential, TokenCredential
 
 if TYPE_CHECKING:
     from collections.abc import Callable
