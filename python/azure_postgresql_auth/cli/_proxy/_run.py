@@ -125,9 +125,10 @@ def _wait(proxy: Proxy, grace: float, sockets: _sockets.Sockets) -> None:
 
     def stop(*_: object) -> None:
         nonlocal asked
-        proxy.stop(0.0 if asked else grace)
-        if not asked:
-            asked = True
+        # Before all else: the second signal may come in the middle of this.
+        again, asked = asked, True
+        proxy.stop(0.0 if again else grace)
+        if not again:
             sockets.remove_files()
             _sockets.notify("STOPPING=1")
 
