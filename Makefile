@@ -12,7 +12,7 @@ ifeq ($(shell uname -s),Linux)
 PORTABLE := --zig --compatibility manylinux2014
 endif
 
-.PHONY: help demo test test-rust test-counts test-python test-versions soak stress lint lint-rust lint-python lint-text \
+.PHONY: help demo test test-rust test-counts test-python test-versions test-programs soak stress lint lint-rust lint-python lint-text \
 	licenses deny format bench bench-proxy bench-rust counts fleet wheel wheel-manylinux sdist clean
 
 .DEFAULT_GOAL := demo
@@ -44,6 +44,10 @@ test-python: $(VENV)/built ## Run the tests of the Python package, in JOBS proce
 # The wheel, the sdist and a Django project on every version of Django, each in an environment of its own.
 test-versions: $(VENV)/built wheel sdist ## Test the wheel, the sdist and a project on every supported Django
 	$(BIN)/python -m pytest -m "versions or not versions" tests/test_wheel.py tests/test_sdist.py tests/test_django_project.py
+
+# Large programs from PyPI, one after the other, each in an environment that is deleted afterwards: needs a network.
+test-programs: $(VENV)/built ## Test large programs from PyPI, one after the other
+	$(BIN)/python -m pytest -m programs tests/test_programs.py
 
 # Pools of three drivers while the identity service fails a third of the time; `make test` has it for some seconds.
 SOAK_SECONDS ?= 600

@@ -16,5 +16,6 @@ pytest_plugins = (
     "tests.fix_django",
     "tests.fix_django_project",
     "tests.fix_cli",
+    "tests.fix_programs",
     "tests.fix_proxy",
 )

@@ -1,0 +1,42 @@
+"""Real programs that take long to install: `make test-programs` runs them, one after the other."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.fix_environments import ENVIRONMENTS, Environment
+from tests.fix_programs import SCRIPTS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.fix_programs import Programs
+
+_DISK = 8 * 1024**3
+"""Bytes that have to be free before one is installed."""
+PROGRAMS = {
+    "mlflow": ("mlflow_tracking.py", Environment("mlflow", ("mlflow", "psycopg[binary]"))),
+}
+pytestmark = [pytest.mark.programs, pytest.mark.timeout(1800)]
+
+
+@pytest.fixture(params=PROGRAMS)
+def name(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Give a program's name, and delete its environment in the end, which holds up to a gigabyte."""
+    ENVIRONMENTS.mkdir(parents=True, exist_ok=True)
+    if shutil.disk_usage(ENVIRONMENTS).free < _DISK:
+        pytest.skip(f"less than {_DISK // 1024**3} GB of disk are free")
+    yield request.param
+    PROGRAMS[request.param][1].remove()
+
+
+def test_it_outlives_its_tokens(programs: Programs, name: str) -> None:
+    script, environment = PROGRAMS[name]
+    program = programs.make(name, environment.python())
+    program.start(str(program.python), str(SCRIPTS / script))
+    assert program.running[0].wait(400) == 0, program.logs()
+    assert "done" in program.logs()
+    program.check()
