@@ -11,7 +11,6 @@ import signal
 import socket
 import sys
 import threading
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,9 +21,9 @@ from rich.traceback import Traceback
 
 from tests.fix_credentials import SyncCredential, make_token
 
-with warnings.catch_warnings():
-    # It looks at eventlet, which warns of itself.
-    warnings.simplefilter("ignore")
+with pytest.MonkeyPatch.context() as _without_eventlet:
+    # It would be imported otherwise, and warn of itself at each fork of any later test.
+    _without_eventlet.setitem(sys.modules, "eventlet", None)
     import sentry_sdk
     import sentry_sdk.transport
 
