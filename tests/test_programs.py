@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.fix_environments import ENVIRONMENTS, Environment
-from tests.fix_programs import SCRIPTS
+from tests.fix_programs import LIVES, SCRIPTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +18,17 @@ if TYPE_CHECKING:
 _DISK = 8 * 1024**3
 """Bytes that have to be free before one is installed."""
 PROGRAMS = {
+    "airflow": (
+        "airflow_scheduler.py",
+        Environment("airflow", ("apache-airflow==3.*", "psycopg[binary]", "psycopg2-binary", "asyncpg")),
+    ),
+    "dagster": (
+        "dagster_storage.py",
+        Environment("dagster", ("dagster", "dagster-postgres", "psycopg2-binary")),
+    ),
+    "jupyterhub": ("jupyterhub_users.py", Environment("jupyterhub", ("jupyterhub", "psycopg[binary]"))),
+    "phoenix": ("phoenix_server.py", Environment("phoenix", ("arize-phoenix[pg]",))),
+    "prefect": ("prefect_server.py", Environment("prefect", ("prefect",))),
     "mlflow": ("mlflow_tracking.py", Environment("mlflow", ("mlflow", "psycopg[binary]"))),
 }
 pytestmark = [pytest.mark.programs, pytest.mark.timeout(1800)]
@@ -35,7 +46,9 @@ def name(request: pytest.FixtureRequest) -> Iterator[str]:
 
 def test_it_outlives_its_tokens(programs: Programs, name: str) -> None:
     script, environment = PROGRAMS[name]
-    program = programs.make(name, environment.python())
+    # Large programs stall for seconds where the machine is slow.
+    programs.emulator.lifetime = 5.0
+    program = programs.make(name, environment.python(), SECONDS=str(5 * LIVES + 1))
     program.start(str(program.python), str(SCRIPTS / script))
     assert program.running[0].wait(400) == 0, program.logs()
     assert "done" in program.logs()
