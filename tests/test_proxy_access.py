@@ -214,6 +214,15 @@ def test_role_and_database_can_be_pinned(run_proxy: RunProxy) -> None:
         assert heard in error["M"]
 
 
+def test_a_name_that_a_client_chooses_does_not_reach_a_terminal(run_proxy: RunProxy) -> None:
+    proxy = run_proxy("--user", "orders")
+    name = "a\x9b31m\u202e\x7f"
+    with pytest.raises(psycopg.OperationalError, match="are accepted here"):
+        psycopg.connect(proxy.conninfo, user=name)
+    assert name in proxy.told("refused")["message"]
+    assert all(32 <= byte < 127 or byte == 10 for byte in proxy.log_path.read_bytes())
+
+
 def test_too_many_connections_are_refused_in_words(run_proxy: RunProxy) -> None:
     proxy = run_proxy("--max-connections", "3", "--http", "0")
     with contextlib.ExitStack() as stack:

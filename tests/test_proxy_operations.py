@@ -63,6 +63,19 @@ def test_probes_figures_and_health_file(run_proxy: RunProxy, emulator: Emulator,
     assert not health.exists()
 
 
+def test_the_health_file_follows_no_link(run_proxy: RunProxy, tmp_path: Path) -> None:
+    precious, health = tmp_path / "precious", tmp_path / "health"
+    precious.write_text("keep")
+    for link in (health, tmp_path / "health.new"):
+        link.symlink_to(precious)
+    proxy = run_proxy("--health-file", str(health))
+    assert eventually(lambda: health.is_file() and not health.is_symlink())
+    assert health.read_text() == "ready\n"
+    assert precious.read_text() == "keep"
+    assert proxy.stop() == 0
+    assert [path.name for path in tmp_path.glob("health*")] == []
+
+
 def test_a_stop_lets_open_connections_end(run_proxy: RunProxy) -> None:
     proxy = run_proxy("--stop-timeout", "30")
     with psycopg.connect(proxy.conninfo) as connection:

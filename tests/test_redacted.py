@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import copy
 import io
@@ -113,13 +114,22 @@ def collected(error: BaseException) -> str:
     console = Console(file=io.StringIO(), width=500)
     console.print(Traceback.from_exception(*triple, show_locals=True, locals_max_string=2000, locals_max_length=100))
     carried = [sent_to_sentry(error), page, console.file.getvalue()]  # type: ignore[attr-defined]
-    link: BaseException | None = error
-    while link is not None:
-        pgconn = getattr(link, "pgconn", None)
-        password = pgconn.password if pgconn is not None and pgconn.status == 0 else b""
-        carried += [repr(link.args), repr(getattr(link, "object", "")), repr(password)]
-        link = link.__cause__ or link.__context__
+    for link in chain(error):
+        # The latter of psycopg's, with the parameters of the connection.
+        carried += [repr(link.args), repr(getattr(link, "object", "")), repr(getattr(link, "pgconn", ""))]
     return "\n".join(carried)
+
+
+def chain(error: BaseException) -> list[BaseException]:
+    """It, and all that it came from."""
+    found: list[BaseException] = []
+    left: list[BaseException | None] = [error]
+    while left:
+        link = left.pop()
+        if link is not None and link not in found:
+            found.append(link)
+            left += link.__cause__, link.__context__
+    return found
 
 
 def failure(driver: Driver, url: str, **keywords: Any) -> BaseException:
@@ -170,6 +180,46 @@ def test_a_refused_login(driver: Driver, emulator: Emulator) -> None:
     error = failure(driver, driver.on(emulator, user="ada"))
     assert isinstance(error, Exception)
     assert PART not in collected(error)
+
+
+def test_every_error_that_led_to_it_loses_its_frames() -> None:
+    def with_another_cause(_: OSError) -> None:
+        raise ValueError from KeyError()
+
+    def as_its_own_cause(first: OSError) -> None:
+        raise first from first
+
+    def as_group(first: OSError) -> None:
+        group = getattr(builtins, "ExceptionGroup", None)  # since Python 3.11
+        if group is not None:
+            raise group("of two hosts", [first]) from None
+
+    for raise_last in (with_another_cause, as_its_own_cause, as_group):
+        first = OSError("unreachable")
+        first.__notes__ = [f"password={TOKEN}"]  # type: ignore[attr-defined]
+        error: Exception = first
+        try:
+            try:
+                raise first
+            except OSError:
+                raise_last(first)
+        except Exception as last:  # noqa: BLE001 - as whoever collects errors
+            error = last
+        without_frames(error, TOKEN)
+        assert [link.__traceback__ for link in (first, *chain(error))] == [None] * (len(chain(error)) + 1)
+        assert first.__notes__ == ["password=****"]  # type: ignore[attr-defined]
+
+
+def test_an_error_that_the_caller_handles_stays_as_it_is(driver: Driver) -> None:
+    mine = LookupError()
+    try:
+        raise mine
+    except LookupError:
+        before = mine.__traceback__
+        error = failure(driver, "postgresql://ada@localhost:9/x")
+    assert before is not None
+    assert mine in chain(error)
+    assert mine.__traceback__ is before
 
 
 @pytest.mark.parametrize("character", ["\udc80", "\0"])

@@ -9,6 +9,7 @@ a token and both tries.
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -95,6 +96,7 @@ def connect(  # noqa: PLR0913 - each driver needs some
     waiting: Callable[[Adopted, PendingLogin, float], Login] | None = None,
     *,
     tries: int = 2,
+    handled: BaseException | None = None,
 ) -> Connection:
     """Connect with the user and password that the caller has not given.
 
@@ -105,9 +107,11 @@ def connect(  # noqa: PLR0913 - each driver needs some
         attempt: connects with these arguments; may be called twice.
         waiting: waits on an event loop; by default the thread waits.
         tries: with 1, a refused token is not tried again with a new one.
+        handled: the exception that the caller handles meanwhile, where `sys.exc_info` does not tell.
     """
     steps = _steps(plan, options, traits, blocking=waiting is None, tries=tries)
     told: dict[str, Any] | None = None
+    handled = handled or sys.exc_info()[1]
     try:
         step = next(steps)
         while True:
@@ -127,7 +131,7 @@ def connect(  # noqa: PLR0913 - each driver needs some
     except BaseException as error:
         if told is not None:
             # The driver's frames hold the token. Here and not sooner, for a time limit can strike at any line above.
-            without_frames(error, told.get("password"))
+            without_frames(error, told.get("password"), handled)
         raise
 
 
@@ -137,6 +141,7 @@ async def connect_async(
     """`connect` on an event loop."""
     steps = _steps(plan, options, traits, blocking=False)
     told: dict[str, Any] | None = None
+    handled = sys.exc_info()[1]
     try:
         step = next(steps)
         while True:
@@ -155,7 +160,7 @@ async def connect_async(
         return connection
     except BaseException as error:
         if told is not None:
-            without_frames(error, told.get("password"))
+            without_frames(error, told.get("password"), handled)
         raise
 
 

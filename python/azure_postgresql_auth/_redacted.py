@@ -7,6 +7,8 @@ without these frames.
 
 from __future__ import annotations
 
+import contextlib
+
 TYPE_CHECKING = False  # typing's own costs milliseconds of start-up
 if TYPE_CHECKING:
     from typing import SupportsIndex, TypeVar
@@ -27,19 +29,27 @@ class RedactedStr(str):
         return RedactedStr(super().__getitem__(key))
 
 
-def without_frames(error: Error, secret: object = None) -> Error:
+def without_frames(error: Error, secret: object = None, handled: BaseException | None = None) -> Error:
     """Return an error without the frames that it came through, and those of what it came from.
 
     Args:
         error: what was raised while a driver connected.
-        secret: if it is a string, it is removed from what the error carries, too.
+        secret: if it is a string, it is removed from what the errors carry, too.
+        handled: what the caller was handling when it began to connect; it and what it came from stay as they are.
     """
-    link: BaseException | None = error
-    while link is not None:
+    found: list[BaseException | None] = [error]
+    # An error can be its own cause.
+    seen = {id(handled)}
+    while found:
+        link = found.pop()
+        if link is None or id(link) in seen:
+            continue
+        seen.add(id(link))
         link.__traceback__ = None
         if isinstance(secret, str) and secret:
             _remove(secret, link)
-        link = link.__cause__ or link.__context__
+        # Both: `raise ... from` sets the cause and keeps the context, which error trackers collect as well.
+        found += link.__cause__, link.__context__, *getattr(link, "exceptions", ())
     return error
 
 
@@ -51,7 +61,14 @@ def _remove(secret: str, error: BaseException) -> None:
         error.args = (error.encoding, error.object, *error.args[2:])
     elif any(isinstance(value, str) and secret in value for value in error.args):
         error.args = tuple(v.replace(secret, "****") if isinstance(v, str) else v for v in error.args)
+    notes = getattr(error, "__notes__", None)
+    if notes:
+        notes[:] = [note.replace(secret, "****") if isinstance(note, str) else note for note in notes]
     # psycopg's errors carry the connection, and that its password.
     connection = getattr(error, "pgconn", None)
     if connection is not None:
         connection.finish()
+        with contextlib.suppress(AttributeError):  # a real connection has no attributes to set, and is closed now
+            # Since psycopg 3.1.13 it is a copy of what the connection knew, which closing does not change.
+            connection.password = b""
+            connection.info = [option for option in connection.info if option.keyword != b"password"]

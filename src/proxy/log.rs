@@ -37,6 +37,19 @@ const fn name(level: Level) -> &'static str {
     }
 }
 
+/// One line, in ASCII: names that clients choose may hold what a terminal acts on, such as U+009B.
+fn line(object: &Value) -> String {
+    let mut line = String::new();
+    for unit in object.to_string().encode_utf16() {
+        match u8::try_from(unit) {
+            Ok(ascii @ b' '..=b'~') => line.push(char::from(ascii)),
+            _ => line.push_str(&format!("\\u{unit:04x}")),
+        }
+    }
+    line.push('\n');
+    line
+}
+
 impl Log {
     /// Begins; the thread ends after the log is dropped.
     ///
@@ -79,7 +92,7 @@ impl Log {
         if lost > 0 {
             object.insert("lost_before".to_owned(), lost.into());
         }
-        if self.lines.try_send(format!("{}\n", Value::Object(object))).is_err() {
+        if self.lines.try_send(line(&Value::Object(object))).is_err() {
             self.lost.fetch_add(lost + 1, Ordering::Relaxed);
         }
     }
@@ -89,5 +102,18 @@ fn write(queue: &Receiver<String>) {
     for line in queue {
         // Err: nobody reads it any more, which is no reason to stop.
         let _ = std::io::stderr().write_all(line.as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_holds_nothing_that_a_terminal_acts_on() {
+        let object = Value::from("a\u{9b}31m\u{7f}\n\"\u{2028}\u{1f600}");
+        let found = line(&object);
+        assert_eq!(found, "\"a\\u009b31m\\u007f\\n\\\"\\u2028\\ud83d\\ude00\"\n");
+        assert_eq!(serde_json::from_str::<Value>(&found).unwrap(), object);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::ErrorKind,
+    io::{ErrorKind, Write},
     path::Path,
     sync::{Arc, PoisonError},
     time::Duration,
@@ -63,8 +63,17 @@ pub fn tell_journal(shared: &Shared) {
 
 fn write_health(path: &Path, ready: bool) -> std::io::Result<()> {
     if ready {
-        return fs::write(path, "ready\n");
+        // A file of its own takes the name: what another user puts there, a link to a file of this user, is replaced.
+        let mut fresh = path.as_os_str().to_owned();
+        fresh.push(".new");
+        remove(Path::new(&fresh))?;
+        fs::File::create_new(&fresh)?.write_all(b"ready\n")?;
+        return fs::rename(&fresh, path);
     }
+    remove(path)
+}
+
+fn remove(path: &Path) -> std::io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
         _ => Ok(()),

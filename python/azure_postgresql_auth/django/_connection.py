@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from django.db.backends.postgresql.psycopg_any import is_psycopg3
@@ -55,15 +56,16 @@ class Connection(EntraConnection):
     @classmethod
     def connect(cls, *args: Any, **kwargs: Any) -> Self:
         """Connects, as `EntraConnection.connect` does."""
+        handled = sys.exc_info()[1]
         try:
             # In no variable of this frame, which stays in the traceback.
             connection = super().connect(*args, **{**kwargs, "credential": revealed(kwargs.get("credential"))})
         except driver.Error as error:
             cls.last_failure = type(error)(*error.args)  # which keeps no frames alive
-            raise without_frames(error) from error.__cause__
+            raise without_frames(error, handled=handled) from error.__cause__
         except BaseException as error:  # noqa: BLE001 - raised again
             # A time limit, an exit, an interrupt: the frames hold the credential.
-            raise without_frames(error) from error.__cause__
+            raise without_frames(error, handled=handled) from error.__cause__
         cls.last_failure = None
         return connection
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 import weakref
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,7 @@ class DatabaseWrapper(postgresql.DatabaseWrapper):
 
     def get_connection_params(self) -> dict[str, Any]:
         """The driver's parameters, with a credential in place of a password."""
+        handled = sys.exc_info()[1]
         try:
             params: dict[str, Any] = super().get_connection_params()
             # In no variable of this frame, which a debug page may show.
@@ -51,7 +53,7 @@ class DatabaseWrapper(postgresql.DatabaseWrapper):
             credential, notes = whose_login(self.settings_dict, self.alias)
             set_flag(params, self.alias)
         except ImproperlyConfigured as error:
-            raise without_frames(error) from error.__cause__
+            raise without_frames(error, handled=handled) from error.__cause__
         for note in notes:
             warnings.warn(note, stacklevel=2)
         if "password" in params and plan_for({}, params, Options(allow_insecure_transport=True)).user is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -56,12 +57,13 @@ class DatabaseClient(postgresql.DatabaseClient):
         """Runs it until it ends."""
         with self.connection.wrap_database_errors:
             client, settings = _with_login(self.connection)
+        handled = sys.exc_info()[1]
         try:
             # Logged in already: Django's client lets no Ctrl-C through.
             client(SimpleNamespace(settings_dict=settings)).runshell(parameters)
         except BaseException as error:  # noqa: BLE001 - raised again
             # psql may not be there; the frames hold its environment.
-            raise without_frames(error) from None
+            raise without_frames(error, handled=handled) from None
 
 
 class _ByConnectionString(postgresql.DatabaseClient):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import weakref
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode
@@ -103,8 +104,8 @@ def open_connection(dialect: Dialect, record: object, arguments: list[Any], para
     traits = _SLOW_TRAITS if dialect.driver == "asyncpg" else _TRAITS
     with traits.translating:
         plan, options = _decide(dialect, arguments, parameters, login)
-    waiting = _await if dialect.is_async else None
-    return connect(plan, options, traits, lambda told: dialect.connect(*arguments, **told), waiting)
+    waiting, handled = (_await, await_only(_handled())) if dialect.is_async else (None, None)
+    return connect(plan, options, traits, lambda told: dialect.connect(*arguments, **told), waiting, handled=handled)
 
 
 _TRANSLATION = ErrorTranslation(EntraOperationalError, InsecureTransportOperationalError)
@@ -116,6 +117,11 @@ _SLOW_TRAITS = Traits(_TRANSLATION, timeout=60.0)
 def _await(adopted: Adopted, pending: PendingLogin, timeout: float) -> Login:
     # SQLAlchemy calls its drivers from a greenlet of the event loop's, where this gives way to other tasks.
     return await_only(wait_async(adopted, pending, timeout))
+
+
+async def _handled() -> BaseException | None:
+    """Return the exception that the task handles, of which the greenlet that drivers are called from does not know."""
+    return sys.exc_info()[1]
 
 
 def _decide(
