@@ -22,6 +22,14 @@ PROGRAMS = {
         "airflow_scheduler.py",
         Environment("airflow", ("apache-airflow==3.*", "psycopg[binary]", "psycopg2-binary", "asyncpg")),
     ),
+    "superset": (
+        "superset_databases.py",
+        Environment(
+            "superset",
+            ("apache-superset", "psycopg2-binary", "rich", "flask-caching==2.3.1", "cachetools"),
+            ("3.11", "3.10"),
+        ),
+    ),
     "dagster": (
         "dagster_storage.py",
         Environment("dagster", ("dagster", "dagster-postgres", "psycopg2-binary")),
