@@ -192,7 +192,7 @@ def test_every_error_that_led_to_it_loses_its_frames() -> None:
     def as_group(first: OSError) -> None:
         group = getattr(builtins, "ExceptionGroup", None)  # since Python 3.11
         if group is not None:
-            raise group("of two hosts", [first]) from None
+            raise group("of two hosts", [first]) from None  # noqa: TRY003 - a test
 
     for raise_last in (with_another_cause, as_its_own_cause, as_group):
         first = OSError("unreachable")
