@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-if TYPE_CHECKING:
-    from pathlib import Path
+import pytest
 
 GOOD = """
 from typing import Any, reveal_type
@@ -74,6 +74,32 @@ def test_rows_and_credentials_have_types(tmp_path: Path) -> None:
     assert "error:" not in output, output
     # How mypy writes names of builtins depends on its version.
     assert [found.replace("builtins.", "") for found in re.findall(r'Revealed type is "(.*)"', output)] == REVEALED
+
+
+def test_pyright_agrees(tmp_path: Path) -> None:
+    pytest.importorskip("basedpyright", reason="needs `pip install basedpyright`")
+    for name, program in {"good": GOOD, "bad": BAD}.items():
+        (tmp_path / f"{name}.py").write_text(program, "utf-8")
+    (tmp_path / "pyrightconfig.json").write_text('{"typeCheckingMode": "standard"}', "utf-8")
+    command = [
+        sys.executable,
+        "-m",
+        "basedpyright",
+        "--outputjson",
+        "--pythonpath",
+        sys.executable,
+        "-p",
+        str(tmp_path),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    found = json.loads(done.stdout)["generalDiagnostics"]
+    errors = {
+        (Path(each["file"]).name, each["range"]["start"]["line"]) for each in found if each["severity"] == "error"
+    }
+    assert errors == {("bad.py", number) for number, line in enumerate(BAD.splitlines()) if "(" in line}
+    revealed = [re.search(r' is "(.*)"', each["message"]) for each in found if each["severity"] == "information"]
+    types = [kind.rpartition("psycopg3.")[2].rpartition("psycopg2.")[2] for kind in REVEALED]
+    assert [match[1] for match in revealed if match] == types
 
 
 def test_what_is_no_credential_is_an_error(tmp_path: Path) -> None:

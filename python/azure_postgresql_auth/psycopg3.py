@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from azure_postgresql_auth import tls
 from azure_postgresql_auth._core import Driver
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from azure_postgresql_auth._shapes import AsyncTokenCredential, TokenCredential
 
 __all__ = ["AsyncEntraConnection", "EntraConnection", "EntraOperationalError", "InsecureTransportOperationalError"]
+
+
+OtherRow = TypeVar("OtherRow")
 
 
 class EntraOperationalError(EntraConnectionValueError, psycopg.OperationalError):
@@ -64,8 +67,10 @@ _DRIVER = Driver("libpq", tls.AZURE_ROOTS, libpq_version=psycopg.pq.version())
 class EntraConnection(psycopg.Connection[Row]):
     """A `psycopg.Connection` whose user and password, where they are not given, come from Microsoft Entra ID."""
 
+    # The second is for pyright, to which the class without arguments is one of tuples (psycopg/psycopg#1257).
+    @overload  # type: ignore[override]
     @classmethod
-    def connect(  # type: ignore[override]  # noqa: PLR0913 - psycopg's, and ours
+    def connect(
         cls,
         conninfo: str = "",
         *,
@@ -78,7 +83,40 @@ class EntraConnection(psycopg.Connection[Row]):
         scope: str | None = None,
         allow_insecure_transport: bool = False,
         **kwargs: Any,
-    ) -> Self:
+    ) -> Self: ...
+
+    @overload
+    @classmethod
+    def connect(
+        cls,
+        conninfo: str = "",
+        *,
+        autocommit: bool = False,
+        prepare_threshold: int | None = 5,
+        context: AdaptContext | None = None,
+        row_factory: RowFactory[OtherRow],
+        cursor_factory: type[Cursor[OtherRow]] | None = None,
+        credential: TokenCredential | None = None,
+        scope: str | None = None,
+        allow_insecure_transport: bool = False,
+        **kwargs: Any,
+    ) -> EntraConnection[OtherRow]: ...
+
+    @classmethod
+    def connect(  # noqa: PLR0913 - psycopg's, and ours
+        cls,
+        conninfo: str = "",
+        *,
+        autocommit: bool = False,
+        prepare_threshold: int | None = 5,
+        context: AdaptContext | None = None,
+        row_factory: RowFactory[Any] | None = None,
+        cursor_factory: type[Cursor[Any]] | None = None,
+        credential: TokenCredential | None = None,
+        scope: str | None = None,
+        allow_insecure_transport: bool = False,
+        **kwargs: Any,
+    ) -> EntraConnection[Any]:
         """Connect to a server and return the connection.
 
         The other arguments are those of `psycopg.Connection.connect`.
@@ -119,8 +157,9 @@ class EntraConnection(psycopg.Connection[Row]):
 class AsyncEntraConnection(psycopg.AsyncConnection[Row]):
     """A `psycopg.AsyncConnection` whose user and password, where they are not given, come from Microsoft Entra ID."""
 
+    @overload  # type: ignore[override]
     @classmethod
-    async def connect(  # type: ignore[override]  # noqa: PLR0913 - psycopg's, and ours
+    async def connect(
         cls,
         conninfo: str = "",
         *,
@@ -133,7 +172,40 @@ class AsyncEntraConnection(psycopg.AsyncConnection[Row]):
         scope: str | None = None,
         allow_insecure_transport: bool = False,
         **kwargs: Any,
-    ) -> Self:
+    ) -> Self: ...
+
+    @overload
+    @classmethod
+    async def connect(
+        cls,
+        conninfo: str = "",
+        *,
+        autocommit: bool = False,
+        prepare_threshold: int | None = 5,
+        context: AdaptContext | None = None,
+        row_factory: AsyncRowFactory[OtherRow],
+        cursor_factory: type[AsyncCursor[OtherRow]] | None = None,
+        credential: TokenCredential | AsyncTokenCredential | None = None,
+        scope: str | None = None,
+        allow_insecure_transport: bool = False,
+        **kwargs: Any,
+    ) -> AsyncEntraConnection[OtherRow]: ...
+
+    @classmethod
+    async def connect(  # noqa: PLR0913 - psycopg's, and ours
+        cls,
+        conninfo: str = "",
+        *,
+        autocommit: bool = False,
+        prepare_threshold: int | None = 5,
+        context: AdaptContext | None = None,
+        row_factory: AsyncRowFactory[Any] | None = None,
+        cursor_factory: type[AsyncCursor[Any]] | None = None,
+        credential: TokenCredential | AsyncTokenCredential | None = None,
+        scope: str | None = None,
+        allow_insecure_transport: bool = False,
+        **kwargs: Any,
+    ) -> AsyncEntraConnection[Any]:
         """Connect to a server and return the connection.
 
         Takes the arguments of `EntraConnection.connect`, and credentials of both kinds.

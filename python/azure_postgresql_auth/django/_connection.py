@@ -54,12 +54,12 @@ class Connection(EntraConnection):
     """Why the latest attempt failed; None once one succeeds."""
 
     @classmethod
-    def connect(cls, *args: Any, **kwargs: Any) -> Self:
+    def connect(cls, *args: Any, **kwargs: Any) -> Self:  # type: ignore[override]
         """Connects, as `EntraConnection.connect` does."""
         handled = sys.exc_info()[1]
         try:
             # In no variable of this frame, which stays in the traceback.
-            connection = super().connect(*args, **{**kwargs, "credential": revealed(kwargs.get("credential"))})
+            connection: Self = super().connect(*args, **{**kwargs, "credential": revealed(kwargs.get("credential"))})
         except driver.Error as error:
             cls.last_failure = type(error)(*error.args)  # which keeps no frames alive
             raise without_frames(error, handled=handled) from error.__cause__
