@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -127,6 +128,12 @@ class TestOddValues:
         for each, value in {**found, name: found[name] + "\n"}.items():
             monkeypatch.setenv(each, value)
         assert failure(identity.WorkloadIdentityCredential()) == f"{name} {BREAK}"
+
+    @pytest.mark.parametrize("name", ["IDENTITY_ENDPOINT", "IDENTITY_HEADER"])
+    def test_identity_endpoint(self, emulator: Emulator, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv(name, os.environ[name] + "\n")
+        assert failure(identity.ManagedIdentityCredential()) == f"{name} {BREAK}"
+        assert emulator.token_requests == []
 
     def test_managed_identity(self, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
         second = emulator.add_identity("second")

@@ -12,6 +12,7 @@ use azure_core::{
 
 use super::{
     super::{
+        defect::setting,
         transport::{self, AttemptLog, Client},
         variable,
     },
@@ -51,9 +52,9 @@ impl Host {
     /// A variable names something that cannot be right.
     pub fn detect(federated: bool) -> Result<Self, String> {
         let endpoint = |name: &str, text: &str| transport::parse_endpoint(name, text);
-        if let Some(text) = variable("IDENTITY_ENDPOINT") {
+        if let Some(text) = setting("IDENTITY_ENDPOINT")? {
             let url = || endpoint("IDENTITY_ENDPOINT", &text);
-            return match (variable("IDENTITY_HEADER"), variable("IDENTITY_SERVER_THUMBPRINT")) {
+            return match (setting("IDENTITY_HEADER")?, setting("IDENTITY_SERVER_THUMBPRINT")?) {
                 (Some(header), Some(thumbprint)) => Ok(Self::ServiceFabric {
                     endpoint: url()?,
                     header: header.into(),
@@ -70,9 +71,9 @@ impl Host {
                 }
             };
         }
-        if let Some(text) = variable("MSI_ENDPOINT") {
+        if let Some(text) = setting("MSI_ENDPOINT")? {
             let endpoint = endpoint("MSI_ENDPOINT", &text)?;
-            return Ok(match variable("MSI_SECRET") {
+            return Ok(match setting("MSI_SECRET")? {
                 Some(secret) => Self::AzureMl { endpoint, secret: secret.into() },
                 None => Self::CloudShell { endpoint },
             });
@@ -81,7 +82,7 @@ impl Host {
         if federated && of_workload.iter().all(|name| variable(name).is_some()) {
             return Ok(Self::Workload);
         }
-        let base = variable(IMDS_OVERRIDE).unwrap_or_else(|| IMDS.to_owned());
+        let base = setting(IMDS_OVERRIDE)?.unwrap_or_else(|| IMDS.to_owned());
         Ok(Self::Imds { base: endpoint(IMDS_OVERRIDE, &base)? })
     }
 
