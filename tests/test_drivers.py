@@ -185,6 +185,18 @@ class TestFailures:
         assert (str(error) or type(error).__name__) in str(raised.value)
         assert emulator.logins == []
 
+    def test_an_exception_without_text(self, driver: Driver, emulator: Emulator) -> None:
+        class WithoutTextError(Exception):
+            def __str__(self) -> str:
+                raise LookupError
+
+        credential = SyncCredential(make_token(upn="a"))
+        credential.error = WithoutTextError()
+        with pytest.raises(errors.EntraConnectionValueError, match="__str__ raised LookupError") as raised:
+            driver.who(driver.on(emulator), credential)
+        assert isinstance(raised.value, driver.error)
+        assert len(credential.calls) == 1
+
     def test_the_servers_own_words(self, driver: Driver, emulator: Emulator) -> None:
         with pytest.raises(Exception, match="password authentication failed for user") as raised:
             driver.who(driver.on(emulator), identity.ManagedIdentityCredential(), user="nobody")

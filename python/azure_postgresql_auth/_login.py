@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from azure_postgresql_auth import _credentials, _log, core
 from azure_postgresql_auth._core import PendingLogin
+from azure_postgresql_auth._foreign import text_of
 from azure_postgresql_auth._redacted import without_frames
 from azure_postgresql_auth._refusal import explain, is_refusal
 from azure_postgresql_auth._waiting import wait, wait_async
@@ -257,6 +258,6 @@ class ErrorTranslation:
             raise self._insecure(str(error)) from error
         if isinstance(error, EntraConnectionValueError):
             raise self._operational(str(error)) from error
-        told = [str(error) or type(error).__name__, *getattr(error, "__notes__", ())]
+        told = [text_of(error) or type(error).__name__, *getattr(error, "__notes__", ())]
         message = "Could not retrieve Entra credentials: " + "\n".join(told)
         raise self._operational(message) from error
