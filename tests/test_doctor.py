@@ -520,17 +520,17 @@ class TestToken:
         emulator.identity = emulator.add_identity("early", claims={"nbf": int(time.time()) + 1000})
         report = doctor()
         assert report.code == 16
-        assert report.cause.startswith("the token is good only in 16 min")
+        assert report.cause.startswith("the token is not valid for another 16 min")
 
     @pytest.mark.parametrize(
         ("skew", "off"),
-        [(900, "15 min behind"), (-900, "15 min ahead"), (5430, "90 min behind"), (-5430, "90 min ahead")],
+        [(900, "15 min behind"), (-900, "15 min ahead of"), (5430, "90 min behind"), (-5430, "90 min ahead of")],
     )
     def test_this_machines_clock_is_off(self, doctor: Doctor, emulator: Emulator, skew: float, off: str) -> None:
         emulator.clock_skew = skew
         report = doctor()
         assert report.code == 0, report.text
-        assert report.cause == f"The login works, but: this machine's clock is {off} of the identity service's"
+        assert report.cause == f"The login works, but: this machine's clock is {off} the identity service's"
         assert report.remedy == "set this machine's clock, and keep it synchronized (NTP)"
         assert "logged in as emulator-identity" in report.text
 
@@ -855,6 +855,7 @@ class TestDriver:
             ("target_session_attrs=standby", "not in hot standby mode", "the login works; leave out target_session"),
             ("target_session_attrs=read-only", "session is not read-only", "the login works; leave out target_session"),
             ("gssencmode=require", "GSSAPI encryption required", "leave out gssencmode"),
+            ("connect_timeout=soon", "connect_timeout", "correct the setting that this"),
             ("ssl_max_protocol_version=TLSv1.1", "invalid SSL protocol version range", "correct the setting that this"),
         ],
     )

@@ -65,7 +65,9 @@ class Facts(NamedTuple):
         if self.expires is not None and self.expires <= self.now:
             return f"the token expired {span(self.now - self.expires)} ago"
         if self.begins is not None and self.begins > self.now:
-            return f"the token is good only in {span(self.begins - self.now)}, or this machine's clock is behind"
+            return (
+                f"the token is not valid for another {span(self.begins - self.now)}, or this machine's clock is behind"
+            )
         return ""
 
     def told(self) -> dict[str, Any]:

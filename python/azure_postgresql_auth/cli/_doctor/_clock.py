@@ -37,7 +37,7 @@ def compared(link: str) -> Finding | None:
         return Finding(OK, f"this machine's clock is right by {abs(ahead):.0f} s, compared with the identity service")
     direction = "ahead" if ahead > 0 else "behind"
     off = f"this machine's clock is {_tokens.span(abs(ahead))} {direction}"
-    return Finding(WARNING, off, f"{off} of the identity service's", REMEDY)
+    return Finding(WARNING, off, f"{off}{' of' if ahead > 0 else ''} the identity service's", REMEDY)
 
 
 def seconds_ahead(link: str) -> float | None:

@@ -71,6 +71,7 @@ _UNSUPPLIED = (
     "create_engine gets"
 )
 _REMEDIES = (
+    (r"bad value for|invalid (?:integer )?value", _ANY_SETTING),
     (r"private key file .* has group or world access", f"chmod 0600 the key file; or {_NO_CLIENT_CERTIFICATE}"),
     (r"certificate file \".*\": Permission denied|private key file \".*\": Permission denied", _HOME),
     (
