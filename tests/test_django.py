@@ -225,6 +225,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a password alone": ({"PASSWORD": SECRET}, r"has a PASSWORD and no USER"),
     "credentials": ({"OPTIONS": {"credentials": ManagedIdentityCredential()}}, "it is called 'credential'"),
+    "upper case": ({"OPTIONS": {"SCOPE": "s"}}, r"\['OPTIONS'\] has 'SCOPE'; it is called 'scope' here"),
     "no such module": (
         {"OPTIONS": {"credential": "no_such.thing"}},
         r"is 'no_such.thing', which cannot be imported, ModuleNotFoundError: No mod",

@@ -841,6 +841,8 @@ def test_identities_go_by_their_names(emulator: Emulator, monkeypatch: pytest.Mo
             call()
     with pytest.raises(TypeError, match="expected an identity or its name, not int"):
         emulator.token(5)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="members='app': expected a list"):
+        emulator.add_group("readers", "app")
     with pytest.raises(TypeError, match="expected an identity, a group or a name, not int"):
         emulator.remove(5)  # type: ignore[arg-type]
 

@@ -38,7 +38,8 @@ _DJANGOS = {*ConnectionHandler({"default": {"ENGINE": "none"}}).settings["defaul
 _KNOWN = {*_DJANGOS, *_PRINCIPAL, _AAD_OPTIONS}
 _AAD_KNOWN = {*_AAD_PRINCIPAL, _AAD_REFRESH}
 _FLAG = "allow_insecure_transport"
-_IN_OPTIONS = ("credential", "scope", _FLAG, "pool", "service", "sslmode", "sslrootcert")
+_OURS = ("credential", "scope", _FLAG)
+_IN_OPTIONS = (*_OURS, "pool", "service", "sslmode", "sslrootcert")
 
 
 class Whose(NamedTuple):
@@ -60,9 +61,11 @@ def whose_login(settings: Mapping[str, Any], alias: str) -> Whose:
     notes: list[str] = []
     entry = _without_backticks(settings, where, notes)
     options: Mapping[str, Any] = settings["OPTIONS"]
-    if "credentials" in options:
-        message = f"{where}['OPTIONS'] has 'credentials'; it is called 'credential' here"
-        raise ImproperlyConfigured(message)
+    for name in options:
+        meant = "credential" if name.lower() == "credentials" else name.lower()
+        if meant in _OURS and name != meant:
+            message = f"{where}['OPTIONS'] has {name!r}; it is called {meant!r} here"
+            raise ImproperlyConfigured(message)
     given = revealed(options.get("credential"))
     said = [source for source in (_beside(entry, where), _in_aad_options(entry, where, notes)) if source]
     sources = [*(["OPTIONS['credential']"] if given is not None else []), *(source.name for source in said)]

@@ -330,8 +330,12 @@ class Emulator:
         """Create a group and its role; members, identities or their names, log in as it with their own token.
 
         Raises:
+            TypeError: members is one name, not a sequence of them.
             ValueError: no identity has the name of a member; or as for the role in `add_identity`.
         """
+        if isinstance(members, str):
+            message = f"members={members!r}: expected a list of identities or names"
+            raise TypeError(message)
         found = tuple(self._running.directory.identity(member) for member in members)
         self._create_role(name, "group", found)
         group = Group(name, str(uuid.uuid4()), found)
