@@ -155,7 +155,7 @@ impl fmt::Display for Error {
             }
             Self::Throttled { credential, reason, retry_after: Some(wait) } => {
                 let wait = seconds(*wait);
-                write!(f, "{credential}: {reason}; the service asks to be left in peace for {wait} s")
+                write!(f, "{credential}: {reason}; the service is throttling requests; retry after {wait} s")
             }
             Self::Throttled { credential, reason, retry_after: None } => write!(f, "{credential}: {reason}"),
             Self::RenewalFails { expired_on, since, attempts, cause } => write!(

@@ -86,7 +86,7 @@ FAULTS = [
     Fault("503", "answered 503", {"status": 503}),
     Fault("429", "answered 429", {"status": 429}),
     Fault("429 for a second", "answered 429", {"status": 429, "headers": {"Retry-After": "1"}}),
-    Fault("429 for some seconds", "in peace for 8 s", {"status": 429, "headers": {"Retry-After": "8"}}, flights=1),
+    Fault("429 for some seconds", "retry after 8 s", {"status": 429, "headers": {"Retry-After": "8"}}, flights=1),
     Fault("reset", "failed: ", {"reset": True}),
     Fault("hang", NOT_YET, {"hang": True}, flights=1),
     Fault("truncated JSON", "end of file", {"truncate": True}),

@@ -38,7 +38,9 @@ use crate::{error, secret::Secret};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// No token comes near it; more is not worth the memory.
 const LARGEST_ANSWER: usize = 1 << 20;
-/// A service that wants to be left in peace for longer is not waited for: whoever waits hears so at once.
+/// No service states more than minutes: a longer time is a mistake, which must not keep a process from logging in.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
+/// A service that throttles requests for longer is not waited for: whoever waits hears so at once.
 pub const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// A clock that is off by less does no harm, and `Date` is rounded.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(30);
@@ -287,10 +289,12 @@ fn refusal(body: &[u8]) -> Option<String> {
     (!words.is_empty()).then(|| words.join(" "))
 }
 
-/// `Retry-After` in seconds or as a date (RFC 9110, 10.2.3).
+/// `Retry-After` in seconds or as a date by the server's own clock (RFC 9110, 10.2.3).
 fn retry_after(headers: &Headers, now: SystemTime) -> Option<Duration> {
     let seconds = headers.get_optional_str(&RETRY_AFTER)?.trim().parse().ok().map(Duration::from_secs);
-    seconds.or_else(|| date(headers, &RETRY_AFTER)?.duration_since(now).ok())
+    let now = date(headers, &HeaderName::from_static("date")).unwrap_or(now);
+    let stated = seconds.or_else(|| date(headers, &RETRY_AFTER)?.duration_since(now).ok())?;
+    Some(stated.min(LONGEST_RETRY_AFTER))
 }
 
 fn date(headers: &Headers, name: &HeaderName) -> Option<SystemTime> {
@@ -437,11 +441,18 @@ mod tests {
             ("Fri, 15 Jan 2027 07:00:00 GMT", None),
             ("soon", None),
             ("-1", None),
+            ("86400", Some(3600)),
+            ("Wed, 25 Nov 2099 00:00:00 GMT", Some(3600)),
         ] {
             let mut headers = Headers::new();
             headers.insert(RETRY_AFTER, value);
             assert_eq!(retry_after(&headers, now), wait.map(Duration::from_secs), "{value}");
         }
+        // This machine's clock is 10 minutes ahead.
+        let mut headers = Headers::new();
+        headers.insert("date", "Fri, 15 Jan 2027 07:50:00 GMT");
+        headers.insert(RETRY_AFTER, "Fri, 15 Jan 2027 07:50:30 GMT");
+        assert_eq!(retry_after(&headers, now), Some(Duration::from_secs(30)));
         assert_eq!(retry_after(&Headers::new(), now), None);
     }
 

@@ -51,7 +51,7 @@ _REMEDIES: Final = (
     (r"invalid peer certificate|UnknownIssuer", "put the proxy's CA into the PEM file that SSL_CERT_FILE names"),
     (r"[Ii]dentity not found|has not been assigned|No User Assigned", _ASSIGN),
     (
-        r"\b429\b|left in peace|throttl",
+        r"\b429\b|throttl",
         "wait, and let fewer processes ask: share a credential object, fork after the first login",
     ),
     (r"az login|not signed in|AADSTS", "sign in: az login"),
