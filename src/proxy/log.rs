@@ -39,11 +39,12 @@ const fn name(level: Level) -> &'static str {
 
 /// One line, in ASCII: names that clients choose may hold what a terminal acts on, such as U+009B.
 fn line(object: &Value) -> String {
-    let mut line = String::new();
-    for unit in object.to_string().encode_utf16() {
+    let json = object.to_string();
+    let mut line = String::with_capacity(json.len() + 1);
+    for unit in json.encode_utf16() {
         match u8::try_from(unit) {
             Ok(ascii @ b' '..=b'~') => line.push(char::from(ascii)),
-            _ => line.push_str(&format!("\\u{unit:04x}")),
+            _ => line.extend(["\\u", &format!("{unit:04x}")]),
         }
     }
     line.push('\n');
