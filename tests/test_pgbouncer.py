@@ -182,7 +182,7 @@ class TestWithPgBouncer:
         process = keeper("--pid-file", str(pgbouncer.pid_file), "--health-file", str(health))
         eventually(lambda: ROLE in passwords(auth_file))
         first = core.decode_jwt(passwords(auth_file)[ROLE])
-        eventually(lambda: pgbouncer.who() == ROLE)
+        eventually(lambda: "re-reading" in pgbouncer.log.read_text())
         # Until two tokens are past, and the one that is used has not been there at the start.
         while time.time() < first["exp"] + 12:
             assert pgbouncer.who() == ROLE
