@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable
 
 import pytest
+from azure_postgresql_auth.cli import main
 
 from tests.fix_cli import COMMAND
 
@@ -247,3 +248,20 @@ class TestATerminal:
         until("woke")
         os.write(terminal, b"echo code=$?\n")
         until("code=0")
+
+
+def test_an_interrupt_during_start_up(tmp_path: Path) -> None:
+    (tmp_path / "argparse.py").write_text(
+        "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(9)\n"
+    )
+    env = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    ended = subprocess.run([*COMMAND, "inspect"], capture_output=True, text=True, env=env, check=False, timeout=60)
+    assert (ended.returncode, ended.stderr) == (130, "")
+
+
+def test_an_interrupt_while_arguments_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("azure_postgresql_auth.cli._parser.parse", interrupted)
+    assert main(["inspect"]) == 130

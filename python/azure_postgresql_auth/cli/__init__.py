@@ -24,6 +24,8 @@ the same import name. Reinstall it:
 """
 _DOCTOR_FOUND_IT = 10
 """`doctor`'s exit code for its step "installation"."""
+_INTERRUPTED = 130
+"""A shell's exit code for a program that SIGINT ended."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,4 +45,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(_DAMAGED.format(error=error))
         given = sys.argv[1:] if arguments is None else arguments
         return _DOCTOR_FOUND_IT if "doctor" in given else 1
+    except KeyboardInterrupt:
+        return _INTERRUPTED
     return _main.main(arguments)

@@ -31,7 +31,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    options = _parser.parse(sys.argv[1:] if arguments is None else arguments)
+    try:
+        options = _parser.parse(sys.argv[1:] if arguments is None else arguments)
+    except KeyboardInterrupt:
+        return _signals.exit_code(signal.SIGINT)
     if options.debug:
         _log_everything()
     try:
