@@ -97,7 +97,12 @@ FAULTS = [
     Fault("expired token", "already expired", {"status": 200, "body": expired}),
     Fault("no such host", "(?i)name|lookup|resolve", elsewhere=no_such_host),
     Fault("nobody listens", "refused", elsewhere=nobody_listens, secret=True),
-    Fault("wrong certificate", "(?i)certificate|issuer", elsewhere=other_authority, secret=True),
+    Fault(
+        "wrong certificate",
+        r"the request for a token failed \(.*(?i:certificate|issuer)",
+        elsewhere=other_authority,
+        secret=True,
+    ),
 ]
 
 

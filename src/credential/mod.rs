@@ -223,7 +223,10 @@ fn root_message(name: &str, error: &azure_core::Error) -> String {
     let text = error.to_string();
     let text = text.split("\nTo troubleshoot").next().unwrap_or_default().trim();
     let text = text.strip_prefix(name).unwrap_or(text).trim_start();
-    text.strip_prefix("authentication failed.").unwrap_or(text).trim().to_owned()
+    let text = text.strip_prefix("authentication failed.").unwrap_or(text).trim();
+    // azure_core's words for the end of its retries; what the last attempt met with follows from the log.
+    let of_retries = text.ends_with("will no longer be retried") || text.ends_with("will not be retried");
+    if of_retries { "the request for a token failed" } else { text }.to_owned()
 }
 
 /// An environment variable that is set to something.
