@@ -809,6 +809,12 @@ class TestLogin:
         report = doctor()
         assert (report.cause, report.remedy) == ('the role "sleeper" may not log in', 'ALTER ROLE "sleeper" LOGIN;')
 
+    @pytest.mark.usefixtures("emulator")
+    def test_a_parameter_of_the_server_is_wrong(self, doctor: Doctor) -> None:
+        report = doctor("options=-cno_such_parameter=1")
+        assert 'unrecognized configuration parameter "no_such_parameter"' in report.cause
+        assert report.remedy.startswith("correct or remove it: in options (PGOPTIONS)")
+
     @pytest.mark.parametrize(
         ("sqlstate", "message", "cause"),
         [

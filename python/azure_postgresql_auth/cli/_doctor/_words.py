@@ -167,6 +167,13 @@ def _hba(text: str, case: Case) -> Advice:
     )
 
 
+def _parameter(text: str, _: Case) -> Advice:
+    return Advice(
+        f"the identity is accepted, but the server refuses a setting of the connection: {text}",
+        "correct or remove it: in options (PGOPTIONS), or among the connection's parameters",
+    )
+
+
 def _full(*_: object) -> Advice:
     return Advice(
         "the identity is accepted, but all of the server's connections are taken",
@@ -190,6 +197,7 @@ _WORDS = (
     (r"database \".*\" does not exist", _no_database),
     (r"permission denied for database|does not have CONNECT privilege", _connect_right),
     (r"is not permitted to log in", _no_login),
+    (r"unrecognized configuration parameter|invalid value for parameter", _parameter),
     (r"too many clients|too many connections|remaining connection slots", _full),
     (r"is starting up|is shutting down|not yet accepting|recovery mode", _not_ready),
 )
