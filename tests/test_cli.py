@@ -453,3 +453,14 @@ def test_what_is_not_certain_is_said_to_be_so(command: list[str], expected: dict
         {k: v for k, v in expected.items() if k != "dbname" or "postgresql:" in str(command)},
         False,
     )
+
+
+def test_no_command_but_version_looks_up_the_distribution() -> None:
+    # It takes long, and where the package was just copied (a serverless bundle, PyInstaller) there is none.
+    script = (
+        "import sys; from azure_postgresql_auth.cli import _parser; sys.modules['importlib.metadata'] = None;"
+        "print(_parser.parse(['inspect']).module); _parser.parse(['-V'])"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
+    assert ended.stdout == "_inspect\n"
+    assert "ModuleNotFoundError" in ended.stderr

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import azure_postgresql_auth
 from azure_postgresql_auth.cli import _proxy_arguments
-from azure_postgresql_auth.cli._terminal import PROGRAM
+from azure_postgresql_auth.cli._terminal import PROGRAM, data
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -202,6 +202,18 @@ def build() -> argparse.ArgumentParser:
     return _build().parser
 
 
+class _Version(argparse.Action):
+    """Print the version, which is looked up only here: that takes long, and fails where a package was just copied."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **kwargs: Any) -> None:
+        super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, **kwargs)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        """Print it and end."""
+        data(f"{PROGRAM} {azure_postgresql_auth.__version__}")
+        parser.exit()
+
+
 class _Parsers(NamedTuple):
     parser: _Parser
     commands: Mapping[str, _Parser]
@@ -211,7 +223,7 @@ def _build() -> _Parsers:
     parser = _Parser(
         PROGRAM, description=_DESCRIPTION, epilog=_EXIT_CODES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("-V", "--version", action="version", version=f"{PROGRAM} {azure_postgresql_auth.__version__}")
+    parser.add_argument("-V", "--version", action=_Version, help="show program's version number and exit")
     parser.add_argument("--debug", action="store_true", help="show tracebacks and a log")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_token(_command(commands, "token", "print a token", _TOKEN, _FORMATS))
