@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import importlib.metadata
 import inspect
 import re
 import subprocess
@@ -180,3 +181,11 @@ def test_version() -> None:
     assert importlib.import_module("azure_postgresql_auth").__version__ == "0.1.0"
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = azure_postgresql_auth.nothing
+
+
+def test_version_of_a_package_that_was_just_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr("importlib.metadata.version", missing)
+    assert importlib.import_module("azure_postgresql_auth").__version__ == "0+unknown"

@@ -20,8 +20,12 @@ from __future__ import annotations
 def __getattr__(name: str) -> str:
     if name == "__version__":
         # Imported here: importlib.metadata costs more than the rest of the package together.
-        from importlib.metadata import version  # noqa: PLC0415
+        from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415
 
-        return version("azure-postgresql-auth-rs")
+        try:
+            return version("azure-postgresql-auth-rs")
+        except PackageNotFoundError:
+            # The package was just copied, as into a serverless bundle or by PyInstaller.
+            return "0+unknown"
     message = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(message)
