@@ -181,7 +181,7 @@ def _steps(plan: ConnectionPlan, options: Options, traits: Traits, *, blocking: 
         other = None
         if tries > 1 and not getattr(found, "waited", False):
             again = adopted.provider.login_instead_of(plan.scope, plan.user_known, login.password)
-            # That none was to be had has been logged; the refusal is what the caller has to hear of.
+            # Why there is none has been logged; the refusal is what the caller has to hear of.
             with contextlib.suppress(Exception):
                 other = yield adopted, again, clock.left
         if other is None or other.password == login.password:
