@@ -52,7 +52,7 @@ def get_entra_token(credential: TokenCredential | None = None, scope: str | None
             the public cloud.
 
     Raises:
-        CredentialValueError: `credential` is none, or an asynchronous one.
+        CredentialValueError: `credential` is not a credential object, or an asynchronous one.
         EntraConnectionValueError: no token could be had; lists every attempt.
         Exception: what a credential object raised itself.
     """
@@ -123,7 +123,7 @@ def token_stats(credential: TokenCredential | AsyncTokenCredential | None = None
         credential: any credential that logins were asked with; None for the default credential.
 
     Raises:
-        CredentialValueError: `credential` is none.
+        CredentialValueError: `credential` is not a credential object.
     """
     return _credentials.adopt(credential).provider.stats()
 

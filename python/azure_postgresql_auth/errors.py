@@ -1,7 +1,7 @@
 """What can go wrong on the way to a login.
 
     AzurePgEntraError
-    +- CredentialValueError         the credential given is none; a mistake in the program
+    +- CredentialValueError         the credential given is not one; a mistake in the program
     +- EntraConnectionValueError    no login could be had
     |  +- InsecureTransportError    the token would have travelled in the clear
     +- TokenDecodeError             the token is no JWT
@@ -29,7 +29,7 @@ class UsernameExtractionError(AzurePgEntraError):
 
 
 class CredentialValueError(AzurePgEntraError):
-    """What was passed as `credential` is none, or one that does not fit here. Raised before anything is tried."""
+    """The `credential` argument is not a credential object, or does not fit here. Raised before anything is tried."""
 
 
 class EntraConnectionValueError(AzurePgEntraError):

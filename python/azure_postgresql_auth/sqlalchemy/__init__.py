@@ -122,7 +122,7 @@ def create_asyncpg_engine(
         **kwargs: as for `sqlalchemy.ext.asyncio.create_async_engine`.
 
     Raises:
-        CredentialValueError: `credential` is none.
+        CredentialValueError: `credential` is not a credential object.
         ValueError: the URL is for another driver.
         ImportError: asyncpg is not installed.
     """
