@@ -43,20 +43,20 @@ test-python: $(VENV)/built ## Run the tests of the Python package, in JOBS proce
 
 # The wheel, the sdist and a Django project on every version of Django, each in an environment of its own.
 test-versions: $(VENV)/built wheel sdist ## Test the wheel, the sdist and a project on every supported Django
-	$(BIN)/python -m pytest -m "versions or not versions" tests/test_wheel.py tests/test_sdist.py tests/test_django_project.py
+	$(BIN)/python -m pytest -m "versions or not versions" tests/project/test_wheel.py tests/project/test_sdist.py tests/django/test_django_project.py
 
 # Large programs from PyPI, one after the other, each in an environment that is deleted afterwards: needs a network.
 test-programs: $(VENV)/built ## Test large programs from PyPI, one after the other
-	$(BIN)/python -m pytest -m programs tests/test_programs.py
+	$(BIN)/python -m pytest -m programs tests/programs/test_programs.py
 
 # Pools of three drivers while the identity service fails a third of the time; `make test` has it for some seconds.
 SOAK_SECONDS ?= 600
 soak: $(VENV)/built ## Run connection pools while the identity service fails, for SOAK_SECONDS
-	$(BIN)/python -m tests.soak $(SOAK_SECONDS)
+	$(BIN)/python -m tests.stress.soak $(SOAK_SECONDS)
 
 # Thousands of forks and exits in the middle of fetches, on every CPython here, with the wheel.
 stress: $(VENV)/built wheel ## Fork and exit during fetches, thousands of times
-	$(BIN)/python -m tests.stress
+	$(BIN)/python -m tests.stress.processes
 
 lint: lint-rust lint-python lint-text ## Check formatting, lints, types, documentation and spelling
 
@@ -138,7 +138,7 @@ wheel-manylinux: $(VENV)/built wheel ## Check that the wheel can be published
 	@$(BIN)/auditwheel show dist/*.whl | tr '\n' ' ' | grep -o '$(MANYLINUX)' || { $(BIN)/auditwheel show dist/*.whl; exit 1; }
 	$(BIN)/abi3audit --strict --verbose dist/*.whl
 	$(BIN)/twine check --strict dist/*.whl
-	$(BIN)/python -m pytest tests/test_wheel.py
+	$(BIN)/python -m pytest tests/project/test_wheel.py
 
 sdist: $(VENV)/wheel ## Build the sdist in dist/
 	rm -f dist/*.tar.gz

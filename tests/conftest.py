@@ -9,13 +9,13 @@ Parameters have the same order in every process: sort a set.
 from __future__ import annotations
 
 pytest_plugins = (
-    "tests.fix_emulator",
-    "tests.fix_machine",
-    "tests.fix_credentials",
-    "tests.fix_drivers",
-    "tests.fix_django",
-    "tests.fix_django_project",
-    "tests.fix_cli",
-    "tests.fix_programs",
-    "tests.fix_proxy",
+    "tests.support.emulator",
+    "tests.support.machine",
+    "tests.support.credentials",
+    "tests.support.drivers",
+    "tests.support.django",
+    "tests.support.django_project",
+    "tests.support.cli",
+    "tests.support.programs",
+    "tests.support.proxy",
 )

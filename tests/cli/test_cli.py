@@ -1,0 +1,466 @@
+"""The command line: `token`, `exec`, `inspect` and what all commands share."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+from azure_postgresql_auth import core
+from azure_postgresql_auth.cli import _argv, _conninfo, _parser
+from azure_postgresql_auth.cli._failure import Failure
+from azure_postgresql_auth.tls import AZURE_ROOTS
+from psycopg.conninfo import conninfo_to_dict
+
+from tests.support.cli import COMMAND
+from tests.support.credentials import make_token
+
+if TYPE_CHECKING:
+    from azure_postgresql_auth.emulator import Emulator
+
+    from tests.support.cli import Run
+
+AZURE = "srv.postgres.database.azure.com"
+DATABASE = "https://ossrdbms-aad.database.windows.net"
+WHO_ENV = """
+import json, os, pathlib, sys
+env = {name: value for name, value in os.environ.items() if name.startswith("PG")}
+line = pathlib.Path(env["PGPASSFILE"]).read_text() if "PGPASSFILE" in env else ""
+print(json.dumps({"env": env, "argv": sys.argv, "line": line}))
+"""
+LOGIN = (
+    "import psycopg, sys\n"
+    "with psycopg.connect(sys.argv[1] if len(sys.argv) > 1 else '') as connection:\n"
+    "    print(connection.execute('SELECT session_user').fetchone()[0])"
+)
+
+
+def in_child(cli: Run, *arguments: str, **options: Any) -> dict[str, Any]:
+    """What a program sees that `exec` runs."""
+    done = cli("exec", "--", sys.executable, "-c", WHO_ENV, *arguments, **options)
+    assert (done.returncode, done.stderr) == (0, "")
+    seen: dict[str, Any] = json.loads(done.stdout)
+    return seen
+
+
+class TestToken:
+    def test_the_token_alone_is_a_password(self, cli: Run, emulator: Emulator) -> None:
+        done = cli("token")
+        assert (done.returncode, done.stderr) == (0, "")
+        token = done.stdout.removesuffix("\n")
+        assert core.decode_jwt(token)["aud"] == DATABASE
+        psycopg.connect(emulator.dsn, user=emulator.identity.name, password=token).close()
+
+    def test_json_has_the_pair(self, cli: Run, emulator: Emulator) -> None:
+        told = json.loads(cli("token", "--format", "json").stdout)
+        assert json.loads(cli("token", "--json").stdout).keys() == told.keys()
+        assert told["user"] == emulator.identity.name
+        assert told["expires_on"] == core.decode_jwt(told["password"])["exp"]
+
+    def test_a_user_that_is_given_is_not_looked_for(self, cli: Run, emulator: Emulator) -> None:
+        emulator.identity = emulator.add_identity("nameless", claims={"xms_mirid": None}, role="team")
+        assert json.loads(cli("token", "--format", "json", "--user", "team").stdout)["user"] == "team"
+        assert json.loads(cli("token", "--format", "json", env={"PGUSER": "team"}).stdout)["user"] == "team"
+        assert cli("token").returncode == 0
+        done = cli("token", "--format", "json")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "Pass --user, the name of the PostgreSQL role" in done.stderr
+        assert "Traceback" not in done.stderr
+
+    def test_env_is_for_a_shell(self, cli: Run, emulator: Emulator) -> None:
+        emulator.identity = emulator.add_identity("it's a name", "user")
+        script = f'eval "$({shlex.join(COMMAND)} token --format env)"; {shlex.join([sys.executable, "-c", LOGIN])}'
+        done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
+        assert done.stdout == "it's a name\n"
+
+    def test_env_protects_the_token_on_its_way(self, cli: Run, emulator: Emulator) -> None:
+        nothing = {"PGHOST": None, "PGSSLMODE": None, "PGSSLROOTCERT": None}
+        for arguments in ((), ("--host", AZURE)):
+            lines = cli("token", "--format", "env", *arguments, env=nothing).stdout.splitlines()
+            assert "export PGSSLMODE=verify-full" in lines
+            assert f"export PGSSLROOTCERT={AZURE_ROOTS}" in lines
+
+    def test_pgpass_is_a_line_that_libpq_reads(self, cli: Run, emulator: Emulator, tmp_path: Path) -> None:
+        emulator.identity = emulator.add_identity("a:b\\c", "user")
+        file = tmp_path / "pgpass"
+        for host in ((), ("--host", "localhost")):
+            file.write_text(cli("token", "--format", "pgpass", *host).stdout)
+            file.chmod(0o600)
+            with psycopg.connect(emulator.dsn, user="a:b\\c", passfile=str(file)) as connection:
+                assert connection.info.user == "a:b\\c"
+        assert file.read_text().startswith("localhost:*:*:a\\:b\\\\c:")
+
+    def test_host_and_scope_choose_the_audience(self, cli: Run, emulator: Emulator) -> None:
+        for arguments, audience in (
+            (("--host", "srv.postgres.database.usgovcloudapi.net"), "https://ossrdbms-aad.database.usgovcloudapi.net"),
+            (("--scope", "https://management.azure.com/.default"), "https://management.azure.com"),
+        ):
+            assert core.decode_jwt(cli("token", *arguments).stdout)["aud"] == audience
+        assert cli("token", "--host", AZURE, "--scope", "x/.default").returncode == 2
+
+    def test_without_a_credential_it_says_what_was_tried(self, cli: Run, emulator: Emulator) -> None:
+        emulator.fail(400)
+        done = cli("token")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "no credential produced a token\n  EnvironmentCredential: " in done.stderr
+        assert "Traceback" not in done.stderr
+        for arguments in (("--debug", "token"), ("token", "--debug")):
+            done = cli(*arguments)
+            assert "Traceback" in done.stderr
+            assert "DEBUG DefaultAzureCredential: after" in done.stderr
+
+    def test_ctrl_c_is_no_accident(self, emulator: Emulator) -> None:
+        emulator.fail(hang=True)
+        process = subprocess.Popen([*COMMAND, "token"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        deadline = time.monotonic() + 60
+        while not emulator.token_requests and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        assert (*process.communicate(timeout=60), process.returncode) == ("", "", 130)
+
+
+class TestExec:
+    def test_the_program_logs_in(self, cli: Run, emulator: Emulator) -> None:
+        done = cli("exec", "--", sys.executable, "-c", LOGIN, f"host=localhost port={emulator.port} dbname=postgres")
+        assert (done.stdout, done.stderr, done.returncode) == (f"{emulator.identity.name}\n", "", 0)
+
+    def test_it_finds_all_in_its_environment_and_nothing_in_its_arguments(self, cli: Run, emulator: Emulator) -> None:
+        seen = in_child(cli, f"host={AZURE} dbname=postgres", env={"PGSSLMODE": None, "PGSSLROOTCERT": None})
+        env = seen["env"]
+        assert env["PGUSER"] == emulator.identity.name
+        assert env["PGSSLMODE"] == "verify-full"
+        assert env["PGSSLROOTCERT"] == AZURE_ROOTS
+        token = seen["line"].removeprefix("*:*:*:*:").removesuffix("\n")
+        assert core.decode_jwt(token)["aud"] == DATABASE
+        assert token not in str([seen["argv"], env])
+        assert not Path(env["PGPASSFILE"]).parent.exists()
+
+    def test_what_is_said_wins(self, cli: Run, emulator: Emulator) -> None:
+        env = in_child(cli, f"postgresql://team@{AZURE}/db?sslmode=require")["env"]
+        assert (env["PGUSER"], env["PGSSLMODE"]) == ("team", "verify-full")  # the string's own still wins over these
+        assert "PGSSLROOTCERT" in env
+        env = in_child(cli, "host=elsewhere.example user=team", env={"PGSSLMODE": None, "PGSSLROOTCERT": None})["env"]
+        # Python's arguments may mean anything, so nobody knows where it will connect.
+        assert (env["PGUSER"], env["PGSSLMODE"], env["PGSSLROOTCERT"]) == ("team", "verify-full", AZURE_ROOTS)
+        assert env["PGGSSENCMODE"] == "disable"
+        line = in_child(cli, "host=a.postgres.database.usgovcloudapi.net", env={"PGPASSWORD": "old"})["line"]
+        assert core.decode_jwt(line.rpartition(":")[2])["aud"] == "https://ossrdbms-aad.database.usgovcloudapi.net"
+
+    def test_a_host_that_is_not_known_is_taken_for_azures(self, cli: Run, emulator: Emulator) -> None:
+        env = in_child(cli, env={"PGSSLMODE": None, "PGSSLROOTCERT": None, "PGHOST": None})["env"]
+        assert (env["PGSSLMODE"], env["PGSSLROOTCERT"]) == ("verify-full", AZURE_ROOTS)
+
+    def test_user_and_password_of_its_own_need_no_token(self, cli: Run, emulator: Emulator) -> None:
+        env = in_child(cli, f"host={AZURE} user=admin password=secret")["env"]
+        assert not {"PGPASSWORD", "PGPASSFILE"} & set(env)
+        assert emulator.token_requests == []
+
+    def test_the_clear_is_refused_before_a_token_is_asked_for(self, cli: Run, emulator: Emulator) -> None:
+        done = cli("exec", "psql", f"host={AZURE} sslmode=disable")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "sslmode=disable could send the token" in done.stderr
+        assert "allow_insecure_transport" not in done.stderr
+        assert emulator.token_requests == []
+
+    def test_exit_codes_are_the_programs(self, cli: Run, emulator: Emulator, tmp_path: Path) -> None:
+        text = tmp_path / "text"
+        text.write_text("no program")
+        assert cli("exec", "--", "sh", "-c", "exit 7").returncode == 7
+        assert cli("exec", "--", "no-such-program").returncode == 127
+        assert cli("exec", "--", str(text)).returncode == 126
+        assert cli("exec").returncode == 2
+        emulator.fail(400)
+        assert cli("exec", "--", "sh", "-c", "exit 7").returncode == 1
+
+    def test_connections_after_the_tokens_expiry_work(self, cli: Run, emulator: Emulator) -> None:
+        emulator.lifetime = 6
+        script = (
+            "import os, psycopg, time\n"
+            "for _ in range(3):\n"
+            "    with psycopg.connect('') as connection: print(connection.info.user, flush=True)\n"
+            "    time.sleep(4)\n"
+            "print(os.environ['PGPASSFILE'])"
+        )
+        # A password of the environment would be preferred to the file.
+        done = cli("exec", "--", sys.executable, "-c", script, env={"PGPASSWORD": "stale"})
+        *users, path = done.stdout.splitlines()
+        assert (done.returncode, done.stderr, users) == (0, "", [emulator.identity.name] * 3)
+        assert not Path(path).exists()
+
+    def test_an_outage_leaves_the_program_alone(self, cli: Run, emulator: Emulator) -> None:
+        emulator.lifetime = 3
+        script = "import os, time; time.sleep(5); print(os.path.getsize(os.environ['PGPASSFILE']) > 1000)"
+        emulator.fail(503)
+        emulator.heal()
+        done = cli("exec", "--", sys.executable, "-c", script)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "")
+
+
+def test_a_services_words_do_nothing_to_a_terminal(cli: Run, emulator: Emulator) -> None:
+    evil = "no\x1b]52;c;ZWNobw==\x07way\u202e"
+    emulator.fail(400, body=json.dumps({"error": "invalid_request", "error_description": evil}))
+    for arguments in (["token"], ["token", "--debug"], ["doctor"]):
+        done = cli(*arguments)
+        printed = done.stdout + done.stderr
+        assert "no\\x1b]52;c;ZWNobw==\\x07way\\u202e" in printed
+        assert all(one.isprintable() or one == "\n" for one in printed)
+
+
+class TestInspect:
+    def test_a_pasted_token_needs_no_network(self, cli: Run, emulator: Emulator) -> None:
+        user = emulator.add_identity("guest_gmail.com#EXT#@contoso.com", "user", role=None)
+        token = emulator.token(user, lifetime=7300)
+        done = cli("inspect", "-", input=f"  {token[:50]}\n{token[50:]} \n", env={"TZ": "Europe/Berlin"})
+        assert (done.returncode, done.stderr) == (0, "")
+        lines = dict(line.split(None, 1) for line in done.stdout.replace("user name", "user_name").splitlines())
+        assert lines["user_name"] == "guest_gmail.com#EXT#@contoso.com, by upn"
+        assert lines["who"] == "a guest user"
+        assert lines["tenant"] == emulator.tenant_id
+        assert lines["audience"] == f"{DATABASE} (Azure Database for PostgreSQL, public cloud)"
+        assert "CE" in lines["expires"]
+        assert "(in 2 h 1 min)" in lines["expires"]
+        assert token.rpartition(".")[2] not in done.stdout
+        assert emulator.token_requests == []
+
+    def test_json_is_for_programs_and_has_no_signature(self, cli: Run, emulator: Emulator) -> None:
+        token = emulator.token(emulator.identity)
+        done = cli("inspect", "--json", token)
+        told = json.loads(done.stdout)
+        assert (told["user"], told["user_from"], told["problems"]) == (emulator.identity.name, "xms_mirid", [])
+        assert told["claims"] == core.decode_jwt(token)
+        assert token.rpartition(".")[2] not in done.stdout
+        assert "a token on a command line is seen by others" in done.stderr
+
+    def test_by_default_the_token_of_logins(self, cli: Run, emulator: Emulator) -> None:
+        assert emulator.identity.name in cli("inspect").stdout
+        assert len(emulator.token_requests) == 1
+
+    @pytest.mark.parametrize(
+        ("claims", "problem"),
+        [
+            ({"aud": "https://management.azure.com/"}, "not for Azure Database for PostgreSQL"),
+            ({"exp": 1}, "expired"),
+            ({"nbf": 2**33}, "is not valid for another"),
+            ({"exp": 10**30}, "the token's exp, 1e+30, is not a date"),
+            ({"exp": 10**18}, "the token's exp, 1000000000000000000, is not a date"),
+            ({"exp": -1e30, "iat": 1e300}, "the token's exp, -1e+30, is not a date"),
+            ({"nbf": "soon"}, "the token's nbf, soon, is not a date"),
+        ],
+    )
+    def test_what_makes_a_login_fail_is_told(self, cli: Run, claims: dict[str, Any], problem: str) -> None:
+        done = cli("inspect", "-", input=make_token(**{"aud": DATABASE, "upn": "a@b", **claims}))
+        assert done.returncode == 1
+        assert problem in done.stderr
+
+    def test_nothing_that_a_terminal_acts_on_is_printed(self, cli: Run) -> None:
+        # OSC 52 sets the clipboard; U+202E writes backwards; a line break would forge a line.
+        evil = "\x1b]52;c;ZWNobw==\x07\x9b31m\u202e\r\nwho  root"
+        claims = {"aud": evil, "upn": evil, "exp": evil, "tid": [evil], evil: {evil: evil}}
+        done = cli("inspect", "-", input=make_token(**claims))
+        assert done.returncode == 1
+        for printed in (done.stdout, done.stderr):
+            assert all(one.isprintable() or one == "\n" for one in printed)
+        assert "\\x1b]52;c;ZWNobw==\\x07\\x9b31m\\u202e\\r\\nwho  root, by upn" in done.stdout
+        assert "\nwho  root" not in done.stdout + done.stderr
+        told = json.loads(cli("inspect", "--json", "-", input=make_token(**claims)).stdout)
+        assert told["user"] == evil
+
+    def test_a_locale_without_the_characters(self, cli: Run) -> None:
+        done = cli("inspect", "-", input=make_token(aud=DATABASE, upn="名前"), env={"PYTHONIOENCODING": "ascii"})
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "\\u540d\\u524d, by upn" in done.stdout
+
+    def test_what_is_no_token(self, cli: Run) -> None:
+        done = cli("inspect", "-", input="eyJrandom")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "Invalid JWT token format" in done.stderr
+        assert "eyJrandom" not in done.stderr
+
+    @pytest.mark.parametrize(
+        ("claims", "kind"),
+        [
+            ({"xms_mirid": "/providers/Microsoft.ManagedIdentity/userAssignedIdentities/x"}, "a user-assigned managed"),
+            (
+                {"xms_mirid": "/providers/Microsoft.Web/sites/x"},
+                "the system-assigned identity of Microsoft.Web/sites/x",
+            ),
+            ({"idtyp": "app", "appidacr": "2", "xms_idrel": "7 24"}, "a managed identity"),
+            ({"idtyp": "app", "appidacr": "1"}, "an application"),
+            ({"upn": "a@b"}, "a user"),
+            ({"upn": "a_b#EXT#@c"}, "a guest user"),
+            ({"unique_name": "live.com#a@b", "idp": "live.com", "tid": "t"}, "none: live.com#a@b is a guest's home"),
+            ({"unique_name": "live.com#a@b", "idp": "live.com", "tid": "t"}, "form a_b#EXT#@TENANT.onmicrosoft.com"),
+        ],
+    )
+    def test_who_it_is(self, cli: Run, claims: dict[str, Any], kind: str) -> None:
+        assert kind in cli("inspect", "-", input=make_token(aud=DATABASE, **claims)).stdout
+
+
+class TestHelp:
+    def test_every_command_has_an_example(self, cli: Run) -> None:
+        commands = _parser.build()._subparsers._group_actions[0].choices  # type: ignore[union-attr]
+        assert {"token", "exec", "inspect"} <= set(commands)  # type: ignore[arg-type]
+        for name, parser in commands.items():  # type: ignore[union-attr]
+            assert f"azure-postgresql-auth {name}" in (parser.description or ""), name
+            assert parser.format_help()
+
+    @pytest.mark.parametrize(
+        ("arguments", "usage", "said"),
+        [
+            (("token", "--usr", "x"), "token", "unrecognized arguments: --usr x (did you mean --user?)"),
+            (("exec", "--scpe=x", "--", "psql"), "exec", "unrecognized arguments: --scpe=x (did you mean --scope?)"),
+            (("exec", "--scpe", "x", "psql"), "exec", "--scpe (did you mean --scope?)"),
+            (("emulator", "--lifetimes", "1", "--", "true"), "emulator", "(did you mean --lifetime?)"),
+            (("pgbouncer", "--auth-file", "x", "--pidfile", "y"), "pgbouncer", "(did you mean --pid-file?)"),
+            (("doctor", "--xyz"), "doctor", "unrecognized arguments: --xyz"),
+            (("tokn",), "[-h]", "there is no command tokn (did you mean token?)"),
+            (("--debgu", "token"), "[-h]", "(did you mean --debug?)"),
+            (("token", "--json", "--format", "env"), "token", "not allowed with"),
+        ],
+    )
+    def test_a_mistyped_argument_shows_the_commands_usage(
+        self, cli: Run, arguments: tuple[str, ...], usage: str, said: str
+    ) -> None:
+        done = cli(*arguments)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.startswith(f"usage: azure-postgresql-auth {usage}")
+        assert said in done.stderr
+
+    def test_help_and_version(self, cli: Run) -> None:
+        assert cli("help", "exec").stdout == cli("exec", "--help").stdout
+        assert cli("help").stdout == cli("--help").stdout
+        assert cli("-V").stdout == cli("--version").stdout
+
+    def test_two_dashes_of_the_program_are_its_own(self, cli: Run, emulator: Emulator) -> None:
+        for arguments in (("exec", "--", "echo", "a", "--", "b"), ("exec", "echo", "a", "--", "b")):
+            assert cli(*arguments).stdout == "a -- b\n"
+        assert cli("--debug", "exec", "--", "echo", "a", "--", "b").stdout == "a -- b\n"
+
+    def test_the_program_answers_to_its_name(self, cli: Run) -> None:
+        installed = Path(sys.executable).with_name("azure-postgresql-auth")
+        if not installed.exists():
+            pytest.skip("the package is not installed with its scripts")
+        assert subprocess.check_output([installed, "--version"], text=True) == cli("--version").stdout
+        assert cli().returncode == 2
+
+    def test_marks_only_on_a_terminal(self) -> None:
+        def said(**env: str) -> str:
+            master, terminal = pty.openpty()
+            variables = {**os.environ, "TERM": "xterm", **env}
+            subprocess.run(
+                [*COMMAND, "inspect", "-"], stdin=subprocess.DEVNULL, stderr=terminal, env=variables, check=False
+            )
+            os.close(terminal)
+            text = os.read(master, 4096).decode()
+            os.close(master)
+            return text
+
+        assert said().startswith("azure-postgresql-auth: \033[31mInvalid JWT")
+        assert said(NO_COLOR="1").startswith("azure-postgresql-auth: Invalid JWT")
+
+    def test_on_a_terminal_it_says_what_it_waits_for(self, emulator: Emulator) -> None:
+        emulator.latency = 2.5
+        master, terminal = pty.openpty()
+        done = subprocess.run([*COMMAND, "token"], stdout=subprocess.PIPE, stderr=terminal, check=True, text=True)
+        os.close(terminal)
+        assert "waiting for a token ..." in os.read(master, 4096).decode()
+        os.close(master)
+        assert done.stdout.count("\n") == 1
+
+    def test_completion(self, cli: Run, tmp_path: Path) -> None:
+        script = cli("completion", "bash").stdout
+        assert subprocess.run(["bash", "-n"], input=script, text=True, check=False).returncode == 0
+        assert "pgpass" in script
+        assert "complete -c azure-postgresql-auth" in cli("completion", "fish").stdout
+        (tmp_path / "shtab.py").write_text("raise ImportError")
+        done = cli("completion", "zsh", env={"PYTHONPATH": str(tmp_path)})
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "pip install 'azure-postgresql-auth-rs[completion]'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        r"host=a dbname='it\'s' user = 'x y'  password=a\ b",
+        "postgresql://u%40c:p%3Aw@h1:1,h2:2/d%20b?sslmode=require&application_name=x%26y",
+        "postgres://[::1]:5433/db",
+        "postgresql:///db?host=%2Ftmp&user=x",
+        "postgresql://h?ssl=true",
+        "host='' user=a",
+    ],
+)
+def test_connection_strings_are_read_as_libpq_does(text: str) -> None:
+    assert _conninfo.parse(text) == conninfo_to_dict(text)
+
+
+def test_a_bad_connection_string_is_not_repeated() -> None:
+    for text in ("host=a secret", "password='secret", "postgresql://h?secret"):
+        with pytest.raises(Failure) as failed:
+            _conninfo.parse(text)
+        assert "secret" not in str(failed.value)
+    assert _conninfo.parse("orders") == {"dbname": "orders"}
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        (["psql", "-h", "a", "-Ub", "--port=1", "-d", "c"], {"host": "a", "user": "b", "port": "1", "dbname": "c"}),
+        (["/usr/bin/psql", "host=a dbname=b"], {"host": "a", "dbname": "b"}),
+        (["pg_dump", "-d", "host=a", "-h", "b"], {"host": "a"}),
+        (["psql", "--dbname", "postgresql://u@a/b"], {"host": "a", "user": "u", "dbname": "b"}),
+        (["psql", "-c", "SELECT 1 WHERE host = 'x'"], {}),
+        (["psql", "-c", "-h", "-hb"], {"host": "b"}),
+        (["psql", "-Xqh", "a"], {"host": "a"}),
+        (["psql", "-Xqha"], {"host": "a"}),
+        (["psql", "--hos", "a"], {"host": "a"}),
+        (["psql", "--hos=a", "db", "ann"], {"host": "a", "dbname": "db", "user": "ann"}),
+        (["psql", "db", "-h", "a"], {"host": "a", "dbname": "db"}),
+        (["psql", "-h", "a", "--", "-h"], {"host": "a", "dbname": "-h"}),
+        (["psql", "-h", "a", "-h", "b"], {"host": "b"}),
+        (["pg_restore", "-Cvd", "postgresql://a/b", "host=file"], {"host": "a", "dbname": "b"}),
+        (["createdb", "-h", "a", "host=b"], {"host": "a"}),
+    ],
+)
+def test_what_the_arguments_of_postgresqls_programs_say(command: list[str], expected: dict[str, str]) -> None:
+    assert _argv.read(command) == (expected, True)
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        (["python", "-h", "a", "x=y"], {"host": "a"}),
+        (["python", "app.py", "postgresql://a/b"], {"host": "a", "dbname": "b"}),
+        (["sh", "-c", "psql -h a"], {}),
+        (["env", "psql", "-h", "a"], {"host": "a"}),
+        # An option of a later version, and one that is cut too short.
+        (["psql", "--new-option", "-h", "a"], {"host": "a"}),
+        (["psql", "--no", "-ha"], {}),
+        (["pgbench", "-d", "db"], {"dbname": "db"}),
+        ([], {}),
+    ],
+)
+def test_what_is_not_certain_is_said_to_be_so(command: list[str], expected: dict[str, str]) -> None:
+    assert _argv.read(command) == (
+        {k: v for k, v in expected.items() if k != "dbname" or "postgresql:" in str(command)},
+        False,
+    )
+
+
+def test_no_command_but_version_looks_up_the_distribution() -> None:
+    # It takes long, and where the package was just copied (a serverless bundle, PyInstaller) there is none.
+    script = (
+        "import sys; from azure_postgresql_auth.cli import _parser; sys.modules['importlib.metadata'] = None;"
+        "print(_parser.parse(['inspect']).module); _parser.parse(['-V'])"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
+    assert ended.stdout == "_inspect\n"
+    assert "ModuleNotFoundError" in ended.stderr

@@ -1,0 +1,285 @@
+"""The credentials that run a developer's command line, with command lines that do what the test says."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from azure_postgresql_auth import core, errors, identity
+
+from tests.support.credentials import make_token
+
+if TYPE_CHECKING:
+    from azure_postgresql_auth.emulator import Emulator
+
+SCOPE = core.AZURE_DB_FOR_POSTGRES_SCOPE
+RESOURCE = SCOPE[: -len("/.default")]
+GUID = "11111111-2222-3333-4444-555555555555"
+RECORD = """printf '%s\\n' "$(basename "$PWD") $AZURE_CORE_NO_COLOR$NO_COLOR $*" >> "$(dirname "$0")/calls"; cat <<'END'
+{answer}
+END"""
+
+TOOLS = pytest.mark.parametrize(
+    ("credential", "program", "sign_in"),
+    [
+        (identity.AzureCliCredential, "az", "az login --tenant"),
+        (identity.AzureDeveloperCliCredential, "azd", "azd auth login --tenant-id"),
+        (identity.AzurePowerShellCredential, "pwsh", "Connect-AzAccount -Tenant"),
+    ],
+)
+
+
+def object_id(credential: Any) -> str:
+    found: str = core.decode_jwt(credential.get_token(SCOPE).token)["oid"]
+    return found
+
+
+def failure(credential: Any) -> str:
+    with pytest.raises(errors.EntraConnectionValueError) as raised:
+        credential.get_token(SCOPE)
+    prefix, kind, text = str(raised.value).split(": ", 2)
+    assert (prefix, kind) == ("Could not retrieve Entra credentials", type(credential).__name__)
+    return text
+
+
+class TestCommands:
+    """What is run, and what is made of its answer."""
+
+    def test_az(self, nowhere: Emulator, tool: Any, tmp_path: Path) -> None:
+        answer = {"accessToken": nowhere.token(nowhere.identity), "expires_on": int(time.time()) + 3600}
+        tool("az", RECORD.format(answer=json.dumps(answer)))
+        credential = identity.AzureCliCredential(tenant_id=GUID, subscription="My subscription")
+        assert object_id(credential) == nowhere.identity.object_id
+        assert object_id(credential) == nowhere.identity.object_id
+        expected = f"account get-access-token --output json --resource {RESOURCE} --tenant {GUID}"
+        expected += " --subscription My subscription"
+        assert (tmp_path / "calls").read_text() == f"bin true {expected}\n"
+
+    def test_az_of_old_tells_no_expiry_in_seconds(self, nowhere: Emulator, tool: Any) -> None:
+        """Only the local time, which need not be this machine's; the token has it, too."""
+        expires_on = int(time.time()) + 3000
+        answer = {"accessToken": make_token(exp=expires_on), "expiresOn": "2019-06-20 02:57:58.123456"}
+        tool("az", RECORD.format(answer=json.dumps(answer)))
+        assert nowhere
+        assert identity.AzureCliCredential().get_token(SCOPE).expires_on == expires_on
+
+    def test_azd(self, nowhere: Emulator, tool: Any, tmp_path: Path) -> None:
+        expires_on = int(time.time()) + 3000
+        answer = {
+            "token": nowhere.token(nowhere.identity),
+            "expiresOn": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(expires_on)),
+        }
+        tool("azd", RECORD.format(answer=json.dumps(answer)))
+        credential = identity.AzureDeveloperCliCredential(tenant_id=GUID)
+        assert object_id(credential) == nowhere.identity.object_id
+        assert credential.get_token(SCOPE).expires_on == expires_on
+        expected = f"auth token --output json --no-prompt --scope {SCOPE} --tenant-id {GUID}"
+        assert (tmp_path / "calls").read_text() == f"bin true {expected}\n"
+
+    def test_powershell(self, nowhere: Emulator, tool: Any, tmp_path: Path) -> None:
+        expires_on = int(time.time()) + 3600
+        answer = f"WARNING: a module speaks\n\nentra-token:{expires_on}:{nowhere.token(nowhere.identity)}\n"
+        tool("pwsh", RECORD.format(answer=answer))
+        credential = identity.AzurePowerShellCredential(tenant_id=GUID)
+        assert object_id(credential) == nowhere.identity.object_id
+        assert credential.get_token(SCOPE).expires_on == expires_on
+        call, _, script = (tmp_path / "calls").read_text().rpartition(" ")
+        assert call == "bin true -NoProfile -NonInteractive -EncodedCommand"
+        text = base64.b64decode(script).decode("utf-16-le")
+        assert f"ResourceUrl = '{RESOURCE}'" in text
+        assert f"TenantId = '{GUID}'" in text
+
+    def test_powershell_gets_no_scope_that_is_a_script(self, nowhere: Emulator, tool: Any) -> None:
+        assert nowhere
+        tool("pwsh", "exit 1")
+        with pytest.raises(ValueError, match="scope="):
+            identity.AzurePowerShellCredential().get_token("'; Remove-Item x; '")
+
+
+ESCAPE = "\x1b"
+NOISE = {
+    "colours": (f"{ESCAPE}[0m{ESCAPE}[1;32m", f"{ESCAPE}[0m{ESCAPE}[K\n"),
+    "a byte order mark": ("\ufeff", ""),
+    "warnings": ("WARNING: {azure-cli} can be updated\nSecond line ", "\nDone {}."),
+    "notices": ('{"type": "consoleMessage", "data": {"message": "A new version"}}\n', '{"type": "consoleMessage"}\n'),
+    "white space": ("\r\n \r\n", "\r\n"),
+}
+
+
+class TestNoise:
+    """What stands around the answer: colours, marks, warnings, notices of updates."""
+
+    @TOOLS
+    @pytest.mark.parametrize("noise", NOISE.values(), ids=NOISE)
+    def test_the_token_is_found(
+        self, nowhere: Emulator, tool: Any, credential: Any, program: str, sign_in: str, noise: tuple[str, str]
+    ) -> None:
+        assert sign_in
+        before, after = noise
+        tool(program, f"cat <<'END'\n{before}{answer(nowhere, program)}{after}\nEND")
+        assert object_id(credential()) == nowhere.identity.object_id
+
+    @TOOLS
+    def test_a_program_that_ignores_sigchld(
+        self, nowhere: Emulator, tool: Any, credential: Any, program: str, sign_in: str
+    ) -> None:
+        """The system then keeps no exit status."""
+        command = sign_in.rpartition(" ")[0]
+        code = (
+            "import signal, sys; from azure_postgresql_auth import identity\n"
+            "signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
+            f"credential = identity.{credential.__name__}()\n"
+            f"try: print(credential.get_token({SCOPE!r}).token)\n"
+            "except Exception as error: print(error)"
+        )
+        tool(program, f"cat <<'END'\n{answer(nowhere, program)}\nEND")
+        run = [sys.executable, "-c", code]
+        said = subprocess.run(run, capture_output=True, text=True, timeout=60, check=True).stdout.strip()
+        assert core.decode_jwt(said)["oid"] == nowhere.identity.object_id
+        tool(program, f"echo 'not logged in, run `{command}` to login' >&2; exit 1")
+        said = subprocess.run(run, capture_output=True, text=True, timeout=60, check=True).stdout.strip()
+        assert said.endswith(f"{credential.__name__}: not signed in; run `{command}`")
+
+
+def answer(emulator: Emulator, program: str) -> str:
+    """Write a token as this command line does."""
+    soon, token = int(time.time()) + 3600, emulator.token(emulator.identity)
+    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(soon))
+    return {
+        "az": json.dumps({"accessToken": token, "expires_on": soon}, indent=2),
+        "azd": json.dumps({"token": token, "expiresOn": at}),
+        "pwsh": f"entra-token:{soon}:{token}",
+    }[program]
+
+
+class TestFailures:
+    """In words that say what to do."""
+
+    @TOOLS
+    def test_not_installed(self, nowhere: Emulator, credential: Any, program: str, sign_in: str) -> None:
+        assert nowhere
+        assert sign_in
+        text = failure(credential())
+        assert text.endswith(f"({program}) is not installed or not on PATH")
+
+    @TOOLS
+    def test_a_file_that_is_no_program(
+        self, nowhere: Emulator, tmp_path: Path, credential: Any, program: str, sign_in: str
+    ) -> None:
+        assert nowhere
+        assert sign_in
+        (tmp_path / program).write_text("not executable")
+        assert failure(credential()).endswith("is not installed or not on PATH")
+
+    @TOOLS
+    def test_not_signed_in(self, nowhere: Emulator, tool: Any, credential: Any, program: str, sign_in: str) -> None:
+        assert nowhere
+        command = sign_in.rpartition(" ")[0]
+        tool(program, f"echo 'Please run {command}: not logged in, run `{command}` to login' >&2; exit 1")
+        assert failure(credential()) == f"not signed in; run `{command}`"
+        assert failure(credential(tenant_id=GUID)) == f"not signed in; run `{sign_in} {GUID}`"
+
+    @TOOLS
+    def test_wrong_tenant(self, nowhere: Emulator, tool: Any, credential: Any, program: str, sign_in: str) -> None:
+        assert nowhere
+        words = f"ERROR: AADSTS90002: Tenant {GUID!r} not found. To log in, run `{sign_in}`. Correlation ID: {GUID}"
+        tool(program, f'cat >&2 <<"END"\n{words}\nEND\nexit 1')
+        text = failure(credential(tenant_id=GUID))
+        assert text == (
+            f"{words}\nThere is no such tenant in this cloud: check the tenant id, and AZURE_AUTHORITY_HOST for the "
+            f"cloud. `{sign_in} {GUID}` signs in anew"
+        )
+
+    @TOOLS
+    def test_any_other(self, nowhere: Emulator, tool: Any, credential: Any, program: str, sign_in: str) -> None:
+        assert nowhere
+        command = sign_in.rpartition(" ")[0]
+        tool(program, "echo 'ERROR: The subscription does not exist.' >&2; exit 1")
+        expected = f"ERROR: The subscription does not exist.; if you are not signed in, run `{command}`"
+        assert failure(credential()) == expected
+        tool(program, "exit 3")
+        assert (
+            failure(credential()) == f"`{program}` failed and said nothing; if you are not signed in, run `{command}`"
+        )
+
+    @TOOLS
+    @pytest.mark.parametrize("answer", ["{not json", "{}", "[1]", ""])
+    def test_no_token(
+        self, nowhere: Emulator, tool: Any, credential: Any, program: str, sign_in: str, answer: str
+    ) -> None:
+        assert nowhere
+        assert sign_in
+        tool(program, RECORD.format(answer=answer))
+        text = failure(credential())
+        assert text == f"`{program}` said something else than a token: {json.dumps(answer)}; is it up to date?"
+
+    @TOOLS
+    def test_what_it_says_shows_no_token(
+        self, nowhere: Emulator, tool: Any, credential: Any, program: str, sign_in: str
+    ) -> None:
+        assert nowhere
+        assert sign_in
+        token = make_token(sub="secret")
+        tool(program, f"echo 'no use: {token}' >&2; exit 1")
+        text = failure(credential())
+        assert token not in text
+        assert "no use: ****" in text
+
+    def test_azd_in_json(self, nowhere: Emulator, tool: Any) -> None:
+        assert nowhere
+        error = json.dumps({"error": "no project exists", "suggestion": "none"})
+        tool("azd", f"echo '{error}' >&2; exit 1")
+        assert failure(identity.AzureDeveloperCliCredential()).startswith("no project exists; ")
+
+    def test_powershell_without_its_module(self, nowhere: Emulator, tool: Any) -> None:
+        assert nowhere
+        tool("pwsh", "echo entra-no-module")
+        text = failure(identity.AzurePowerShellCredential())
+        assert text.startswith("PowerShell's module Az.Accounts 2.2.0 or later is not installed")
+
+    @TOOLS
+    def test_one_that_hangs_is_stopped(
+        self, nowhere: Emulator, tool: Any, tmp_path: Path, credential: Any, program: str, sign_in: str
+    ) -> None:
+        """With all that it started."""
+        assert nowhere
+        assert sign_in
+        tool(program, f"echo $$ > {tmp_path}/pid; sleep 600 & echo $! >> {tmp_path}/pid; wait")
+        text = failure(credential(process_timeout=0.5))
+        assert text == f"`{program}` did not answer within 0.5 s and was stopped; process_timeout= gives it longer"
+        for pid in (tmp_path / "pid").read_text().split():
+            for _ in range(500):
+                if not Path(f"/proc/{pid}").exists() or "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text():
+                    break
+                time.sleep(0.01)
+            else:
+                pytest.fail(f"{pid} still runs")
+
+
+@TOOLS
+@pytest.mark.parametrize("bad", ["x; touch y", "$(id)", "a b", "'"])
+def test_tenants_are_checked(credential: Any, program: str, sign_in: str, bad: str) -> None:
+    assert program
+    assert sign_in
+    with pytest.raises(ValueError) as raised:  # noqa: PT011 - compared below
+        credential(tenant_id=bad)
+    assert str(raised.value) == (
+        f"tenant_id={json.dumps(bad)}: expected a directory (tenant) id such as 11111111-2222-3333-4444-555555555555, "
+        f"or a domain"
+    )
+
+
+@pytest.mark.parametrize("bad", ["x; touch y", "$(id)", '"', "a/b"])
+def test_subscriptions_are_checked(bad: str) -> None:
+    with pytest.raises(ValueError) as raised:  # noqa: PT011 - compared below
+        identity.AzureCliCredential(subscription=bad)
+    assert str(raised.value) == (
+        f"subscription={json.dumps(bad)}: expected letters, digits, '_', '-', '.' and spaces; if its name has others, "
+        f"give its id"
+    )

@@ -1,0 +1,447 @@
+"""Managed identity on every kind of host."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from azure_postgresql_auth import core, errors, identity, service_connector
+from azure_postgresql_auth.psycopg3 import EntraConnection
+
+from tests.support.credentials import make_token
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from azure_postgresql_auth.emulator import Emulator
+
+    from tests.support.machine import Relay
+
+SCOPE = core.AZURE_DB_FOR_POSTGRES_SCOPE
+RESOURCE = SCOPE[: -len("/.default")]
+GUID = "11111111-2222-3333-4444-555555555555"
+
+
+NO_FALLBACK: Any = {
+    "exclude_visual_studio_code_credential": True,
+    "exclude_broker_credential": True,
+    "exclude_shared_token_cache_credential": True,
+}
+
+
+def own_chain() -> identity.ChainedTokenCredential:
+    return identity.ChainedTokenCredential(identity.ManagedIdentityCredential(), identity.AzureCliCredential())
+
+
+def connected_service() -> Any:
+    """Make what Service Connector's variables lead to on a developer's machine."""
+    return service_connector._made.__wrapped__(None, None, None, in_kubernetes=False)
+
+
+def object_id(credential: Any) -> str:
+    found: str = core.decode_jwt(credential.get_token(SCOPE).token)["oid"]
+    return found
+
+
+def failure(credential: Any) -> str:
+    with pytest.raises(errors.EntraConnectionValueError) as raised:
+        credential.get_token(SCOPE)
+    text = str(raised.value)
+    assert text.startswith("Could not retrieve Entra credentials: ManagedIdentityCredential: ")
+    return text.partition("ManagedIdentityCredential: ")[2]
+
+
+@pytest.fixture
+def on(nowhere: Emulator, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Moves to a host."""
+
+    def move(host: str) -> Emulator:
+        for name, value in nowhere.host_env(host).items():
+            if name != "AZURE_POD_IDENTITY_AUTHORITY_HOST":
+                monkeypatch.setenv(name, value)
+        return nowhere
+
+    return move
+
+
+@pytest.mark.parametrize("host", ["service-fabric", "azure-ml", "cloud-shell"])
+@pytest.mark.parametrize("credential", [identity.ManagedIdentityCredential, identity.DefaultAzureCredential])
+def test_hosts(on: Any, host: str, credential: Any) -> None:
+    emulator = on(host)
+    assert object_id(credential()) == emulator.identity.object_id
+    assert [(request.endpoint, request.resource) for request in emulator.token_requests] == [(host, RESOURCE)]
+
+
+class TestServiceFabric:
+    def test_another_certificate(self, on: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        emulator = on("service-fabric")
+        monkeypatch.setenv("IDENTITY_SERVER_THUMBPRINT", "00" * 20)
+        assert "failed: invalid peer certificate" in failure(identity.ManagedIdentityCredential())
+        assert emulator.token_requests == []
+
+    def test_no_thumbprint(self, on: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        on("service-fabric")
+        monkeypatch.setenv("IDENTITY_SERVER_THUMBPRINT", "abc")
+        assert failure(identity.ManagedIdentityCredential()) == (
+            'IDENTITY_SERVER_THUMBPRINT="abc": expected the 40 hexadecimal digits of a SHA-1 thumbprint'
+        )
+
+    def test_one_identity_only(self, on: Any) -> None:
+        on("service-fabric")
+        assert failure(identity.ManagedIdentityCredential(client_id=GUID)) == (
+            "Service Fabric gives an application the one identity of its manifest; name none"
+        )
+
+    def test_wrong_header(self, on: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        on("service-fabric")
+        monkeypatch.setenv("IDENTITY_HEADER", "wrong-header")
+        text = failure(identity.ManagedIdentityCredential())
+        assert text == "Secret is not found in the request headers. (127.0.0.1 answered 401)"
+
+
+class TestAzureMl:
+    @pytest.mark.parametrize("kind", ["client_id", "object_id", "resource_id"])
+    def test_user_assigned(self, on: Any, kind: str) -> None:
+        second = on("azure-ml").add_identity("second")
+        assert object_id(identity.ManagedIdentityCredential(**{kind: getattr(second, kind)})) == second.object_id
+
+    def test_wrong_secret(self, on: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        on("azure-ml")
+        monkeypatch.setenv("MSI_SECRET", "wrong-secret")
+        text = failure(identity.ManagedIdentityCredential())
+        assert text == "The secret header is missing or wrong. (127.0.0.1 answered 401)"
+
+
+def test_cloud_shell_gives_one_identity_only(on: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    emulator = on("cloud-shell")
+    text = failure(identity.ManagedIdentityCredential(client_id=GUID))
+    assert text == "Cloud Shell gives the identity of whoever opened it; name none"
+    # As a link of the default chain it is told of it, as azure-identity does.
+    monkeypatch.setenv("AZURE_CLIENT_ID", GUID)
+    assert object_id(identity.DefaultAzureCredential()) == emulator.identity.object_id
+
+
+ARC = """
+import os, sys
+from azure_postgresql_auth import core, identity
+named = dict(argument.split("=") for argument in sys.argv[1:])
+try:
+    print(core.decode_jwt(identity.ManagedIdentityCredential(**named).get_token(core.AZURE_DB_FOR_POSTGRES_SCOPE).token)["oid"])
+except Exception as error:
+    print(error)
+"""
+
+
+class TestAzureArc:
+    """In a mount namespace, where the agent's directory is the emulator's: it is the only one that is read."""
+
+    def run(self, emulator: Emulator, *arguments: str) -> str:
+        emulator.arc_keys.mkdir(exist_ok=True)
+        mount = (
+            "mount -t tmpfs tmpfs /var/opt && mkdir -p /var/opt/azcmagent/tokens && "
+            f'mount --bind {emulator.arc_keys} /var/opt/azcmagent/tokens && exec "$@"'
+        )
+        command = ["unshare", "-rm", "sh", "-c", mount, "sh", sys.executable, "-c", ARC, *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        if "unshare" in done.stderr or "mount" in done.stderr:
+            pytest.skip(f"this system lets nobody mount: {done.stderr}")
+        assert done.stderr == ""
+        return done.stdout.strip()
+
+    @pytest.fixture
+    def arc(self, on: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+        monkeypatch.setenv("PATH", "/usr/bin:/bin:/usr/sbin:/sbin")
+        emulator = on("azure-arc")
+        monkeypatch.setenv("PATH", "/usr/bin:/bin:/usr/sbin:/sbin")
+        return emulator
+
+    def test_logs_in(self, arc: Emulator) -> None:
+        assert self.run(arc) == arc.identity.object_id
+        assert [request.status for request in arc.token_requests] == [401, 200]
+        second = arc.add_identity("second")
+        assert self.run(arc, f"client_id={second.client_id}") == second.object_id
+
+    def test_a_key_that_is_too_large(self, arc: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("secrets.token_hex", lambda size=32: "a" * (8192 if size == 32 else size))
+        text = self.run(arc)
+        assert text.endswith(
+            "aaaaaaaa.key is larger than 4096 bytes, so it is no key; it was not sent (127.0.0.1 answered 401)"
+        )
+
+    def test_without_the_directory(self, arc: Emulator) -> None:
+        """Outside the namespace there is no such file."""
+        text = failure(identity.ManagedIdentityCredential())
+        assert arc.token_requests[0].status == 401
+        assert (
+            ".key could not be read: No such file or directory (os error 2); the user that this runs as has to be a "
+            in text
+        )
+
+
+def test_half_of_a_host(nowhere: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert nowhere
+    monkeypatch.setenv("IDENTITY_ENDPOINT", "http://127.0.0.1:9")
+    assert failure(identity.ManagedIdentityCredential()) == (
+        "IDENTITY_ENDPOINT is set, but neither IDENTITY_HEADER (App Service, Service Fabric) nor IMDS_ENDPOINT "
+        "(Azure Arc) is"
+    )
+
+
+@pytest.mark.parametrize("name", ["IDENTITY_ENDPOINT", "MSI_ENDPOINT"])
+@pytest.mark.parametrize("bad", ["relative", "ftp://x", "http://"])
+def test_endpoints_are_urls(nowhere: Emulator, name: str, bad: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert nowhere
+    monkeypatch.setenv("IDENTITY_HEADER", "x")
+    monkeypatch.setenv(name, bad)
+    assert failure(identity.ManagedIdentityCredential()) == f'{name}="{bad}" is no http URL'
+
+
+def test_a_federated_token_counts_as_a_managed_identity(nowhere: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in azure-identity, where all of Kubernetes' variables are there."""
+    pod = nowhere.add_identity("pod")
+    for name, value in nowhere.workload_identity_env(pod).items():
+        if name != "AZURE_POD_IDENTITY_AUTHORITY_HOST":
+            monkeypatch.setenv(name, value)
+    assert object_id(identity.ManagedIdentityCredential()) == pod.object_id
+    assert object_id(identity.ManagedIdentityCredential(client_id=pod.client_id)) == pod.object_id
+    monkeypatch.delenv("AZURE_CLIENT_ID")
+    assert failure(identity.ManagedIdentityCredential()).startswith("not set: AZURE_CLIENT_ID")
+
+
+@pytest.fixture
+def signed_in(nowhere: Emulator, tool: Any) -> str:
+    """Tell the object id of who is signed in to the Azure CLI."""
+    person = nowhere.add_identity("dev@contoso.com", "user")
+    answer = {"accessToken": nowhere.token(person), "expires_on": int(time.time()) + 3600}
+    tool("az", f"cat <<'END'\n{json.dumps(answer)}\nEND")
+    return person.object_id
+
+
+class TestSomebodyElseAtTheAddress:
+    """Other clouds, captive portals and cluster tools answer at IMDS' address, too."""
+
+    @pytest.fixture(
+        params=[
+            (401, '<?xml version="1.0"?><html><title>401 - Unauthorized</title></html>'),
+            (403, "forbidden: the host is unreachable"),
+            (404, "<html><title>404: Not Found</title></html>"),
+            (404, '{"code": 404, "message": "HTTP 404 Not Found"}'),
+            (405, "Method Not Allowed"),
+            (502, "<html>Bad Gateway</html>"),
+            (200, "<html>Welcome to the guest network</html>"),
+            (503, ""),
+        ],
+        ids=str,
+    )
+    def imposter(self, request: pytest.FixtureRequest, nowhere: Emulator, relay: Relay) -> str:
+        status, body = request.param
+        nowhere.fail(status, body=body)
+        relay.start()
+        page = "" if not body or body[0] == "{" else " with a page of HTML"
+        return (
+            f"127.0.0.1 answered {status}{page}, not as Azure's metadata service does, so this machine has no managed "
+            f"identity endpoint"
+        )
+
+    @pytest.mark.parametrize("chain", [identity.DefaultAzureCredential, own_chain, connected_service])
+    def test_a_chain_goes_on(self, imposter: str, signed_in: str, chain: Any) -> None:
+        assert imposter
+        begun = time.monotonic()
+        assert object_id(chain()) == signed_in
+        assert time.monotonic() - begun < 0.9
+
+    def test_alone_it_says_so_at_once(self, imposter: str) -> None:
+        begun = time.monotonic()
+        assert failure(identity.ManagedIdentityCredential()) == imposter
+        assert time.monotonic() - begun < 0.9
+
+
+class TestLateImds:
+    """Which is no missing one."""
+
+    def test_a_slow_answer_is_waited_for_where_nothing_else_is_there(self, nowhere: Emulator, relay: Relay) -> None:
+        relay.start()
+        nowhere.latency = 1.3
+        assert object_id(identity.DefaultAzureCredential(**NO_FALLBACK)) == nowhere.identity.object_id
+        # Known from now on: nobody looks for it any more.
+        nowhere.latency = 0
+        nowhere.reset_counters()
+        assert object_id(own_chain()) == nowhere.identity.object_id
+        assert [request.status for request in nowhere.token_requests] == [200]
+
+    def test_an_answer_that_was_too_late_counts_for_the_next(
+        self, nowhere: Emulator, relay: Relay, signed_in: str
+    ) -> None:
+        relay.start()
+        nowhere.latency = 1.3
+        assert object_id(own_chain()) == signed_in
+        time.sleep(0.6)
+        nowhere.latency = 0
+        assert object_id(own_chain()) == nowhere.identity.object_id
+
+    def test_a_service_that_comes_up_is_found_in_seconds(self, nowhere: Emulator, relay: Relay) -> None:
+        with pytest.raises(errors.EntraConnectionValueError, match="could not be reached .*refused"):
+            own_chain().get_token(SCOPE)
+        relay.start()
+        for _ in range(60):
+            with contextlib.suppress(errors.EntraConnectionValueError):
+                assert object_id(own_chain()) == nowhere.identity.object_id
+                return
+            time.sleep(0.1)
+        pytest.fail("still remembered as missing")
+
+    def test_one_that_was_there_before_is_asked_again(self, nowhere: Emulator, relay: Relay, signed_in: str) -> None:
+        """A gateway's page is a fault then, and no reason to log in as somebody else."""
+        relay.start()
+        assert object_id(own_chain()) == nowhere.identity.object_id
+        nowhere.fail(502, times=1, body="<html>Bad Gateway</html>")
+        assert object_id(own_chain()) == nowhere.identity.object_id
+        assert signed_in
+
+
+class TestNotUpYet:
+    """Identity sidecars start beside the program that needs them."""
+
+    @pytest.mark.parametrize("host", ["app-service", "imds"])
+    def test_is_waited_for(self, nowhere: Emulator, relay: Relay, host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        if host == "app-service":
+            monkeypatch.setenv("IDENTITY_ENDPOINT", f"{relay.url}/msi/token")
+            monkeypatch.setenv("IDENTITY_HEADER", nowhere.env["IDENTITY_HEADER"])
+        credential = identity.ManagedIdentityCredential()
+        begun = time.monotonic()
+        with pytest.raises(errors.EntraConnectionValueError, match="refused .*asked again"):
+            core.login(credential, timeout=0.4)
+        assert time.monotonic() - begun < 1
+        relay.start_after(1.0)
+        assert core.decode_jwt(core.login(credential, timeout=20).password)["oid"] == nowhere.identity.object_id
+        assert time.monotonic() - begun < 5
+
+    def test_by_a_driver(self, nowhere: Emulator, relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("IDENTITY_ENDPOINT", f"{relay.url}/msi/token")
+        monkeypatch.setenv("IDENTITY_HEADER", nowhere.env["IDENTITY_HEADER"])
+        relay.start_after(1.0)
+        with EntraConnection.connect(nowhere.dsn, connect_timeout=20) as connection:
+            assert connection.execute("SELECT current_user").fetchone() == (nowhere.identity.role,)
+
+
+class TestExpiries:
+    """What endpoints write of a token's end."""
+
+    @pytest.mark.parametrize("skew", [0, 900, -900])
+    @pytest.mark.parametrize(
+        "form",
+        [
+            '"expires_on": "{at}"',
+            '"expires_on": {at}.5',
+            '"expires_on": "{at}.5"',
+            '"expires_on": "{iso}Z"',
+            '"expires_on": "{iso}.123+00:00"',
+            '"expires_on": "{us} +00:00"',
+            '"expires_in": {left}',
+            '"expires_in": "{left}.0", "expires_on": "0"',
+            '"expires_on": null',
+        ],
+    )
+    def test_form(self, emulator: Emulator, skew: int, form: str) -> None:
+        """By the endpoint's own clock, where it states a date; a byte order mark does not matter."""
+        emulator.clock_skew = skew
+        at = int(time.time()) + skew + 3600
+        iso, us = (time.strftime(text, time.gmtime(at)) for text in ("%Y-%m-%dT%H:%M:%S", "%m/%d/%Y %H:%M:%S"))
+        token = make_token(oid="x", exp=at)
+        body = f'{{"access_token": "{token}", {form.format(at=at, iso=iso, us=us, left=3600)}}}'
+        emulator.fail(200, body=b"\xef\xbb\xbf" + body.encode())
+        found = identity.ManagedIdentityCredential().get_token(SCOPE)
+        assert found.expires_on == pytest.approx(time.time() + 3600, abs=35)
+
+
+class Silent:
+    """A server that accepts, counts and never answers; or one whose backlog is full, so that packets are dropped."""
+
+    def __init__(self, *, accepts: bool) -> None:
+        self.connections = 0
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=0)
+        port = self._listener.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+        self._kept: list[socket.socket] = []
+        if accepts:
+            threading.Thread(target=self._accept, daemon=True).start()
+        else:
+            for _ in range(4):
+                filler = socket.socket()
+                filler.setblocking(False)
+                filler.connect_ex(("127.0.0.1", port))
+                self._kept.append(filler)
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                self._kept.append(self._listener.accept()[0])
+            except OSError:
+                return
+            self.connections += 1
+
+    def close(self) -> None:
+        try:
+            self._listener.shutdown(socket.SHUT_RDWR)
+        finally:
+            for kept in (self._listener, *self._kept):
+                kept.close()
+
+
+@pytest.fixture(params=[True, False], ids=["never answers", "drops packets"])
+def dead_imds(request: pytest.FixtureRequest, nowhere: Emulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Silent]:
+    assert nowhere
+    silent = Silent(accepts=request.param)
+    monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", silent.url)
+    yield silent
+    silent.close()
+
+
+@pytest.mark.parametrize("chain", [lambda: identity.DefaultAzureCredential(**NO_FALLBACK), own_chain])
+def test_a_dead_imds_costs_a_second_once(dead_imds: Silent, signed_in: str, chain: Any) -> None:
+    """Not once for each credential or connection."""
+    begun = time.monotonic()
+    assert object_id(chain()) == signed_in
+    assert 0.9 < time.monotonic() - begun < 1.8
+    seen = dead_imds.connections
+    begun = time.monotonic()
+    for _ in range(3):
+        assert object_id(chain()) == signed_in
+    assert time.monotonic() - begun < 0.9
+    assert dead_imds.connections == seen
+
+
+@pytest.mark.parametrize("chain", [lambda: identity.DefaultAzureCredential(**NO_FALLBACK), own_chain])
+def test_where_there_is_nothing_else_it_has_three(dead_imds: Silent, chain: Any) -> None:
+    """As on a virtual machine whose service is slow, which is told apart by waiting only."""
+    for at_least, at_most in ((2.9, 3.8), (0.0, 0.2)):
+        begun = time.monotonic()
+        with pytest.raises(
+            errors.EntraConnectionValueError, match="127.0.0.1 did not answer within 1 s, so this machine"
+        ):
+            chain().get_token(SCOPE)
+        assert at_least <= time.monotonic() - begun < at_most
+    assert dead_imds.connections <= 1
+
+
+def test_imds_is_looked_for_once(imds: Emulator) -> None:
+    for _ in range(3):
+        object_id(identity.DefaultAzureCredential())
+    assert [request.status for request in imds.token_requests].count(200) == 3
+    assert [request.status for request in imds.token_requests].count(400) <= 1
+
+
+def test_the_managed_identity_alone_is_not_looked_for(imds: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "ManagedIdentityCredential")
+    # An address that no other test has had remembered.
+    monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", os.environ["AZURE_POD_IDENTITY_AUTHORITY_HOST"] + "/./")
+    assert object_id(identity.DefaultAzureCredential()) == imds.identity.object_id
+    assert [request.status for request in imds.token_requests] == [200]

@@ -1,0 +1,327 @@
+"""Entra ID as one reaches it from inside companies, by proxies and with their own authorities; and in every cloud."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from azure_postgresql_auth import core, errors, identity
+from azure_postgresql_auth._core import scope_for
+
+from tests.support.credentials import make_token
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from azure_postgresql_auth.emulator import Emulator, Identity
+
+SCOPE = core.AZURE_DB_FOR_POSTGRES_SCOPE
+GUID = "11111111-2222-3333-4444-555555555555"
+
+
+class Proxy:
+    """An HTTP proxy that only knows CONNECT, as companies have them; or one that refuses, or shows a page instead."""
+
+    def __init__(self, refusal: bytes = b"") -> None:
+        self.asked: list[str] = []
+        self._refusal = refusal
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join(10)
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._tunnel, args=(client,), daemon=True).start()
+
+    def _tunnel(self, client: socket.socket) -> None:
+        with client:
+            head = b""
+            while b"\r\n\r\n" not in head:
+                head += client.recv(4096) or b"\r\n\r\n"
+            target = head.split()[1].decode()
+            self.asked.append(target)
+            if self._refusal:
+                client.sendall(self._refusal)
+                return
+            host, _, port = target.rpartition(":")
+            with socket.create_connection((host, int(port))) as server:
+                client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                back = threading.Thread(target=_pump, args=(server, client), daemon=True)
+                back.start()
+                _pump(client, server)
+                back.join(10)
+
+
+def _pump(source: socket.socket, sink: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            sink.sendall(data)
+        sink.shutdown(socket.SHUT_WR)
+
+
+@pytest.fixture
+def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+    made = Proxy()
+    monkeypatch.setenv("HTTPS_PROXY", made.url)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def principal(nowhere: Emulator) -> Identity:
+    return nowhere.add_identity("app", "service-principal")
+
+
+@pytest.fixture
+def credential(nowhere: Emulator, principal: Identity) -> identity.ClientSecretCredential:
+    return identity.ClientSecretCredential(nowhere.tenant_id, principal.client_id, principal.client_secret or "")
+
+
+def failure(credential: Any) -> str:
+    with pytest.raises(errors.EntraConnectionValueError) as raised:
+        credential.get_token(SCOPE)
+    return str(raised.value).removeprefix("Could not retrieve Entra credentials: ")
+
+
+class TestProxy:
+    def test_entra_is_reached_through_it(self, proxy: Proxy, credential: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("NO_PROXY")
+        credential.get_token(SCOPE)
+        assert proxy.asked == [os.environ["AZURE_AUTHORITY_HOST"].partition("://")[2]]
+
+    def test_not_where_no_proxy_says_so(self, proxy: Proxy, credential: Any) -> None:
+        credential.get_token(SCOPE)
+        assert proxy.asked == []
+
+    def test_never_for_managed_identities(
+        self, proxy: Proxy, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("NO_PROXY")
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, proxy.url)
+        identity.ManagedIdentityCredential().get_token(SCOPE)
+        for host in ("service-fabric", "azure-ml", "cloud-shell"):
+            with monkeypatch.context() as patch:
+                patch.delenv("IDENTITY_ENDPOINT")
+                patch.delenv("IDENTITY_HEADER")
+                for name, value in emulator.host_env(host).items():
+                    if name != "NO_PROXY":
+                        patch.setenv(name, value)
+                identity.ManagedIdentityCredential().get_token(SCOPE)
+        assert proxy.asked == []
+
+    @pytest.mark.parametrize("status", [b"403 Forbidden", b"407 Proxy Authentication Required"])
+    def test_one_that_refuses(self, credential: Any, status: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("NO_PROXY")
+        refusing = Proxy(b"HTTP/1.1 " + status + b"\r\nContent-Length: 0\r\n\r\n")
+        monkeypatch.setenv("HTTPS_PROXY", refusing.url)
+        text = failure(credential)
+        refusing.close()
+        assert text.startswith("ClientSecretCredential: ")
+        assert "proxy" in text or "tunnel" in text
+
+
+@pytest.mark.parametrize("status", [200, 403, 502])
+def test_a_page_instead_of_a_token(nowhere: Emulator, credential: Any, status: int) -> None:
+    """From a proxy that looks into TLS, or the sign-in page of a hotel."""
+    nowhere.fail(status, body="<html><title>Sign in to Hotel</title></html>")
+    text = failure(credential)
+    assert text.endswith(
+        f"127.0.0.1 answered {status} with a page of HTML instead of a token: a proxy, a firewall or a sign-in page of "
+        f"the network stands in between; see HTTPS_PROXY and NO_PROXY"
+    )
+
+
+class TestTrust:
+    @pytest.fixture
+    def only_requests(self, credential: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+        """As where only Python's requests was told of the company's authority."""
+        monkeypatch.delenv("SSL_CERT_FILE")
+        monkeypatch.delenv("SSL_CERT_DIR", raising=False)
+        return credential
+
+    def test_a_bundle_for_requests(self, only_requests: Any) -> None:
+        assert only_requests.get_token(SCOPE).token
+
+    def test_a_directory_for_requests(
+        self, emulator: Emulator, only_requests: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        authorities = tmp_path / "authorities"
+        authorities.mkdir()
+        (authorities / "company.pem").symlink_to(emulator.ca_file)
+        (authorities / "dangling.0").symlink_to("nowhere")
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authorities))
+        assert only_requests.get_token(SCOPE).token
+
+    def test_curls_bundle(self, emulator: Emulator, only_requests: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What requests reads after its own variable."""
+        monkeypatch.delenv("REQUESTS_CA_BUNDLE")
+        monkeypatch.setenv("CURL_CA_BUNDLE", emulator.ca_file)
+        assert only_requests.get_token(SCOPE).token
+
+    def test_a_directory_for_everybody(
+        self, emulator: Emulator, only_requests: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "company.pem").symlink_to(emulator.ca_file)
+        monkeypatch.delenv("REQUESTS_CA_BUNDLE")
+        monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
+        assert only_requests.get_token(SCOPE).token
+
+    def test_none_of_them(self, only_requests: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("REQUESTS_CA_BUNDLE")
+        text = failure(only_requests)
+        assert text.endswith("(127.0.0.1 failed: invalid peer certificate: UnknownIssuer)"), "asked once"
+
+    @pytest.mark.parametrize(
+        ("content", "why"),
+        [(None, "No such file or directory (os error 2)"), ("", "no certificates in PEM are there")],
+    )
+    def test_a_bundle_that_is_none(
+        self, only_requests: Any, content: str | None, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = tmp_path / "bundle.pem"
+        if content is not None:
+            path.write_text(content)
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(path))
+        assert failure(only_requests) == (
+            f"ClientSecretCredential: could not set up HTTPS: REQUESTS_CA_BUNDLE={path}: {why}; install your system's "
+            f"CA certificates, or point SSL_CERT_FILE at a PEM file with them"
+        )
+
+
+def test_internet_protocol_6(nowhere: Emulator, principal: Identity, monkeypatch: pytest.MonkeyPatch) -> None:
+    port = int(os.environ["AZURE_AUTHORITY_HOST"].rpartition(":")[2])
+    try:
+        listener = socket.create_server(("::1", 0), family=socket.AF_INET6)
+    except OSError:
+        pytest.skip("this system has no IPv6")
+
+    def relay() -> None:
+        client, _ = listener.accept()
+        with client, socket.create_connection(("127.0.0.1", port)) as server:
+            threading.Thread(target=_pump, args=(server, client), daemon=True).start()
+            _pump(client, server)
+
+    threading.Thread(target=relay, daemon=True).start()
+    monkeypatch.setenv("NO_PROXY", "*")
+    authority = f"https://[::1]:{listener.getsockname()[1]}"
+    credential = identity.ClientSecretCredential(
+        nowhere.tenant_id, principal.client_id, principal.client_secret or "", authority=authority
+    )
+    assert core.decode_jwt(credential.get_token(SCOPE).token)["oid"] == principal.object_id
+    listener.close()
+
+
+class TestRefusals:
+    """What Entra ID says, what to do about it, and the ids that its support asks for."""
+
+    @pytest.mark.parametrize(
+        ("code", "advice"),
+        [
+            (7000215, "The client secret is wrong: it has to be the secret's value, which is shown once, not its id."),
+            (7000222, "The client secret has expired: make a new one at the application's Certificates & secrets."),
+            (700016, "The application is not known in this tenant: check the client id, then the tenant id."),
+            (
+                90002,
+                "There is no such tenant in this cloud: check the tenant id, and AZURE_AUTHORITY_HOST for the cloud.",
+            ),
+            (
+                53003,
+                "Conditional access forbids it: ask the tenant's administrator which policy does, with the ids above.",
+            ),
+            (99999999, None),
+        ],
+    )
+    def test_advice(self, nowhere: Emulator, credential: Any, code: int, advice: str | None) -> None:
+        words = (
+            f"AADSTS{code}: Entra's own words. Trace ID: {GUID} Correlation ID: {GUID} Timestamp: 2026-01-01 00:00:00Z"
+        )
+        body = f'{{"error": "invalid_client", "error_codes": [{code}], "error_description": "{words}"}}'
+        nowhere.fail(401, body=body)
+        expected = f"ClientSecretCredential: {words} (127.0.0.1 answered 401)"
+        assert failure(credential) == (expected if advice is None else f"{expected}. {advice}")
+        assert len(nowhere.token_requests) == 1
+
+    @pytest.mark.parametrize("escaped", [r"\r\n", r"\"", r"\\", r"\u00e9", r"\/"])
+    def test_its_words_are_read_with_all_their_escapes(self, nowhere: Emulator, credential: Any, escaped: str) -> None:
+        words = f"AADSTS7000215: Invalid {escaped} secret."
+        nowhere.fail(401, body=f'{{"error": "invalid_client", "error_description": "{words}"}}')
+        text = failure(credential)
+        assert text.startswith(
+            f"ClientSecretCredential: {' '.join(json.loads(chr(34) + words + chr(34)).split())} (127"
+        )
+        assert text.endswith(
+            "The client secret is wrong: it has to be the secret's value, which is shown once, not its id."
+        )
+
+    def test_a_byte_order_mark_before_a_token(self, nowhere: Emulator, credential: Any) -> None:
+        body = {"token_type": "Bearer", "expires_in": 3600, "access_token": make_token(oid="x")}
+        nowhere.fail(200, body=b"\xef\xbb\xbf" + json.dumps(body).encode())
+        assert credential.get_token(SCOPE).token == body["access_token"]
+
+    def test_tries_again_where_that_helps(self, nowhere: Emulator, credential: Any) -> None:
+        nowhere.fail(503, times=1, headers={"Retry-After": "0"})
+        credential.get_token(SCOPE)
+        assert [request.status for request in nowhere.token_requests] == [503, 200]
+
+
+@pytest.mark.parametrize(
+    ("authority", "server", "database", "management"),
+    [
+        ("login.microsoftonline.us", "usgovcloudapi.net", "usgovcloudapi.net", "management.usgovcloudapi.net"),
+        ("login.chinacloudapi.cn", "chinacloudapi.cn", "chinacloudapi.cn", "management.chinacloudapi.cn"),
+        ("login.partner.microsoftonline.cn", "chinacloudapi.cn", "chinacloudapi.cn", "management.chinacloudapi.cn"),
+    ],
+)
+def test_national_clouds(
+    nowhere: Emulator,
+    authority: str,
+    server: str,
+    database: str,
+    management: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The token's audience, where the user's name is, and the authority: a proxy is asked for its host."""
+    principal = nowhere.add_identity("orders", "service-principal", claims={"app_displayname": "orders"})
+    scope = scope_for((f"db.postgres.database.{server}",))
+    assert scope == f"https://ossrdbms-aad.database.{database}/.default"
+    credential = identity.ClientSecretCredential(nowhere.tenant_id, principal.client_id, principal.client_secret or "")
+    assert core.decode_jwt(credential.get_token(scope).token)["aud"] == scope.removesuffix("/.default")
+    assert core.get_entra_conninfo(credential, scope=scope)["user"] == "orders"
+    # Without a name in the database token, the cloud's own resource manager is asked.
+    nameless = nowhere.add_identity("nameless", "user-assigned", database_claims={"xms_mirid": None}, default=True)
+    for name, value in nowhere.env.items():
+        monkeypatch.setenv(name, value)
+    nowhere.reset_counters()
+    assert core.get_entra_conninfo(identity.ManagedIdentityCredential(), scope=scope)["user"] == nameless.role
+    assert [request.resource for request in nowhere.token_requests] == [
+        scope.removesuffix("/.default"),
+        f"https://{management}",
+    ]
+    # And by the authority alone, asked through a proxy that leads nowhere else: https to that very host.
+    refusing = Proxy(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+    monkeypatch.setenv("HTTPS_PROXY", refusing.url)
+    monkeypatch.delenv("NO_PROXY")
+    monkeypatch.setenv("AZURE_AUTHORITY_HOST", authority)
+    assert scope_for(()) == scope
+    with pytest.raises(errors.EntraConnectionValueError):
+        identity.ClientSecretCredential(GUID, GUID, "x").get_token(scope)
+    refusing.close()
+    assert set(refusing.asked) == {f"{authority}:443"}

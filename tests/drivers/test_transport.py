@@ -1,0 +1,200 @@
+"""No token in the wrong hands: the rules, and servers that try to get one."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import ssl
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+import trustme
+from azure_postgresql_auth import _core, errors, tls
+from azure_postgresql_auth.psycopg3 import EntraConnection
+
+from tests.support.credentials import SyncCredential, make_token
+from tests.support.drivers import AZURE
+from tests.support.rogue import Rogue
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from azure_postgresql_auth.emulator import Emulator
+
+    from tests.support.drivers import Driver
+
+
+FULL = {"sslmode": "verify-full", "sslrootcert": tls.AZURE_ROOTS}
+TOKEN = make_token(upn="ada@contoso.com")
+
+
+def test_the_roots_are_those_that_azure_documents() -> None:
+    blocks = re.findall("-----BEGIN.*?END CERTIFICATE-----\n", Path(tls.AZURE_ROOTS).read_text("ascii"), re.DOTALL)
+    prints = {hashlib.sha256(ssl.PEM_cert_to_DER_cert(block)).hexdigest().upper() for block in blocks}
+    assert prints == {
+        "CB3CCBB76031E5E0138F8DD39A23F9DE47FFC35E43C1144CEA27D46A5AB1CB5F",  # DigiCert Global Root G2
+        "C741F70F4B2A8D88BF2E71C14122EF53EF10EBA0CFA5E64CFA20F418853073E0",  # Microsoft RSA Root CA 2017
+        "4348A0E9444C78CB265E058D5E8944B4D84F9662BD26DB257F8934A443C70161",  # DigiCert Global Root CA
+    }
+
+
+def added(parameters: dict[str, str], *, allow_insecure_transport: bool = False) -> dict[str, str]:
+    """What libpq is told about TLS that the caller does not say."""
+    driver = _core.Driver("libpq", tls.AZURE_ROOTS, libpq_version=180000)
+    settings = driver.plan(parameters, allow_insecure_transport=allow_insecure_transport).settings
+    return {
+        name: settings[name]
+        for name in ("sslmode", "sslrootcert")
+        if name in settings and settings[name] != parameters.get(name)
+    }
+
+
+@pytest.mark.parametrize(
+    ("parameters", "expected"),
+    [
+        # A host that nobody names may be anywhere.
+        ({}, FULL),
+        # This machine: as the caller says.
+        ({"host": "localhost", "sslmode": "disable"}, {}),
+        ({"host": "127.0.0.1"}, {}),
+        ({"host": "::1"}, {}),
+        ({"host": "/var/run/postgresql"}, {}),
+        ({"host": "@abstract"}, {}),
+        ({"host": "db.example.com", "hostaddr": "127.0.0.1"}, {}),
+        # An Azure host: verified, against Azure's roots.
+        ({"host": AZURE}, FULL),
+        ({"host": AZURE.upper()}, FULL),
+        ({"host": "x.postgres.database.usgovcloudapi.net"}, FULL),
+        ({"host": "x.postgres.database.chinacloudapi.cn"}, FULL),
+        ({"host": AZURE, "hostaddr": "127.0.0.1"}, FULL),
+        ({"host": f"{AZURE},{AZURE}"}, FULL),
+        ({"host": AZURE, "sslrootcert": "mine.pem"}, {"sslmode": "verify-full"}),
+        ({"host": AZURE, "sslmode": "require"}, {}),
+        ({"host": AZURE, "sslmode": "verify-ca"}, {"sslrootcert": tls.AZURE_ROOTS}),
+        ({"host": AZURE, "sslmode": "verify-full"}, {"sslrootcert": tls.AZURE_ROOTS}),
+        # Any other host: encrypted at least.
+        ({"host": "db.example.com"}, {"sslmode": "require"}),
+        ({"host": "10.0.0.5"}, {"sslmode": "require"}),
+        ({"hostaddr": "10.0.0.5"}, {"sslmode": "require"}),
+        ({"host": "localhost", "hostaddr": "10.0.0.5"}, {"sslmode": "require"}),
+        ({"host": "localhost,db.example.com"}, {"sslmode": "require"}),
+        ({"host": "db.example.com", "sslmode": "verify-full"}, {}),
+        ({"host": f"localhost,{AZURE}"}, {"sslmode": "verify-full"}),
+    ],
+)
+def test_rules(parameters: dict[str, str], expected: dict[str, str]) -> None:
+    assert added(parameters) == expected
+
+
+@pytest.mark.parametrize("sslmode", ["disable", "allow", "prefer", "nonsense"])
+@pytest.mark.parametrize("host", [AZURE, "db.example.com", "10.0.0.5", f"localhost,{AZURE}"])
+def test_refusals(host: str, sslmode: str) -> None:
+    said = {"host": host, "sslmode": sslmode}
+    with pytest.raises(errors.InsecureTransportError, match=f"sslmode={sslmode}.*allow_insecure_transport=True"):
+        added(said)
+    assert added(said, allow_insecure_transport=True) == {}
+
+
+def test_the_environment_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGHOST", AZURE)
+    assert added({}) == FULL
+    monkeypatch.setenv("PGSSLROOTCERT", "mine.pem")
+    assert added({}) == {"sslmode": "verify-full", "sslrootcert": "mine.pem"}
+    monkeypatch.setenv("PGSSLMODE", "disable")
+    with pytest.raises(errors.InsecureTransportError):
+        added({})
+
+
+@pytest.fixture(params=["refuses TLS", "self-signed", "another host's certificate"])
+def rogue(request: pytest.FixtureRequest) -> Iterator[Rogue]:
+    names = {"refuses TLS": None, "self-signed": AZURE, "another host's certificate": "evil.example.com"}
+    server = Rogue.under(names[request.param])
+    yield server
+    server.close()
+
+
+def test_rogue_servers_get_nothing(rogue: Rogue, driver: Driver, azure_is_here: None) -> None:
+    credential = SyncCredential(TOKEN)
+    url, keywords = driver.via(rogue.port)
+    with pytest.raises(Exception, match=".") as raised:
+        driver.who(url, credential, **keywords)
+    assert not isinstance(raised.value, errors.AzurePgEntraError), "it never came so far as to connect"
+    rogue.close()
+    assert credential.calls, "no token was asked for, so none could be lost"
+    assert TOKEN.encode() not in rogue.heard
+    assert b"ada@contoso.com" not in rogue.heard
+
+
+def test_a_rogue_server_would_get_it_otherwise(driver: Driver, azure_is_here: None) -> None:
+    """What the test above rests on: the rogue does understand a password."""
+    server = Rogue(None)
+    insecure = {"sslmode": "disable"} if driver.libpq else {}
+    url, _ = driver.via(server.port)
+    plain = url.replace(AZURE, "localhost")
+    if not driver.libpq and "pg8000" not in driver.name:
+        insecure = {"ssl": "disable"}
+    elif not driver.libpq:
+        insecure = {"ssl_context": False}  # type: ignore[dict-item]
+    with pytest.raises(Exception, match="."):
+        driver.who(plain, SyncCredential(TOKEN), **insecure)
+    server.close()
+    assert TOKEN.encode() in server.heard
+
+
+def test_only_what_sslrootcert_trusts_passes(tmp_path: Path) -> None:
+    """And that does."""
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(AZURE).configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    server = Rogue(context)
+    with pytest.raises(psycopg.OperationalError):
+        EntraConnection.connect(
+            host=AZURE,
+            hostaddr="127.0.0.1",
+            port=server.port,
+            sslrootcert=str(tmp_path / "ca.pem"),
+            credential=SyncCredential(TOKEN),
+        )
+    server.close()
+    assert TOKEN.encode() in server.heard
+
+
+@pytest.mark.parametrize("host", [AZURE, "db.example.com"])
+def test_an_insecure_setting_is_refused_before_a_token_is_asked_for(driver: Driver, host: str) -> None:
+    credential = SyncCredential(TOKEN)
+    insecure: dict[str, Any] = {"sslmode": "prefer"}
+    if "asyncpg" in driver.name:
+        insecure = {"ssl": "prefer"}
+    elif "pg8000" in driver.name:
+        insecure = {"ssl_context": False}
+    with pytest.raises(errors.InsecureTransportError, match=r"^Could not retrieve Entra credentials") as raised:
+        driver.who(f"postgresql://{host}/x", credential, **insecure)
+    assert isinstance(raised.value, driver.error)
+    assert credential.calls == []
+
+
+def test_the_right_server_passes(emulator: Emulator, driver: Driver, azure_is_here: None) -> None:
+    """The emulator's certificate bears the name of an Azure host; its authority has to be named."""
+    url, keywords = driver.via(emulator.port)
+    if driver.libpq:
+        keywords["sslrootcert"] = emulator.ca_file
+    elif "pg8000" in driver.name:
+        keywords["ssl_context"] = tls.verifying_context(roots=emulator.ca_file)
+    else:
+        keywords["ssl"] = tls.verifying_context(roots=emulator.ca_file)
+    assert driver.who(url, SyncCredential(emulator.token(emulator.identity)), **keywords) == emulator.identity.role
+
+
+def test_without_its_authority_it_does_not(
+    emulator: Emulator, driver: Driver, azure_is_here: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By default only Azure's roots are trusted."""
+    for name in ("PGSSLROOTCERT", "PGSSLMODE"):
+        monkeypatch.delenv(name)
+    url, keywords = driver.via(emulator.port)
+    with pytest.raises(Exception, match="(?i)certificate"):
+        driver.who(url, SyncCredential(emulator.token(emulator.identity)), **keywords)
+    assert emulator.logins == []

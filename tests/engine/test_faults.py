@@ -1,0 +1,367 @@
+"""What the identity service can do wrong, at each point of a token's life: a program notices when that is over.
+
+Each row of `FAULTS` goes through the life of tokens of two seconds: none is there yet, it is due for renewal, it has
+expired, and then the service is well again; each by a synchronous and by an asynchronous login.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import re
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple
+
+import pytest
+import trustme
+from azure_postgresql_auth import core, errors, identity
+from azure_postgresql_auth.psycopg3 import EntraConnection
+
+from tests.support.credentials import AsyncCredential, SyncCredential
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterator
+
+    from azure_postgresql_auth._core import Login
+    from azure_postgresql_auth.emulator import Emulator
+
+LIFE = 2.0
+PATIENCE = 1.0
+"""Seconds that logins wait here where there is no token."""
+LATE = 1.5
+"""Seconds more that a busy machine may take."""
+STORY = r"token expired at \S+Z.*, and renewing it has failed since \S+Z"
+NOT_YET = "has not answered yet"
+
+
+class Fault(NamedTuple):
+    """One row: how to make it, and what errors say of it."""
+
+    name: str
+    says: str
+    settings: dict[str, Any] | None = None
+    """For `Emulator.fail`."""
+    elsewhere: Callable[[Emulator, pytest.MonkeyPatch], None] | None = None
+    """Where it is not the emulator that fails."""
+    secret: bool = False
+    """Of Entra's endpoint and a client secret, else of App Service's and a managed identity."""
+    flights: int = 3
+    """At most so many renewals are begun in the background while the token is good."""
+
+
+def expired(emulator: Emulator) -> str:
+    """The answer of a service that hands out what it has kept for too long."""
+    return json.dumps(
+        {
+            "access_token": emulator.token(emulator.identity, lifetime=-60),
+            "expires_on": str(int(time.time()) - 60),
+            "resource": "https://ossrdbms-aad.database.windows.net",
+            "token_type": "Bearer",
+        }
+    )
+
+
+def no_such_host(_: Emulator, patch: pytest.MonkeyPatch) -> None:
+    # A label of more than 63 letters, which no resolver sends to anybody (RFC 1035, 2.3.4). Plain http: TLS would
+    # refuse it before the resolver does.
+    patch.setenv("IDENTITY_ENDPOINT", f"http://{'entra' * 13}.invalid/msi/token")
+
+
+def nobody_listens(_: Emulator, patch: pytest.MonkeyPatch) -> None:
+    patch.setenv("AZURE_AUTHORITY_HOST", "https://127.0.0.1:9")
+
+
+def other_authority(emulator: Emulator, patch: pytest.MonkeyPatch) -> None:
+    others = trustme.CA().cert_pem.bytes().decode()
+    path = f"{emulator.ca_file}.other"
+    with open(path, "w", encoding="ascii") as file:  # noqa: PTH123 - the emulator has its paths as text
+        file.write(others)
+    patch.setenv("SSL_CERT_FILE", path)
+
+
+FAULTS = [
+    Fault("500", "answered 500", {"status": 500}),
+    Fault("503", "answered 503", {"status": 503}),
+    Fault("429", "answered 429", {"status": 429}),
+    Fault("429 for a second", "answered 429", {"status": 429, "headers": {"Retry-After": "1"}}),
+    Fault("429 for some seconds", "retry after 8 s", {"status": 429, "headers": {"Retry-After": "8"}}, flights=1),
+    Fault("reset", "failed: ", {"reset": True}),
+    Fault("hang", NOT_YET, {"hang": True}, flights=1),
+    Fault("truncated JSON", "end of file", {"truncate": True}),
+    Fault("JSON of other types", "access_token", {"status": 200, "body": '{"access_token": 7, "expires_on": []}'}),
+    Fault("a JSON list", "no access_token", {"status": 200, "body": "[1]"}),
+    Fault("HTML", "page of HTML", {"status": 200, "body": "<html><body>Sign in to the guest network</body></html>"}),
+    Fault("a huge body", "longer than 1 MiB", {"status": 200, "body": "{" + " " * (2 << 20)}),
+    Fault("expired token", "already expired", {"status": 200, "body": expired}),
+    Fault("no such host", "(?i)name|lookup|resolve", elsewhere=no_such_host),
+    Fault("nobody listens", "refused", elsewhere=nobody_listens, secret=True),
+    Fault(
+        "wrong certificate",
+        r"the request for a token failed \(.*(?i:certificate|issuer)",
+        elsewhere=other_authority,
+        secret=True,
+    ),
+]
+
+
+class Life:
+    """A credential from its first token on, and what it cost."""
+
+    def __init__(self, credential: Any, login: Callable[..., Login], seconds: float | None) -> None:
+        self.credential = credential
+        self._login = login
+        self._seconds = seconds
+        self.token = ""
+        self.begun = 0.0
+
+    def login(self, patience: float) -> str:
+        return self._login(self.credential, user_known=True, timeout=patience).password
+
+    def first(self) -> None:
+        self.token = self.login(10)
+        self.begun = time.time()
+
+    @property
+    def stats(self) -> core.TokenStats:
+        return core.token_stats(self.credential)
+
+    def at(self, share: float) -> float:
+        """When so much of its life is over."""
+        (expires_on,) = self.stats.expires_on.values()
+        return self.begun + (self._seconds or expires_on - self.begun) * share
+
+    def fails(self) -> str:
+        """What the login is told that finds no token, within the time that it has."""
+        begun = time.monotonic()
+        # A credential object's own exception comes through as it is.
+        with pytest.raises((errors.EntraConnectionValueError, LookupError)) as raised:
+            self.login(PATIENCE)
+        assert time.monotonic() - begun < PATIENCE + LATE
+        return "\n".join([repr(raised.value), *getattr(raised.value, "__notes__", ())])
+
+
+class Loop:
+    """An event loop on a thread, which goes on while nobody waits for it: background fetches of its own end there."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread.start()
+
+    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(30)
+
+    def login(self, *arguments: Any, **keywords: Any) -> Login:
+        login: Login = self.run(core.login_async(*arguments, **keywords))
+        return login
+
+    def stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+
+
+@pytest.fixture(scope="module")
+def loop() -> Iterator[Loop]:
+    loop = Loop()
+    yield loop
+    loop.stop()
+
+
+def both(loop: Loop) -> dict[str, Callable[..., Login]]:
+    return {"sync": core.login, "async": loop.login}
+
+
+def together(*calls: Callable[[], Any]) -> list[Any]:
+    """All at once, to save time."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return [future.result() for future in [pool.submit(call) for call in calls]]
+
+
+def sleep_until(moment: float) -> None:
+    time.sleep(max(0.0, moment - time.time()))
+
+
+class World(NamedTuple):
+    """Where a row is lived through."""
+
+    make: Callable[[str], object]
+    """A new credential for this kind of login."""
+    logins: dict[str, Callable[..., Login]]
+    begin: Callable[[], None]
+    heal: Callable[[], None]
+    """Ends the fault; tokens are good for an hour from then on."""
+    seconds: float | None = LIFE
+    """What tokens live; None: until a full second."""
+
+
+def seen_while_good(lives: list[Life]) -> int:
+    """Logins that nobody waited for, one after the other; 0 or 1 where the machine was too busy to tell."""
+    seen = 0
+    while time.time() < min(life.at(0.85) for life in lives):
+        try:
+            tokens = [life.login(0.0) for life in lives]
+        except (errors.EntraConnectionValueError, LookupError):
+            if time.time() < min(life.at(0.88) for life in lives):
+                raise
+            # Not sent any more: the machine stood still since the look at the clock.
+            return 0
+        assert tokens == [life.token for life in lives]
+        seen += 1
+        time.sleep(0.01)
+    return seen
+
+
+def through_its_life(world: World, fault: Fault) -> None:
+    for _ in range(3):
+        new = [Life(world.make(kind), login, world.seconds) for kind, login in world.logins.items()]
+        lives = [Life(world.make(kind), login, world.seconds) for kind, login in world.logins.items()]
+        together(*(life.first for life in lives))
+        world.begin()
+
+        # No token yet: an error in time, which says what is wrong.
+        for said in together(*(life.fails for life in new)):
+            assert re.search(fault.says, said), said
+            assert "expired at" not in said
+
+        # Due for renewal (from half its life to six tenths), and good: logins do not wait at all.
+        sleep_until(max(life.at(0.62) for life in lives))
+        before = [life.stats for life in lives]
+        seen = seen_while_good(lives)
+        if seen > 1:
+            break
+        # The machine was too busy, and the moment has passed: once more.
+        world.heal()
+    else:
+        pytest.fail("the moment was missed three times")
+    for life, old in zip(lives, before):
+        assert life.stats.hits - old.hits >= seen
+        assert 1 <= life.stats.requests - old.requests <= fault.flights
+
+    # Expired: an error in time, which says since when and why.
+    sleep_until(max(life.at(0.92) for life in lives))
+    for said in together(*(life.fails for life in lives)):
+        assert re.search(STORY, said), said
+        assert re.search(fault.says, said), said
+
+    # The first success heals all: the next logins need nobody, and no failure is left to wait for.
+    world.heal()
+    for life in lives + new:
+        if fault.elsewhere is not None:
+            # A fetch that is under way goes where it was sent.
+            with contextlib.suppress(errors.EntraConnectionValueError):
+                life.login(20)
+        token = life.login(20)
+        assert token != life.token
+        requests = life.stats.requests
+        assert [life.login(0.0) for _ in range(10)] == [token] * 10
+        assert life.stats.requests == requests
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_the_service_fails(fault: Fault, emulator: Emulator, loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    principal = emulator.add_identity("app", "service-principal")
+    asked = []
+
+    def make(_: str) -> object:
+        emulator.lifetime = LIFE if fault.secret else 1.6
+        if not fault.secret:
+            return identity.ManagedIdentityCredential()
+        return identity.ClientSecretCredential(emulator.tenant_id, principal.client_id, principal.client_secret or "")
+
+    def begin() -> None:
+        emulator.reset_counters()
+        if fault.elsewhere is not None:
+            fault.elsewhere(emulator, monkeypatch)
+        else:
+            settings = dict(fault.settings or {})
+            if callable(settings.get("body")):
+                settings["body"] = settings["body"](emulator)
+            emulator.fail(**settings)
+
+    def heal() -> None:
+        asked.append(len(emulator.token_requests))
+        emulator.heal()
+        emulator.lifetime = 3600
+        for name, value in emulator.env.items():
+            monkeypatch.setenv(name, value)
+
+    through_its_life(World(make, both(loop), begin, heal, LIFE if fault.secret else None), fault)
+    # Two that had no token, two whose token was due and expired; azure_core asks four times for a fetch.
+    fetches = 2 * (1 + fault.flights + 1)
+    assert asked[-1] <= 4 * fetches if fault.elsewhere is None else asked[-1] == 0
+
+
+class TestThrottling:
+    """Where there is no token, a service that wants to be asked less is."""
+
+    @pytest.mark.parametrize("headers", [{"Retry-After": "60"}, {}], ids=["for a minute", "for no stated time"])
+    def test_it_is_not_asked_again_at_once(self, emulator: Emulator, headers: dict[str, str]) -> None:
+        emulator.fail(429, headers=headers)
+        credential = identity.ManagedIdentityCredential()
+        with pytest.raises(errors.EntraConnectionValueError) as raised:
+            core.login(credential, timeout=10)
+        requests = len(emulator.token_requests)
+        logins, until = 0, time.monotonic() + 0.5
+        while time.monotonic() < until:
+            with pytest.raises(errors.EntraConnectionValueError) as again:
+                core.login(credential, timeout=0.2)
+            assert str(again.value) == str(raised.value)
+            logins += 1
+        assert logins > 20
+        assert len(emulator.token_requests) == requests
+
+    def test_who_has_the_time_waits(self, emulator: Emulator, loop: Loop) -> None:
+        emulator.fail(429, headers={"Retry-After": "6"}, times=1)
+        credential = identity.ManagedIdentityCredential()
+        with pytest.raises(errors.EntraConnectionValueError, match="429"):
+            core.login(credential, timeout=3)
+        begun = time.monotonic()
+        passwords = together(
+            *(lambda login=login: login(credential, timeout=20).password for login in both(loop).values())
+        )
+        assert 5 < time.monotonic() - begun < 9
+        assert len(set(passwords)) == 1
+        assert [request.status for request in emulator.token_requests] == [429, 200]
+
+    def test_a_connection_pool_outlives_it(self, emulator: Emulator) -> None:
+        """By way of a driver, with its own time limit."""
+        emulator.fail(429, headers={"Retry-After": "6"}, times=1)
+        credential = identity.ManagedIdentityCredential()
+        with pytest.raises(errors.EntraConnectionValueError, match="429"):
+            EntraConnection.connect(emulator.dsn, credential=credential, connect_timeout=2)
+        EntraConnection.connect(emulator.dsn, credential=credential, connect_timeout=20).close()
+        assert [request.status for request in emulator.token_requests] == [429, 200]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [Fault("raises", "LookupError.*not signed in"), Fault("hangs", NOT_YET, flights=1)],
+    ids=lambda fault: fault.name,
+)
+def test_a_credential_object_fails(fault: Fault, emulator: Emulator, loop: Loop) -> None:
+    made: list[SyncCredential] = []
+
+    def make(kind: str) -> object:
+        made.append((AsyncCredential if kind == "async" else SyncCredential)("a.e30.c", lifetime=LIFE))
+        return made[-1]
+
+    def begin() -> None:
+        for credential in made:
+            if fault.name == "raises":
+                credential.error = LookupError("not signed in")
+            else:
+                credential.released.clear()
+
+    def heal() -> None:
+        for index, credential in enumerate(made):
+            credential.token = f"a.e30.{index}"
+            credential.lifetime = 3600
+            credential.error = None
+            credential.released.set()
+
+    through_its_life(World(make, both(loop), begin, heal), fault)

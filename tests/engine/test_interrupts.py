@@ -1,0 +1,207 @@
+"""Waits that end before their time: Ctrl-C, cancelled tasks, time limits of any loop. The fetch goes on for others."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import subprocess
+import sys
+import textwrap
+import time
+from typing import TYPE_CHECKING, Any, Callable
+
+import anyio
+import pytest
+from azure_postgresql_auth import asyncpg as entra_asyncpg
+from azure_postgresql_auth import core, identity
+from azure_postgresql_auth.psycopg3 import AsyncEntraConnection
+
+from tests.support.credentials import AsyncCredential, SyncCredential
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from azure_postgresql_auth.emulator import Emulator
+
+AT_ONCE = 0.2
+
+
+class TestControlC:
+    SCRIPT = """
+    import asyncio, contextlib, os, signal, sys, threading, time
+    from azure_postgresql_auth import core, identity
+    from azure_postgresql_auth.psycopg2 import EntraConnection as Psycopg2
+    from azure_postgresql_auth.psycopg3 import AsyncEntraConnection, EntraConnection
+    from azure_postgresql_auth import asyncpg
+
+    class Hanging:
+        def get_token(self, *scopes, **_):
+            time.sleep(60)
+
+    native, foreign = identity.ManagedIdentityCredential, Hanging
+    waits = {
+        "token": lambda credential: core.get_entra_token(credential),
+        "token-async": lambda credential: asyncio.run(core.get_entra_token_async(credential)),
+        "psycopg3": lambda credential: EntraConnection.connect(credential=credential),
+        "psycopg3-async": lambda credential: asyncio.run(AsyncEntraConnection.connect(credential=credential)),
+        "psycopg2": lambda credential: Psycopg2(credential=credential),
+        "asyncpg": lambda credential: asyncio.run(asyncpg.connect(credential=credential)),
+    }
+    sent = []
+
+    def interrupt():
+        time.sleep(0.2)
+        sent.append(time.monotonic())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    for name, wait in waits.items():
+        for make in (native, foreign):
+            # The best of five: a busy machine may take its time.
+            took = []
+            for _ in range(5):
+                threading.Thread(target=interrupt).start()
+                try:
+                    wait(make())
+                except KeyboardInterrupt:
+                    took.append(time.monotonic() - sent[-1])
+                else:
+                    sys.exit(f"{name}: not interrupted")
+                if took[-1] < float(sys.argv[1]):
+                    break
+            if min(took) > float(sys.argv[1]):
+                sys.exit(f"{name}, {make.__name__}: {took}")
+    print(len(waits))
+    """
+
+    def test_ends_a_wait_at_once(self, emulator: Emulator) -> None:
+        emulator.fail(hang=True)
+        done = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(self.SCRIPT), str(AT_ONCE)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert (done.returncode, done.stderr, done.stdout) == (0, "", "6\n")
+
+    def test_and_the_next_wait_finds_the_same_fetch(self, emulator: Emulator) -> None:
+        emulator.fail(hang=True)
+        script = """
+        import os, signal, sys, threading, time
+        from azure_postgresql_auth import core, identity
+        credential = identity.ManagedIdentityCredential()
+        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+        try:
+            core.get_entra_token(credential)
+        except KeyboardInterrupt:
+            print("interrupted", flush=True)
+        sys.stdin.read()
+        core.get_entra_token(credential)
+        print(core.token_stats(credential).requests)
+        """
+        command = [sys.executable, "-c", textwrap.dedent(script)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "interrupted\n"
+            emulator.heal()
+            printed, _ = process.communicate(timeout=30)
+        assert (printed, process.returncode) == ("1\n", 0)
+
+
+def by_wait_for(wait: Coroutine[Any, Any, Any]) -> Coroutine[Any, Any, Any]:
+    return asyncio.wait_for(wait, 0.1)
+
+
+async def by_timeout(wait: Coroutine[Any, Any, Any]) -> Any:
+    if sys.version_info < (3, 11):
+        pytest.skip("asyncio.timeout is newer")
+    async with asyncio.timeout(0.1):
+        return await wait
+
+
+async def by_anyio(wait: Coroutine[Any, Any, Any]) -> Any:
+    with anyio.fail_after(0.1):
+        return await wait
+
+
+async def by_anyio_task_group(wait: Coroutine[Any, Any, Any]) -> Any:
+    async def waits() -> None:
+        await wait
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(waits)
+        await anyio.sleep(0.1)
+        group.cancel_scope.cancel()
+    raise TimeoutError
+
+
+async def by_cancelling(wait: Coroutine[Any, Any, Any]) -> Any:
+    task = asyncio.ensure_future(wait)
+    await asyncio.sleep(0.1)
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    raise TimeoutError
+
+
+WAYS = [by_wait_for, by_timeout, by_anyio, by_anyio_task_group, by_cancelling]
+WAITS: dict[str, Callable[[Any], Coroutine[Any, Any, Any]]] = {
+    "token": core.get_entra_token_async,
+    "psycopg3": lambda credential: AsyncEntraConnection.connect(credential=credential),
+    "asyncpg": lambda credential: entra_asyncpg.connect(credential=credential),
+}
+
+
+def new_loop(kind: str) -> asyncio.AbstractEventLoop:
+    if kind == "uvloop":
+        loop: asyncio.AbstractEventLoop = pytest.importorskip("uvloop").new_event_loop()
+        return loop
+    return asyncio.new_event_loop()
+
+
+@pytest.mark.parametrize("kind", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__[3:])
+@pytest.mark.parametrize("name", WAITS)
+def test_a_wait_ends_at_once_and_the_fetch_goes_on(
+    name: str, way: Callable[[Coroutine[Any, Any, Any]], Coroutine[Any, Any, Any]], kind: str, emulator: Emulator
+) -> None:
+    emulator.fail(hang=True)
+    credential = identity.ManagedIdentityCredential()
+
+    async def main() -> None:
+        other = asyncio.ensure_future(core.get_entra_token_async(credential))
+        begun = time.monotonic()
+        with pytest.raises((TimeoutError, asyncio.TimeoutError)):
+            await way(WAITS[name](credential))
+        assert time.monotonic() - begun < 0.1 + AT_ONCE + 1.0  # the last for a busy machine
+        assert not other.done()
+        emulator.heal()
+        token = await other
+        assert await core.get_entra_token_async(credential) == token
+        assert core.token_stats(credential).requests == 1
+
+    loop = new_loop(kind)
+    try:
+        loop.run_until_complete(main())
+    finally:
+        loop.close()
+
+
+@pytest.mark.parametrize("kind", ["asyncio", "uvloop"])
+def test_a_wait_for_a_credential_object(kind: str, credential_class: type[SyncCredential], emulator: Emulator) -> None:
+    """The same for those that Python calls, on a thread or in a task."""
+    credential = credential_class(emulator.token(emulator.identity), held=True)
+
+    async def main() -> None:
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(core.get_entra_token_async(credential), 0.05)
+        credential.released.set()
+        assert await core.get_entra_token_async(credential) == credential.token
+        assert len(credential.calls) == 1
+
+    loop = new_loop(kind)
+    try:
+        loop.run_until_complete(main())
+    finally:
+        loop.close()
+    assert isinstance(credential, (AsyncCredential, SyncCredential))

@@ -1,0 +1,63 @@
+"""Real programs that take long to install: `make test-programs` runs them, one after the other."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.environments import ENVIRONMENTS, Environment
+from tests.support.programs import LIVES, SCRIPTS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.programs import Programs
+
+_DISK = 8 * 1024**3
+"""Bytes that have to be free before one is installed."""
+PROGRAMS = {
+    "airflow": (
+        "airflow_scheduler.py",
+        Environment("airflow", ("apache-airflow==3.*", "psycopg[binary]", "psycopg2-binary", "asyncpg")),
+    ),
+    "superset": (
+        "superset_databases.py",
+        Environment(
+            "superset",
+            ("apache-superset", "psycopg2-binary", "rich", "flask-caching==2.3.1", "cachetools"),
+            ("3.11", "3.10"),
+        ),
+    ),
+    "dagster": (
+        "dagster_storage.py",
+        Environment("dagster", ("dagster", "dagster-postgres", "psycopg2-binary")),
+    ),
+    "jupyterhub": ("jupyterhub_users.py", Environment("jupyterhub", ("jupyterhub", "psycopg[binary]"))),
+    "phoenix": ("phoenix_server.py", Environment("phoenix", ("arize-phoenix[pg]",))),
+    "prefect": ("prefect_server.py", Environment("prefect", ("prefect",))),
+    "mlflow": ("mlflow_tracking.py", Environment("mlflow", ("mlflow", "psycopg[binary]"))),
+}
+pytestmark = [pytest.mark.programs, pytest.mark.timeout(1800)]
+
+
+@pytest.fixture(params=PROGRAMS)
+def name(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Give a program's name, and delete its environment in the end, which holds up to a gigabyte."""
+    ENVIRONMENTS.mkdir(parents=True, exist_ok=True)
+    if shutil.disk_usage(ENVIRONMENTS).free < _DISK:
+        pytest.skip(f"less than {_DISK // 1024**3} GB of disk are free")
+    yield request.param
+    PROGRAMS[request.param][1].remove()
+
+
+def test_it_outlives_its_tokens(programs: Programs, name: str) -> None:
+    script, environment = PROGRAMS[name]
+    # Large programs stall for seconds where the machine is slow.
+    programs.emulator.lifetime = 5.0
+    program = programs.make(name, environment.python(), SECONDS=str(5 * LIVES + 1))
+    program.start(str(program.python), str(SCRIPTS / script))
+    assert program.running[0].wait(400) == 0, program.logs()
+    assert "done" in program.logs()
+    program.check()

@@ -1,0 +1,243 @@
+"""`proxy`: who may come in."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+import stat
+import struct
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple
+
+import asyncpg
+import psycopg
+import pytest
+import trustme
+
+from tests.support.proxy import ROLE, SSL_REQUEST, Proxy, error_of, eventually, message, read_messages, startup
+
+if TYPE_CHECKING:
+    from azure_postgresql_auth.emulator import Emulator
+
+RunProxy = Callable[..., Proxy]
+PASSWORD = "sesame, open"
+
+
+def session_user(connection: psycopg.Connection[Any]) -> str:
+    row = connection.execute("SELECT session_user").fetchone()
+    assert row is not None
+    return str(row[0])
+
+
+class Files(NamedTuple):
+    """What a listener for other machines needs."""
+
+    arguments: list[str]
+    authority: str
+    passwords: Path
+
+
+@pytest.fixture
+def files(tmp_path: Path, emulator: Emulator) -> Files:
+    """A certificate, its key, and two users: one with a password, one with PostgreSQL's own verifier of the same."""
+    authority = trustme.CA()
+    certificate = authority.issue_cert("localhost", "127.0.0.1")
+    paths = [tmp_path / name for name in ("cert.pem", "key.pem", "passwords", "authority.pem")]
+    paths[0].write_bytes(b"".join(part.bytes() for part in certificate.cert_chain_pems))
+    paths[1].write_bytes(certificate.private_key_pem.bytes())
+    authority.cert_pem.write_to_path(str(paths[3]))
+    emulator.add_group("second", [emulator.identity])
+    emulator.sql(f"CREATE ROLE kept PASSWORD '{PASSWORD}'")
+    verifier = emulator.sql("SELECT rolpassword FROM pg_authid WHERE rolname = 'kept'")[0][0]
+    emulator.sql("DROP ROLE kept")
+    paths[2].write_text(f"# who may come in\n{ROLE}:{PASSWORD}\nsecond:{verifier}\n")
+    for path in paths[1:3]:
+        path.chmod(0o600)
+    arguments = ["--tls-cert", str(paths[0]), "--tls-key", str(paths[1]), "--password-file", str(paths[2])]
+    return Files(arguments, str(paths[3]), paths[2])
+
+
+@pytest.fixture
+def remote(run_proxy: RunProxy, files: Files) -> Proxy:
+    """One that other machines could reach; these tests are on this one."""
+    arguments = ("--listen", "0.0.0.0:0", "--allow-remote", "--http", "127.0.0.1:0", *files.arguments)
+    return run_proxy(*arguments, socket_folder=False)
+
+
+def conninfo(proxy: Proxy, files: Files, **parameters: str) -> str:
+    given = {
+        "host": "127.0.0.1",
+        "port": str(proxy.port),
+        "user": ROLE,
+        "dbname": "postgres",
+        "password": f"'{PASSWORD}'",
+        "sslmode": "verify-full",
+        "sslrootcert": files.authority,
+        "connect_timeout": "20",
+        **parameters,
+    }
+    return " ".join(f"{name}={value}" for name, value in given.items())
+
+
+def test_a_password_over_tls_lets_in(remote: Proxy, files: Files) -> None:
+    for user in (ROLE, "second"):
+        for more in ({}, {"require_auth": "scram-sha-256"}, {"channel_binding": "disable"}):
+            with psycopg.connect(conninfo(remote, files, user=user, **more)) as connection:
+                assert session_user(connection) == user
+    context = ssl.create_default_context(cafile=files.authority)
+
+    async def main() -> str:
+        connection = await asyncpg.connect(
+            host="127.0.0.1", port=remote.port, user=ROLE, password=PASSWORD, database="postgres", ssl=context
+        )
+        try:
+            return str(await connection.fetchval("SELECT session_user"))
+        finally:
+            await connection.close()
+
+    assert asyncio.run(main()) == ROLE
+
+
+@pytest.mark.parametrize(
+    ("parameters", "heard"),
+    [
+        ({"password": "wrong"}, "azure-postgresql-auth proxy: password authentication failed for user"),
+        ({"user": "nobody"}, 'azure-postgresql-auth proxy: password authentication failed for user "nobody"'),
+        ({"sslmode": "disable"}, "unencrypted connections from other machines are not accepted"),
+        ({"channel_binding": "require"}, "channel binding"),
+        ({"sslnegotiation": "direct"}, "SSL"),
+        ({"require_auth": "password"}, "authentication method requirement"),
+    ],
+)
+def test_others_stay_out_and_reach_no_server(
+    remote: Proxy, files: Files, emulator: Emulator, parameters: dict[str, str], heard: str
+) -> None:
+    with pytest.raises(psycopg.OperationalError, match=heard):
+        psycopg.connect(conninfo(remote, files, **parameters))
+    assert not emulator.logins
+    assert PASSWORD not in Path(remote.log_path).read_text()
+
+
+def test_what_comes_before_tls_is_not_taken_for_encrypted(remote: Proxy) -> None:
+    with socket.create_connection(("127.0.0.1", remote.port), timeout=20) as client:
+        client.sendall(SSL_REQUEST + startup(user=ROLE))
+        assert "received unencrypted data" in error_of(read_messages(client))["M"]
+
+
+def test_a_malformed_answer_to_scram_is_refused(run_proxy: RunProxy, files: Files) -> None:
+    proxy = run_proxy("--password-file", str(files.passwords))
+    initial = b"SCRAM-SHA-256\0" + struct.pack("!I", 10)
+    for answer in (
+        message(b"p", b"SCRAM-SHA-256"),
+        message(b"p", initial + b"n,,n=,r=a"),
+        message(b"Q", b"SELECT 1\0"),
+    ):
+        with proxy.connect() as client:
+            client.sendall(startup(user=ROLE, database="postgres") + answer)
+            messages = read_messages(client)
+        assert messages[0][1] == struct.pack("!I", 10) + b"SCRAM-SHA-256\0\0"
+        assert error_of(messages)["C"] == "08P01"
+    with proxy.connect() as client:
+        client.sendall(startup(user=ROLE) + b"p" + struct.pack("!I", 1 << 30))
+        assert error_of(read_messages(client))["C"] == "08P01"
+
+
+def test_other_machines_need_a_password_and_tls(run_proxy: RunProxy, files: Files, tmp_path: Path) -> None:
+    public = ("--listen", "0.0.0.0:0")
+    half = ("--allow-remote", "--password-file", str(files.passwords))
+    opened = tmp_path / "opened"
+    opened.write_text(f"{ROLE}:{PASSWORD}\n")
+    opened.chmod(0o644)
+    for arguments, heard in (
+        (public, "can be reached from other machines; listen on 127.0.0.1, or give --allow-remote"),
+        ((*public, "--allow-remote"), "which needs a --password-file, a --tls-cert and a --tls-key"),
+        ((*public, *half), "which needs a --password-file, a --tls-cert and a --tls-key"),
+        ((*public, *half, "--tls-cert", "x"), "--tls-cert and --tls-key belong together"),
+        (("--listen", "0", "--http", "0.0.0.0:0"), "--http 0.0.0.0:0 can be reached from other machines"),
+        (("--listen", "0", "--password-file", str(opened)), "other users can read it"),
+        (("--listen", "0", "--password-file", str(tmp_path / "missing")), "missing"),
+        (("--listen", "nowhere"), "expected \\[HOST:\\]PORT"),
+        ((), "say where clients come in"),
+    ):
+        proxy = run_proxy(*arguments, socket_folder=False, ready=False)
+        assert proxy.process.wait(30) == 2
+        assert heard.replace("\\", "") in Path(proxy.log_path).read_text()
+        assert not proxy.events("listening")
+
+
+def test_the_socket_is_this_users_alone(run_proxy: RunProxy, tmp_path: Path) -> None:
+    proxy = run_proxy()
+    assert stat.S_IMODE(proxy.folder.stat().st_mode) == 0o700
+    path = proxy.folder / ".s.PGSQL.5432"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    second = run_proxy("--socket", str(proxy.folder), socket_folder=False, ready=False)
+    assert second.process.wait(30) == 1
+    assert "is in use by another process" in Path(second.log_path).read_text()
+    # Killed, it leaves its socket; the next one takes its place.
+    proxy.process.kill()
+    proxy.process.wait()
+    assert path.exists()
+    third = run_proxy("--socket", str(proxy.folder), socket_folder=False)
+    with psycopg.connect(proxy.conninfo) as connection:
+        assert session_user(connection) == ROLE
+    assert third.stop() == 0
+    assert not path.exists()
+
+
+def test_a_folder_that_others_can_write_to_is_refused(run_proxy: RunProxy, tmp_path: Path) -> None:
+    folder = tmp_path / "open"
+    folder.mkdir()
+    folder.chmod(0o777)
+    proxy = run_proxy("--socket", str(folder), socket_folder=False, ready=False)
+    assert proxy.process.wait(30) == 1
+    assert "other users can put their own socket there" in Path(proxy.log_path).read_text()
+
+
+def test_role_and_database_can_be_pinned(run_proxy: RunProxy) -> None:
+    proxy = run_proxy("--user", ROLE, "--database", "postgres")
+    accepted: list[dict[str, Any]] = [{"user": ROLE, "database": "postgres"}, {"user": ROLE}, {}]
+    for parameters in accepted:
+        with proxy.connect() as client:
+            client.sendall(startup(**parameters) + message(b"X"))
+            assert read_messages(client)[-1] == (b"Z", b"I")
+    refused: list[tuple[dict[str, Any], str]] = [
+        ({"user": "other"}, f'only connections with user "{ROLE}" are accepted here, not "other"'),
+        ({"user": ROLE, "database": "template1"}, 'only connections with database "postgres" are accepted here'),
+    ]
+    for parameters, heard in refused:
+        with proxy.connect() as client:
+            client.sendall(startup(**parameters))
+            error = error_of(read_messages(client))
+        assert error["C"] == "28000"
+        assert heard in error["M"]
+
+
+def test_a_name_that_a_client_chooses_does_not_reach_a_terminal(run_proxy: RunProxy) -> None:
+    proxy = run_proxy("--user", "orders")
+    name = "a\x9b31m\u202e\x7f"
+    with pytest.raises(psycopg.OperationalError, match="are accepted here"):
+        psycopg.connect(proxy.conninfo, user=name)
+    assert name in proxy.told("refused")["message"]
+    assert all(32 <= byte < 127 or byte == 10 for byte in proxy.log_path.read_bytes())
+
+
+def test_too_many_connections_are_refused_in_words(run_proxy: RunProxy) -> None:
+    proxy = run_proxy("--max-connections", "3", "--http", "0")
+    with contextlib.ExitStack() as stack:
+        for _ in range(3):
+            stack.enter_context(psycopg.connect(proxy.conninfo))
+        with pytest.raises(psycopg.OperationalError, match="too many connections: --max-connections=3 are open"):
+            psycopg.connect(proxy.conninfo)
+    assert eventually(lambda: proxy.figure("connections_open") == 0)
+    with psycopg.connect(proxy.conninfo) as connection:
+        assert session_user(connection) == ROLE
+    assert proxy.figure("login_failures_total", reason="limit") == 1
+
+
+def test_a_client_that_requires_a_password_says_so_itself(run_proxy: RunProxy) -> None:
+    proxy = run_proxy()
+    for parameter in ("require_auth=scram-sha-256", "channel_binding=require"):
+        with pytest.raises(psycopg.OperationalError, match="did not complete authentication|channel binding"):
+            psycopg.connect(f"{proxy.conninfo} {parameter}")

@@ -1,0 +1,286 @@
+"""`proxy`: what operators see of it, and how it starts and stops."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Callable
+
+import psycopg
+import pytest
+
+from tests.support.cli import COMMAND
+from tests.support.proxy import ROLE, Proxy, eventually, startup
+
+if TYPE_CHECKING:
+    from azure_postgresql_auth.emulator import Emulator
+
+    from tests.support.cli import Run
+
+RunProxy = Callable[..., Proxy]
+
+
+def session_user(connection: psycopg.Connection[Any]) -> str:
+    row = connection.execute("SELECT session_user").fetchone()
+    assert row is not None
+    return str(row[0])
+
+
+def test_probes_figures_and_health_file(run_proxy: RunProxy, emulator: Emulator, tmp_path: Path) -> None:
+    health = tmp_path / "health"
+    emulator.latency = 1.5
+    proxy = run_proxy("--http", "127.0.0.1:0", "--health-file", str(health))
+    assert proxy.get("/readyz") == (503, "no token: the first one is being requested\n")
+    assert proxy.get("/livez") == (200, "alive\n")
+    assert not health.exists()
+    assert eventually(lambda: proxy.get("/readyz") == (200, "ready\n"))
+    assert eventually(health.exists)
+    assert proxy.get("/other")[0] == 404
+    with psycopg.connect(proxy.conninfo) as connection:
+        connection.execute("SELECT repeat('x', 100000)")
+        assert proxy.figure("connections_open") == 1
+        assert proxy.figure("server_bytes_total", server="localhost") > 100_000
+        assert 20 < proxy.figure("client_bytes_total") < 10_000
+    assert proxy.figure("login_seconds_sum") > 0
+    address = proxy.told("http")["on"]
+    post = urllib.request.Request(f"http://{address}/readyz", data=b"x")
+    with pytest.raises(urllib.error.HTTPError, match="405"):
+        urllib.request.urlopen(post, timeout=20)  # noqa: S310 - of this test
+    with socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2])), timeout=20) as client:
+        client.sendall(b"x" * 20_000)
+        with contextlib.suppress(ConnectionResetError):
+            assert client.recv(100) == b""
+    assert proxy.stop() == 0
+    assert not health.exists()
+
+
+def test_the_health_file_follows_no_link(run_proxy: RunProxy, tmp_path: Path) -> None:
+    precious, health = tmp_path / "precious", tmp_path / "health"
+    precious.write_text("keep")
+    for link in (health, tmp_path / "health.new"):
+        link.symlink_to(precious)
+    proxy = run_proxy("--health-file", str(health))
+    assert eventually(lambda: health.is_file() and not health.is_symlink())
+    assert health.read_text() == "ready\n"
+    assert precious.read_text() == "keep"
+    assert proxy.stop() == 0
+    assert [path.name for path in tmp_path.glob("health*")] == []
+
+
+def test_a_stop_lets_open_connections_end(run_proxy: RunProxy) -> None:
+    proxy = run_proxy("--stop-timeout", "30")
+    with psycopg.connect(proxy.conninfo) as connection:
+        proxy.process.send_signal(signal.SIGTERM)
+        proxy.told("stopping", open=1)
+        assert not (proxy.folder / ".s.PGSQL.5432").exists()
+        assert session_user(connection) == ROLE
+        assert proxy.process.poll() is None
+    assert proxy.process.wait(10) == 0
+    assert proxy.told("stopped", open=0)
+
+
+@pytest.mark.parametrize("arguments", [("--stop-timeout", "0.5"), ("--stop-timeout", "60")])
+def test_a_stop_ends_after_its_time_or_at_the_second_signal(run_proxy: RunProxy, arguments: tuple[str, str]) -> None:
+    proxy = run_proxy(*arguments)
+    with psycopg.connect(proxy.conninfo) as connection:
+        begun = time.monotonic()
+        proxy.process.send_signal(signal.SIGINT)
+        proxy.told("stopping", open=1)
+        if arguments[1] == "60":
+            proxy.process.send_signal(signal.SIGTERM)
+        assert proxy.process.wait(20) == 0
+        assert time.monotonic() - begun < 15
+        with pytest.raises(psycopg.OperationalError):
+            connection.execute("SELECT 1")
+
+
+def test_several_servers_have_a_folder_and_a_port_each(run_proxy: RunProxy, emulator: Emulator) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    servers = f"orders=localhost:{emulator.port} billing=127.0.0.1:{emulator.port}"
+    variable = {"AZURE_POSTGRESQL_AUTH_PROXY_SERVERS": servers, "AZURE_POSTGRESQL_AUTH_PROXY_HTTP": "0"}
+    proxy = run_proxy("--listen", str(port), server="", env=variable)
+    for number, name in enumerate(("orders", "billing")):
+        for where in (f"host={proxy.folder / name}", f"host=127.0.0.1 port={port + number}"):
+            with psycopg.connect(f"{where} user={ROLE} dbname=postgres") as connection:
+                assert session_user(connection) == ROLE
+                timer = threading.Timer(0.3, connection.cancel_safe)
+                timer.start()
+                with pytest.raises(psycopg.errors.QueryCanceled):
+                    connection.execute("SELECT pg_sleep(30)")
+                timer.join()
+        assert proxy.figure("logins_total", server=name) == 2
+        assert proxy.figure("cancels_total", server=name) == 2
+    assert len(emulator.token_requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("servers", "heard"),
+    [
+        ([], "name the server to connect to"),
+        (["a.example:5432"], "a.example is not named like a server of Azure"),
+        (["a b"], "'a b' is not a server"),
+        (["srv.postgres.database.azure.com:0"], "is not a server"),
+        (["a=srv.postgres.database.azure.com", "b.postgres.database.azure.com"], "several servers need names"),
+        (["a=x.postgres.database.azure.com", "a=y.postgres.database.azure.com"], "two servers have the same name"),
+        (["../a=srv.postgres.database.azure.com"], "is not a server"),
+        (["postgresql://srv.postgres.database.azure.com"], "is not a server"),
+    ],
+)
+def test_what_is_no_server_is_refused(cli: Run, servers: list[str], heard: str) -> None:
+    done = cli("proxy", *servers, "--listen", "0")
+    assert done.returncode == 2
+    assert heard in done.stderr
+
+
+def test_a_command_inside(cli: Run, emulator: Emulator) -> None:
+    script = (
+        "import os, psycopg\n"
+        "with psycopg.connect('dbname=postgres') as connection:\n"
+        "    print(connection.execute('SELECT session_user').fetchone()[0], os.environ['PGHOST'])\n"
+        "raise SystemExit(7)"
+    )
+    server = (f"localhost:{emulator.port}", "--sslrootcert", emulator.ca_file, "--user", ROLE)
+    done = cli("proxy", *server, "--", sys.executable, "-c", script)
+    assert done.returncode == 7, done.stderr
+    user, folder = done.stdout.split()
+    assert user == ROLE
+    assert not Path(folder).exists()
+    assert cli("proxy", *server, "--", "no-such-program").returncode == 127
+
+
+def test_sockets_and_notifications_of_systemd(run_proxy: RunProxy, emulator: Emulator, tmp_path: Path) -> None:
+    if shutil.which("bash") is None:
+        pytest.skip("bash is not installed")
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager,
+        socket.create_server(("127.0.0.1", 0)) as listener,
+    ):
+        manager.settimeout(30)
+        address = f"\0{tmp_path.name}-{os.getpid()}"
+        manager.bind(address)
+        os.set_inheritable(listener.fileno(), True)
+        command = [*COMMAND, "proxy", f"localhost:{emulator.port}", "--sslrootcert", emulator.ca_file]
+        script = f'exec 3<&{listener.fileno()}; export LISTEN_FDS=1 LISTEN_PID=$$; exec "$@"'
+        environment = {**os.environ, "NOTIFY_SOCKET": "@" + address[1:], "LISTEN_FDNAMES": "any"}
+        process = subprocess.Popen(
+            ["bash", "-c", script, "bash", *command],
+            env=environment,
+            pass_fds=[listener.fileno()],
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            assert manager.recv(100).startswith(b"READY=1\nMAINPID=")
+            port = listener.getsockname()[1]
+            with psycopg.connect(
+                f"host=127.0.0.1 port={port} user={ROLE} dbname=postgres sslmode=disable"
+            ) as connection:
+                assert session_user(connection) == ROLE
+            process.terminate()
+            assert manager.recv(100) == b"STOPPING=1"
+            assert process.wait(30) == 0
+        finally:
+            process.kill()
+            process.wait()
+
+
+def test_a_client_that_is_killed_ends_its_session(run_proxy: RunProxy, emulator: Emulator) -> None:
+    proxy = run_proxy("--http", "0")
+    script = f"import psycopg, time; c = psycopg.connect({proxy.conninfo!r}); print(1, flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as client:
+        assert client.stdout is not None
+        assert client.stdout.readline()
+        assert len(backends(emulator)) == 1
+        client.kill()
+    assert eventually(lambda: not backends(emulator))
+    assert proxy.figure("connections_open") == 0
+
+
+def backends(emulator: Emulator) -> list[tuple[str | None, ...]]:
+    return emulator.sql(f"SELECT pid FROM pg_stat_activity WHERE usename = '{ROLE}'")  # noqa: S608 - a constant
+
+
+def test_a_proxy_that_is_killed_leaves_no_session(run_proxy: RunProxy, emulator: Emulator) -> None:
+    proxy = run_proxy()
+    with psycopg.connect(proxy.conninfo) as connection:
+        proxy.process.kill()
+        with pytest.raises(psycopg.OperationalError):
+            connection.execute("SELECT 1")
+    assert eventually(lambda: not backends(emulator))
+
+
+def test_a_session_that_the_server_ends_hears_its_last_words(run_proxy: RunProxy, emulator: Emulator) -> None:
+    proxy = run_proxy()
+    with psycopg.connect(proxy.conninfo) as connection:
+        for (pid,) in backends(emulator):
+            emulator.sql(f"SELECT pg_terminate_backend({pid})")
+        with pytest.raises(psycopg.errors.AdminShutdown):
+            connection.execute("SELECT 1")
+    with psycopg.connect(proxy.conninfo) as connection:
+        assert session_user(connection) == ROLE
+
+
+def test_nothing_grows_and_nothing_tells_of_a_token(run_proxy: RunProxy, emulator: Emulator) -> None:
+    proxy = run_proxy("--http", "0")
+
+    def descriptors() -> int:
+        return len(os.listdir(f"/proc/{proxy.process.pid}/fd"))  # noqa: PTH208 - a count alone
+
+    def memory() -> int:
+        lines = Path(f"/proc/{proxy.process.pid}/smaps_rollup").read_text("ascii").splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("Pss_Anon"))
+
+    def churn(rounds: int) -> None:
+        for number in range(rounds):
+            with contextlib.suppress(psycopg.OperationalError), psycopg.connect(proxy.conninfo) as connection:
+                connection.execute("SELECT repeat('x', 50000)")
+            with proxy.connect() as client:
+                client.sendall(startup(user="nobody")[: number % 30])
+        assert eventually(lambda: proxy.figure("connections_open") == 0)
+
+    churn(60)
+    before = descriptors(), memory()
+    churn(120)
+    assert descriptors() <= before[0] + 1
+    assert memory() <= before[1] + 1024
+    token = emulator.token(emulator.identity)[:10]
+    process = Path(f"/proc/{proxy.process.pid}")
+    for text in (proxy.log_path.read_text(), (process / "cmdline").read_text(), (process / "environ").read_text()):
+        assert token not in text
+
+
+def test_an_idle_connection_is_small_and_takes_no_time(run_proxy: RunProxy) -> None:
+    proxy = run_proxy()
+
+    def memory() -> int:
+        lines = Path(f"/proc/{proxy.process.pid}/smaps_rollup").read_text("ascii").splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("Pss_Anon"))
+
+    def processor() -> int:
+        fields = Path(f"/proc/{proxy.process.pid}/stat").read_text("ascii").rpartition(")")[2].split()
+        return int(fields[11]) + int(fields[12])
+
+    count = 60
+    with contextlib.ExitStack() as stack:
+        # The first ones bring the buffers of the thread.
+        first = stack.enter_context(psycopg.connect(proxy.conninfo))
+        first.execute("SELECT repeat('x', 5000000)")
+        before = memory()
+        others = [stack.enter_context(psycopg.connect(proxy.conninfo)) for _ in range(count)]
+        assert (memory() - before) / count < 24
+        for other in others:
+            other.execute("SELECT repeat('x', 1000000)")
+        assert (memory() - before) / count < 24
+        spent = processor()
+        time.sleep(3)
+        assert processor() - spent <= 3

@@ -1,0 +1,119 @@
+"""Forks and exits in the middle of fetches, by the thousand, on every CPython here, with the wheel of `make wheel`.
+
+    python -m tests.stress.processes [VERSION ...]
+
+Prints what happened as JSON. tests/stress/process_load.py is what runs in each interpreter.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from azure_postgresql_auth.emulator import Emulator
+
+from tests.project.test_wheel import VERSIONS, WHEELS, interpreter
+from tests.stress.process_load import ENDINGS, EXIT_CODE, KINDS
+from tests.support.emulator import hidden_world
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[2]
+LOAD = Path(__file__).with_name("process_load.py")
+CHILDREN = 200
+"""Of each kind of credential, forked in the middle of fetches."""
+FIRSTS = 25
+"""Processes of each kind that fork 2 children while a thread is the first of all to ask for a token."""
+EXITS = 300
+SECONDS = 300
+AT_ONCE = 4
+
+Job = tuple[str, list[str], int]
+"""What it shows, the load's arguments, and the exit code that it must have."""
+
+
+def environment(version: str) -> Path | None:
+    """The Python of a virtual environment with nothing but the wheel; None where there is no such CPython."""
+    python = interpreter(version)
+    if python is None:
+        return None
+    home = ROOT / ".venv" / f"stress-{version}"
+    if not (home / "bin" / "python").exists():
+        subprocess.run([python, "-m", "venv", home], check=True)
+    install = ["install", "--quiet", "--no-index", "--disable-pip-version-check", "--force-reinstall", str(WHEELS[-1])]
+    subprocess.run([home / "bin" / "python", "-m", "pip", *install], check=True)
+    return home / "bin" / "python"
+
+
+def jobs() -> Iterator[Job]:
+    for kind in KINDS:
+        yield "forked in the middle", ["fork", kind, str(CHILDREN)], 0
+        for _ in range(FIRSTS):
+            yield "forked during the first use", ["first", kind, "2"], 0
+    each = EXITS // len(ENDINGS) // 2
+    for ending in ENDINGS:
+        yield "exits of children", ["exits", ending, str(each)], 0
+        for number in range(each):
+            code = EXIT_CODE * (number % 2)
+            yield "exits of processes", ["end", ending, *([str(code)] if code else [])], code
+
+
+def run(python: Path, job: Job, variables: dict[str, str]) -> str:
+    """Runs one job; what went wrong, if anything."""
+    _, arguments, expected = job
+    try:
+        done = subprocess.run(
+            [python, "-I", LOAD, *arguments],
+            env={**os.environ, **variables},
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"{arguments}: hangs"
+    if (done.returncode, done.stderr, done.stdout) == (expected, "", ""):
+        return ""
+    return f"{arguments}: ended with {done.returncode}: {done.stdout}{done.stderr}"
+
+
+def stress(python: Path, emulator: Emulator, variables: dict[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    wrong: list[str] = []
+    begun = time.monotonic()
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        todo = list(jobs())
+        forks = [job for job in todo if job[0].startswith("forked")]
+        # Short fetches for forks, which are to fall into them often; long ones and short lives for exits.
+        for batch, latency, lifetime in ((forks, 0.01, 3600.0), ([job for job in todo if job not in forks], 0.1, 3.0)):
+            emulator.latency, emulator.lifetime = latency, lifetime
+            for job, said in zip(batch, pool.map(lambda job: run(python, job, variables), batch)):
+                children = 1 if job[1][0] == "end" else int(job[1][2])
+                found[job[0]] = found.get(job[0], 0) + children
+                if said:
+                    wrong.append(said)
+    return {**found, "seconds": round(time.monotonic() - begun), "wrong": wrong}
+
+
+def main() -> int:
+    found = {}
+    with hidden_world(), Emulator() as emulator:
+        principal = emulator.add_identity("app", "service-principal")
+        variables = {**emulator.env, **emulator.client_secret_env(principal)}
+        for version in sys.argv[1:] or VERSIONS:
+            python = environment(version)
+            if python is not None:
+                found[version] = stress(python, emulator, variables)
+                print(version, json.dumps(found[version], indent=2), flush=True)  # noqa: T201
+    return 1 if not found or any(story["wrong"] for story in found.values()) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,170 @@
+"""A Django project on the versions of Django that there are, each in an environment of its own.
+
+Environments are made once, below `.venv`, and stay: later runs need no network.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+
+from tests.project.test_wheel import interpreter
+from tests.support.django import ENGINE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from azure_postgresql_auth.emulator import Emulator
+
+ROOT = Path(__file__).parents[2]
+PROJECT = ROOT / "tests" / "django" / "django_project"
+ENVIRONMENTS = ROOT / ".venv" / "django"
+# For pip, before other fixtures take proxies and certificates away.
+OUTER_WORLD = dict(os.environ)
+
+
+class Stack(NamedTuple):
+    """A version of Django, a driver, and the Pythons to look for, best first."""
+
+    name: str
+    requirements: tuple[str, ...]
+    pythons: tuple[str, ...]
+    driver: str = "psycopg"
+
+    def python(self) -> str:
+        """The interpreter of its environment, which is made if need be."""
+        if not self.requirements:
+            return sys.executable
+        done = ENVIRONMENTS / self.name / "done"
+        with _only_one_maker(self.name):
+            if not done.is_file() or done.read_text("utf-8") != " ".join(self.requirements):
+                self._set_up(done)
+        return str(done.parent / "bin" / "python")
+
+    def _set_up(self, done: Path) -> None:
+        wanted = " ".join(self.requirements)
+        base = next(filter(None, map(interpreter, self.pythons)), None)
+        if base is None:
+            pytest.skip(f"no CPython {' or '.join(self.pythons)} here, which {self.name} needs")
+        subprocess.run([base, "-m", "venv", "--clear", done.parent], check=True)
+        python = str(done.parent / "bin" / "python")
+        install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *self.requirements]
+        installed = subprocess.run(install, env=OUTER_WORLD, capture_output=True, text=True, check=False)
+        if installed.returncode:
+            pytest.skip(f"{wanted} could not be installed: {installed.stderr.strip().splitlines()[-1]}")
+        done.write_text(wanted, "utf-8")
+
+
+@contextmanager
+def _only_one_maker(name: str) -> Iterator[None]:
+    """Hold a lock between the processes of one run, and between runs."""
+    import fcntl
+
+    ENVIRONMENTS.mkdir(parents=True, exist_ok=True)
+    with (ENVIRONMENTS / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+THIS = Stack("this", (), ())
+PSYCOPG2 = Stack(
+    "4.2-psycopg2", ("django~=4.2.0", "psycopg2-binary"), ("3.11", "3.12", "3.10", "3.9"), driver="psycopg2"
+)
+STACKS = [
+    THIS,
+    PSYCOPG2,
+    Stack("4.2", ("django~=4.2.0", "psycopg[binary,pool]"), ("3.9", "3.10", "3.11", "3.12")),
+    Stack("6.0", ("django~=6.0.0", "psycopg[binary,pool]"), ("3.13", "3.12", "3.14")),
+    Stack("newest", ("django>=6.1", "psycopg[binary,pool]"), ("3.12", "3.13", "3.14")),
+]
+
+
+# GeoDjango's libraries, as wheels bring them.
+POSTGIS = Stack("postgis", ("django~=5.2.0", "psycopg[binary]", "pyogrio", "shapely"), ("3.11", "3.12", "3.13", "3.10"))
+
+
+class Project(NamedTuple):
+    """The project, with a database of its own on the emulator's server."""
+
+    python: str
+    env: dict[str, str]
+    database: str
+
+    def entry(self, **more: Any) -> dict[str, Any]:
+        """An entry of `DATABASES`."""
+        return {"ENGINE": ENGINE, "NAME": self.database, **more}
+
+    def using(self, databases: Mapping[str, Any], **env: str) -> Project:
+        """The same with other databases."""
+        return self._replace(env={**self.env, "DJANGO_DATABASES": json.dumps(databases), **env})
+
+    def run(self, *command: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        """Runs Python in it."""
+        done = subprocess.run(
+            [self.python, *command],
+            cwd=PROJECT,
+            env=self.env,
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        return done
+
+    def manage(self, *command: str, code: int = 0) -> str:
+        """Runs `manage.py`; gives what it printed."""
+        done = self.run("-W", "error", "manage.py", *command, code=code)
+        return done.stdout + done.stderr
+
+
+def made(stack: Stack, emulator: Emulator) -> Iterator[Project]:
+    database = f"shop_{stack.name.replace('-', '_').replace('.', '')}"
+    python = stack.python()
+    emulator.sql(f'DROP DATABASE IF EXISTS "{database}"')
+    emulator.sql(f'CREATE DATABASE "{database}" OWNER "{emulator.identity.role}"')
+    env = {
+        **{name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
+        **emulator.env,
+        "DJANGO_DRIVER": stack.driver,
+        "EXPECTED_USER": emulator.identity.name,
+        "PYTHONPATH": str(ROOT / "python"),
+        # Processes are many, and the sources stay clean.
+        "PYTHONPYCACHEPREFIX": str(ENVIRONMENTS / "pycache"),
+    }
+    project = Project(python, env, database)
+    yield project.using({"default": project.entry()})
+    emulator.sql(f'DROP DATABASE "{database}" WITH (FORCE)')
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The first of its kind makes an environment, which takes as long as the network does."""
+    for item in items:
+        if "project" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.timeout(900))
+
+
+@pytest.fixture(params=[THIS, PSYCOPG2], ids=lambda stack: stack.name)
+def project(request: pytest.FixtureRequest, emulator: Emulator) -> Iterator[Project]:
+    """On the Django that is installed here, or another one if a test names it."""
+    yield from made(request.param, emulator)
+
+
+def _on(*stacks: Stack) -> pytest.MarkDecorator:
+    def marks(stack: Stack) -> list[pytest.MarkDecorator]:
+        return [] if stack in {THIS, PSYCOPG2} else [pytest.mark.versions]
+
+    parameters = [pytest.param(stack, marks=marks(stack), id=stack.name) for stack in stacks]
+    return pytest.mark.parametrize("project", parameters, indirect=True)
+
+
+on_every_stack = _on(*STACKS)
+on_postgis = _on(POSTGIS)
+on_this_stack = _on(THIS)

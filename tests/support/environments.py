@@ -1,0 +1,84 @@
+"""Environments of their own for programs and versions that this one does not have.
+
+They are made once, below `.venv`, and stay: later runs need no network.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.project.test_wheel import interpreter
+
+ROOT = Path(__file__).parents[2]
+ENVIRONMENTS = ROOT / ".venv" / "environments"
+# For pip, before other fixtures take proxies and certificates away.
+OUTER_WORLD = dict(os.environ)
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Packages, and the Pythons to look for, best first."""
+
+    name: str
+    requirements: tuple[str, ...]
+    pythons: tuple[str, ...] = ("3.12", "3.11", "3.13", "3.10")
+    seconds: float = 900.0
+    """How long the installation may take."""
+
+    @property
+    def folder(self) -> Path:
+        """Where it is."""
+        return ENVIRONMENTS / self.name
+
+    @functools.cache  # noqa: B019 - there are few, and they stay
+    def python(self) -> Path:
+        """Return its interpreter, for which this package is installed as it lies here; make it if need be.
+
+        Skips the test, with the reason, where that is not possible.
+        """
+        python, done = self.folder / "bin" / "python", self.folder / "done"
+        wanted = " ".join(self.requirements)
+        if not done.is_file() or done.read_text("utf-8") != wanted:
+            base = next(filter(None, map(interpreter, self.pythons)), None)
+            if base is None:
+                pytest.skip(f"{self.name} needs CPython {' or '.join(self.pythons)}, and there is none here")
+            subprocess.run([base, "-m", "venv", "--clear", self.folder], check=True)
+            command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+            try:
+                installed = subprocess.run(
+                    [*command, *self.requirements],
+                    env=OUTER_WORLD,
+                    capture_output=True,
+                    text=True,
+                    timeout=self.seconds,
+                    check=False,
+                )
+            except subprocess.TimeoutExpired:
+                pytest.skip(f"{wanted} could not be installed within {self.seconds:g} s")
+            if installed.returncode:
+                pytest.skip(f"{wanted} could not be installed: {installed.stderr.strip().splitlines()[-1]}")
+            done.write_text(wanted, "utf-8")
+        self._link()
+        return python
+
+    def remove(self) -> None:
+        """Delete it."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _link(self) -> None:
+        """Install this package as `maturin develop` does, for one extension serves every version of Python."""
+        here = Path(sys.prefix).glob("lib/python*/site-packages/azure_postgresql_auth_rs*")
+        (packages,) = self.folder.glob("lib/python*/site-packages")
+        for source in here:
+            if source.is_dir():
+                shutil.copytree(source, packages / source.name, dirs_exist_ok=True)
+            else:
+                shutil.copy(source, packages)
