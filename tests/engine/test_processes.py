@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system doe
 LOAD = Path(__file__).parents[1] / "stress" / "process_load.py"
 PRELUDE = f"""
 import sys; sys.path.insert(0, {str(LOAD.parent)!r})
-from stress_load import *
+from process_load import *
 """
 
 
