@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import trustme
 from azure_postgresql_auth.emulator import Emulator
-from azure_postgresql_auth.emulator._account import Account
+from azure_postgresql_auth.emulator.server.account import Account
 from goals import Goal
 
 if TYPE_CHECKING:

@@ -38,9 +38,9 @@ def main() -> None:
     figures = {"get_entra_conninfo, us": micros(conninfo), **allocated(conninfo)}
     scope = core.AZURE_DB_FOR_POSTGRES_SCOPE
     if CANDIDATE == "ours":
-        from azure_postgresql_auth import _credentials
+        from azure_postgresql_auth._engine import registry
 
-        figures["native call, us"] = micros(_credentials.adopt(whose).provider.conninfo)
+        figures["native call, us"] = micros(registry.adopt(whose).provider.conninfo)
         figures["lambda alone, us"] = micros(lambda: None)
     figures["get_token, us"] = micros(lambda: whose.get_token(scope))
     tell(figures)

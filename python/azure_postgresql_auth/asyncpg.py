@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, unquote, urlparse, urlunparse
 
 from azure_postgresql_auth import tls
 from azure_postgresql_auth._core import Driver
-from azure_postgresql_auth._login import ErrorTranslation, Options, Traits, connect_async
+from azure_postgresql_auth._engine.connect import ErrorTranslation, Options, Traits, connect_async
 from azure_postgresql_auth.errors import EntraConnectionValueError, InsecureTransportError
 
 try:

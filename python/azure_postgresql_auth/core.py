@@ -8,10 +8,10 @@ many threads and tasks ask at once, the identity service is asked once.
 
 from __future__ import annotations
 
-from azure_postgresql_auth import _credentials
 from azure_postgresql_auth._core import PendingLogin, TokenStats, decode_jwt, parse_principal_name
-from azure_postgresql_auth._credentials import adopted_by_id
-from azure_postgresql_auth._waiting import wait, wait_async
+from azure_postgresql_auth._engine import registry
+from azure_postgresql_auth._engine.registry import adopted_by_id
+from azure_postgresql_auth._engine.waiting import DEFAULT_TIMEOUT, wait, wait_async
 
 TYPE_CHECKING = False  # typing's own costs milliseconds of start-up
 if TYPE_CHECKING:
@@ -38,9 +38,6 @@ AZURE_DB_FOR_POSTGRES_SCOPE: Final = "https://ossrdbms-aad.database.windows.net/
 
 AZURE_MANAGEMENT_SCOPE: Final = "https://management.azure.com/.default"
 """OAuth 2.0 scope of Azure Resource Manager, whose tokens name a managed identity where the database's do not."""
-
-DEFAULT_TIMEOUT: Final = 30.0
-"""How long a login waits for its token unless its caller says otherwise, in seconds."""
 
 
 def get_entra_token(credential: TokenCredential | None = None, scope: str | None = None) -> str:
@@ -125,7 +122,7 @@ def token_stats(credential: TokenCredential | AsyncTokenCredential | None = None
     Raises:
         CredentialValueError: `credential` is not a credential object.
     """
-    return _credentials.adopt(credential).provider.stats()
+    return registry.adopt(credential).provider.stats()
 
 
 def _user(found: Login) -> str:
@@ -144,7 +141,7 @@ def login(
         user_known: the caller has a user: claims are not looked at.
         timeout: seconds that this call may wait; a cached login is there at once.
     """
-    adopted, found = _credentials.start(credential, scope, user_known, blocking=True)
+    adopted, found = registry.start(credential, scope, user_known, blocking=True)
     return wait(adopted, found, timeout) if isinstance(found, PendingLogin) else found
 
 
@@ -156,5 +153,5 @@ async def login_async(
     timeout: float = DEFAULT_TIMEOUT,
 ) -> Login:
     """`login` on an event loop, which is not touched when the login is cached."""
-    adopted, found = _credentials.start(credential, scope, user_known, blocking=False)
+    adopted, found = registry.start(credential, scope, user_known, blocking=False)
     return await wait_async(adopted, found, timeout) if isinstance(found, PendingLogin) else found

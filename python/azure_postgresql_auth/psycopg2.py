@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from azure_postgresql_auth import tls
 from azure_postgresql_auth._core import Driver
-from azure_postgresql_auth._login import ErrorTranslation, Options, Traits, accepted, connect
+from azure_postgresql_auth._engine.connect import ErrorTranslation, Options, Traits, accepted, connect
 from azure_postgresql_auth.errors import EntraConnectionValueError, InsecureTransportError
 
 try:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from azure_postgresql_auth import tls
 from azure_postgresql_auth._core import Driver
-from azure_postgresql_auth._login import ErrorTranslation, Options, Traits, connect, connect_async
+from azure_postgresql_auth._engine.connect import ErrorTranslation, Options, Traits, connect, connect_async
 from azure_postgresql_auth.errors import EntraConnectionValueError, InsecureTransportError
 
 try:

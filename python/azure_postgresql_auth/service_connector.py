@@ -35,7 +35,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from azure_postgresql_auth._core import is_azure_server, value_defect
-from azure_postgresql_auth._login import Options
+from azure_postgresql_auth._engine.connect import Options
 from azure_postgresql_auth.identity import (
     AzureCliCredential,
     AzureDeveloperCliCredential,

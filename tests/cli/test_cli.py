@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 from azure_postgresql_auth import core
-from azure_postgresql_auth.cli import _argv, _conninfo, _parser
-from azure_postgresql_auth.cli._failure import Failure
+from azure_postgresql_auth.cli import argv, conninfo, parser
+from azure_postgresql_auth.cli.failure import Failure
 from azure_postgresql_auth.tls import AZURE_ROOTS
 from psycopg.conninfo import conninfo_to_dict
 
@@ -307,11 +307,11 @@ class TestInspect:
 
 class TestHelp:
     def test_every_command_has_an_example(self, cli: Run) -> None:
-        commands = _parser.build()._subparsers._group_actions[0].choices  # type: ignore[union-attr]
+        commands = parser.build()._subparsers._group_actions[0].choices  # type: ignore[union-attr]
         assert {"token", "exec", "inspect"} <= set(commands)  # type: ignore[arg-type]
-        for name, parser in commands.items():  # type: ignore[union-attr]
-            assert f"azure-postgresql-auth {name}" in (parser.description or ""), name
-            assert parser.format_help()
+        for name, command in commands.items():  # type: ignore[union-attr]
+            assert f"azure-postgresql-auth {name}" in (command.description or ""), name
+            assert command.format_help()
 
     @pytest.mark.parametrize(
         ("arguments", "usage", "said"),
@@ -399,15 +399,15 @@ class TestHelp:
     ],
 )
 def test_connection_strings_are_read_as_libpq_does(text: str) -> None:
-    assert _conninfo.parse(text) == conninfo_to_dict(text)
+    assert conninfo.parse(text) == conninfo_to_dict(text)
 
 
 def test_a_bad_connection_string_is_not_repeated() -> None:
     for text in ("host=a secret", "password='secret", "postgresql://h?secret"):
         with pytest.raises(Failure) as failed:
-            _conninfo.parse(text)
+            conninfo.parse(text)
         assert "secret" not in str(failed.value)
-    assert _conninfo.parse("orders") == {"dbname": "orders"}
+    assert conninfo.parse("orders") == {"dbname": "orders"}
 
 
 @pytest.mark.parametrize(
@@ -431,7 +431,7 @@ def test_a_bad_connection_string_is_not_repeated() -> None:
     ],
 )
 def test_what_the_arguments_of_postgresqls_programs_say(command: list[str], expected: dict[str, str]) -> None:
-    assert _argv.read(command) == (expected, True)
+    assert argv.read(command) == (expected, True)
 
 
 @pytest.mark.parametrize(
@@ -449,7 +449,7 @@ def test_what_the_arguments_of_postgresqls_programs_say(command: list[str], expe
     ],
 )
 def test_what_is_not_certain_is_said_to_be_so(command: list[str], expected: dict[str, str]) -> None:
-    assert _argv.read(command) == (
+    assert argv.read(command) == (
         {k: v for k, v in expected.items() if k != "dbname" or "postgresql:" in str(command)},
         False,
     )
@@ -458,9 +458,9 @@ def test_what_is_not_certain_is_said_to_be_so(command: list[str], expected: dict
 def test_no_command_but_version_looks_up_the_distribution() -> None:
     # It takes long, and where the package was just copied (a serverless bundle, PyInstaller) there is none.
     script = (
-        "import sys; from azure_postgresql_auth.cli import _parser; sys.modules['importlib.metadata'] = None;"
-        "print(_parser.parse(['inspect']).module); _parser.parse(['-V'])"
+        "import sys; from azure_postgresql_auth.cli import parser; sys.modules['importlib.metadata'] = None;"
+        "print(parser.parse(['inspect']).module); parser.parse(['-V'])"
     )
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
-    assert ended.stdout == "_inspect\n"
+    assert ended.stdout == "inspect\n"
     assert "ModuleNotFoundError" in ended.stderr

@@ -263,5 +263,5 @@ def test_an_interrupt_while_arguments_are_read(monkeypatch: pytest.MonkeyPatch) 
     def interrupted(_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("azure_postgresql_auth.cli._parser.parse", interrupted)
+    monkeypatch.setattr("azure_postgresql_auth.cli.parser.parse", interrupted)
     assert main(["inspect"]) == 130

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 import pytest
-from azure_postgresql_auth.cli import _drivers, main
-from azure_postgresql_auth.cli._doctor import _driver_words, _program_url
-from azure_postgresql_auth.cli._doctor._credential import explained
+from azure_postgresql_auth.cli import drivers, main
+from azure_postgresql_auth.cli.doctor import driver_errors, program_url
+from azure_postgresql_auth.cli.doctor.credential import explained
 
 from tests.support.cli import COMMAND
 
@@ -542,7 +542,7 @@ class TestToken:
         report = doctor(f"user=emulator-identity password={token}")
         assert report.code == 0
         assert re.search(r"warning +token +the token expired 30 min ago, by this machine's clock", report.text)
-        monkeypatch.setattr("azure_postgresql_auth.cli._drivers.first", lambda _: None)
+        monkeypatch.setattr("azure_postgresql_auth.cli.drivers.first", lambda _: None)
         report = doctor(f"user=emulator-identity password={token}")
         assert report.code == 16, "no driver, so nobody knows better"
 
@@ -876,8 +876,8 @@ class TestDriver:
         remedy: str,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        driver = next(driver for driver in _drivers.ALL if driver.name == name)
-        monkeypatch.setattr(_drivers, "ALL", (driver,))
+        driver = next(driver for driver in drivers.ALL if driver.name == name)
+        monkeypatch.setattr(drivers, "ALL", (driver,))
         report = doctor(settings.format(client_certificate))
         assert report.code == 18
         assert report.cause.startswith(f"{name} ended the login on this machine: ")
@@ -886,7 +886,7 @@ class TestDriver:
         assert report.remedy.startswith(remedy)
 
     def test_asyncpgs_reason_is_told(self, doctor: Doctor, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(_drivers, "ALL", _drivers.ALL[2:])
+        monkeypatch.setattr(drivers, "ALL", drivers.ALL[2:])
         monkeypatch.setenv("PGTARGETSESSIONATTRS", "standby")
         report = doctor()
         assert report.cause.startswith("asyncpg ended the login on this machine: None of the hosts match")
@@ -905,9 +905,9 @@ class TestDriver:
         done = subprocess.run(
             [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False
         )
-        text = _driver_words.read(Exception(done.stderr.partition("OperationalError: ")[2])).text
+        text = driver_errors.read(Exception(done.stderr.partition("OperationalError: ")[2])).text
         assert text == f'could not open certificate file "{tmp_path}/.postgresql/postgresql.crt": Permission denied'
-        assert _driver_words.explained("psycopg2", text).remedy.startswith("HOME, where libpq looks for a client")
+        assert driver_errors.explained("psycopg2", text).remedy.startswith("HOME, where libpq looks for a client")
 
     @pytest.mark.parametrize(
         ("text", "remedy"),
@@ -921,14 +921,14 @@ class TestDriver:
     )
     def test_what_programs_report(self, text: str, remedy: str) -> None:
         error = Exception(f'connection to server at "localhost" (::1), port 5432 failed: {text}')
-        assert _driver_words.explained("psycopg2", _driver_words.read(error).text).remedy.startswith(remedy)
+        assert driver_errors.explained("psycopg2", driver_errors.read(error).text).remedy.startswith(remedy)
 
     def test_every_address_has_a_reason(self) -> None:
         refused = 'connection to server at "h" (::1), port 1 failed: Connection refused'
         other = 'connection to server on socket "/tmp/x" failed: FATAL:  no pg_hba.conf entry'
-        assert _driver_words.read(Exception(f"{refused}\n{refused}")) == ("Connection refused", False)
-        assert _driver_words.read(Exception(f"{refused}\n{other}")) == ("no pg_hba.conf entry", True)
-        assert _driver_words.read(TimeoutError()) == ("TimeoutError", False)
+        assert driver_errors.read(Exception(f"{refused}\n{refused}")) == ("Connection refused", False)
+        assert driver_errors.read(Exception(f"{refused}\n{other}")) == ("no pg_hba.conf entry", True)
+        assert driver_errors.read(TimeoutError()) == ("TimeoutError", False)
 
 
 class TestProgramsUrl:
@@ -977,7 +977,7 @@ class TestProgramsUrl:
         ],
     )
     def test_becomes_libpqs(self, url: str, conninfo: str) -> None:
-        assert _program_url.read(url).conninfo == conninfo
+        assert program_url.read(url).conninfo == conninfo
 
     @pytest.mark.parametrize("url", ["mysql+pymysql://root:secret@h/d", "jdbc:postgresql://h/d?password=secret"])
     def test_of_something_else(self, cli: Run, url: str) -> None:

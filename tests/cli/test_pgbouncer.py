@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 import psycopg
 import pytest
 from azure_postgresql_auth import core
-from azure_postgresql_auth.cli._pgbouncer._userlist import merged
+from azure_postgresql_auth.cli.pgbouncer.userlist import merged
 
 from tests.support.cli import COMMAND
 
@@ -256,7 +256,7 @@ class TestWithPgBouncer:
     def test_a_long_one_that_it_takes_goes_all_the_way(
         self, emulator: Emulator, pgbouncer: PgBouncer, cli: Run, auth_file: Path
     ) -> None:
-        from azure_postgresql_auth.cli._pgbouncer._limit import Limit
+        from azure_postgresql_auth.cli.pgbouncer.limit import Limit
 
         limit = Limit()
         plain = len(emulator.token(emulator.identity))

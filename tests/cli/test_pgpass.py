@@ -14,7 +14,7 @@ import asyncpg
 import psycopg
 import pytest
 from azure_postgresql_auth import core
-from azure_postgresql_auth.cli._passfile import merged
+from azure_postgresql_auth.cli.passfile import merged
 from azure_postgresql_auth.tls import AZURE_ROOTS
 
 from tests.cli.test_pgbouncer import events, eventually, stopped

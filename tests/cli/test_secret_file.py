@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from azure_postgresql_auth.cli import _refresh, _secret_file
-from azure_postgresql_auth.cli._failure import Failure
-from azure_postgresql_auth.cli._secret_file import LockedError, SecretFile, remove_file, write_file
+from azure_postgresql_auth.cli import refresh, secret_file
+from azure_postgresql_auth.cli.failure import Failure
+from azure_postgresql_auth.cli.secret_file import LockedError, SecretFile, remove_file, write_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -116,7 +116,7 @@ class TestReplacing:
     def test_what_a_killed_process_left_is_removed(self, path: Path) -> None:
         script = (
             "import os, signal, sys\n"
-            "from azure_postgresql_auth.cli._secret_file import SecretFile\n"
+            "from azure_postgresql_auth.cli.secret_file import SecretFile\n"
             "os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)\n"
             "SecretFile(sys.argv[1]).update(lambda _: b'token')\n"
         )
@@ -146,7 +146,7 @@ class TestInPlace:
         mounted.touch()
         script = (
             'mount --bind "$1" "$2" || exit 77; exec "$3" -c \'import sys\n'
-            "from azure_postgresql_auth.cli._secret_file import SecretFile\n"
+            "from azure_postgresql_auth.cli.secret_file import SecretFile\n"
             'assert SecretFile(sys.argv[1]).update(lambda _: b"new")\' "$2"'
         )
         done = subprocess.run(
@@ -175,7 +175,7 @@ class TestInPlace:
         with SecretFile(str(path)) as file:
             monkeypatch.setattr(os, "rename", busy)
             assert file.update(replaced_by(b"OLD"))
-            monkeypatch.setattr(_secret_file, "_new_file", busy)
+            monkeypatch.setattr(secret_file, "_new_file", busy)
             monkeypatch.setattr(os, "pwrite", full)
             with pytest.raises(OSError, match="no space"):
                 file.update(replaced_by(b"new and longer"))
@@ -253,7 +253,7 @@ class TestOthers:
 
 class TestLocking:
     def test_the_lock_goes_with_the_name(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(_secret_file, "_LOCK_TIMEOUT", 0.1)
+        monkeypatch.setattr(secret_file, "_LOCK_TIMEOUT", 0.1)
         with SecretFile(str(path)) as first, SecretFile(str(path)) as second:
             first.update(replaced_by(b"1"))
             for content in (b"2", b"3"):
@@ -300,5 +300,5 @@ class TestLooking:
             pauses.append(seconds)
             return len(pauses) == 7
 
-        _refresh.keep_fresh(lambda: next(results), wait)
+        refresh.keep_fresh(lambda: next(results), wait)
         assert pauses == [5.0, 60.0, 1.0, 2.0, 4.0, 0.25, 1.0]

@@ -16,13 +16,13 @@ from azure.core.exceptions import ClientAuthenticationError
 from azure.core.pipeline.transport import RequestsTransport
 from azure.identity import DefaultAzureCredential as AzuresDefault
 from azure_postgresql_auth import core, errors, identity
-from azure_postgresql_auth.emulator._identity_service import IdentityService
+from azure_postgresql_auth.emulator.identity.service import IdentityService
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from azure_postgresql_auth.emulator import Emulator
-    from azure_postgresql_auth.emulator._http import Request
+    from azure_postgresql_auth.emulator.identity.http import Request
 
     from tests.support.machine import Relay
 

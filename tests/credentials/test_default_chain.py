@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from azure.identity import DefaultAzureCredential as AzuresDefault
-from azure_postgresql_auth import _credentials, core, errors, identity
+from azure_postgresql_auth import core, errors, identity
+from azure_postgresql_auth._engine import registry
 
 from tests.support.credentials import Token
 
@@ -307,9 +308,9 @@ class TestFallback:
 
     def test_is_of_the_process_default_too(self, nowhere: Emulator, theirs: type[Theirs]) -> None:
         assert theirs
-        _credentials.adopted_by_id.pop(id(None), None)
+        registry.adopted_by_id.pop(id(None), None)
         assert core.get_entra_conninfo()["user"] == nowhere.identity.role
-        _credentials.adopted_by_id.pop(id(None), None)
+        registry.adopted_by_id.pop(id(None), None)
 
     def test_is_not_asked_where_a_link_was_refused(
         self, emulator: Emulator, theirs: type[Theirs], monkeypatch: pytest.MonkeyPatch

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import azure_postgresql_auth
 import pytest
 from azure_postgresql_auth import core, errors, identity
-from azure_postgresql_auth.emulator._identity_service import IdentityService
+from azure_postgresql_auth.emulator.identity.service import IdentityService
 from azure_postgresql_auth.identity import aio
 
 from tests.support.credentials import make_token
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from azure_postgresql_auth.emulator import Emulator, Identity
-    from azure_postgresql_auth.emulator._http import Request
+    from azure_postgresql_auth.emulator.identity.http import Request
 
 SCOPE = core.AZURE_DB_FOR_POSTGRES_SCOPE
 GUID = "11111111-2222-3333-4444-555555555555"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import cloudpickle
 import pytest
 from azure_postgresql_auth import asyncpg, core, errors, identity, psycopg2, psycopg3, sqlalchemy
-from azure_postgresql_auth._login import Options
+from azure_postgresql_auth._engine.connect import Options
 from azure_postgresql_auth.psycopg3 import EntraConnection
 
 if TYPE_CHECKING:

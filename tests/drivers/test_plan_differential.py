@@ -19,7 +19,7 @@ from azure_postgresql_auth import asyncpg as entra_asyncpg
 from azure_postgresql_auth import psycopg2 as entra_psycopg2
 from azure_postgresql_auth import psycopg3 as entra_psycopg3
 from azure_postgresql_auth import tls
-from azure_postgresql_auth._login import NO_OPTIONS
+from azure_postgresql_auth._engine.connect import NO_OPTIONS
 from azure_postgresql_auth.errors import InsecureTransportError
 from azure_postgresql_auth.sqlalchemy import _engine_login
 from psycopg import ProgrammingError

@@ -20,7 +20,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import trustme
 from azure_postgresql_auth import core, errors, service_connector
-from azure_postgresql_auth.cli import _argv, _failure, _login
+from azure_postgresql_auth.cli import argv, failure, logins
 from sqlalchemy import make_url
 
 from tests.support import connection_settings
@@ -310,16 +310,16 @@ def test_hand_written_settings_of_asyncpg(name: str, rogue: Rogue, root: Path) -
 def programs(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     """Run a program as `exec` does, with the command line's decisions."""
     login = core.login(SyncCredential(TOKEN), "https://ossrdbms-aad.database.windows.net/.default")
-    monkeypatch.setattr(_login, "login", lambda *_, **__: login)
+    monkeypatch.setattr(logins, "login", lambda *_, **__: login)
 
     def run(*command: str, told: dict[str, str] | None = None) -> str:
         if shutil.which(command[0]) is None:
             pytest.skip(f"{command[0]} is not installed")
         try:
             if told is None:
-                arguments = _argv.read(command)
-                told = _login.access(arguments.parameters, is_certain=arguments.is_certain).variables
-        except (errors.InsecureTransportError, _failure.Failure) as error:
+                arguments = argv.read(command)
+                told = logins.access(arguments.parameters, is_certain=arguments.is_certain).variables
+        except (errors.InsecureTransportError, failure.Failure) as error:
             return str(error)
         environment = {**os.environ, **told, "PGPASSWORD": TOKEN, "PGCONNECT_TIMEOUT": "10"}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
@@ -396,13 +396,13 @@ def test_a_command_to_this_machine_gets_through(rogue: Rogue, root: Path, progra
 def test_env_of_token_is_for_any_place(
     rogue: Rogue, root: Path, programs: Callable[..., str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from azure_postgresql_auth.cli import _main
+    from azure_postgresql_auth.cli import dispatch
 
     for arguments in ((), ("--host", AZURE)):
         rogue.heard = b""
         environment = {"PGHOST": "localhost", "PGHOSTADDR": "127.0.0.1", "PGPORT": str(rogue.port)}
         with in_force(Settings("", {}, environment, {}), root):
-            assert _main.main(["token", "--format", "env", *arguments]) == 0
+            assert dispatch.main(["token", "--format", "env", *arguments]) == 0
             lines = capsys.readouterr().out.splitlines()
             told = dict(line.removeprefix("export ").split("=", 1) for line in lines)
             assert told["PGPASSWORD"] == TOKEN

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 from azure_postgresql_auth import identity, psycopg2, psycopg3
-from azure_postgresql_auth._refusal import is_refusal
+from azure_postgresql_auth._engine.refusal import is_refusal
 from psycopg2 import OperationalError
 from psycopg2 import connect as driver_connect
 

@@ -33,7 +33,8 @@ from azure.identity import (
     ManagedIdentityCredential,
     WorkloadIdentityCredential,
 )
-from azure_postgresql_auth.emulator import Emulator, Identity, _binaries
+from azure_postgresql_auth.emulator import Emulator, Identity
+from azure_postgresql_auth.emulator.server import binaries
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -1111,7 +1112,7 @@ def test_killed_program_leaves_no_server() -> None:
 @pytest.mark.parametrize("program", ["initdb", "postgres"])
 def test_killed_while_it_starts_leaves_nothing(temporary: Path, program: str) -> None:
     """Whichever of the server's programs runs at that moment, and whatever it writes after that."""
-    real = _binaries.find(None)
+    real = binaries.find(None)
     tools = temporary / "tools"
     tools.mkdir()
     for name in ("initdb", "postgres"):
@@ -1154,7 +1155,7 @@ def test_fork_does_not_stop_it() -> None:
 def test_root_and_an_ordinary_user() -> None:
     with tempfile.TemporaryDirectory() as base:
         Path(base).chmod(0o755)
-        package = _binaries.find(None).parent.parent
+        package = binaries.find(None).parent.parent
         for site in ("open", "closed"):  # virtual environments that all may read, or only root
             for folder in (package, package.with_name(f"{package.name}.libs")):
                 if folder.is_dir():

@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from unittest.mock import AsyncMock, MagicMock
 
 import pytest
-from azure_postgresql_auth import _credentials, core, errors, identity
+from azure_postgresql_auth import core, errors, identity
 from azure_postgresql_auth._core import Login
+from azure_postgresql_auth._engine import registry
 
 from tests.support.credentials import AsyncCredential, SyncCredential, Token, make_token
 
@@ -337,11 +338,11 @@ class TestAnyCredential:
             core.get_entra_token(credential)
             return weakref.ref(credential.owned)
 
-        before = len(_credentials.adopted_by_id)
+        before = len(registry.adopted_by_id)
         alive = [log_in() for _ in range(200)]
         gc.collect()
         assert 0 < sum(owned() is not None for owned in alive) < 100
-        assert len(_credentials.adopted_by_id) - before < 100
+        assert len(registry.adopted_by_id) - before < 100
 
 
 class TestOneRequest:
@@ -488,23 +489,23 @@ class TestWaiting:
         assert len(credential.calls) < 10
 
     def test_without_file_descriptors(self, monkeypatch: pytest.MonkeyPatch, emulator: Emulator) -> None:
-        from azure_postgresql_auth import _waiting
+        from azure_postgresql_auth._engine import waiting
 
-        monkeypatch.setattr(_waiting, "_new_bell", lambda: None)
+        monkeypatch.setattr(waiting, "_new_bell", lambda: None)
         assert core.get_entra_token(identity.ManagedIdentityCredential())
         assert asyncio.run(core.get_entra_token_async(identity.ManagedIdentityCredential()))
         assert len(emulator.token_requests) == 2
 
     def test_two_loops_tidy_up_after_a_third_at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        from azure_postgresql_auth import _waiting
+        from azure_postgresql_auth._engine import waiting
 
         def is_closed() -> bool:
             # Between the look and the removal, another thread's loop removes it.
-            _waiting._doorbells.clear()
+            waiting._doorbells.clear()
             return True
 
         closed: Any = SimpleNamespace(loop=SimpleNamespace(is_closed=is_closed))
-        monkeypatch.setattr(_waiting, "_doorbells", {0: closed})
+        monkeypatch.setattr(waiting, "_doorbells", {0: closed})
         assert asyncio.run(core.get_entra_token_async(SyncCredential(USER))) == USER
 
     def test_a_cached_login_needs_no_loop(self) -> None:
@@ -535,9 +536,9 @@ class TestWaiting:
     def test_nothing_stays_in_the_loop(self) -> None:
         async def ask() -> None:
             await asyncio.gather(*(core.get_entra_token_async(SyncCredential(USER)) for _ in range(10)))
-            from azure_postgresql_auth import _waiting
+            from azure_postgresql_auth._engine import waiting
 
-            assert not _waiting._doorbells
+            assert not waiting._doorbells
 
         asyncio.run(ask())
 

@@ -78,7 +78,7 @@ def site(tmp_path: Path) -> Path:
 def test_the_copy_works(site: Path) -> None:
     done = run(sys.executable, site, "import azure_postgresql_auth.identity as i; print(i.__file__)")
     assert done.stdout.startswith(str(site)), done.stderr
-    assert run(sys.executable, site, "import azure_postgresql_auth.cli._main").returncode == 0
+    assert run(sys.executable, site, "import azure_postgresql_auth.cli.dispatch").returncode == 0
 
 
 def test_microsofts_lies_over_ours(site: Path) -> None:

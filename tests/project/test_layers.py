@@ -25,13 +25,17 @@ LAYERS = [
     {"cli"},
     {"django", "sqlalchemy", "emulator"},
     {"psycopg2", "psycopg3", "asyncpg", "service_connector"},
-    {"_login", "identity"},
+    {"identity"},
     {"core"},
-    {"_credentials", "_waiting", "tls"},
-    {"_fallback"},
-    {"_foreign", "_log", "_refusal"},
+    {"_engine", "tls"},
     {"_core"},
     {"errors", "_redacted", "_shapes"},
+]
+ENGINE_LAYERS = [
+    {"connect"},
+    {"registry", "waiting"},
+    {"fallback"},
+    {"external", "log", "refusal"},
 ]
 RUST_LAYERS = [
     {"py", "simulation"},
@@ -44,14 +48,16 @@ RUST_LAYERS = [
 ]
 
 
-def imported_by(module: str) -> set[str]:
-    """Modules of this package that a module imports at any place of its own."""
+def imported_by(module: str, package: str = "azure_postgresql_auth") -> set[str]:
+    """Modules of a package that a module of ours imports at any place of its own."""
     path = PACKAGE / f"{module}.py"
     paths = [path] if path.is_file() else (PACKAGE / module).rglob("*.py")
     found: set[str] = set()
     for node in (node for path in paths for node in ast.walk(ast.parse(path.read_text("utf-8")))):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("azure_postgresql_auth"):
-            inner = (node.module or "").split(".")[1:]
+        if isinstance(node, ast.ImportFrom) and (
+            node.module == package or (node.module or "").startswith(f"{package}.")
+        ):
+            inner = (node.module or "").removeprefix(package).split(".")[1:]
             found |= set(inner[:1]) if inner else {alias.name for alias in node.names}
     return found
 
@@ -65,7 +71,7 @@ MODULES = [
     *(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__"),
     *(
         str(path.relative_to(PACKAGE).with_suffix(""))
-        for folder in ("cli", "django", "identity", "sqlalchemy")
+        for folder in ("_engine", "cli", "django", "identity", "sqlalchemy")
         for path in PACKAGE.glob(f"{folder}/**/*.py")
     ),
 ]
@@ -74,6 +80,16 @@ MODULES = [
 @pytest.mark.parametrize("module", sorted(MODULES))
 def test_imports_go_down(module: str) -> None:
     assert imported_by(module) <= below(LAYERS, module.partition("/")[0])
+
+
+@pytest.mark.parametrize("module", sorted(set().union(*ENGINE_LAYERS)))
+def test_imports_of_the_engine_go_down(module: str) -> None:
+    assert imported_by(f"_engine/{module}", "azure_postgresql_auth._engine") <= below(ENGINE_LAYERS, module)
+
+
+def test_the_emulator_imports_nothing_else_of_the_package() -> None:
+    assert imported_by("emulator") == {"emulator"}
+    assert imported_by("emulator/identity", "azure_postgresql_auth.emulator") <= {"identity", "records", "values"}
 
 
 @pytest.mark.parametrize("path", sorted(SOURCES.rglob("*.rs")), ids=lambda path: str(path.relative_to(SOURCES)))
@@ -107,12 +123,13 @@ def test_the_package_imports_nothing() -> None:
             f"azure_postgresql_auth.{name}"
             for name in (
                 "_core",
-                "_credentials",
-                "_fallback",
-                "_foreign",
-                "_log",
+                "_engine",
+                "_engine.external",
+                "_engine.fallback",
+                "_engine.log",
+                "_engine.registry",
+                "_engine.waiting",
                 "_redacted",
-                "_waiting",
                 "core",
                 "errors",
             )
@@ -131,8 +148,8 @@ def test_the_command_line_loads_what_its_command_needs() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     loaded = done.stderr.split()
-    assert "azure_postgresql_auth.cli._inspect" in loaded
-    commands = {f"azure_postgresql_auth.cli._{name}" for name in ("token", "exec", "emulator", "doctor", "pgbouncer")}
+    assert "azure_postgresql_auth.cli.inspect" in loaded
+    commands = {f"azure_postgresql_auth.cli.{name}" for name in ("token", "exec", "emulator", "doctor", "pgbouncer")}
     others = {"psycopg", "psycopg2", "asyncpg", "anyio", "shtab", "asyncio", "logging", "ssl", "subprocess"}
     assert not (commands | others) & set(loaded)
 

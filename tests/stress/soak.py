@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from azure_postgresql_auth import asyncpg as entra_asyncpg
 from azure_postgresql_auth import core, errors, identity
-from azure_postgresql_auth._refusal import is_refusal
+from azure_postgresql_auth._engine.refusal import is_refusal
 from azure_postgresql_auth.psycopg3 import EntraConnection
 from azure_postgresql_auth.sqlalchemy import enable_entra_authentication
 

@@ -10,8 +10,8 @@ import time
 from typing import Any, NamedTuple
 
 import pytest
-from azure_postgresql_auth.emulator._application_keys import ApplicationKeys
-from azure_postgresql_auth.emulator._directory import Identity
+from azure_postgresql_auth.emulator.identity.application_keys import ApplicationKeys
+from azure_postgresql_auth.emulator.identity.directory import Identity
 
 
 class Token(NamedTuple):

@@ -40,11 +40,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # This module imports nothing of the package before: Microsoft's has files of the same names.
     try:
         from azure_postgresql_auth import _core  # noqa: F401, PLC0415 - finds out
-        from azure_postgresql_auth.cli import _main  # noqa: PLC0415
+        from azure_postgresql_auth.cli import dispatch  # noqa: PLC0415
     except ImportError as error:
         sys.stderr.write(_DAMAGED.format(error=error))
         given = sys.argv[1:] if arguments is None else arguments
         return _DOCTOR_FOUND_IT if "doctor" in given else 1
     except KeyboardInterrupt:
         return _INTERRUPTED
-    return _main.main(arguments)
+    return dispatch.main(arguments)

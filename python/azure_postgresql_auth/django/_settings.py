@@ -21,8 +21,9 @@ from django.db.backends.base.base import NO_DB_ALIAS
 from django.db.utils import ConnectionHandler
 from django.utils.module_loading import import_string
 
-from azure_postgresql_auth import _credentials, identity
-from azure_postgresql_auth._foreign import needs_sync
+from azure_postgresql_auth import identity
+from azure_postgresql_auth._engine import registry
+from azure_postgresql_auth._engine.external import needs_sync
 from azure_postgresql_auth.django._concealed import revealed
 from azure_postgresql_auth.errors import CredentialValueError
 
@@ -205,7 +206,7 @@ def _credential(given: object, where: str) -> object:
     if callable(credential) and (isinstance(credential, type) or not _has_a_token(credential)):
         credential = _made(id(credential), credential, where)
     try:
-        adopted = _credentials.adopt(credential)
+        adopted = registry.adopt(credential)
     except CredentialValueError as error:
         message = f"{where}: {error}"
         raise ImproperlyConfigured(message) from error

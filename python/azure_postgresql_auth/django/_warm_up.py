@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from django.db import connections
 
-from azure_postgresql_auth import _log
-from azure_postgresql_auth._login import NO_OPTIONS, connect
+from azure_postgresql_auth._engine import log
+from azure_postgresql_auth._engine.connect import NO_OPTIONS, connect
 from azure_postgresql_auth.django._concealed import revealed
 from azure_postgresql_auth.django._connection import driver, plan_for
 from azure_postgresql_auth.django.base import DatabaseWrapper
@@ -25,7 +25,7 @@ def obtain_logins(aliases: Iterable[str]) -> None:
             try:
                 _obtain_login(connection)
             except driver.OperationalError as error:
-                _log.warn(f"Could not obtain a login for DATABASES[{alias!r}] in advance: {error}")
+                log.warn(f"Could not obtain a login for DATABASES[{alias!r}] in advance: {error}")
 
 
 def _obtain_login(connection: DatabaseWrapper) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from django.core.exceptions import ImproperlyConfigured
 from django.db.backends.postgresql import base as postgresql
 
-from azure_postgresql_auth._login import Options
+from azure_postgresql_auth._engine.connect import Options
 from azure_postgresql_auth._redacted import without_frames
 from azure_postgresql_auth.django._concealed import Concealed, conceal
 from azure_postgresql_auth.django._connection import Connection, Driver, driver, plan_for

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from django.db.backends.postgresql import client as postgresql
 
 from azure_postgresql_auth import tls
-from azure_postgresql_auth._login import NO_OPTIONS, ErrorTranslation, Traits, connect
+from azure_postgresql_auth._engine.connect import NO_OPTIONS, ErrorTranslation, Traits, connect
 from azure_postgresql_auth._redacted import without_frames
 from azure_postgresql_auth.django._concealed import revealed
 from azure_postgresql_auth.django._connection import (

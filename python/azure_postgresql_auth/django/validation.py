@@ -17,7 +17,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db.backends.base.validation import BaseDatabaseValidation
 from django.db.utils import Error
 
-from azure_postgresql_auth._refusal import hint_for
+from azure_postgresql_auth._engine.refusal import hint_for
 from azure_postgresql_auth.django._settings import whose_login
 from azure_postgresql_auth.errors import EntraConnectionValueError, InsecureTransportError
 

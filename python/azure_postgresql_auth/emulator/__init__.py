@@ -13,8 +13,8 @@ Needs the extra `emulator`; runs on Linux and macOS.
 
 from __future__ import annotations
 
-from ._directory import Group, Identity
-from ._emulator import Emulator
-from ._records import Login, TokenRequest
+from azure_postgresql_auth.emulator.emulator import Emulator
+from azure_postgresql_auth.emulator.identity.directory import Group, Identity
+from azure_postgresql_auth.emulator.records import Login, TokenRequest
 
 __all__ = ["Emulator", "Group", "Identity", "Login", "TokenRequest"]

@@ -30,10 +30,11 @@ import os
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from azure_postgresql_auth import _credentials, core
-from azure_postgresql_auth._core import TokenProvider
-from azure_postgresql_auth._foreign import AssertionCaller
+from azure_postgresql_auth._core import TokenProvider, TokenStats
+from azure_postgresql_auth._engine import registry
+from azure_postgresql_auth._engine.external import AssertionCaller
 from azure_postgresql_auth._shapes import AccessToken, AccessTokenInfo, AsyncTokenCredential, TokenCredential
+from azure_postgresql_auth.core import login
 from azure_postgresql_auth.identity import _options
 
 if TYPE_CHECKING:
@@ -70,15 +71,15 @@ class _NativeCredential:
     """What all credentials here can do."""
 
     def __init__(
-        self, tokens: TokenProvider | _credentials.Adopted, options: ClientOptions | None = None, **shown: str
+        self, tokens: TokenProvider | registry.Adopted, options: ClientOptions | None = None, **shown: str
     ) -> None:
         if isinstance(tokens, TokenProvider):
-            tokens = _credentials.Adopted(tokens if options is None else tokens.configured(options))
+            tokens = registry.Adopted(tokens if options is None else tokens.configured(options))
         self._provider = tokens.provider
         self._shown = shown
         self._by_tenant: dict[str, object] = {}
         self._tokens = tokens
-        _credentials.keep_own(self, tokens, *self._own)
+        registry.keep_own(self, tokens, *self._own)
 
     def get_token(
         self,
@@ -101,13 +102,13 @@ class _NativeCredential:
             ValueError: not exactly one scope, or no tenant.
             EntraConnectionValueError: no token could be had, or none of that tenant; lists every attempt.
         """
-        login = core.login(self._for(tenant_id, claims), self._only(scopes), user_known=True)
-        return AccessToken(login.password, login.expires_on)
+        found = login(self._for(tenant_id, claims), self._only(scopes), user_known=True)
+        return AccessToken(found.password, found.expires_on)
 
     def get_token_info(self, *scopes: str, options: TokenRequestOptions | None = None) -> AccessTokenInfo:
         """Return the same for azure-core's `SupportsTokenInfo`; `options` has `claims` and `tenant_id`."""
-        login = core.login(self._wanted(options), self._only(scopes), user_known=True)
-        return AccessTokenInfo(login.password, login.expires_on)
+        found = login(self._wanted(options), self._only(scopes), user_known=True)
+        return AccessTokenInfo(found.password, found.expires_on)
 
     # As they are defined here, whatever is put in their place.
     _own: tuple[Any, Any] = (get_token, get_token_info)
@@ -115,7 +116,7 @@ class _NativeCredential:
     def __setattr__(self, name: str, value: object) -> None:
         super().__setattr__(name, value)
         if name in {"get_token", "get_token_info"}:
-            _credentials.distrust(self._tokens)
+            registry.distrust(self._tokens)
 
     def _wanted(self, options: TokenRequestOptions | None) -> object:
         return self._tokens if options is None else self._for(options.get("tenant_id"), options.get("claims"))
@@ -137,7 +138,7 @@ class _NativeCredential:
         fallback = self._tokens.fallback
         if fallback is not None:
             fallback = fallback.narrowed(provider, tenant_id=tenant_id, claims=claims)
-        _credentials.keep(made, _credentials.Adopted(provider, fallback=fallback))
+        registry.keep(made, registry.Adopted(provider, fallback=fallback))
         return made
 
     def __repr__(self) -> str:
@@ -149,7 +150,7 @@ class _NativeCredential:
             raise ValueError(message)
         return scopes[0]
 
-    def stats(self) -> core.TokenStats:
+    def stats(self) -> TokenStats:
         """What its tokens cost so far; see `core.token_stats`, which takes any credential."""
         return self._provider.stats()
 
@@ -194,7 +195,7 @@ class _NarrowedAssertion(_Narrowed):
         self._answer = functools.partial(credential._answer, tenant_id=tenant_id, claims=claims)  # noqa: SLF001 - ours
         provider = credential._provider.narrowed(tenant_id=tenant_id, claims=claims)  # noqa: SLF001
         caller = AssertionCaller(provider, weakref.ref(self), "_answer")
-        _credentials.keep(self, _credentials.Adopted(provider, caller))
+        registry.keep(self, registry.Adopted(provider, caller))
 
 
 class _Portable(_NativeCredential):
@@ -429,7 +430,7 @@ class ClientAssertionCredential(_NativeCredential):
         provider = TokenProvider.client_assertion(tenant_id, client_id, authority=authority)
         self._client_options = _options.read("ClientAssertionCredential", options)
         caller = AssertionCaller(provider, weakref.ref(self), "_answer")
-        super().__init__(_credentials.Adopted(provider, caller), tenant_id=tenant_id, client_id=client_id)
+        super().__init__(registry.Adopted(provider, caller), tenant_id=tenant_id, client_id=client_id)
 
     def _narrowed(self, tenant_id: str | None, claims: str | None) -> object:
         return _NarrowedAssertion(self, tenant_id, claims)
@@ -568,7 +569,7 @@ class ChainedTokenCredential(_Portable):
                     "azure.identity.ChainedTokenCredential takes it"
                 )
                 raise ValueError(message)  # noqa: TRY004 - as above
-            if _credentials.adopt(credential) is not credential._tokens:  # noqa: SLF001 - its own kind
+            if registry.adopt(credential) is not credential._tokens:  # noqa: SLF001 - its own kind
                 message = (
                     f"{type(credential).__name__} overrides get_token or get_token_info, which a chain here does not "
                     f"call; azure.identity.ChainedTokenCredential does"
@@ -648,7 +649,7 @@ class DefaultAzureCredential(_Portable):
         if authority:
             python["authority"] = authority
         super().__init__(
-            _credentials.default(
+            registry.default(
                 {link: bool(further[name]) for name, link in excludes.items() if further.get(name) is not None},
                 python,
                 _options.read("DefaultAzureCredential", options, (*excludes, *self._FURTHER)),

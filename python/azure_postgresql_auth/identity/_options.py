@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from azure_postgresql_auth import _log
 from azure_postgresql_auth._core import ClientOptions
+from azure_postgresql_auth._engine import log
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -103,7 +103,7 @@ def read(kind: str, keywords: Mapping[str, Any], known: Sequence[str] = ()) -> C
     ignored = [name for name in given if name in _IGNORED]
     if ignored:
         reasons = "; ".join(dict.fromkeys(_IGNORED[name] for name in ignored))
-        _log.inform(f"{kind} ignores {', '.join(ignored)}: {reasons}")
+        log.inform(f"{kind} ignores {', '.join(ignored)}: {reasons}")
     settings = {
         **_proxy(given.get("proxies")),
         **_trust(given.get("connection_verify")),

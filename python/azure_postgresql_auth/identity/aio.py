@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from azure_postgresql_auth import core, identity
+from azure_postgresql_auth import identity
+from azure_postgresql_auth.core import login_async
 from azure_postgresql_auth.identity import (
     AccessToken,
     AccessTokenInfo,
@@ -43,8 +44,8 @@ class _Asynchronous(identity._NativeCredential):  # noqa: SLF001 - the other hal
         **_: Any,
     ) -> AccessToken:
         """`identity`'s `get_token`, awaited: the event loop runs on while the token is fetched."""
-        login = await core.login_async(self._for(tenant_id, claims), self._only(scopes), user_known=True)
-        return AccessToken(login.password, login.expires_on)
+        found = await login_async(self._for(tenant_id, claims), self._only(scopes), user_known=True)
+        return AccessToken(found.password, found.expires_on)
 
     async def get_token_info(  # type: ignore[override]
         self,
@@ -52,8 +53,8 @@ class _Asynchronous(identity._NativeCredential):  # noqa: SLF001 - the other hal
         options: TokenRequestOptions | None = None,
     ) -> AccessTokenInfo:
         """Return the same for azure-core's `AsyncSupportsTokenInfo`; `options` has `claims` and `tenant_id`."""
-        login = await core.login_async(self._wanted(options), self._only(scopes), user_known=True)
-        return AccessTokenInfo(login.password, login.expires_on)
+        found = await login_async(self._wanted(options), self._only(scopes), user_known=True)
+        return AccessTokenInfo(found.password, found.expires_on)
 
     _own = (get_token, get_token_info)
 

@@ -26,7 +26,7 @@ except ImportError as error:
     message = "SQLAlchemy is not installed; install it with: pip install 'azure-postgresql-auth-rs[sqlalchemy]'"
     raise ImportError(message) from error
 
-from azure_postgresql_auth._login import Options
+from azure_postgresql_auth._engine.connect import Options
 from azure_postgresql_auth.sqlalchemy._engine_login import (
     EngineLogin,
     EntraOperationalError,
@@ -126,10 +126,11 @@ def create_asyncpg_engine(
         ValueError: the URL is for another driver.
         ImportError: asyncpg is not installed.
     """
-    from azure_postgresql_auth import _credentials, asyncpg  # noqa: PLC0415 - names the extra if it is missing
+    from azure_postgresql_auth import asyncpg  # noqa: PLC0415 - names the extra if it is missing
+    from azure_postgresql_auth._engine import registry  # noqa: PLC0415
 
     _ = asyncpg
-    _credentials.adopt(credential)
+    registry.adopt(credential)
     from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415 - synchronous programs need none of it
 
     parsed = make_url(url)

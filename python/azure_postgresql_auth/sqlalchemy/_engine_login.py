@@ -12,8 +12,8 @@ from sqlalchemy.util import await_only
 
 from azure_postgresql_auth import tls
 from azure_postgresql_auth._core import Driver, is_database_scope
-from azure_postgresql_auth._login import ErrorTranslation, Options, Traits, connect
-from azure_postgresql_auth._waiting import wait_async
+from azure_postgresql_auth._engine.connect import ErrorTranslation, Options, Traits, connect
+from azure_postgresql_auth._engine.waiting import wait_async
 from azure_postgresql_auth.errors import EntraConnectionValueError, InsecureTransportError
 from azure_postgresql_auth.sqlalchemy import _url_rules
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Dialect, Engine
 
     from azure_postgresql_auth._core import ConnectionPlan, Login, PendingLogin
-    from azure_postgresql_auth._credentials import Adopted
+    from azure_postgresql_auth._engine.registry import Adopted
 
 DRIVERS: Final = ("psycopg", "psycopg2", "pg8000", "asyncpg")
 _PG8000 = Driver("pg8000", tls.AZURE_ROOTS)

@@ -8,7 +8,7 @@ from sqlalchemy import exc
 from sqlalchemy.engine import CreateEnginePlugin
 
 from azure_postgresql_auth import identity
-from azure_postgresql_auth._login import Options
+from azure_postgresql_auth._engine.connect import Options
 from azure_postgresql_auth.sqlalchemy._engine_login import EngineLogin, set_login
 from azure_postgresql_auth.sqlalchemy._url_rules import is_plugin_parameter
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from typing import Final
 
     from azure_postgresql_auth._core import ConnectionPlan
-    from azure_postgresql_auth._login import Options
+    from azure_postgresql_auth._engine.connect import Options
 
 HOSTS_VARIABLE: Final = "AZURE_POSTGRESQL_AUTH_PLUGIN_HOSTS"
 _PORTS: Final = ("5432", "6432")

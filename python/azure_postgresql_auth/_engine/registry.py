@@ -1,0 +1,240 @@
+"""Credential objects of any origin, and the tokens that they gave.
+
+Whatever has azure-core's shape is taken, without importing azure-core: `get_token(scope)` or `get_token_info(scope)`,
+plain or a coroutine function. Tokens are kept per object, for as long as the object lives; objects that cannot be
+referenced weakly (named tuples, and classes with `__slots__`) are kept alive themselves, the last `_HELD` of them.
+"""
+
+from __future__ import annotations
+
+import atexit
+import weakref
+from collections import deque
+
+from azure_postgresql_auth._core import TokenProvider, stop_commands
+from azure_postgresql_auth._engine.external import Caller, is_asynchronous, needs_sync
+from azure_postgresql_auth._engine.fallback import Fallback
+from azure_postgresql_auth.errors import CredentialValueError
+
+TYPE_CHECKING = False  # typing's own costs milliseconds of start-up
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any, Callable, Final
+
+    from azure_postgresql_auth._core import ClientOptions, Login, PendingLogin
+
+_HELD: Final = 64
+
+# `az` would go on alone.
+atexit.register(stop_commands)
+
+
+class Adopted:
+    """A credential's tokens, and what kind of code can have them."""
+
+    __slots__ = ("asynchronous", "caller", "fallback", "method", "overrides", "own", "provider", "refers", "scope")
+
+    def __init__(
+        self,
+        provider: TokenProvider,
+        caller: Caller | None = None,
+        *,
+        asynchronous: bool = False,
+        fallback: Fallback | None = None,
+    ) -> None:
+        self.provider = provider
+        # Gives the credential whose tokens these are, if it lives.
+        self.refers: Callable[[], object | None] = lambda: None
+        self.asynchronous = asynchronous
+        # None: native, the engine makes its fetches itself.
+        self.caller: Caller | Fallback | None = caller
+        # What becomes the caller when the engine finds nothing itself; until then it costs a cached login nothing.
+        self.fallback = fallback
+        # For who names neither a scope nor a host; settled once, for looking it up costs more than a login.
+        self.scope: str | None = None
+        # Of a credential of ours: its own methods, and the get_token that it has as long as these tokens are the ones
+        # that it gives out: a program may put another in its place. None for all other credentials.
+        self.own: dict[str, object] = {}
+        self.method: object = None
+        # The tokens of those others.
+        self.overrides: dict[int, Adopted] = {}
+
+    def make_fetches(self, *, blocking: bool) -> None:
+        """Begins the fetches that a look into the cache has left for Python to make."""
+        if self.caller is not None:
+            self.caller.make(blocking=blocking)
+        elif self.fallback is not None and self.fallback.make(blocking=blocking):
+            self.caller = self.fallback
+
+    def settle_scope(self) -> str:
+        """The scope for who names none."""
+        self.scope = self.provider.usual_scope()
+        return self.scope
+
+
+# By id: credentials need not be hashable, and may be equal without being the same. An id is used again, so `refers` is
+# asked whose it is.
+adopted_by_id: dict[int, Adopted] = {}
+
+
+def adopt(credential: object) -> Adopted:
+    """The tokens of `credential`; of the default credential for None.
+
+    Raises:
+        CredentialValueError: it has not the shape of a credential.
+    """
+    known = adopted_by_id.get(id(credential))
+    if known is not None and known.refers() is credential:
+        if known.method is None or type(credential).get_token is known.method:  # type: ignore[attr-defined]
+            return known
+        return _adopt_override(credential, known)
+    if isinstance(credential, Adopted):
+        # A credential of ours asks for the tokens that it gives out itself.
+        return credential
+    if credential is None:
+        # One default credential per process is what shares its tokens. setdefault: threads may come here together.
+        return adopted_by_id.setdefault(id(None), default())
+    return _adopt_foreign(credential)
+
+
+def start(
+    credential: object,
+    scope: str | None,
+    user_known: bool,  # noqa: FBT001 - as it is called
+    *,
+    blocking: bool,
+) -> tuple[Adopted, Login | PendingLogin]:
+    """Look for a login, and start the fetch that it takes if it is not cached.
+
+    Args:
+        credential: None, or anything with the shape of a credential.
+        scope: OAuth 2.0 scope of the token; None for the default one.
+        user_known: the caller has a user: claims are not looked at.
+        blocking: the caller is not on an event loop.
+
+    Raises:
+        CredentialValueError: `credential` is no credential, or an asynchronous one in blocking code.
+    """
+    adopted = adopt(credential)
+    if blocking and adopted.asynchronous:
+        raise needs_sync(credential)
+    found = adopted.provider.login(scope or adopted.scope or adopted.settle_scope(), user_known)
+    adopted.make_fetches(blocking=blocking)
+    return adopted, found
+
+
+def default(
+    exclude: Mapping[str, bool] | None = None,
+    python: Mapping[str, object] | None = None,
+    options: ClientOptions | None = None,
+    **settings: Any,
+) -> Adopted:
+    """The tokens of the default credential.
+
+    Args:
+        exclude: by name of a link, whether it is left out.
+        python: keywords for azure-identity's own, if that has to be asked.
+        options: of the native links' requests.
+        settings: keywords for the native links.
+    """
+    provider, links = TokenProvider.default_chain(said=list((exclude or {}).items()), **settings)
+    if options is not None:
+        provider = provider.configured(options)
+    return Adopted(provider, fallback=Fallback(provider, links, python or {}) if links else None)
+
+
+class _Holder:
+    """Stands in for a credential that cannot be referenced weakly."""
+
+    __slots__ = ("__weakref__", "credential")
+
+    def __init__(self, credential: object) -> None:
+        self.credential = credential
+
+
+# Appending drops the oldest, and with it the tokens of its credential.
+_holders: deque[_Holder] = deque(maxlen=_HELD)
+
+
+def keep_own(credential: object, adopted: Adopted, get_token: object, get_token_info: object) -> None:
+    """Remember the tokens of a credential of ours, and its own methods.
+
+    A method that is overridden, in a subclass or by `unittest.mock.patch`, is called instead, like that of any other
+    credential object.
+    """
+    adopted.own = {"get_token": get_token, "get_token_info": get_token_info}
+    adopted.method = get_token
+    if _function(credential, "get_token_info") is not get_token_info:
+        distrust(adopted)
+    keep(credential, adopted)
+
+
+def distrust(adopted: Adopted) -> None:
+    """Look at all methods of a credential of ours at each login, because one may be overridden."""
+    # The dictionary is no method, so that none is the same.
+    adopted.method = adopted.own
+
+
+def _function(credential: Any, name: str) -> object:
+    method = getattr(credential, name)
+    return getattr(method, "__func__", method)
+
+
+def _adopt_override(credential: object, known: Adopted) -> Adopted:
+    for name in ("get_token_info", "get_token"):
+        function = _function(credential, name)
+        if function is not known.own[name]:
+            break
+    else:
+        return known
+    override = known.overrides.get(id(function))
+    if override is None:
+        provider = TokenProvider.python(type(credential).__name__)
+        asynchronous = is_asynchronous(getattr(credential, name))
+        override = Adopted(provider, Caller(provider, known.refers, name), asynchronous=asynchronous)
+        # Keeps the function alive, so that no other one has its id.
+        override.own[name] = function
+        # setdefault: threads may come here together.
+        override = known.overrides.setdefault(id(function), override)
+    return override
+
+
+def keep(credential: object, adopted: Adopted) -> Adopted:
+    """Remembers the tokens of `credential` for as long as it lives; gives those that another thread was faster with."""
+    key = id(credential)
+
+    def forget(_: object) -> None:
+        adopted_by_id.pop(key, None)
+
+    try:
+        adopted.refers = weakref.ref(credential, forget)
+    except TypeError:
+        holder = _Holder(credential)
+        held = weakref.ref(holder, forget)
+        adopted.refers = lambda: getattr(held(), "credential", None)
+        _holders.append(holder)
+    return adopted_by_id.setdefault(key, adopted)
+
+
+def _adopt_foreign(credential: object) -> Adopted:
+    # Looked up on the class first: a mock has every attribute, and get_token is what everybody implements.
+    name = "get_token_info" if callable(getattr(type(credential), "get_token_info", None)) else "get_token"
+    method = getattr(credential, name, None)
+    if isinstance(credential, type) or not callable(method):
+        kind = f"the class {credential.__name__}" if isinstance(credential, type) else type(credential).__name__
+        message = (
+            f"credential is required to have a get_token method, as those of azure_postgresql_auth.identity and "
+            f"azure.identity have; got {kind}"
+        )
+        raise CredentialValueError(message)
+    asynchronous = is_asynchronous(method)
+    provider = TokenProvider.python(type(credential).__name__)
+    reference: Callable[[], object | None]
+    try:
+        reference = weakref.ref(credential)
+    except TypeError:
+        # Strongly, so that it can be called when it is not one of the last any more.
+        def reference() -> object:
+            return credential
+
+    return keep(credential, Adopted(provider, Caller(provider, reference, name), asynchronous=asynchronous))

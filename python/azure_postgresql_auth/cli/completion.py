@@ -1,0 +1,28 @@
+"""`completion`: what makes a shell complete our arguments."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from azure_postgresql_auth.cli import parser, terminal
+from azure_postgresql_auth.cli.failure import Failure
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def run(options: argparse.Namespace) -> int:
+    """Prints the script."""
+    try:
+        import shtab  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        message = (
+            "completion needs the extra `completion`; install it with: "
+            "pip install 'azure-postgresql-auth-rs[completion]'"
+        )
+        raise Failure(message) from error
+    if options.shell not in shtab.SUPPORTED_SHELLS:
+        message = f"shtab {shtab.__version__} has no completion for {options.shell}; install a later one"
+        raise Failure(message)
+    terminal.data(shtab.complete(parser.build(), options.shell))
+    return 0

@@ -1,0 +1,85 @@
+"""From arguments to an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+from azure_postgresql_auth.cli import parser, signals, terminal
+from azure_postgresql_auth.cli.failure import Failure
+from azure_postgresql_auth.errors import (
+    AzurePgEntraError,
+    InsecureTransportError,
+    ScopePermissionError,
+    UsernameExtractionError,
+)
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command.
+
+    Args:
+        arguments: without the program's name; by default the process's own.
+
+    Returns:
+        The exit code.
+    """
+    try:
+        options = parser.parse(sys.argv[1:] if arguments is None else arguments)
+    except KeyboardInterrupt:
+        return signals.exit_code(signal.SIGINT)
+    if options.debug:
+        _log_everything()
+    try:
+        with signals.raised():
+            module = importlib.import_module(f"azure_postgresql_auth.cli.{options.module}")
+            return int(module.run(options))
+    except signals.Stopped as stopped:
+        return stopped.code
+    except KeyboardInterrupt:
+        return signals.exit_code(signal.SIGINT)
+    except BrokenPipeError:
+        # Who read us has enough. Python would complain once more when it flushes at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (AzurePgEntraError, Failure, OSError) as error:
+        if options.debug:
+            _print_traceback()
+        terminal.complain(_in_words(error, options))
+        return error.code if isinstance(error, Failure) else 1
+
+
+def _in_words(error: Exception, options: argparse.Namespace) -> str:
+    text = str(error) or type(error).__name__
+    # The library's errors speak of its own arguments.
+    if isinstance(error, (ScopePermissionError, UsernameExtractionError)):
+        return text.replace("user=", "--user" if hasattr(options, "user") else "PGUSER")
+    return (
+        text.partition(", or pass allow_insecure_transport")[0] if isinstance(error, InsecureTransportError) else text
+    )
+
+
+def _print_traceback() -> None:
+    import traceback  # noqa: PLC0415 - few look at one
+
+    sys.stderr.write(terminal.printable(traceback.format_exc()))
+
+
+def _log_everything() -> None:
+    import logging  # noqa: PLC0415 - costs start-up, and the library does not log to who has not loaded it
+
+    class Printable(logging.Formatter):
+        def format(self, record: logging.LogRecord) -> str:
+            return terminal.printable(super().format(record))
+
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(Printable("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logging.getLogger("azure_postgresql_auth").setLevel(logging.DEBUG)

@@ -1,0 +1,242 @@
+"""TLS: whether there is any and new enough, whether the certificate holds, and if not, why and what would pass."""
+
+from __future__ import annotations
+
+import os
+import re
+import ssl
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from azure_postgresql_auth import tls
+from azure_postgresql_auth._core import is_azure_server
+from azure_postgresql_auth.cli.doctor import settings, wire
+from azure_postgresql_auth.cli.doctor.finding import FAILURE, OK, PASSED_OVER, Case, Finding, Stopwatch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Final
+
+_NEEDS_TLS: Final = ("require", "verify-ca", "verify-full")
+_OLD: Final = (
+    "UNSUPPORTED_PROTOCOL",
+    "PROTOCOL_VERSION",
+    "WRONG_VERSION_NUMBER",
+    "NO_PROTOCOLS_AVAILABLE",
+    "INTERNAL_ERROR",
+)
+# OpenSSL's X509_V_ERR_...
+_NOT_YET, _EXPIRED, _OTHER_NAME, _OTHER_ADDRESS = 9, 10, 62, 64
+_DEFAULT_ROOTS: Final = "~/.postgresql/root.crt"
+_FEW: Final = 8
+"""Roots that are tried one by one."""
+
+
+def check(case: Case) -> Iterator[Finding]:
+    """Shakes hands as the drivers will."""
+    if case.reached is None:
+        yield Finding(PASSED_OVER, "no TLS on a Unix socket")
+        return
+    mode = effective_mode(case)
+    if mode == "disable":
+        yield Finding(PASSED_OVER, "sslmode=disable")
+        return
+    clock = Stopwatch()
+    finding = _shake_hands(case, mode)
+    yield finding._replace(seconds=clock.seconds)
+
+
+def effective_mode(case: Case) -> str:
+    """The `sslmode` that holds: with a file of roots, libpq takes `require` for `verify-ca`."""
+    mode = settings.sslmode(case)
+    return "verify-ca" if mode == "require" and os.path.exists(_roots(case)) else mode  # noqa: PTH110 - may be ""
+
+
+def _roots(case: Case) -> str:
+    return settings.sslrootcert(case) or os.path.expanduser(_DEFAULT_ROOTS)  # noqa: PTH111
+
+
+def _shake_hands(case: Case, mode: str) -> Finding:
+    assert case.reached is not None, "connected"  # noqa: S101 - for the type checker
+    endpoint, address = case.reached
+    place, roots = (address, endpoint.port), _roots(case)
+    verifies = mode.startswith("verify")
+    if verifies and roots != "system" and not os.path.exists(roots):  # noqa: PTH110
+        return Finding(
+            FAILURE,
+            f"sslmode={mode}, but {roots} does not exist",
+            f"sslmode={mode} needs root certificates, and {roots} does not exist",
+            "name a file by sslrootcert; for a server of Azure, leave sslmode and sslrootcert out",
+        )
+    try:
+        context = wire.verifying(roots, check_hostname=mode == "verify-full") if verifies else wire.trusting()
+        shaken = wire.shake_hands(place, endpoint.host or address, context, case.patience)
+    except (wire.NoTlsError, OSError) as error:
+        return _explained(case, error, mode, roots)
+    told = _told(place, endpoint.host, shaken, case.patience)
+    if not verifies:
+        return Finding(OK, f"{shaken.version}, not verified (sslmode={mode}); {told}")
+    root = _root_of(place, endpoint.host, roots, case.patience)
+    return Finding(OK, f"{shaken.version}, {mode} passes; {told}{f', root {root}' if root else ''}")
+
+
+def _explained(case: Case, error: Exception, mode: str, roots: str) -> Finding:
+    assert case.reached is not None, "connected"  # noqa: S101 - for the type checker
+    place = str(case.reached[0])
+    if isinstance(error, wire.NoTlsError):
+        return _no_tls(error.answer, place, mode)
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return _not_verified(case, error, roots)
+    if isinstance(error, ssl.SSLError):
+        return _no_handshake(error, place)
+    assert isinstance(error, OSError), "nothing else is caught"  # noqa: S101 - for the type checker
+    return _broken(error, place, case.patience)
+
+
+def _no_tls(answer: bytes, place: str, mode: str) -> Finding:
+    if answer == b"N":
+        if mode not in _NEEDS_TLS:
+            return Finding(OK, "the server has no TLS, and sslmode lets that pass")
+        return Finding(
+            FAILURE,
+            "the server answers that it has no TLS",
+            f"{place} has no TLS, so no token is sent to it",
+            "Azure's servers always have it: check host and port for a pooler or a proxy, and give that TLS",
+        )
+    if not answer:
+        return Finding(
+            FAILURE,
+            "the server closed the connection at once",
+            f"{place} takes connections and closes them at once",
+            "check that the server is started and not restarting, and that no gateway in between refuses this machine",
+        )
+    return Finding(
+        FAILURE,
+        f"the answer begins with {answer[:20]!r}",
+        f"what listens at {place} does not speak PostgreSQL",
+        "check host and port",
+    )
+
+
+def _no_handshake(error: ssl.SSLError, place: str) -> Finding:
+    reason = error.reason or str(error)
+    if any(word in reason for word in _OLD):
+        return Finding(
+            FAILURE,
+            f"no common version of TLS ({reason})",
+            f"{place} speaks no TLS 1.2 or later",
+            "Azure's servers speak 1.2 and 1.3: find what stands in between, and update it",
+        )
+    return Finding(
+        FAILURE,
+        f"the TLS handshake failed: {reason}",
+        f"the TLS handshake with {place} fails ({reason})",
+        "look for a proxy or a firewall in between that takes TLS apart",
+    )
+
+
+def _broken(error: OSError, place: str, patience: float) -> Finding:
+    if isinstance(error, TimeoutError) or "timed out" in str(error):
+        return Finding(
+            FAILURE,
+            f"no answer within {patience:g} s",
+            f"{place} takes connections and then says nothing",
+            "check host and port, that the server is not overloaded or stopped, and what stands in between",
+        )
+    return Finding(
+        FAILURE,
+        f"the connection broke: {error}",
+        f"{place} breaks the connection off during TLS ({error.strerror or error})",
+        "look for a proxy or a firewall in between that takes TLS apart",
+    )
+
+
+def _not_verified(case: Case, error: ssl.SSLCertVerificationError, roots: str) -> Finding:
+    assert case.reached is not None, "connected"  # noqa: S101 - for the type checker
+    endpoint, address = case.reached
+    place, host = (address, endpoint.port), endpoint.host or address
+    certificate = _certificate(place, host, case.patience)
+    names = [name for kind, name in certificate.get("subjectAltName", ()) if kind in {"DNS", "IP Address"}]
+    passing = [mode for mode in ("verify-ca", "require") if _passes(mode, place, host, roots, case.patience)]
+    would = f"would pass with sslmode={' or '.join(passing)}" if passing else "would pass with no sslmode that verifies"
+    saw = f"{error.verify_message}; {_described(certificate)}; {would}"
+    if error.verify_code in {_OTHER_NAME, _OTHER_ADDRESS}:
+        listed = ", ".join(names[:4]) or "nobody"
+        return Finding(
+            FAILURE,
+            saw,
+            f"the server's certificate is for {listed}, not for {host}",
+            "connect by the server's own name, with hostaddr for the address if it has to be a certain one "
+            "(sslmode=verify-ca would pass, but so would any other server with a certificate of the same authorities)",
+        )
+    if error.verify_code in {_EXPIRED, _NOT_YET}:
+        when = f"ended {certificate.get('notAfter')}" if error.verify_code == _EXPIRED else "is not valid yet"
+        return Finding(
+            FAILURE,
+            saw,
+            f"the server's certificate {when}",
+            "check this machine's clock; if it is right, the server's certificate has to be renewed",
+        )
+    issuer = _name_in(certificate.get("issuer", ())) or "an unknown authority"
+    if is_azure_server(endpoint.host) and roots != tls.AZURE_ROOTS:
+        remedy = f"remove sslrootcert and PGSSLROOTCERT, now {roots}: Azure's own roots hold then"
+    elif is_azure_server(endpoint.host):
+        remedy = "something between here and Azure takes TLS apart: go around it, or name its root by sslrootcert"
+    else:
+        remedy = f"name a file with the root of {issuer} by sslrootcert, now {roots}"
+    return Finding(
+        FAILURE, saw, f"the server's certificate, issued by {issuer}, is from none of the roots trusted", remedy
+    )
+
+
+def _passes(mode: str, place: tuple[str, int], host: str, roots: str, patience: float) -> bool:
+    context = wire.trusting() if mode == "require" else wire.verifying(roots, check_hostname=False)
+    try:
+        wire.shake_hands(place, host, context, patience)
+    except OSError:
+        return False
+    return True
+
+
+def _certificate(place: tuple[str, int], host: str, patience: float) -> dict[str, Any]:
+    """What stands in a certificate that was not verified."""
+    try:
+        der = wire.shake_hands(place, host, wire.trusting(), patience).der
+        return wire.shake_hands(place, host, wire.reading(der), patience).certificate
+    except OSError:
+        return {}
+
+
+def _told(place: tuple[str, int], host: str, shaken: wire.Handshake, patience: float) -> str:
+    return _described(shaken.certificate or _certificate(place, host, patience))
+
+
+def _described(certificate: dict[str, Any]) -> str:
+    if not certificate:
+        return "a certificate that cannot be read"
+    names = ", ".join(name for _, name in certificate.get("subjectAltName", ())[:2])
+    issuer = _name_in(certificate.get("issuer", ()))
+    return f"certificate of {names or 'nobody'} until {certificate.get('notAfter')}, issued by {issuer}"
+
+
+def _name_in(parts: Any) -> str:
+    found = {key: value for part in parts for key, value in part}
+    return str(found.get("commonName") or found.get("organizationName") or "")
+
+
+def _root_of(place: tuple[str, int], host: str, roots: str, patience: float) -> str:
+    """Which of the trusted roots it was; Python tells only since 3.13, so each is tried alone."""
+    if roots == "system":
+        return ""
+    text = Path(roots).read_text("utf-8", "replace")
+    found = re.findall(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", text, re.DOTALL)
+    for pem in found if len(found) <= _FEW else ():
+        context = wire.trusting()
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(cadata=pem)
+        try:
+            wire.shake_hands(place, host, context, patience)
+        except OSError:
+            continue
+        return _name_in(context.get_ca_certs()[0].get("subject", ()))
+    return ""

@@ -1,0 +1,104 @@
+"""What a driver says when it ends a login itself, and what it means: the server has not refused anything then.
+
+The texts are libpq's (fe-connect.c, fe-auth.c, fe-secure-openssl.c) and asyncpg's.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from azure_postgresql_auth.cli.doctor.finding import Advice
+
+_MANY = "Multiple connection attempts failed"
+_AROUND = (
+    r"connection (?:failed|is bad): |invalid dsn: "
+    r"|connection to server (?:at|on socket) \"[^\"]*\"(?: \([^)]*\))?(?:, port \d+)? failed: "
+)
+_SERVERS = r"(?:FATAL|ERROR|PANIC):\s+(.*)"
+
+
+class Said(NamedTuple):
+    """What a driver's exception says."""
+
+    text: str
+    by_server: bool
+    """Whether it quotes the server."""
+
+
+def read(error: Exception) -> Said:
+    """Separate the reason from what drivers say around it."""
+    text = " ".join(str(error).partition(_MANY)[0].split())
+    # libpq tries each address of a name, and gives each a reason.
+    reasons = list(dict.fromkeys(reason.strip() for reason in re.split(_AROUND, text) if reason.strip()))
+    for reason in reasons:
+        if found := re.search(_SERVERS, reason):
+            return Said(found[1], by_server=True)
+    return Said("; ".join(reasons) or type(error).__name__, by_server=_is_servers(getattr(error, "sqlstate", None)))
+
+
+def _is_servers(sqlstate: str | None) -> bool:
+    # asyncpg's own errors have one of class 08, connection exceptions.
+    return sqlstate is not None and not sqlstate.startswith("08")
+
+
+def explained(driver: str, text: str) -> Advice:
+    """Return cause and remedy where the driver ended the login.
+
+    Args:
+        driver: its name.
+        text: its reason.
+    """
+    remedy = next((remedy for pattern, remedy in _REMEDIES if re.search(pattern, text)), _ANY_SETTING)
+    who = _SERVER_SIDE if remedy in {_STATE, _SLOW, _NETWORK} else f"{driver} ended the login on this machine"
+    return Advice(f"{who}: {text}", remedy)
+
+
+_SERVER_SIDE = "the server did not complete the login"
+_ANY_SETTING = "correct the setting that this names: in the connection string, a PG... variable or the service file"
+_STATE = "try again; if it goes on, look at the server's state and log"
+_SLOW = "raise connect_timeout; if it goes on, look at the server's state and load"
+_NETWORK = "check this machine's network, and that the server is started"
+_HOME = (
+    "HOME, where libpq looks for a client certificate, belongs to another user: set it to the home directory of the "
+    "user that runs this, or set sslcertmode=disable (libpq 16)"
+)
+_NO_CLIENT_CERTIFICATE = (
+    "leave out sslcert and sslkey (PGSSLCERT, PGSSLKEY, ~/.postgresql/postgresql.crt): a login with a token needs none"
+)
+_UNSUPPLIED = (
+    "connect by this package, which supplies the token; with SQLAlchemy, check that plugin=entra is in the URL that "
+    "create_engine gets"
+)
+_REMEDIES = (
+    (r"bad value for|invalid (?:integer )?value", _ANY_SETTING),
+    (r"private key file .* has group or world access", f"chmod 0600 the key file; or {_NO_CLIENT_CERTIFICATE}"),
+    (r"certificate file \".*\": Permission denied|private key file \".*\": Permission denied", _HOME),
+    (
+        r"private key file|certificate present, but|could not (?:read|open|load) certificate file",
+        _NO_CLIENT_CERTIFICATE,
+    ),
+    (r"[Cc]hannel binding", "leave out channel_binding (PGCHANNELBINDING): a token is sent as a password, without it"),
+    (
+        r"authentication method requirement",
+        "leave out require_auth (PGREQUIREAUTH), or let it include password: a token is sent as one, inside TLS",
+    ),
+    (
+        r"session is (?:not )?read-only|hot standby mode|None of the hosts match",
+        "the login works; leave out target_session_attrs (PGTARGETSESSIONATTRS), or name a server of that kind",
+    ),
+    (
+        r"no password supplied",
+        _UNSUPPLIED,
+    ),
+    (
+        r"\"(?:plugin|entra_credential|entra_client_id)\"",
+        "give a URL with plugin=entra to SQLAlchemy's create_engine; psycopg, psycopg2 and asyncpg take it without",
+    ),
+    (r"root certificate file", "name a file of roots by sslrootcert; for a server of Azure, leave sslmode and it out"),
+    (r"certificate verify failed|does not match host name", "see the step tls above"),
+    (r"GSSAPI|GSS encryption", "leave out gssencmode (PGGSSENCMODE)"),
+    (r"closed the connection unexpectedly|Connection reset|connection was closed|ConnectionDoesNotExist", _STATE),
+    (r"timeout expired|[Tt]imed? ?out|CancelledError", _SLOW),
+    (r"Connection refused|could not translate host name|No route to host|unreachable", _NETWORK),
+)

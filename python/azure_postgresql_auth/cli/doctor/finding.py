@@ -1,0 +1,126 @@
+"""What a step found, and what is shared between steps."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from typing import Final
+
+    from azure_postgresql_auth._core import ConnectionPlan
+    from azure_postgresql_auth.cli.token_info import Facts
+
+OK: Final = "ok"
+WARNING: Final = "warning"
+FAILURE: Final = "failure"
+PASSED_OVER: Final = "passed over"
+
+_TOKEN: Final = re.compile(r"eyJ[\w-]*\.[\w-]+(?:\.[\w-]*)?")
+_SECRETS: Final = (
+    "AZURE_CLIENT_SECRET",
+    "AZURE_CLIENT_CERTIFICATE_PASSWORD",
+    "IDENTITY_HEADER",
+    "MSI_SECRET",
+    "PGPASSWORD",
+    "SYSTEM_ACCESSTOKEN",
+)
+
+
+class Finding(NamedTuple):
+    """One line of the report."""
+
+    status: str
+    saw: str
+    cause: str = ""
+    """Of what is wrong, as it stands in the verdict."""
+    remedy: str = ""
+    sql: str = ""
+    """Statements of the remedy, too long for the verdict."""
+    seconds: float | None = None
+
+
+class Advice(NamedTuple):
+    """Why something is wrong, and what to do."""
+
+    cause: str
+    remedy: str
+    sql: str = ""
+
+
+class Endpoint(NamedTuple):
+    """One of the servers that were named."""
+
+    host: str
+    address: str
+    """`hostaddr`, "" if there is none."""
+    port: int
+
+    @property
+    def is_socket(self) -> bool:
+        """Whether it is a Unix socket."""
+        return not self.address and (not self.host or self.host.startswith(("/", "@")))
+
+    def __str__(self) -> str:
+        return f"{self.host or self.address} port {self.port}"
+
+
+@dataclass
+class Case:
+    """What is known so far."""
+
+    parameters: dict[str, Any]
+    """Libpq's, as they hold."""
+    plan: ConnectionPlan
+    scope: str
+    endpoints: list[Endpoint]
+    driver: str = ""
+    """The program's, where its URL says so."""
+    note: str = ""
+    """What was left out of the program's URL."""
+    settings: dict[str, str] = field(default_factory=dict)
+    """What this package adds for TLS."""
+    resolved: dict[Endpoint, list[str]] = field(default_factory=dict)
+    reached: tuple[Endpoint, str] | None = None
+    """The first server that answers, and its address."""
+    credential: object = None
+    """Made for this walk, so that nothing comes from a cache."""
+    link: str = ""
+    """The credential that gave the token."""
+    token: str = ""
+    facts: Facts | None = None
+    user: str = ""
+    expired: Advice | None = None
+    """Why the token's dates are wrong by this machine's clock, and the remedy; the server judges by its own clock."""
+    refused_for_dates: bool = False
+    """Whether the server refused the login for them."""
+    suspicion: Advice | None = None
+    """Why the user name may be the wrong one, and the remedy, for the case that the server refuses it."""
+
+    @property
+    def patience(self) -> float:
+        """Seconds for one step on the network."""
+        return self.plan.timeout or 5.0
+
+    def redacted(self, text: str) -> str:
+        """Without what is secret."""
+        text = _TOKEN.sub("(a token)", text)
+        secrets = [str(self.plan.password or ""), self.token, *(os.environ.get(name, "") for name in _SECRETS)]
+        for secret in filter(None, secrets):
+            text = text.replace(secret, "****")
+        return text
+
+
+class Stopwatch:
+    """Seconds since it was started."""
+
+    def __init__(self) -> None:
+        self._begun = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """So far."""
+        return time.monotonic() - self._begun

@@ -1,0 +1,44 @@
+"""The login itself, by the first driver that there is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from azure_postgresql_auth.cli import drivers
+from azure_postgresql_auth.cli.doctor import driver_errors, server_errors
+from azure_postgresql_auth.cli.doctor.finding import FAILURE, OK, PASSED_OVER, Case, Finding, Stopwatch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_WHO = "SELECT session_user || ', PostgreSQL ' || current_setting('server_version')"
+
+
+def check(case: Case) -> Iterator[Finding]:
+    """Logs in, asks who it is, and leaves."""
+    driver = drivers.first(case.driver)
+    if driver is None:
+        yield Finding(
+            PASSED_OVER,
+            "no driver is installed, so the login was not tried: "
+            f"pip install 'azure-postgresql-auth-rs[{drivers.ALL[0].extra}]'",
+        )
+        return
+    clock = Stopwatch()
+    try:
+        told = driver.ask(_parameters(case), _WHO)
+    except Exception as error:  # noqa: BLE001 - each driver has its own
+        text, by_server = driver_errors.read(error)
+        advice = server_errors.explained(text, case) if by_server else driver_errors.explained(driver.name, text)
+        case.refused_for_dates = by_server and case.expired is not None and server_errors.is_about_dates(text)
+        yield Finding(FAILURE, f"{driver.name}: {text}", *advice, seconds=clock.seconds)
+    else:
+        yield Finding(OK, f"{driver.name}: logged in as {told}", seconds=clock.seconds)
+
+
+def _parameters(case: Case) -> dict[str, Any]:
+    password = case.plan.password if case.plan.has_credentials else case.token
+    limit = {"connect_timeout": str(max(2, round(case.patience * 3)))}
+    # A service was read already, and names nothing that is not in the parameters.
+    given = {name: value for name, value in case.parameters.items() if name not in {"service", "servicefile"}}
+    return {**limit, **given, **case.settings, "user": case.user, "password": password}

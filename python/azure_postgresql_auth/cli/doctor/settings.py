@@ -1,0 +1,89 @@
+"""What was said about the connection, and whether a token may travel on it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from azure_postgresql_auth import tls
+from azure_postgresql_auth._core import is_azure_server
+from azure_postgresql_auth.cli import logins
+from azure_postgresql_auth.cli.doctor.finding import FAILURE, OK, WARNING, Case, Finding
+from azure_postgresql_auth.errors import InsecureTransportError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_OTHER_SERVICES = (".mysql.database.azure.com", ".mariadb.database.azure.com", ".database.windows.net")
+
+
+def check(case: Case) -> Iterator[Finding]:
+    """Reads the settings as the drivers here do."""
+    if case.note:
+        yield Finding(OK, case.note)
+    if case.plan.has_unresolved_service:
+        service = case.parameters.get("service")
+        yield Finding(
+            FAILURE,
+            f"service={service}",
+            f"service={service} is in none of the service files, or libpq cannot read its section",
+            "check ~/.pg_service.conf, PGSERVICEFILE and PGSYSCONFDIR; a line of a section is host=..., without blanks",
+        )
+        return
+    if not any(endpoint.host or endpoint.address for endpoint in case.endpoints):
+        yield Finding(
+            FAILURE,
+            "no host",
+            "no host is given, so a server on this machine is looked for",
+            "name the server: host=myserver.postgres.database.azure.com, or PGHOST",
+        )
+        return
+    try:
+        case.settings = logins.PROGRAM.plan(case.parameters).settings
+    except InsecureTransportError:
+        gss = case.parameters.get("gssencmode") == "require"
+        setting = "gssencmode=require" if gss else f"sslmode={case.parameters.get('sslmode')}"
+        yield Finding(
+            FAILURE,
+            setting,
+            f"{setting} could send the token, which is a password, in the clear, so none is requested",
+            "remove gssencmode and PGGSSENCMODE"
+            if gss
+            else "remove sslmode and PGSSLMODE (Azure's servers get verify-full), or say require or stronger",
+        )
+        return
+    for endpoint in case.endpoints:
+        yield from _host(endpoint.host)
+    mode, roots = sslmode(case), sslrootcert(case)
+    places = ", ".join(map(str, case.endpoints))
+    trust = "" if not roots else ", Azure's roots" if roots == tls.AZURE_ROOTS else f", roots in {roots}"
+    yield Finding(OK, f"{places}, database {case.parameters.get('dbname') or '(of the user)'}, sslmode={mode}{trust}")
+
+
+def _host(host: str) -> Iterator[Finding]:
+    name = host.rstrip(".").lower()
+    other = next((suffix for suffix in _OTHER_SERVICES if name.endswith(suffix)), "")
+    if other:
+        yield Finding(
+            WARNING,
+            f"{host} is not named like a PostgreSQL server",
+            f"{host} is a server of another service ({other[1:]}), not of Azure Database for PostgreSQL",
+            "name a server in .postgres.database.azure.com",
+        )
+    elif ".privatelink." in name and is_azure_server(name):
+        public = name.replace(".privatelink.", ".")
+        yield Finding(
+            WARNING,
+            f"{host} is the name of a private endpoint",
+            f"{host} is a private endpoint's name, which the certificate does not bear",
+            f"connect to {public}; the private DNS zone leads it to the endpoint",
+        )
+
+
+def sslmode(case: Case) -> str:
+    """The one that holds; libpq's default where nothing else says one."""
+    return case.settings.get("sslmode") or case.parameters.get("sslmode") or "prefer"
+
+
+def sslrootcert(case: Case) -> str:
+    """The file that holds, "" if none is named."""
+    return case.settings.get("sslrootcert") or case.parameters.get("sslrootcert") or ""

@@ -1,0 +1,105 @@
+"""Who logs in, by which rule, and what often goes wrong with such a name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from azure_postgresql_auth import core
+from azure_postgresql_auth.cli.doctor import credential
+from azure_postgresql_auth.cli.doctor.finding import FAILURE, OK, WARNING, Advice, Case, Finding
+from azure_postgresql_auth.errors import AzurePgEntraError, ScopePermissionError, UsernameExtractionError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Final
+
+    from azure_postgresql_auth.cli.token_info import Facts
+
+_LONGEST: Final = 63
+"""Bytes of a name in PostgreSQL."""
+_GUEST: Final = "#EXT#"
+_GIVE: Final = "give the guest's name in the server's tenant as user=, which has the form"
+_PRINT_NAME: Final = "`az ad signed-in-user show --query userPrincipalName` prints it"
+
+
+def check(case: Case) -> Iterator[Finding]:
+    """The name that is sent, and what speaks against it."""
+    if case.plan.user:
+        case.user = case.plan.user
+        whose = f"; the token is of {case.facts.who}" if case.facts else ""
+        yield Finding(OK, f"{case.user}, as given{whose}")
+    elif case.facts is not None and case.facts.user:
+        case.user = case.facts.user
+        yield Finding(OK, f"{case.user}, by the token's {case.facts.rule} ({case.facts.kind})")
+    elif case.facts is not None and case.facts.guest:
+        yield _guest(*case.facts.guest)
+        return
+    else:
+        yield from _by_management(case)
+        if not case.user:
+            return
+    doubt = _doubt(case.user, case.facts, case.endpoints[0].host)
+    if doubt is not None:
+        case.suspicion = doubt
+        yield Finding(WARNING, doubt.cause, *doubt)
+
+
+def _guest(account: str, role: str) -> Finding:
+    cause = f"the token belongs to a guest and names only the home account, {account}, which is not the role's name"
+    return Finding(FAILURE, cause, cause, f"{_GIVE} {role}; {_PRINT_NAME}")
+
+
+def _by_management(case: Case) -> Iterator[Finding]:
+    try:
+        case.user = core.login(case.credential, case.scope).user or ""
+    except (ScopePermissionError, UsernameExtractionError) as error:
+        yield Finding(
+            FAILURE,
+            str(error).partition(". Pass user=")[0],
+            "the token names no user, as those of service principals and groups do not",
+            "say which role to log in as: user=... in the connection string, or PGUSER",
+        )
+        return
+    except AzurePgEntraError as error:
+        yield Finding(FAILURE, str(error), *credential.explained(str(error)))
+        return
+    yield Finding(OK, f"{case.user}, by a second token, for Azure Resource Manager: the database's names nobody")
+
+
+def _doubt(user: str, facts: Facts | None, host: str) -> Advice | None:
+    """Why it may be the wrong name, and the remedy."""
+    server = host.partition(".")[0]
+    named = facts.user if facts else None
+    if user != user.strip():
+        return Advice(f'the user name "{user}" begins or ends with a blank', f"user={user.strip()}")
+    if server and user.lower().endswith(f"@{server.lower()}"):
+        short = user[: -len(server) - 1]
+        return Advice(f'"{user}" has the server\'s name in it, as Single Server wanted it', f"user={short}")
+    if len(user.encode()) > _LONGEST:
+        return Advice(
+            f'"{user}" has more than {_LONGEST} bytes, and PostgreSQL cuts names there',
+            "create the role with a shorter name by pgaadauth_create_principal_with_oid, and give that as user=",
+        )
+    if named and user != named and user.lower() == named.lower():
+        return Advice(
+            f'"{user}" differs from the token\'s "{named}" in upper and lower case, which counts', f"user={named}"
+        )
+    return _guest_doubt(user, facts) if facts else None
+
+
+def _guest_doubt(user: str, facts: Facts) -> Advice | None:
+    if facts.guest:
+        account, role = facts.guest
+        if user.lower().rpartition("#")[2] == account.lower().rpartition("#")[2]:
+            return Advice(
+                f"\"{user}\" is a guest's home account, not the role's name", f"{_GIVE} {role}; {_PRINT_NAME}"
+            )
+    elif facts.user and _GUEST in facts.user and user.lower() == _home_name(facts.user).lower():
+        return Advice(f'"{user}" is a guest here, whose name is "{facts.user}"', f"user='{facts.user}'")
+    return None
+
+
+def _home_name(guest: str) -> str:
+    """`ann_gmail.com#EXT#@contoso.onmicrosoft.com` as its owner knows it."""
+    name, _, domain = guest.partition(_GUEST)[0].rpartition("_")
+    return f"{name}@{domain}"

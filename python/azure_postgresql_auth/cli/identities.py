@@ -1,0 +1,68 @@
+"""Whose tokens are kept: a role, and a credential for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from azure_postgresql_auth import core
+from azure_postgresql_auth.cli import logins
+from azure_postgresql_auth.cli.failure import Failure
+from azure_postgresql_auth.identity import (
+    ChainedTokenCredential,
+    DefaultAzureCredential,
+    ManagedIdentityCredential,
+    WorkloadIdentityCredential,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from azure_postgresql_auth._core import Login
+
+
+class Identity(NamedTuple):
+    """One of them."""
+
+    user: str | None
+    """The role; None for whom the token names."""
+    credential: object
+
+    @property
+    def name(self) -> str:
+        """For the log."""
+        return self.user or "(whom the token names)"
+
+    def login(self, scope: str) -> Login:
+        """Its token, cached or new."""
+        return core.login(self.credential, scope, user_known=self.user is not None)
+
+
+def identities(given: Sequence[str]) -> list[Identity]:
+    """Reads `ROLE` and `ROLE=CLIENT_ID`; without any, the default credential's own.
+
+    A client id means that identity and no other: what else could sign in here is not asked.
+
+    Raises:
+        Failure: a role is missing, given twice, or cannot be one.
+    """
+    default = DefaultAzureCredential()
+    if not given:
+        return [Identity(None, default)]
+    found: list[Identity] = []
+    for text in given:
+        # Azure's names cannot hold an equals sign, client ids neither.
+        user, equals, client_id = text.rpartition("=") if "=" in text else (text, "", "")
+        if not user or not user.isprintable():
+            raise Failure(f"--identity {text!r}: a role has a name of printable characters", logins.USAGE)
+        if any(identity.user == user for identity in found):
+            raise Failure(f"--identity {user} is given twice", logins.USAGE)
+        if not equals:
+            found.append(Identity(user, default))
+            continue
+        if not client_id:
+            raise Failure(f"--identity {text}: the client id after the equals sign is missing", logins.USAGE)
+        chain = ChainedTokenCredential(
+            WorkloadIdentityCredential(client_id=client_id), ManagedIdentityCredential(client_id=client_id)
+        )
+        found.append(Identity(user, chain))
+    return found

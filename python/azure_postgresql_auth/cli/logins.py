@@ -1,0 +1,118 @@
+"""A token, and what a program on libpq has to be told so that it logs in with it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from azure_postgresql_auth import core, tls
+from azure_postgresql_auth._core import Driver
+from azure_postgresql_auth.cli import terminal
+from azure_postgresql_auth.cli.failure import Failure
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any, Final
+
+    from azure_postgresql_auth._core import ConnectionPlan, Login
+
+USAGE = 2
+"""argparse's exit code for arguments that cannot be."""
+
+
+PROGRAM: Final = Driver("libpq", tls.AZURE_ROOTS, libpq_version=180_000)
+"""A program on libpq; it is told by variables, and an older libpq takes no notice of those that it does not know."""
+_VARIABLES: Final = {"sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT", "gssencmode": "PGGSSENCMODE"}
+
+
+def login(plan: ConnectionPlan, *, user_known: bool | None = None) -> Login:
+    """Return the login that a plan calls for.
+
+    Args:
+        plan: what was decided about the connection.
+        user_known: the token's claims are not looked at; by default so where a user is given.
+    """
+    try:
+        with terminal.waiting("waiting for a token"):
+            return core.login(None, plan.scope, user_known=plan.user_known if user_known is None else user_known)
+    except ValueError as error:
+        # A variable whose value means nothing.
+        raise Failure(str(error), USAGE) from error
+
+
+class Access(NamedTuple):
+    """What makes a program on libpq log in."""
+
+    variables: dict[str, str]
+    """All but the password."""
+    login: Login | None
+    """The password; None where the program has user and password of its own."""
+    scope: str
+    """OAuth 2.0 scope of the tokens that follow."""
+
+
+def access(parameters: dict[str, str], scope: str | None = None, *, is_certain: bool = True) -> Access:
+    """Return what makes a program on libpq log in.
+
+    Args:
+        parameters: what the program's arguments say, in libpq's terms.
+        scope: OAuth 2.0 scope of the token; by default that of the host's Azure cloud.
+        is_certain: the program connects as these parameters say, and to no other place.
+
+    Raises:
+        InsecureTransportError: the settings could send the token in the clear.
+        Failure: variables cannot keep the token safe, or the hosts take tokens of different clouds.
+    """
+    plan = _plan(parameters, scope)
+    # A program that may connect to another place is told what the environment alone demands.
+    decided = plan if is_certain else PROGRAM.plan({}, scope=plan.scope, is_opaque=True)
+    found = _variables(decided.settings)
+    if plan.has_credentials:
+        return Access(found, None, "")
+    _check_service(plan, parameters, is_protected=decided.tls is not None)
+    had = login(plan)
+    return Access({"PGUSER": plan.user or had.user or "", **found}, had, plan.scope)
+
+
+def settings(parameters: dict[str, str], scope: str | None = None) -> tuple[dict[str, str], str]:
+    """Return the variables that keep a token safe in a program on libpq, and the token's scope.
+
+    Args and errors are those of `access`.
+    """
+    plan = _plan(parameters, scope)
+    return _variables(plan.settings), plan.scope
+
+
+def _plan(parameters: dict[str, str], scope: str | None) -> ConnectionPlan:
+    try:
+        return PROGRAM.plan(parameters, scope=scope)
+    except ValueError as error:
+        raise Failure(str(error).replace("scope=", "--scope"), USAGE) from error
+
+
+def _variables(settings: Mapping[str, Any]) -> dict[str, str]:
+    return {_VARIABLES[keyword]: value for keyword, value in settings.items() if keyword in _VARIABLES}
+
+
+def _check_service(plan: ConnectionPlan, parameters: dict[str, str], *, is_protected: bool) -> None:
+    """Refuse what variables cannot overrule: libpq takes a service's settings and a connection string's before them."""
+    said = plan.parameters()
+    service = said.get("service")
+    if plan.has_unresolved_service:
+        message = (
+            f"service={service} could not be read, so where the token would go is not known; correct the service file, "
+            "or name the server by host"
+        )
+        raise Failure(message, USAGE)
+    gssencmode = said.get("gssencmode", "disable")
+    if is_protected and gssencmode != "disable" and (service or "gssencmode" in parameters):
+        message = (
+            f"gssencmode={gssencmode} could send the token under GSSAPI encryption, which does not verify the server; "
+            "remove it, or set gssencmode=disable"
+        )
+        raise Failure(message, USAGE)
+
+
+def said_user(given: str | None) -> str | None:
+    """The user by the command's own option, else by libpq's variable."""
+    return given or os.environ.get("PGUSER") or None

@@ -1,0 +1,146 @@
+"""Password files, as libpq and asyncpg read them anew for every connection (PostgreSQL: "The Password File")."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import tempfile
+import threading
+from typing import TYPE_CHECKING
+
+from azure_postgresql_auth.cli import signals
+from azure_postgresql_auth.cli.refresh import keep_fresh
+from azure_postgresql_auth.errors import AzurePgEntraError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from typing import Final
+
+    from azure_postgresql_auth._core import Login
+
+ANY: Final = "*"
+
+# Waits until nobody holds the other end of its input: neither this process nor the program, however they ended.
+_WATCHDOG: Final = 'read -r line; rm -rf -- "$1"'
+
+
+def line(password: str, *, host: str = ANY, port: str = ANY, database: str = ANY, user: str = ANY) -> str:
+    """Return one entry, without its line end."""
+    fields = (host, port, database, user, password)
+    return ":".join(field.replace("\\", "\\\\").replace(":", "\\:") for field in fields)
+
+
+def merged(content: bytes, entries: Sequence[str]) -> bytes:
+    """Return a file with these entries first, because the first that matches is used; every other line stays."""
+    ours = [entry.encode() for entry in entries]
+    keys = tuple(entry.rpartition(b":")[0] + b":" for entry in ours)  # a token has no colon
+    kept = [line for line in content.splitlines(keepends=True) if not line.startswith(keys)]
+    return b"".join([*(entry + b"\n" for entry in ours), *kept])
+
+
+class Passfile:
+    """A password file that has entries for these hosts, beside others."""
+
+    def __init__(self, path: str, hosts: Sequence[str]) -> None:
+        from azure_postgresql_auth.cli.secret_file import SecretFile  # noqa: PLC0415 - not on Windows, where `kept` is
+
+        self.path = path
+        self._hosts = hosts
+        # libpq and asyncpg ignore a file that others can read.
+        self._file = SecretFile(path, widest_mode=0o600)
+
+    def check(self) -> None:
+        """Refuse a file that another user could read, or whose writing another user could redirect.
+
+        Raises:
+            Failure: it is such a file.
+            OSError: the folder cannot be opened.
+        """
+        self._file.status()
+
+    def update(self, passwords: Mapping[str, str]) -> bool:
+        """Put these in; return whether that changed anything.
+
+        Raises:
+            Failure: another user could read the file or redirect the write.
+            OSError: it cannot be read or written, or another process keeps it.
+        """
+        entries = [line(password, host=host, user=user) for user, password in passwords.items() for host in self._hosts]
+        return self._file.update(lambda content: merged(content, entries))
+
+
+@contextlib.contextmanager
+def kept(login: Login, renew: Callable[[], Login]) -> Iterator[tuple[str, int | None]]:
+    """Keep a password file of this process's own fresh, for every host, database and user.
+
+    Args:
+        login: the first.
+        renew: returns the present one.
+
+    Yields:
+        The file's path, and a descriptor for the program to inherit: the file is removed when this block ends, and if
+        this process is killed, when the program has closed that.
+    """
+    folder = tempfile.mkdtemp(prefix="azure-postgresql-auth-")  # 0700
+    path = os.path.join(folder, "pgpass")  # noqa: PTH118
+    stop = threading.Event()
+    changing = threading.Lock()
+    watchdog: subprocess.Popen[bytes] | None = None
+
+    written = ""
+
+    def write(password: str) -> None:
+        nonlocal written
+        fresh = f"{path}.new"
+        with changing:
+            if stop.is_set() or password == written:
+                return
+            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(line(password) + "\n")
+            os.replace(fresh, path)  # noqa: PTH105
+            written = password
+
+    def look() -> float:
+        # The next look tries again; the program's own errors tell of a token that could not be renewed.
+        with contextlib.suppress(AzurePgEntraError, ValueError, OSError):
+            renewed = renew()
+            write(renewed.password)
+            return float(renewed.expires_on)
+        return 0.0
+
+    try:
+        write(login.password)
+        watchdog = _watchdog(folder)
+        threading.Thread(target=keep_fresh, args=(look, stop.wait), daemon=True, name="password file").start()
+        yield path, None if watchdog is None or watchdog.stdin is None else watchdog.stdin.fileno()
+    finally:
+        stop.set()
+        with signals.postponed():
+            with changing:
+                shutil.rmtree(folder, ignore_errors=True)
+            if watchdog is not None and watchdog.stdin is not None:
+                # What the program left running may hold the other end.
+                watchdog.stdin.close()
+                watchdog.kill()
+                watchdog.wait()
+
+
+def _watchdog(folder: str) -> subprocess.Popen[bytes] | None:
+    if os.name != "posix":
+        return None
+    try:
+        return subprocess.Popen(  # noqa: S603
+            ["/bin/sh", "-c", _WATCHDOG, "sh", folder],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            # Signals of the terminal are for the program.
+            start_new_session=True,
+            cwd="/",
+        )
+    except OSError:
+        # Some containers have no shell. The file is removed unless this process is killed.
+        return None

@@ -1,0 +1,115 @@
+"""PgBouncer's reader of the kept file: how long a token it takes, and how it is told of a new one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING
+
+from azure_postgresql_auth._core import scope_for
+from azure_postgresql_auth.cli import events, terminal
+from azure_postgresql_auth.cli.identities import Identity, identities
+from azure_postgresql_auth.cli.pgbouncer import reload
+from azure_postgresql_auth.cli.pgbouncer.limit import Limit
+from azure_postgresql_auth.cli.pgbouncer.template import template
+from azure_postgresql_auth.cli.pgbouncer.userlist import Userlist
+from azure_postgresql_auth.cli.refresh import Signals
+from azure_postgresql_auth.cli.refresher import Keeper
+from azure_postgresql_auth.cli.signals import Stopped
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+    from azure_postgresql_auth._core import Login
+
+
+def run(options: argparse.Namespace) -> int:
+    """Keep on until it is told to stop; with `--once`, one round."""
+    if options.ini:
+        terminal.data(template(options.host, options.auth_file, options.pid_file).rstrip("\n"))
+        return 0
+    scope = options.scope or scope_for((options.host,) if options.host else ())
+    userlist = Userlist(options.auth_file)
+    # What can be seen to be unsafe ends the command here; what may pass, as a folder that is not there yet, does not.
+    with contextlib.suppress(OSError):
+        userlist.check()
+    keeper = _PgBouncer(identities(options.identity), scope, userlist, options.health_file, _teller(options))
+    events.listen(debug=options.debug)
+    if options.once:
+        return 0 if keeper.round() else 1
+    signals = Signals()
+    keeper.interrupting = signals.interrupting
+    events.tell("info", "started", pid=os.getpid())
+    with contextlib.suppress(Stopped):
+        keeper.keep(signals.wait)
+    events.tell("info", "stopped")
+    return 0
+
+
+def _teller(options: argparse.Namespace) -> Callable[[], None] | None:
+    if options.pid_file:
+        return reload.by_signal(options.pid_file)
+    return reload.by_console(options.admin_dsn) if options.admin_dsn else None
+
+
+class _PgBouncer(Keeper):
+    def __init__(
+        self,
+        keep: list[Identity],
+        scope: str,
+        userlist: Userlist,
+        health_file: str | None,
+        tell_pgbouncer: Callable[[], None] | None,
+    ) -> None:
+        super().__init__(keep, scope, userlist, health_file)
+        self._tell_pgbouncer = tell_pgbouncer
+        self._limit = Limit()
+        # What an earlier process wrote, it may not have lived to tell.
+        self._to_be_told = True
+
+    def accepts(self, identity: Identity, login: Login) -> bool:
+        """Return whether PgBouncer takes a password of this length."""
+        length = len(login.password)
+        takes = self._limit.takes(length)
+        if takes is None:
+            self._once(
+                "warning",
+                "limit_unknown",
+                f"PgBouncer is not installed here or could not be run, so whether it takes {length} characters is not "
+                "known; versions before 1.17 do not take 1,000, and 1.18 does not take 2,048",
+            )
+        elif not takes:
+            events.tell(
+                "error",
+                "too_long",
+                user=login.user or identity.user,
+                length=length,
+                pgbouncer=self._limit.version(),
+                error="this PgBouncer would leave the password out, so it was not written; install a version that "
+                "takes longer ones, or use an identity with a shorter token (a managed identity's has about 2,000 "
+                "characters, a user's grows with its groups)",
+            )
+            return False
+        return True
+
+    def changed(self) -> None:
+        """Note that PgBouncer is to be told."""
+        self._to_be_told = True
+        self._said.discard("not_running")
+
+    def announce(self) -> bool:
+        """Tell PgBouncer to read the file; return whether it has, or will when it starts."""
+        if not self._to_be_told or self._tell_pgbouncer is None:
+            return True
+        try:
+            self._tell_pgbouncer()
+        except reload.NotRunning as error:
+            self._once("warning", "not_running", f"{error}: PgBouncer reads the file when it starts")
+            return True
+        except Exception as error:  # noqa: BLE001 - drivers have their own; the next round tries again
+            events.tell("error", "reload_failed", error=str(error))
+            return False
+        events.tell("info", "reloaded")
+        self._to_be_told = False
+        return True

@@ -1,0 +1,96 @@
+"""`pgpass`: keeps a password file fresh, for programs that read it anew for every connection."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from typing import TYPE_CHECKING
+
+from azure_postgresql_auth.cli import child, events, logins
+from azure_postgresql_auth.cli.failure import Failure
+from azure_postgresql_auth.cli.identities import Identity
+from azure_postgresql_auth.cli.passfile import Passfile
+from azure_postgresql_auth.cli.refresh import Signals
+from azure_postgresql_auth.cli.refresher import Keeper
+from azure_postgresql_auth.cli.signals import Stopped
+from azure_postgresql_auth.identity import DefaultAzureCredential
+
+if TYPE_CHECKING:
+    import argparse
+    from typing import Final
+
+_STOP_SECONDS: Final = 2.0
+
+
+def run(options: argparse.Namespace) -> int:
+    """Keep on until it is told to stop or the command ends; with `--once`, one round."""
+    if options.once and options.command:
+        raise Failure("pgpass: --once and a command exclude each other", logins.USAGE)
+    hosts = options.host or list(filter(None, os.environ.get("PGHOST", "").split(",")))
+    if not hosts:
+        raise Failure("pgpass: the server is missing; give --host, or set PGHOST", logins.USAGE)
+    user = logins.said_user(options.user)
+    variables, scope = logins.settings({"host": ",".join(hosts), "user": user or ""}, options.scope)
+    file = Passfile(options.file, hosts)
+    # What can be seen to be unsafe ends the command here; what may pass, as a folder that is not there yet, does not.
+    with contextlib.suppress(OSError):
+        file.check()
+    keeper = Keeper([Identity(user, DefaultAzureCredential())], scope, file, options.health_file)
+    events.listen(debug=options.debug)
+    _tell_settings(variables)
+    if options.once:
+        return 0 if keeper.round() else 1
+    if options.command:
+        names = {"PGHOST": ",".join(hosts), "PGPASSFILE": os.path.abspath(file.path), **variables}  # noqa: PTH100
+        return _run_inside(options.command, keeper, names)
+    signals = Signals()
+    keeper.interrupting = signals.interrupting
+    events.tell("info", "started", pid=os.getpid())
+    with contextlib.suppress(Stopped):
+        keeper.keep(signals.wait)
+    events.tell("info", "stopped")
+    return 0
+
+
+def _tell_settings(variables: dict[str, str]) -> None:
+    """Check and print what keeps the token safe, which is up to the programs that read the file.
+
+    Raises:
+        Failure: the roots cannot be read.
+    """
+    sslmode = variables.get("PGSSLMODE") or os.environ.get("PGSSLMODE")
+    roots = variables.get("PGSSLROOTCERT") or os.environ.get("PGSSLROOTCERT")
+    if roots and roots != "system" and not os.access(roots, os.R_OK):
+        raise Failure(
+            f"pgpass: sslrootcert={roots} cannot be read, so no server could be verified; correct PGSSLROOTCERT"
+        )
+    events.tell(
+        "info",
+        "settings",
+        sslmode=sslmode,
+        sslrootcert=roots,
+        gssencmode=variables.get("PGGSSENCMODE"),
+        message="programs that read the file have to connect with these settings: by default libpq and asyncpg do not "
+        "verify the server, and would send it the token",
+    )
+
+
+def _run_inside(command: list[str], keeper: Keeper, variables: dict[str, str]) -> int:
+    fresh = keeper.round()
+    if not fresh:
+        return 1
+    ((identity, login),) = fresh.items()
+    environment = {**os.environ, "PGUSER": identity.user or login.user or "", **variables}
+    # libpq prefers this variable to the file, and would use the same token for ever.
+    environment.pop("PGPASSWORD", None)
+    stop = threading.Event()
+    thread = threading.Thread(target=keeper.keep, args=(stop.wait,), daemon=True, name="password file")
+    thread.start()
+    try:
+        code = child.run(command, environment, "pgpass")
+    finally:
+        stop.set()
+        # It may wait for a token, which nobody needs any more.
+        thread.join(_STOP_SECONDS)
+    return child.end_like(code)

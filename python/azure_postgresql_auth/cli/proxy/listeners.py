@@ -1,0 +1,178 @@
+"""The sockets that clients come in by, and those of the service manager."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import os
+import socket
+import stat
+from typing import TYPE_CHECKING
+
+from azure_postgresql_auth.cli.failure import Failure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+    from typing import Final
+
+    from azure_postgresql_auth.cli.proxy.server_arguments import Server
+
+SOCKET_NAME: Final = ".s.PGSQL.5432"
+"""What libpq looks for in the folder that `host` names."""
+_BACKLOG: Final = 1024
+_FIRST_DESCRIPTOR: Final = 3
+"""sd_listen_fds(3)."""
+_USAGE: Final = 2
+
+
+class Sockets:
+    """The listening sockets; removes their files in the end."""
+
+    def __init__(self) -> None:
+        self.of_server: dict[str, list[socket.socket]] = {}
+        self._files: list[tuple[Path, tuple[int, int]]] = []
+
+    def add(self, server: Server, listener: socket.socket) -> None:
+        """Take a socket for clients of a server."""
+        self.of_server.setdefault(server.name, []).append(listener)
+
+    def listen_in(self, folder: Path, server: Server) -> None:
+        """Listen on a Unix socket that this user alone can connect to.
+
+        Raises:
+            Failure: others could replace it, or it is in use.
+        """
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = folder.stat()
+        if found.st_uid not in {os.geteuid(), 0} or (found.st_mode & 0o022 and not found.st_mode & stat.S_ISVTX):
+            message = f"proxy: {folder}: other users can put their own socket there; give it mode 0700"
+            raise Failure(message)
+        path = folder / SOCKET_NAME
+        _remove_stale(path)
+        listener = socket.socket(socket.AF_UNIX)
+        umask = os.umask(0o177)
+        try:
+            listener.bind(str(path))
+        except OSError as error:
+            raise Failure(f"proxy: {path}: {error.strerror or error}") from error
+        finally:
+            os.umask(umask)
+        listener.listen(_BACKLOG)
+        found = path.stat()
+        self._files.append((path, (found.st_dev, found.st_ino)))
+        self.add(server, listener)
+
+    def listen_on(self, host: str, port: int, server: Server) -> None:
+        """Listen on all addresses of a host's name."""
+        for listener in bind(host, port):
+            self.add(server, listener)
+
+    def detach(self, server: Server) -> list[int]:
+        """Give the descriptors away."""
+        return [listener.detach() for listener in self.of_server.pop(server.name, ())]
+
+    def remove_files(self) -> None:
+        """Remove the files of the sockets, unless another process has put its own there."""
+        for path, known in self._files:
+            with contextlib.suppress(OSError):
+                found = path.stat()
+                if (found.st_dev, found.st_ino) == known:
+                    path.unlink()
+        self._files.clear()
+
+
+def bind(host: str, port: int) -> Iterator[socket.socket]:
+    """Listen on all addresses of a host's name.
+
+    Raises:
+        Failure: the name has none, or one is in use.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, _, _, _, address in dict.fromkeys(found):
+            listener = socket.socket(family, socket.SOCK_STREAM)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            listener.bind(address)
+            listener.listen(_BACKLOG)
+            yield listener
+    except OSError as error:
+        raise Failure(f"proxy: cannot listen on {host}:{port}: {error.strerror or error}") from error
+
+
+def parse_address(option: str, text: str) -> tuple[str, int]:
+    """Read `[HOST:]PORT`; without a host, 127.0.0.1.
+
+    Raises:
+        Failure: it is none.
+    """
+    host, _, port = text.rpartition(":")
+    host = host.strip("[]")
+    if not (port.isascii() and port.isdigit() and int(port) <= 65535):  # noqa: PLR2004 - the highest port
+        raise Failure(f"proxy: {option} {text}: expected [HOST:]PORT", _USAGE)
+    return host or "127.0.0.1", int(port)
+
+
+def is_loopback(listener: socket.socket) -> bool:
+    """Whether only this machine reaches it."""
+    return listener.family == socket.AF_UNIX or ipaddress.ip_address(listener.getsockname()[0]).is_loopback
+
+
+def activated(servers: Sequence[Server]) -> Iterator[tuple[Server, socket.socket]]:
+    """Take the sockets that the service manager has opened; with several servers, their names say which is for whom.
+
+    Raises:
+        Failure: it is not known which server one is for.
+    """
+    count, pid = os.environ.pop("LISTEN_FDS", ""), os.environ.pop("LISTEN_PID", "")
+    names = os.environ.pop("LISTEN_FDNAMES", "").split(":")
+    if not count.isdigit() or pid != str(os.getpid()):
+        return
+    by_name = {server.name: server for server in servers}
+    for index in range(int(count)):
+        os.set_inheritable(_FIRST_DESCRIPTOR + index, False)  # noqa: FBT003 - takes no keywords
+        name = names[index] if index < len(names) else ""
+        server = servers[0] if len(servers) == 1 else by_name.get(name)
+        if server is None:
+            message = f"proxy: a socket of the service manager is named {name!r}; expected one of: {', '.join(by_name)}"
+            raise Failure(message, _USAGE)
+        yield server, socket.socket(fileno=_FIRST_DESCRIPTOR + index)
+
+
+def notify(state: str) -> None:
+    """Tell the service manager, if there is one (sd_notify(3))."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address.startswith(("/", "@")):
+        return
+    # A manager that is gone is no reason to stop serving.
+    with (
+        contextlib.suppress(OSError),
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as manager,
+    ):
+        manager.connect(address.replace("@", "\0", 1) if address.startswith("@") else address)
+        manager.send(state.encode())
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove what a process that was killed has left.
+
+    Raises:
+        Failure: a process still serves it, or it is not a socket.
+    """
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise Failure(f"proxy: {path} exists and is not a socket")
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink()
+            return
+        except OSError as error:
+            raise Failure(f"proxy: {path}: {error.strerror or error}") from error
+    raise Failure(f"proxy: {path} is in use by another process")

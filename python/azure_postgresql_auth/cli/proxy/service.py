@@ -1,0 +1,173 @@
+"""From arguments to a running proxy, and to its end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from azure_postgresql_auth._core import Proxy
+from azure_postgresql_auth._engine import registry
+from azure_postgresql_auth.cli import child, signals
+from azure_postgresql_auth.cli.failure import Failure
+from azure_postgresql_auth.cli.proxy import listeners, server_arguments
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+    from typing import Final
+
+    from azure_postgresql_auth.cli.proxy.server_arguments import Server
+
+_USAGE: Final = 2
+_MISLEADING: Final = (
+    "PGHOSTADDR",
+    "PGPASSWORD",
+    "PGREQUIREAUTH",
+    "PGCHANNELBINDING",
+    "PGSSLROOTCERT",
+    "PGSSLNEGOTIATION",
+)
+"""What libpq would connect elsewhere for, or ask of the proxy what only the server has."""
+
+
+def run(options: argparse.Namespace) -> int:
+    """Serve until told to stop, or until the command ends."""
+    servers = server_arguments.parse(options.servers, options.scope, options.sslrootcert)
+    if (options.tls_cert is None) != (options.tls_key is None):
+        raise Failure("proxy: --tls-cert and --tls-key belong together", _USAGE)
+    _raise_limit()
+    with contextlib.ExitStack() as stack:
+        sockets = listeners.Sockets()
+        stack.callback(sockets.remove_files)
+        variables = _listen(sockets, servers, options, stack)
+        http = None if options.http is None else _listen_http(options)
+        proxy = _start(sockets, servers, http, options)
+        stack.callback(proxy.join)
+        stack.callback(proxy.stop, 0.0)
+        if options.command:
+            return _run_inside(options.command, variables)
+        _wait(proxy, options.stop_timeout, sockets)
+    return 0
+
+
+def _listen(
+    sockets: listeners.Sockets, servers: list[Server], options: argparse.Namespace, stack: contextlib.ExitStack
+) -> dict[str, str]:
+    """Open everything that was asked for; tell by which variables libpq finds the first server."""
+    variables: dict[str, str] = {}
+    for server, listener in listeners.activated(servers):
+        sockets.add(server, listener)
+    folder = None if options.socket is None else Path(options.socket)
+    if folder is None and options.listen is None and options.command:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="azure-postgresql-auth-")))
+    if options.listen is not None:
+        host, port = listeners.parse_address("--listen", options.listen)
+        for index, server in enumerate(servers):
+            sockets.listen_on(host, port + index if port else 0, server)
+        address = sockets.of_server[servers[0].name][-1].getsockname()
+        variables = {"PGHOST": address[0], "PGPORT": str(address[1])}
+    if folder is not None:
+        named = len(servers) > 1 or "=" in options.servers[0]
+        for server in servers:
+            sockets.listen_in(folder / server.name if named else folder, server)
+        first = folder / servers[0].name if named else folder
+        variables = {"PGHOST": str(first.absolute()), "PGPORT": "5432"}
+    if not sockets.of_server:
+        message = "proxy: say where clients come in: --socket DIR, --listen [HOST:]PORT, or a command after `--`"
+        raise Failure(message, _USAGE)
+    pinned = {"PGUSER": options.user, "PGDATABASE": options.database}
+    return {**variables, **{name: value for name, value in pinned.items() if value is not None}}
+
+
+def _listen_http(options: argparse.Namespace) -> int:
+    host, port = listeners.parse_address("--http", options.http)
+    listener, *others = listeners.bind(host, port)
+    for other in others:
+        other.close()
+    if not (options.allow_remote or listeners.is_loopback(listener)):
+        message = (
+            f"proxy: --http {options.http} can be reached from other machines; use 127.0.0.1, or give --allow-remote"
+        )
+        raise Failure(message, _USAGE)
+    return listener.detach()
+
+
+def _start(sockets: listeners.Sockets, servers: list[Server], http: int | None, options: argparse.Namespace) -> Proxy:
+    try:
+        return Proxy(
+            registry.default().provider,
+            [(*server, sockets.detach(server)) for server in servers],
+            user=options.user,
+            database=options.database,
+            password_file=options.password_file,
+            certificate=None if options.tls_cert is None else (options.tls_cert, options.tls_key),
+            allow_remote=options.allow_remote,
+            max_connections=options.max_connections,
+            client_timeout=options.client_timeout,
+            login_timeout=options.login_timeout,
+            http=http,
+            health_file=options.health_file,
+            debug=options.debug,
+        )
+    except ValueError as error:
+        raise Failure(f"proxy: {error}", _USAGE) from error
+
+
+def _wait(proxy: Proxy, grace: float, sockets: listeners.Sockets) -> None:
+    """Wait for a signal, then for the connections to end; a second signal ends them."""
+    asked = False
+
+    def stop(*_: object) -> None:
+        nonlocal asked
+        # Before all else: the second signal may come in the middle of this.
+        again, asked = asked, True
+        proxy.stop(0.0 if again else grace)
+        if not again:
+            sockets.remove_files()
+            listeners.notify("STOPPING=1")
+
+    with signals.handled({signal.SIGTERM: stop, signal.SIGINT: stop}), _woken_by_signals() as woken:
+        listeners.notify(f"READY=1\nMAINPID={os.getpid()}")
+        poller = select.poll()
+        for descriptor in (proxy.fileno(), woken.fileno()):
+            poller.register(descriptor, select.POLLIN)
+        while proxy.fileno() not in dict(poller.poll()):
+            woken.recv(64)
+    proxy.join()
+
+
+@contextlib.contextmanager
+def _woken_by_signals() -> Iterator[socket.socket]:
+    """Open a socket that becomes readable when a signal has come, even just before the wait for it."""
+    reader, writer = socket.socketpair()
+    with reader, writer:
+        for end in (reader, writer):
+            end.settimeout(0)
+        before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+        try:
+            yield reader
+        finally:
+            signal.set_wakeup_fd(before)
+
+
+def _raise_limit() -> None:
+    """Have as many descriptors as the operating system allows: each connection takes two."""
+    import resource  # noqa: PLC0415 - not on Windows
+
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _run_inside(command: list[str], variables: dict[str, str]) -> int:
+    """Run the command, which connects to the proxy."""
+    environment = {name: value for name, value in os.environ.items() if name not in _MISLEADING}
+    # TLS is the proxy's concern.
+    code = child.run(command, {**environment, **variables, "PGSSLMODE": "disable"}, "proxy")
+    return signals.exit_code(-code) if code < 0 else code

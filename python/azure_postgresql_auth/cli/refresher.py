@@ -1,0 +1,154 @@
+"""Keeping the tokens in a file fresh: ask for each, write what is new, tell of health; and the loop of looks."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from typing import TYPE_CHECKING
+
+from azure_postgresql_auth.cli import events, secret_file
+from azure_postgresql_auth.cli.failure import Failure
+from azure_postgresql_auth.cli.refresh import keep_fresh
+from azure_postgresql_auth.errors import AzurePgEntraError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AbstractContextManager
+    from typing import Protocol
+
+    from azure_postgresql_auth._core import Login
+    from azure_postgresql_auth.cli.identities import Identity
+
+    class File(Protocol):
+        """A file of users and passwords."""
+
+        path: str
+
+        def update(self, passwords: Mapping[str, str]) -> bool:
+            """Put these in; return whether that changed anything.
+
+            Raises:
+                Failure: its readers could not read the file, or another user could, or could redirect the write.
+                OSError: it cannot be read or written, or another process keeps it.
+            """
+            ...
+
+
+class Keeper:
+    """The tokens as the file's readers have them."""
+
+    def __init__(self, keep: Sequence[Identity], scope: str, file: File, health_file: str | None) -> None:
+        self._identities = keep
+        self._scope = scope
+        self._file = file
+        self._health_file = health_file
+        self._written: dict[Identity, Login] = {}
+        self._said: set[str] = set()
+        self.interrupting: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
+        """What surrounds the wait for a token, while nothing is written."""
+
+    def accepts(self, identity: Identity, login: Login) -> bool:  # noqa: ARG002 - for those that override it
+        """Return whether the file's readers can use this token."""
+        return True
+
+    def changed(self) -> None:
+        """Note that the file has changed."""
+
+    def announce(self) -> bool:
+        """Tell the file's readers what they do not know yet; return whether they know all of it."""
+        return True
+
+    def keep(self, wait: Callable[[float], bool]) -> None:
+        """Look again and again, and have the health file there while all is well; see `keep_fresh`."""
+
+        def look() -> float:
+            logins = self.round()
+            self._tell_health(logins)
+            return float(min((login.expires_on for login in logins.values()), default=0))
+
+        # One that a killed process left behind says what was.
+        self._tell_health({})
+        try:
+            keep_fresh(look, wait)
+        finally:
+            self._tell_health({})
+
+    def round(self) -> dict[Identity, Login]:
+        """Look once; return the logins, or none where the readers may lack one of them."""
+        logins = {}
+        for identity in self._identities:
+            login = self._ask(identity)
+            if login is not None and self.accepts(identity, login):
+                logins[identity] = login
+        reached = self._write(logins) and self.announce()
+        return logins if reached and len(logins) == len(self._identities) else {}
+
+    def _ask(self, identity: Identity) -> Login | None:
+        try:
+            with self.interrupting():
+                return identity.login(self._scope)
+        except (AzurePgEntraError, ValueError) as error:
+            events.tell("error", "token_failed", user=identity.name, error=str(error))
+            return None
+
+    def _write(self, logins: dict[Identity, Login]) -> bool:
+        if not logins:
+            return False
+        try:
+            changed = self._file.update({_user(identity, login): login.password for identity, login in logins.items()})
+        except (Failure, OSError) as error:
+            events.tell("error", "write_failed", path=self._file.path, error=str(error))
+            return False
+        if not changed:
+            return True
+        fresh = {
+            identity: login
+            for identity, login in logins.items()
+            if identity not in self._written or self._written[identity].password != login.password
+        }
+        if not fresh:
+            events.tell(
+                "warning",
+                "restored",
+                path=self._file.path,
+                message="another program had changed the file; the tokens are in it again",
+            )
+        for identity, login in fresh.items():
+            events.tell(
+                "info",
+                "written",
+                user=_user(identity, login),
+                expires_on=events.date(login.expires_on),
+                length=len(login.password),
+            )
+        self._written.update(logins)
+        self.changed()
+        return True
+
+    def _once(self, level: str, event: str, message: str) -> None:
+        if event not in self._said:
+            self._said.add(event)
+            events.tell(level, event, message=message)
+
+    def _tell_health(self, logins: dict[Identity, Login]) -> None:
+        """Have the file there if there are logins: new at each look, for liveness probes by its age."""
+        path = self._health_file
+        if path is None:
+            return
+        try:
+            if not logins:
+                secret_file.remove_file(path)
+                return
+            users = {
+                _user(identity, login): {"expires_on": events.date(login.expires_on)}
+                for identity, login in logins.items()
+            }
+            text = json.dumps({"checked": events.date(time.time()), "users": users}) + "\n"
+            secret_file.write_file(path, text.encode(), 0o644)
+        except (Failure, OSError) as error:
+            events.tell("error", "health_failed", path=path, error=str(error))
+
+
+def _user(identity: Identity, login: Login) -> str:
+    return identity.user or login.user or ""

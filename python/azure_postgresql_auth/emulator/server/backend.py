@@ -1,0 +1,184 @@
+"""A client of the PostgreSQL behind: just enough to log in and to run the administrator's SQL.
+
+No driver, because the emulator serves programs that have any driver, or another version of it.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import anyio
+from anyio.streams.buffered import BufferedByteReceiveStream
+from scramp import ScramClient, ScramException  # type: ignore[import-untyped]
+
+from azure_postgresql_auth.emulator.server import protocol
+
+if TYPE_CHECKING:
+    from anyio.abc import ByteStream
+
+_SCRAM = "SCRAM-SHA-256"
+
+
+class BackendError(Exception):
+    """PostgreSQL refused; `response` is its ErrorResponse as it came."""
+
+    def __init__(self, payload: bytes) -> None:
+        """Keep what it said."""
+        fields = protocol.error_fields(payload)
+        self.sqlstate = fields.get("C", "")
+        self.response = protocol.message(b"E", payload)
+        super().__init__(f"{fields.get('M', 'unknown error')} (SQLSTATE {self.sqlstate})")
+
+
+@dataclass(frozen=True)
+class Backend:
+    """Where the PostgreSQL behind is and who administers it."""
+
+    database: str
+    user: str
+    password: str = ""
+    socket: str | None = None
+    host: str = "127.0.0.1"
+    port: int = 5432
+
+    @classmethod
+    def from_dsn(cls, dsn: str) -> Backend:
+        """Read a URL such as postgresql://admin:secret@127.0.0.1:5432/app.
+
+        Raises:
+            ValueError: it is no URL of that kind, or names no user.
+        """
+        url = urlsplit(dsn)
+        if url.scheme not in {"postgresql", "postgres"} or not url.username:
+            message = "dsn: expected postgresql://ADMIN[:PASSWORD]@HOST[:PORT]/DATABASE"
+            raise ValueError(message)
+        host = parse_qs(url.query).get("host", [unquote(url.hostname or "127.0.0.1")])[0]
+        port = url.port or 5432
+        user = unquote(url.username)
+        return cls(
+            database=unquote(url.path.lstrip("/")) or user,
+            user=user,
+            password=unquote(url.password or ""),
+            socket=f"{host}/.s.PGSQL.{port}" if host.startswith("/") else None,
+            host=host,
+            port=port,
+        )
+
+    async def connect(self) -> ByteStream:
+        """Open a connection on which nothing was said yet."""
+        if self.socket is not None:
+            return await anyio.connect_unix(self.socket)
+        return await anyio.connect_tcp(self.host, self.port)
+
+    async def login(self, startup: bytes, user: str, password: str) -> tuple[ByteStream, bytes]:
+        """Log in and stop right after AuthenticationOk, so that the rest can be relayed.
+
+        Returns:
+            The stream, and what the server said before AuthenticationOk that the client should hear too.
+
+        Raises:
+            BackendError: the server refused.
+        """
+        stream = await self.connect()
+        try:
+            await stream.send(startup)
+            return stream, await _authenticate(stream, user, password)
+        except BaseException:
+            await anyio.aclose_forcefully(stream)
+            raise
+
+    async def query(self, sql: str, database: str | None = None) -> list[tuple[str | None, ...]]:
+        """Run SQL as the administrator, in `database` or the usual one, and return the rows as text.
+
+        Raises:
+            BackendError: the server refused.
+        """
+        startup = protocol.startup(
+            {
+                "user": self.user,
+                "database": database or self.database,
+                "application_name": "azure_postgresql_auth.emulator",
+            }
+        )
+        stream, _ = await self.login(startup, self.user, self.password)
+        async with stream:
+            reader = BufferedByteReceiveStream(stream)
+            await _until_ready(reader)
+            await stream.send(protocol.message(b"Q", sql.encode() + b"\0"))
+            rows = await _until_ready(reader)
+            await stream.send(protocol.message(b"X", b""))
+        return rows
+
+
+async def _until_ready(reader: BufferedByteReceiveStream) -> list[tuple[str | None, ...]]:
+    rows = []
+    error: BackendError | None = None
+    while True:
+        kind, payload = await protocol.read_message(reader)
+        if kind == b"D":
+            rows.append(protocol.data_row(payload))
+        elif kind == b"E":
+            error = BackendError(payload)
+            if protocol.error_fields(payload).get("V") in {"FATAL", "PANIC"}:
+                raise error
+        elif kind == b"Z":
+            if error is not None:
+                raise error
+            return rows
+
+
+async def _authenticate(stream: ByteStream, user: str, password: str) -> bytes:
+    reader = BufferedByteReceiveStream(stream)
+    heard = b""
+    scram: ScramClient | None = None
+    while True:
+        kind, payload = await protocol.read_message(reader)
+        if kind == b"E":
+            raise BackendError(payload)
+        if kind != b"R":  # NegotiateProtocolVersion, notices
+            heard += protocol.message(kind, payload)
+            continue
+        (step,) = struct.unpack("!i", payload[:4])
+        if step == 0:
+            return heard
+        answer, scram = _answer(step, payload[4:], user, password, scram)
+        if answer is not None:
+            await stream.send(protocol.message(b"p", answer))
+
+
+def _answer(
+    step: int, data: bytes, user: str, password: str, scram: ScramClient | None
+) -> tuple[bytes | None, ScramClient | None]:
+    """Answer one authentication request: cleartext (3) or the three of SCRAM (10, 11, 12)."""
+    try:
+        if step == 3:  # noqa: PLR2004
+            return password.encode() + b"\0", None
+        if step == 10:  # noqa: PLR2004
+            scram = ScramClient([_SCRAM], user, password)
+            first = scram.get_client_first().encode()
+            return _SCRAM.encode() + b"\0" + struct.pack("!i", len(first)) + first, scram
+        if step == 11 and scram is not None:  # noqa: PLR2004
+            scram.set_server_first(data.decode())
+            return scram.get_client_final().encode(), scram
+        if step == 12 and scram is not None:  # noqa: PLR2004
+            scram.set_server_final(data.decode())
+            return None, scram
+    except ScramException as error:
+        message = f"SCRAM with the PostgreSQL behind failed: {error}"
+        raise protocol.ProtocolError(message) from error
+    message = f"the PostgreSQL behind asks for authentication method {step}: use trust, password or scram-sha-256"
+    raise protocol.ProtocolError(message)
+
+
+def identifier(name: str) -> str:
+    """Quote an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(value: str) -> str:
+    """Quote an SQL string, whatever standard_conforming_strings says."""
+    escaped = value.replace("\\", "\\\\").replace("'", "''")
+    return f"E'{escaped}'"

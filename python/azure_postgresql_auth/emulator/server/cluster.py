@@ -1,0 +1,110 @@
+"""A PostgreSQL of our own: a fresh cluster in a temporary directory, gone afterwards."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+from azure_postgresql_auth.emulator.server.account import Account
+from azure_postgresql_auth.emulator.server.backend import Backend
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from azure_postgresql_auth.emulator.server.watchdog import Watchdog
+
+_START_SECONDS = 60
+_STOP_SECONDS = 10
+_SETTINGS = (
+    "listen_addresses=",
+    "max_connections=400",
+    "fsync=off",
+    "synchronous_commit=off",
+    "full_page_writes=off",
+)
+
+
+class Cluster:
+    """One cluster and its postmaster."""
+
+    def __init__(self, binaries: Path, work: Path, watchdog: Watchdog) -> None:
+        """Remember where things go; `start` does the work."""
+        self._account = Account.choose()
+        self._binaries = self._account.reachable(binaries, work)
+        self._work = work
+        self._home = work / "pg"
+        self._log = work / "postgres.log"
+        self._watchdog = watchdog
+        self._process: subprocess.Popen[bytes] | None = None
+        self.backend = Backend(database="postgres", user="postgres", socket=str(self._home / ".s.PGSQL.5432"))
+
+    def start(self) -> None:
+        """Create the cluster and start it; the caller stops it, also when this fails.
+
+        Raises:
+            RuntimeError: with what PostgreSQL said.
+        """
+        self._home.mkdir(mode=0o700)
+        self._account.give(self._home)
+        data = str(self._home / "data")
+        initdb = [str(self._binaries / "initdb"), "-D", data, "-U", "postgres", "-A", "trust"]
+        initdb += ["-E", "UTF8", "--locale=C", "--no-sync"]
+        if self._run(initdb).wait() != 0:
+            raise self._failure("initdb failed")  # noqa: TRY003
+        settings = [word for setting in _SETTINGS for word in ("-c", setting)]
+        self._run([str(self._binaries / "postgres"), "-D", data, "-k", str(self._home), *settings])
+        self._wait()
+
+    def _run(self, command: list[str]) -> subprocess.Popen[bytes]:
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(  # noqa: S603
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=str(self._home),  # the current one may be closed to the account
+                env=_environment(),
+                # A session of its own: Ctrl-C is for the program, which then stops the server in order.
+                start_new_session=True,
+                **self._account.options(),
+            )
+        self._watchdog.watch(self._process.pid)
+        return self._process
+
+    def _wait(self) -> None:
+        status = self._home / "data" / "postmaster.pid"
+        deadline = time.monotonic() + _START_SECONDS
+        while time.monotonic() < deadline:
+            if self._process is None or self._process.poll() is not None:
+                raise self._failure("PostgreSQL ended while starting")  # noqa: TRY003
+            # Since PostgreSQL 10 the last line tells the state; pg_ctl -w reads it too.
+            if status.exists() and status.read_bytes().rstrip().endswith(b"ready"):
+                return
+            time.sleep(0.01)
+        what = f"PostgreSQL did not start within {_START_SECONDS} s"
+        raise self._failure(what)
+
+    def _failure(self, what: str) -> RuntimeError:
+        said = self._log.read_text(errors="replace")[-2000:]
+        return RuntimeError(f"{what}:\n{said}")
+
+    def stop(self) -> None:
+        """Stop fast, then immediately, then by force; leaves no process."""
+        for how in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
+            if self._process is None or self._process.poll() is not None:
+                break
+            os.killpg(self._process.pid, how)  # initdb has children in its group, the postmaster none
+            try:
+                self._process.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                continue
+
+
+def _environment() -> dict[str, str]:
+    """Build the server's environment: PGPORT and the like mean the program's server, not this one."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    environment["LC_ALL"] = "C"
+    return environment

@@ -1,0 +1,223 @@
+"""The front door: speaks PostgreSQL over TLS, asks for the token, and joins accepted clients to the server behind."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import logging
+import ssl
+from typing import TYPE_CHECKING, Callable
+
+import anyio
+from anyio import BrokenResourceError, ClosedResourceError, EndOfStream, IncompleteRead
+from anyio.abc import SocketAttribute
+from anyio.streams.buffered import BufferedByteReceiveStream
+from anyio.streams.tls import TLSAttribute, TLSStream
+
+from azure_postgresql_auth.emulator.records import Login
+from azure_postgresql_auth.emulator.server import protocol
+from azure_postgresql_auth.emulator.server.backend import BackendError
+from azure_postgresql_auth.emulator.server.faults import TOO_OLD
+
+if TYPE_CHECKING:
+    from anyio.abc import ByteStream, SocketStream
+    from anyio.streams.stapled import MultiListener
+
+    from azure_postgresql_auth.emulator.records import Records
+    from azure_postgresql_auth.emulator.server.backend import Backend
+    from azure_postgresql_auth.emulator.server.faults import ServerFaults
+    from azure_postgresql_auth.emulator.server.verdict import Verdict
+
+logger = logging.getLogger("azure_postgresql_auth.emulator")
+
+_AUTHENTICATION_SECONDS = 60  # PostgreSQL's authentication_timeout
+_FAREWELL_SECONDS = 0.5
+
+# A client that goes away, in each of the ways that a stream reports it.
+GONE = (EndOfStream, IncompleteRead, BrokenResourceError, ClosedResourceError, ssl.SSLError, OSError)
+
+
+class Door:
+    """Serves clients until its task is cancelled."""
+
+    def __init__(
+        self,
+        faults: ServerFaults,
+        backend: Backend,
+        judge: Callable[[str, str], Verdict],
+        password_of: Callable[[str], str],
+        logins: Records[Login],
+    ) -> None:
+        """Take the means to check a login: `judge(password, role)`, and the role's password behind."""
+        self.logins = logins
+        self._faults = faults
+        self._backend = backend
+        self._judge = judge
+        self._password_of = password_of
+
+    async def listen(self) -> tuple[list[MultiListener[SocketStream]], int]:
+        """Listen on one free port of 127.0.0.1 and, where there is IPv6, of ::1: "localhost" may be either."""
+        while True:
+            first = await anyio.create_tcp_listener(local_host="127.0.0.1", backlog=1024)
+            port = first.extra(SocketAttribute.local_port)  # noqa: S610 - not Django
+            try:
+                second = await anyio.create_tcp_listener(local_host="::1", local_port=port, backlog=1024)
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    return [first], port
+                await first.aclose()
+            else:
+                return [first, second], port
+
+    async def serve(self, listeners: list[MultiListener[SocketStream]]) -> None:
+        """Serve until cancelled."""
+        try:
+            async with anyio.create_task_group() as group:
+                for listener in listeners:
+                    group.start_soon(listener.serve, self._handle)
+        finally:
+            with anyio.CancelScope(shield=True):
+                for listener in listeners:
+                    await listener.aclose()
+
+    async def _handle(self, stream: SocketStream) -> None:
+        try:
+            async with stream:
+                await self._serve_one(stream)
+        except GONE:
+            logger.debug("a client went away", exc_info=True)
+        except Exception:
+            logger.exception("a connection failed")
+
+    async def _serve_one(self, stream: SocketStream) -> None:
+        client: TLSStream | None = None
+        with anyio.move_on_after(_AUTHENTICATION_SECONDS) as timeout:
+            client = await self._negotiate(stream)
+            joined = None if client is None else await self._welcome(client)
+        if client is None or timeout.cancelled_caught:
+            return
+        if joined is not None:
+            await _relay(client, joined)
+        # As PostgreSQL does: without close_notify, OpenSSL tells the user of an "unexpected eof".
+        with anyio.move_on_after(_FAREWELL_SECONDS), contextlib.suppress(*GONE):
+            await client.unwrap()
+
+    async def _negotiate(self, stream: SocketStream) -> TLSStream | None:
+        """Come to TLS; None where the client wanted something else and got its answer."""
+        reader = BufferedByteReceiveStream(stream)
+        while True:
+            try:
+                startup = await protocol.read_startup(reader)
+            except protocol.ProtocolError as error:
+                await stream.send(protocol.fatal("08P01", str(error)))
+                return None
+            if self._faults.kind == "silence":
+                await anyio.sleep_forever()
+            if self._faults.kind == "hang-up":
+                return None
+            if self._faults.kind == "old-tls" and startup.code == protocol.SSL_REQUEST:
+                await stream.send(b"S")
+                await reader.receive()
+                await stream.send(TOO_OLD)
+                return None
+            tls = self._faults.tls
+            if startup.code == protocol.SSL_REQUEST and tls is not None:
+                await stream.send(b"S")
+                return await TLSStream.wrap(stream, server_side=True, ssl_context=tls, standard_compatible=False)
+            if startup.code in {protocol.SSL_REQUEST, protocol.GSSENC_REQUEST}:
+                await stream.send(b"N")
+            elif startup.code == protocol.CANCEL_REQUEST:
+                await self._cancel(startup.raw)
+                return None
+            else:
+                parameters = startup.parameters()
+                host = stream.extra(SocketAttribute.remote_address)[0]  # noqa: S610 - not Django
+                user = parameters.get("user", "")
+                database = parameters.get("database", user)
+                text = f'no pg_hba.conf entry for host "{host}", user "{user}", database "{database}", no encryption'
+                await stream.send(protocol.fatal("28000", text))
+                return None
+
+    async def _welcome(self, client: TLSStream) -> ByteStream | None:
+        """Ask for the token and, if it is good, log in behind; None where the connection ends here."""
+        reader = BufferedByteReceiveStream(client)
+        try:
+            startup = await protocol.read_startup(reader)
+            if startup.code == protocol.CANCEL_REQUEST:
+                await self._cancel(startup.raw)
+                return None
+            role = startup.parameters().get("user", "")
+            if startup.code >> 16 != protocol.PROTOCOL_3_0 >> 16:
+                await client.send(protocol.fatal("0A000", "unsupported frontend protocol"))
+                return None
+            if not role:
+                await client.send(protocol.fatal("28000", "no PostgreSQL user name specified in startup packet"))
+                return None
+            await client.send(protocol.AUTHENTICATION_CLEARTEXT)
+            password = await protocol.read_password(reader)
+        except protocol.ProtocolError as error:
+            await client.send(protocol.fatal("08P01", str(error)))
+            return None
+        verdict = self._judge(password, role)
+        if self._faults.refusal is not None:
+            sqlstate, message = self._faults.refusal
+            verdict = dataclasses.replace(verdict, sqlstate=sqlstate, message=message)
+        tls_version = client.extra(TLSAttribute.tls_version)  # noqa: S610 - not Django
+        self.logins.add(
+            Login(role, verdict.object_id, verdict.accepted, verdict.message, verdict.token_age, tls_version)
+        )
+        if not verdict.accepted:
+            await client.send(protocol.fatal(verdict.sqlstate, verdict.message))
+            return None
+        return await self._enter(client, startup.raw, role)
+
+    async def _enter(self, client: TLSStream, startup: bytes, role: str) -> ByteStream | None:
+        try:
+            backend, heard = await self._backend.login(startup, role, self._password_of(role))
+        except BackendError as error:
+            await client.send(error.response)
+            return None
+        except (*GONE, protocol.ProtocolError) as error:
+            logger.warning("the PostgreSQL behind cannot be reached: %s", error)
+            await client.send(protocol.fatal("08006", "the emulator's PostgreSQL cannot be reached"))
+            return None
+        try:
+            await client.send(heard + protocol.AUTHENTICATION_OK)
+        except BaseException:
+            await anyio.aclose_forcefully(backend)
+            raise
+        return backend
+
+    async def _cancel(self, packet: bytes) -> None:
+        """Pass a CancelRequest on; the client's connection closes after the server has dealt with it."""
+        with contextlib.suppress(*GONE):
+            async with await self._backend.connect() as backend:
+                await backend.send(packet)
+                await backend.receive()
+
+
+async def _relay(client: ByteStream, backend: ByteStream) -> None:
+    """Pass bytes both ways until the server closes or the client breaks off.
+
+    A client that only closes its sending half still gets what the server has to say.
+    """
+
+    async def forward() -> None:
+        try:
+            await _pump(client, backend)
+            await backend.send_eof()
+        except GONE:
+            group.cancel_scope.cancel()
+
+    async with backend, anyio.create_task_group() as group:
+        group.start_soon(forward)
+        with contextlib.suppress(*GONE):
+            await _pump(backend, client)
+        group.cancel_scope.cancel()
+
+
+async def _pump(source: ByteStream | TLSStream, sink: ByteStream | TLSStream) -> None:
+    with contextlib.suppress(EndOfStream):
+        while True:
+            await sink.send(await source.receive())

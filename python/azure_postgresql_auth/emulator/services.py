@@ -1,0 +1,128 @@
+"""One run of the emulator: its parts, started in order and stopped in reverse, also when a start fails half-way."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Callable
+
+from azure_postgresql_auth.emulator.identity.directory import Directory
+from azure_postgresql_auth.emulator.identity.service import IdentityService
+from azure_postgresql_auth.emulator.identity.tokens import Issuer
+from azure_postgresql_auth.emulator.records import Records
+from azure_postgresql_auth.emulator.server import binaries, verdict
+from azure_postgresql_auth.emulator.server.backend import Backend, BackendError
+from azure_postgresql_auth.emulator.server.certificates import Certificates
+from azure_postgresql_auth.emulator.server.cluster import Cluster
+from azure_postgresql_auth.emulator.server.faults import ServerFaults
+from azure_postgresql_auth.emulator.server.frontend import Door
+from azure_postgresql_auth.emulator.server.portal import Loop
+from azure_postgresql_auth.emulator.server.protocol import ProtocolError
+from azure_postgresql_auth.emulator.server.roles import Roles
+from azure_postgresql_auth.emulator.server.watchdog import Watchdog
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from azure_postgresql_auth.emulator.identity.faults import Knobs
+    from azure_postgresql_auth.emulator.records import Login
+    from azure_postgresql_auth.emulator.server.verdict import Verdict
+
+_LONGEST_DIRECTORY = 80  # a socket's path has 107 bytes at most, on some systems 103
+
+
+class Run:
+    """Everything that exists between start and stop."""
+
+    def __init__(self, knobs: Knobs, dsn: str | None, postgres: Path | None, records: int | None) -> None:
+        """Start every part."""
+        self.directory = Directory()
+        self.issuer = Issuer(self.directory.tenant_id, knobs.now)
+        self.revoked: dict[str, int] = {}
+        with contextlib.ExitStack() as stack:
+            self.work = _work_directory()
+            self._watchdog = Watchdog(self.work)
+            stack.callback(self._watchdog.stop)
+            stack.callback(shutil.rmtree, self.work, ignore_errors=True)
+            self.certificates = Certificates(self.work)
+            self._loop = Loop()
+            stack.callback(self._loop.stop)
+            self.backend = self._behind(dsn, postgres, stack.callback)
+            self.roles = Roles(self.sql, self.backend.user, ours=dsn is None)
+            stack.callback(self.roles.drop_all)
+            self.arc_keys = self.work / "azure-arc-keys"
+            context = self.certificates.server_context()
+            self.identities = IdentityService(
+                self.directory, self.issuer, knobs, context, self.arc_keys, Records(records)
+            )
+            stack.callback(self.identities.stop)
+            self.identities.start()
+            self.server_faults = ServerFaults(self.certificates)
+            self.door, self.port = self._open_door(Records(records))
+            self._stack = stack.pop_all()
+
+    def stop(self) -> None:
+        """Stop every part and remove every file."""
+        self._stack.close()
+
+    def sql(self, statement: str, database: str | None = None) -> list[tuple[str | None, ...]]:
+        """Run SQL as the server's administrator."""
+        return self._loop.portal.call(self.backend.query, statement, database)
+
+    def _behind(self, dsn: str | None, postgres: Path | None, on_stop: Callable[..., Any]) -> Backend:
+        if dsn is not None:
+            backend = Backend.from_dsn(dsn)
+            try:
+                self._loop.portal.call(backend.query, "SELECT 1")
+            except (OSError, BackendError, ProtocolError) as error:
+                message = f"the PostgreSQL of dsn= cannot be used: {error}"
+                raise RuntimeError(message) from error
+            return backend
+        cluster = Cluster(binaries.find(postgres), self.work, self._watchdog)
+        on_stop(cluster.stop)
+        cluster.start()
+        return cluster.backend
+
+    def _open_door(self, logins: Records[Login]) -> tuple[Door, int]:
+        door = Door(self.server_faults, self.backend, self._judge, self._password_of, logins)
+        listeners, port = self._loop.portal.call(door.listen)
+        self._loop.portal.start_task_soon(door.serve, listeners)
+        return door, port
+
+    def _judge(self, password: str, role: str) -> Verdict:
+        return verdict.judge(password, role, self.directory, self.issuer, self.revoked)
+
+    def _password_of(self, role: str) -> str:
+        return self.roles.passwords.get(role, "")
+
+
+def _work_directory() -> Path:
+    """Make the directory of one run.
+
+    Not tempfile.TemporaryDirectory: its finalizer would also run in a child that the user's program forked.
+    """
+    for base in _bases():
+        if len(os.fsencode(base)) <= _LONGEST_DIRECTORY and (os.geteuid() != 0 or _open_to_all(base)):
+            work = Path(tempfile.mkdtemp(prefix="pg-entra-", dir=base))
+            if os.geteuid() == 0:
+                # PostgreSQL's account passes through to its own directory in here, but lists nothing.
+                work.chmod(0o711)
+            return work
+    message = f"no directory for temporary files is usable (short path, open to all): set TMPDIR, now {_bases()}"
+    raise RuntimeError(message)
+
+
+def _bases() -> list[Path]:
+    return list(dict.fromkeys(Path(base).resolve() for base in (tempfile.gettempdir(), "/tmp")))  # noqa: S108
+
+
+def _open_to_all(directory: Path) -> bool:
+    return all(step.stat().st_mode & 0o001 for step in _with_parents(directory))
+
+
+def _with_parents(directory: Path) -> Iterator[Path]:
+    yield directory
+    yield from directory.parents
