@@ -4,7 +4,7 @@ use std::{cell::Cell, rc::Rc, time::Duration};
 
 use _core::{
     cache::policy::{Decision, Lifetime, Retry, decide},
-    clock::Clock,
+    platform::clock::Clock,
 };
 
 use crate::service::{DayClock, Service};

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use _core::clock::{Clock, Moment};
+use _core::platform::clock::{Clock, Moment};
 
 /// Seconds that are simulated.
 pub const DAY: u64 = 86_400;

@@ -12,10 +12,8 @@ use std::{
 
 use _core::{
     cache::{FetchedToken, policy},
-    claims::Claims,
-    clock::{Clock, SystemClock},
-    login::{Fetches, Login, LoginRequest, Logins},
-    principal::principal_name,
+    login::{Fetches, Login, LoginRequest, Logins, claims::Claims, principal::principal_name},
+    platform::clock::{Clock, SystemClock},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::json;

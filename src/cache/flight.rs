@@ -13,7 +13,10 @@ use futures_channel::oneshot;
 use futures_util::{FutureExt, future::Shared};
 
 use super::{AccessToken, FetchedToken, TokenCache};
-use crate::{clock::Moment, error::Error, fork, secret::Secret};
+use crate::{
+    error::Error,
+    platform::{clock::Moment, fork, secret::Secret},
+};
 
 /// Another fetch joins a flight whose last one takes longer: a credential of Python's may hang. Native fetches end long
 /// before, but a person at a browser takes minutes; azure-identity gives them 300 seconds (`InteractiveBrowserCredential`).

@@ -2,7 +2,7 @@
 //!
 //! [`TokenCache::lookup`] answers at once, either with a token or with a [`Flight`] to wait for. Where somebody has to ask
 //! the identity service it also hands out the [`Fetch`], the right and the duty to do so. How a fetch is made is not known
-//! here: natively it runs on [`crate::runtime`], for a Python credential Python runs it, in tests the test answers it.
+//! here: natively it runs on [`crate::platform::runtime`], for a Python credential Python runs it, in tests the test answers it.
 //!
 //! A server may refuse a token before its time: it was revoked, or belongs to a key that is no more. Then
 //! [`TokenCache::replace`] fetches another in its place. The refused one stays until that has landed, because one user's
@@ -27,11 +27,13 @@ use policy::{Decision, Lifetime, Retry};
 use stats::Stats;
 
 use crate::{
-    clock::{Clock, Moment},
     error::{Error, date, seconds},
-    fork,
-    journal::{self, Level},
-    secret::Secret,
+    platform::{
+        clock::{Clock, Moment},
+        fork,
+        log_buffer::{self, Level},
+        secret::Secret,
+    },
 };
 
 /// How often a login looks how a renewal gets on.
@@ -298,7 +300,7 @@ impl TokenCache {
                 slot.flight = slot.flight.take().or(flight);
                 self.stats.failed();
                 let scope = &slot.scope;
-                journal::record(
+                log_buffer::record(
                     Level::Debug,
                     &format_args!("no token for {scope} from {source}, too late to matter: {error}"),
                 );
@@ -319,7 +321,7 @@ impl TokenCache {
         if same {
             slot.retry = slot.retry.after_failure(&*self.clock, None);
             let pause = seconds(slot.retry.pause(&token.lifetime));
-            journal::record(
+            log_buffer::record(
                 Level::Debug,
                 &format_args!(
                     "{source} gave the same token for {scope} again, good until {until}; next try in {pause} s"
@@ -329,7 +331,7 @@ impl TokenCache {
             let verb = if slot.token.is_some() { "renewed" } else { "acquired" };
             // One that is renewed as it should be is no news, and where tokens are short there are many.
             let routine = slot.token.is_some() && !slot.retry.is_failing() && !slot.refused.is_failing();
-            journal::record(
+            log_buffer::record(
                 if routine { Level::Debug } else { Level::Info },
                 &format_args!("{verb} a token for {scope} from {source} in {took} s, good until {until}"),
             );
@@ -354,14 +356,14 @@ impl TokenCache {
         });
         let scope = &slot.scope;
         let Some(token) = &slot.token else {
-            journal::record(Level::Warning, &format_args!("no token for {scope} from {source}: {error}"));
+            log_buffer::record(Level::Warning, &format_args!("no token for {scope} from {source}: {error}"));
             return error;
         };
         let lifetime = &token.lifetime;
         if policy::decide(lifetime, &slot.retry, self.clock.now(), policy::spread()) != Decision::Fetch {
             let until = date(lifetime.expires_on);
             let pause = seconds(slot.retry.pause(lifetime));
-            journal::record(
+            log_buffer::record(
                 Level::Warning,
                 &format_args!(
                     "could not renew the token for {scope} from {source}; the one at hand is good until {until}, next try in \
@@ -371,7 +373,7 @@ impl TokenCache {
             return error;
         }
         let error = self.with_story(slot, error);
-        journal::record(Level::Warning, &format_args!("no token for {scope} from {source}: {error}"));
+        log_buffer::record(Level::Warning, &format_args!("no token for {scope} from {source}: {error}"));
         error
     }
 
@@ -437,7 +439,7 @@ mod tests {
     use futures_util::FutureExt;
 
     use super::*;
-    use crate::clock::TestClock;
+    use crate::platform::clock::TestClock;
 
     const SCOPE: &str = "https://ossrdbms-aad.database.windows.net/.default";
 

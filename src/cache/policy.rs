@@ -9,7 +9,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use crate::{
+use crate::platform::{
     clock::{Clock, Moment},
     fork,
 };
@@ -213,7 +213,7 @@ fn share(drawn: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::TestClock;
+    use crate::platform::clock::TestClock;
 
     fn at(seconds: f64) -> Moment {
         Moment::default().after(Duration::from_secs_f64(seconds))

@@ -6,6 +6,7 @@
 //! determined counts as another machine, to which a token only goes under `verify-full`.
 
 pub mod asyncpg;
+pub mod cloud;
 pub mod params;
 pub mod service_file;
 pub mod target;
@@ -18,7 +19,7 @@ use self::{
     target::Target,
     tls::{Roots, TlsRequirement, TlsSettings},
 };
-use crate::{cloud, error::Error};
+use crate::error::Error;
 
 /// Which sources a driver reads, in which order, and what it is told.
 ///

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use crate::cloud::is_azure_server;
+use super::cloud::is_azure_server;
 
 /// Hosts, addresses and ports, one for each attempt to connect.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -67,7 +67,7 @@ impl TlsSettings<'_> {
             },
             None => "a host that the settings do not name",
         };
-        let to_azure = remote.any(crate::cloud::is_azure_server);
+        let to_azure = remote.any(crate::connection::cloud::is_azure_server);
         if self.has_credentials && (self.sslmode.is_some() || !to_azure) {
             // A password of the caller's own: theirs to decide about.
             return Ok(None);

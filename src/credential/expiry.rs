@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::{Map, Value};
 
-use crate::claims;
+use crate::login::claims;
 
 /// The date in a field such as `expires_on`: seconds since 1970, whole or not, as a number or as text; RFC 3339, without an
 /// offset in UTC; or App Service's notation of 2017. What is not after 1970 says nothing, as in azure-identity.

@@ -4,30 +4,15 @@
 //! answer a refresh with the token that is to be refreshed; [`crate::cache`] keeps the tokens instead. That also means that
 //! the environment is read when a token is needed, not when a credential object is made.
 
-mod authority;
-mod azure_cli;
-mod azure_developer_cli;
-mod azure_pipelines;
-mod azure_powershell;
 mod chain;
-mod client_assertion;
-mod client_certificate;
-mod client_secret;
-mod command;
-mod default_chain;
 mod defect;
-mod developer_tool;
-mod entra_errors;
-mod environment;
+mod developer_tools;
+mod entra;
 pub mod expiry;
-mod fallback;
+mod http;
 mod managed_identity;
 mod request;
 mod shared_cache;
-mod signing_certificate;
-mod transport;
-mod trust;
-mod workload_identity;
 
 use std::{
     fmt,
@@ -39,33 +24,27 @@ use std::{
 };
 
 use async_trait::async_trait;
-pub use authority::Authority;
-pub use azure_cli::AzureCliCredential;
 use azure_core::credentials::TokenCredential;
-pub use azure_developer_cli::AzureDeveloperCliCredential;
-pub use azure_pipelines::AzurePipelinesCredential;
-pub use azure_powershell::AzurePowerShellCredential;
-pub use chain::ChainedTokenCredential;
-pub use client_assertion::ClientAssertionCredential;
-pub use client_certificate::{CertificateSource, ClientCertificateCredential};
-pub use client_secret::ClientSecretCredential;
-pub use command::stop_all as stop_commands;
-pub use default_chain::{DefaultChain, Selection};
+pub use chain::{ChainedTokenCredential, DefaultChain, EnvironmentCredential, FallbackChain, Selection};
 pub use defect::{check as check_value, defect as value_defect};
-pub use environment::EnvironmentCredential;
-pub use fallback::FallbackChain;
+pub use developer_tools::{
+    AzureCliCredential, AzureDeveloperCliCredential, AzurePowerShellCredential, stop_all as stop_commands,
+};
+pub use entra::{
+    Authority, AzurePipelinesCredential, CertificateSource, ClientAssertionCredential, ClientCertificateCredential,
+    ClientSecretCredential, SigningCertificate, WorkloadIdentityCredential,
+};
 use futures_util::FutureExt;
+use http::transport;
 pub use managed_identity::{ManagedIdentityCredential, UserAssigned};
 pub use request::{ClientOptions, Proxy, configured, in_tenant, with_claims};
 use shared_cache::Fetched;
-pub use signing_certificate::SigningCertificate;
 use tokio::time::Instant;
-pub use workload_identity::WorkloadIdentityCredential;
 
 use crate::{
     cache::{Fetch, FetchedToken, Progress},
-    error::{Error, seconds},
-    runtime,
+    error::{Error, entra_codes, seconds},
+    platform::runtime,
 };
 
 /// How long one fetch may take in all, whatever the links of a chain take each: a second less than its callers wait by
@@ -85,7 +64,7 @@ pub trait TokenSource: Send + Sync + fmt::Debug {
         self.name().to_owned()
     }
 
-    /// Fetches a token, giving up at `deadline`. Runs on [`crate::runtime`].
+    /// Fetches a token, giving up at `deadline`. Runs on [`crate::platform::runtime`].
     ///
     /// # Errors
     /// [`Error::CredentialUnavailable`] if it is not set up here, [`Error::AuthenticationFailed`] if it was refused.
@@ -203,7 +182,7 @@ async fn bounded<T>(
 /// What a service said instead of a token, as an error: with what became of the attempts and what to do.
 fn failure(credential: &'static str, log: &transport::AttemptLog, words: &str) -> Error {
     let reason = log.explain(words);
-    let reason = match entra_errors::advice(words) {
+    let reason = match entra_codes::advice(words) {
         Some(advice) => format!("{reason}. {advice}"),
         None => reason,
     };

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use super::TokenSource;
-use crate::{cache::FetchedToken, claims::Claims, error::Error};
+use crate::{cache::FetchedToken, error::Error, login::claims::Claims};
 
 /// Which proxy requests to Entra ID take, instead of the environment's.
 #[derive(Debug, Clone, PartialEq, Eq)]

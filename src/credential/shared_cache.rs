@@ -32,11 +32,13 @@ use crate::{
         FetchedToken,
         policy::{self, Decision, Lifetime, Retry},
     },
-    clock::{Clock, SystemClock},
     error::Error,
-    fork,
-    journal::{self, Level},
-    secret::Secret,
+    platform::{
+        clock::{Clock, SystemClock},
+        fork,
+        log_buffer::{self, Level},
+        secret::Secret,
+    },
 };
 
 /// The switch: an absolute path.
@@ -82,7 +84,7 @@ pub(super) async fn fetch(
 
 /// The value, or what went wrong in the log.
 fn told<T>(outcome: Result<T, String>) -> Option<T> {
-    outcome.inspect_err(|reason| journal::record(Level::Warning, &format_args!("shared cache: {reason}"))).ok()
+    outcome.inspect_err(|reason| log_buffer::record(Level::Warning, &format_args!("shared cache: {reason}"))).ok()
 }
 
 /// Does something with the folder, beside the one thread that makes all fetches and holds up forks while it is awake. `None`

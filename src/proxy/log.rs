@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     error::date,
-    journal::{Entry, Level},
+    platform::log_buffer::{Entry, Level},
 };
 
 const QUEUED: usize = 1024;

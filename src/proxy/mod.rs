@@ -61,7 +61,7 @@ use tokio::{
     time::{Instant, sleep, timeout_at},
 };
 
-use crate::{credential::TokenSource, journal::Level, login::Logins};
+use crate::{credential::TokenSource, login::Logins, platform::log_buffer::Level};
 
 /// Who logs in.
 #[derive(Debug)]

@@ -23,7 +23,7 @@ use super::{
     upstream,
     wire::KeyFinder,
 };
-use crate::journal::Level;
+use crate::platform::log_buffer::Level;
 
 /// How long a client may take to read the last words and to go.
 const FAREWELL: Duration = Duration::from_secs(1);

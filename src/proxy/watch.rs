@@ -17,8 +17,8 @@ use tokio::{
 use super::{Shared, metrics};
 use crate::{
     credential,
-    journal::{self, Level},
     login::LoginRequest,
+    platform::log_buffer::{self, Level},
 };
 
 /// How often it looks.
@@ -54,8 +54,8 @@ pub async fn watch(shared: Arc<Shared>) {
 
 /// Writes down what the engine has told.
 pub fn tell_journal(shared: &Shared) {
-    if journal::is_waiting() {
-        for entry in journal::take() {
+    if log_buffer::is_waiting() {
+        for entry in log_buffer::take() {
             shared.log.engine(&entry);
         }
     }

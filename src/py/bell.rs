@@ -71,7 +71,7 @@ impl Bell {
 
     /// Keys of the waits that are over.
     fn drain(&self) -> Vec<u64> {
-        let _guard = crate::fork::guarded();
+        let _guard = crate::platform::fork::guarded();
         if let Some(reader) = self.reader().as_mut() {
             while matches!(reader.read(&mut [0; 64]), Ok(64)) {}
         }

@@ -12,10 +12,12 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess,
 
 use super::errors;
 use crate::{
-    claims::{self, Claims},
-    cloud,
+    connection::cloud,
     error::Error,
-    principal,
+    login::{
+        claims::{self, Claims},
+        principal,
+    },
 };
 
 /// Claims of a JWT, unverified.

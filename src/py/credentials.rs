@@ -17,7 +17,7 @@ use crate::{
         WorkloadIdentityCredential, check_value, configured, in_tenant, start, with_claims,
     },
     error::Error,
-    secret::Secret,
+    platform::secret::Secret,
 };
 
 /// What is given: azure-identity takes an empty text for none.

@@ -14,7 +14,7 @@ use super::errors;
 use crate::{
     cache::{self, FetchedToken},
     credential::expiry,
-    secret::Secret,
+    platform::secret::Secret,
 };
 
 /// How long a token is used that says nowhere when it expires.

@@ -57,7 +57,7 @@ mod _core {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         super::belong_to_one_interpreter(module.py())?;
-        crate::fork::install();
+        crate::platform::fork::install();
         super::errors::warm_up(module.py())?;
         super::provider::redacted_type(module.py()).map(drop)
     }

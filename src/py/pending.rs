@@ -18,10 +18,9 @@ use super::{
     provider::{Login, TokenProvider, patience},
 };
 use crate::{
-    clock::Moment,
     error::Error,
-    fork,
     login::{self, Fetches},
+    platform::{clock::Moment, fork},
 };
 
 type LoginFuture = Pin<Box<dyn Future<Output = Result<login::Login, Error>> + Send>>;

@@ -17,13 +17,15 @@ use pyo3::{
 use super::{errors, fetch::Fetch, pending::PendingLogin};
 use crate::{
     cache::{self, stats},
-    clock::{Moment, SystemClock},
-    cloud::Cloud,
+    connection::cloud::Cloud,
     credential::{self, FallbackChain, TokenSource},
     error::Error,
-    fork, journal,
     login::{self, LoginRequest, Logins},
-    secret::Secret,
+    platform::{
+        clock::{Moment, SystemClock},
+        fork, log_buffer,
+        secret::Secret,
+    },
 };
 
 /// User and access token for one new connection.
@@ -332,7 +334,7 @@ impl TokenProvider {
     #[pyo3(signature = (scope, user_known=false))]
     fn login<'py>(slf: &Bound<'py, Self>, scope: &str, user_known: bool) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
-        if !journal::is_waiting()
+        if !log_buffer::is_waiting()
             && let Some(login) = slf.get().cached(py, scope, user_known)?
         {
             return Ok(login.into_bound(py).into_any());
@@ -353,7 +355,7 @@ impl TokenProvider {
         let edition = tokens.edition();
         let faces = self.faces();
         let fresh = Self::find(&faces, scope, false)
-            .filter(|face| face.edition == edition && face.is_fresh(tokens.now()) && !journal::is_waiting())
+            .filter(|face| face.edition == edition && face.is_fresh(tokens.now()) && !log_buffer::is_waiting())
             .and_then(|face| face.conninfo.as_ref())
             .map(|conninfo| conninfo.clone_ref(py));
         // Making an object may run the garbage collector, and that other people's code.
@@ -409,8 +411,8 @@ fn taken(fetches: &Mutex<Vec<cache::Fetch>>, class: &Arc<str>) -> Vec<Fetch> {
 /// What happened since the last call, for Python's logging: when (seconds since 1970), level, text.
 #[pyfunction]
 pub fn take_journal() -> Vec<(f64, u8, String)> {
-    let seconds = |entry: &journal::Entry| entry.at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-    journal::take().into_iter().map(|entry| (seconds(&entry), entry.level as u8, entry.text)).collect()
+    let seconds = |entry: &log_buffer::Entry| entry.at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+    log_buffer::take().into_iter().map(|entry| (seconds(&entry), entry.level as u8, entry.text)).collect()
 }
 
 #[pymethods]

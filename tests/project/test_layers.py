@@ -38,13 +38,13 @@ ENGINE_LAYERS = [
     {"external", "log", "refusal"},
 ]
 RUST_LAYERS = [
-    {"py", "simulation"},
+    {"py"},
     {"proxy"},
-    {"connection", "login"},
     {"credential"},
-    {"cache", "claims", "principal", "runtime"},
-    {"journal"},
-    {"cloud", "clock", "secret", "error", "fork"},
+    {"login"},
+    {"cache", "connection"},
+    {"platform"},
+    {"error"},
 ]
 
 

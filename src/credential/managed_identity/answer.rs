@@ -5,8 +5,10 @@ use std::time::SystemTime;
 use azure_core::http::RawResponse;
 use serde_json::Value;
 
-use super::super::{expiry, transport::AttemptLog};
-use crate::cache::FetchedToken;
+use crate::{
+    cache::FetchedToken,
+    credential::{expiry, http::transport::AttemptLog},
+};
 
 /// The token. Dates are stated by the host's clock; `log` knows how far ours is off.
 ///

@@ -10,7 +10,7 @@ use azure_core::http::RawResponse;
 use serde_json::Value;
 
 use super::UserAssigned;
-use crate::secret::Secret;
+use crate::platform::secret::Secret;
 
 /// Where the agent puts its keys, readable for the group `himds`.
 pub const KEYS: &str = "/var/opt/azcmagent/tokens";

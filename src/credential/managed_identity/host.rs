@@ -11,15 +11,18 @@ use azure_core::{
 };
 
 use super::{
-    super::{
-        defect::setting,
-        transport::{self, AttemptLog, Client},
-        variable,
-    },
     NAME, UserAssigned, arc, imds,
     service_fabric::{self, Thumbprint},
 };
-use crate::{error::Error, secret::Secret};
+use crate::{
+    credential::{
+        defect::setting,
+        http::transport::{self, AttemptLog, Client},
+        variable,
+    },
+    error::Error,
+    platform::secret::Secret,
+};
 
 const IMDS: &str = "http://169.254.169.254";
 /// azure-identity for Python reads this variable; tests and some sandboxes set it.

@@ -13,14 +13,15 @@ use futures_channel::oneshot;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::{
-    super::{
-        transport::{self, AttemptLog},
+use super::NAME;
+use crate::{
+    credential::{
+        http::transport::{self, AttemptLog},
         within,
     },
-    NAME,
+    error::seconds,
+    platform::{fork, runtime},
 };
-use crate::{error::seconds, fork, runtime};
 
 /// azure-identity for Python gives it as long to show itself before the next link of a chain is asked.
 const PROBE_LIMIT: Duration = Duration::from_secs(1);

@@ -18,8 +18,9 @@ use tokio::time::Instant;
 use super::{
     TokenSource, WorkloadIdentityCredential, bounded,
     defect::setting,
-    failure, resource_of,
-    transport::{AttemptLog, Client, innermost},
+    failure,
+    http::transport::{AttemptLog, Client, innermost},
+    resource_of,
 };
 use crate::{cache::FetchedToken, error::Error};
 

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use azure_core::http::RawResponse;
 
-use super::{
-    super::transport::{LONGEST_PAUSE, was_refused},
-    host::Host,
+use super::host::Host;
+use crate::{
+    cache::policy::spread,
+    credential::http::transport::{LONGEST_PAUSE, was_refused},
 };
-use crate::cache::policy::spread;
 
 /// Statuses that pass.
 const PASSING: [u16; 6] = [408, 429, 500, 502, 503, 504];

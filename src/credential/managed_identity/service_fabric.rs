@@ -10,7 +10,7 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
 
-use super::super::transport;
+use crate::credential::http::transport;
 
 /// A SHA-1 digest of a certificate.
 pub type Thumbprint = [u8; 20];

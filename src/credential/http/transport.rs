@@ -4,7 +4,7 @@
 //! header included, to `http_proxy`. Ours are built for one fetch each, which is why none is kept over a fork.
 //!
 //! azure_core's pipeline sends what goes to Entra ID, and sends it again where that helps. What goes to a managed identity
-//! endpoint is sent by [`super::managed_identity`] itself, whose hosts each call for other retries.
+//! endpoint is sent by [`crate::credential::managed_identity`] itself, whose hosts each call for other retries.
 
 use std::{
     borrow::Cow,
@@ -28,12 +28,15 @@ use azure_core::{
 use futures_util::StreamExt;
 use serde_json::Value;
 
-use super::{
-    Authority,
-    request::{self, Proxy},
-    trust,
+use super::trust;
+use crate::{
+    credential::{
+        Authority, PROGRESS,
+        request::{self, Proxy},
+    },
+    error,
+    platform::secret::Secret,
 };
-use crate::{error, secret::Secret};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// No token comes near it; more is not worth the memory.
@@ -81,7 +84,7 @@ impl AttemptLog {
             Err(error) => format!("{host} failed: {error}"),
         };
         // Err: in a test.
-        let _ = super::PROGRESS.try_with(|progress| progress.tell(format!("{last} (requests: {})", attempts.sent)));
+        let _ = PROGRESS.try_with(|progress| progress.tell(format!("{last} (requests: {})", attempts.sent)));
         attempts.last = Some(last);
     }
 

@@ -7,7 +7,7 @@ use std::{fs, io, path::Path};
 
 use reqwest::Certificate;
 
-use super::variable;
+use crate::credential::variable;
 
 /// In the order of requests.
 const VARIABLES: [&str; 2] = ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"];

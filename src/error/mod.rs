@@ -1,5 +1,7 @@
 //! Everything that can go wrong on the way to a login, in words for the person who has to mend it.
 
+pub mod entra_codes;
+
 use std::{
     any::Any,
     fmt,

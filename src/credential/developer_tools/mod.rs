@@ -1,22 +1,28 @@
 //! What the credentials that run a developer's command line have in common.
 
+mod azure_cli;
+mod azure_developer_cli;
+mod azure_powershell;
+mod command;
+
 use std::{
     io,
     time::{Duration, SystemTime},
 };
 
+pub use azure_cli::AzureCliCredential;
+pub use azure_developer_cli::AzureDeveloperCliCredential;
+pub use azure_powershell::AzurePowerShellCredential;
 use base64::{Engine, engine::general_purpose::STANDARD};
+use command::Output;
+pub use command::stop_all;
 use serde_json::{Deserializer, Map, Value};
 use tokio::time::Instant;
 
-use super::{
-    command::{self, Output},
-    entra_errors, expiry,
-    transport::AttemptLog,
-};
+use super::{expiry, http::transport::AttemptLog};
 use crate::{
     cache::FetchedToken,
-    error::{Error, seconds},
+    error::{Error, entra_codes, seconds},
 };
 
 /// The exit status by which a shell says that there is no such program.
@@ -113,7 +119,7 @@ impl Tool {
         let words = AttemptLog::default().explain(words.trim());
         let words = if words.is_empty() { format!("`{}` failed and said nothing", self.program) } else { words };
         let sign_in = self.sign_in_to(tenant_id);
-        self.unavailable(match entra_errors::advice(&words) {
+        self.unavailable(match entra_codes::advice(&words) {
             Some(advice) => format!("{words}\n{advice} `{sign_in}` signs in anew"),
             None => format!("{words}; if you are not signed in, run `{sign_in}`"),
         })

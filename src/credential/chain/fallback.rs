@@ -11,8 +11,12 @@ use std::{
 use async_trait::async_trait;
 use tokio::time::Instant;
 
-use super::{ChainedTokenCredential, TokenSource};
-use crate::{cache::FetchedToken, error::Error, fork};
+use crate::{
+    cache::FetchedToken,
+    credential::{ChainedTokenCredential, TokenSource},
+    error::Error,
+    platform::fork,
+};
 
 /// A chain that can be handed over. Nothing here runs Python: a fetch that finds nothing is given up, so that one of those
 /// who wait takes over, and from then on Python makes the fetches, until it finds nothing either.

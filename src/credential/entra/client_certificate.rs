@@ -5,10 +5,13 @@ use std::{path::PathBuf, sync::Arc};
 use async_trait::async_trait;
 use tokio::time::Instant;
 
-use super::{
-    Authority, TokenSource, client_assertion::exchange, request::may_serve, signing_certificate::SigningCertificate,
+use super::{client_assertion::exchange, signing_certificate::SigningCertificate};
+use crate::{
+    cache::FetchedToken,
+    credential::{Authority, TokenSource, request::may_serve},
+    error::Error,
+    platform::secret::Secret,
 };
-use crate::{cache::FetchedToken, error::Error, secret::Secret};
 
 const NAME: &str = "CertificateCredential";
 

@@ -9,15 +9,17 @@ use async_trait::async_trait;
 use azure_identity::{ClientAssertionCredentialOptions, WorkloadIdentityCredentialOptions};
 use tokio::time::Instant;
 
-use super::{
-    Authority, TokenSource, ask,
-    defect::{path_setting, setting},
-    request::may_serve,
-    root_message,
-    transport::{self, AttemptLog},
-    variable,
+use crate::{
+    cache::FetchedToken,
+    credential::{
+        Authority, TokenSource, ask,
+        defect::{path_setting, setting},
+        http::transport::{self, AttemptLog},
+        request::may_serve,
+        root_message, variable,
+    },
+    error::Error,
 };
-use crate::{cache::FetchedToken, error::Error};
 
 const NAME: &str = "WorkloadIdentityCredential";
 

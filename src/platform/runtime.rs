@@ -2,7 +2,7 @@
 //!
 //! A fetch happens about once an hour, so a thread that waits for the next one would only be something to lose in a
 //! fork and to stop at exit. The thread starts with the first fetch and ends with the last; a fetch that begins meanwhile
-//! joins it. It never touches Python. After a fork the parent's is forgotten (see [`crate::fork`]).
+//! joins it. It never touches Python. After a fork the parent's is forgotten (see [`crate::platform::fork`]).
 
 use std::{
     cell::Cell,
@@ -16,7 +16,7 @@ use std::{
 use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use futures_util::{FutureExt, StreamExt, future::Either, stream::FuturesUnordered};
 
-use crate::fork;
+use super::fork;
 
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 

@@ -7,13 +7,16 @@ use std::{
 };
 use tokio::time::Instant;
 
-use super::{
-    Authority, CertificateSource, ClientCertificateCredential, ClientSecretCredential, TokenSource,
-    defect::{path_setting, setting},
-    request::may_serve,
-    variable,
+use crate::{
+    cache::FetchedToken,
+    credential::{
+        Authority, CertificateSource, ClientCertificateCredential, ClientSecretCredential, TokenSource,
+        defect::{path_setting, setting},
+        request::may_serve,
+        variable,
+    },
+    error::Error,
 };
-use crate::{cache::FetchedToken, error::Error};
 
 const NAME: &str = "EnvironmentCredential";
 

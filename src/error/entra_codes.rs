@@ -67,6 +67,7 @@ fn code(text: &str) -> Option<u32> {
 }
 
 /// What to do about a refusal that Entra ID worded like this; `None` where its own words say it best.
+#[must_use]
 pub fn advice(text: &str) -> Option<&'static str> {
     let code = code(text)?;
     ADVICE.iter().find(|(known, _)| *known == code).map(|(_, advice)| *advice)

@@ -14,7 +14,7 @@ use std::{
     time::SystemTime,
 };
 
-use crate::fork;
+use super::fork;
 
 /// How much it matters; the numbers are those of Python's logging.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

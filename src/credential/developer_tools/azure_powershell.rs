@@ -6,14 +6,16 @@ use async_trait::async_trait;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use tokio::time::Instant;
 
-use super::{
-    TokenSource,
-    developer_tool::{self, Tool},
-    expiry,
-    request::{self, may_serve},
-    resource_of,
+use super::Tool;
+use crate::{
+    cache::FetchedToken,
+    credential::{
+        TokenSource, developer_tools, expiry,
+        request::{self, may_serve},
+        resource_of,
+    },
+    error::Error,
 };
-use crate::{cache::FetchedToken, error::Error};
 
 const TOOL: Tool = Tool {
     credential: "AzurePowerShellCredential",
@@ -64,7 +66,7 @@ fn encoded(resource: &str, tenant_id: &str) -> String {
 fn token(stdout: &str) -> Option<FetchedToken> {
     let line = stdout.lines().find_map(|line| line.split_once(TOKEN).map(|(_noise, answer)| answer.trim_end()))?;
     let (expires_on, secret) = line.split_once(':')?;
-    developer_tool::token(secret, expiry::date(&expires_on.into()))
+    developer_tools::token(secret, expiry::date(&expires_on.into()))
 }
 
 #[async_trait]

@@ -2,8 +2,7 @@
 
 use azure_core::http::Url;
 
-use super::variable;
-use crate::error::Error;
+use crate::{credential::variable, error::Error};
 
 const VARIABLE: &str = "AZURE_AUTHORITY_HOST";
 const PUBLIC: &str = "https://login.microsoftonline.com/";

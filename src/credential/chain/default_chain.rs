@@ -2,11 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{
-    Authority, AzureCliCredential, AzureDeveloperCliCredential, AzurePowerShellCredential, ChainedTokenCredential,
-    EnvironmentCredential, ManagedIdentityCredential, TokenSource, UserAssigned, WorkloadIdentityCredential,
+use crate::{
+    credential::{
+        Authority, AzureCliCredential, AzureDeveloperCliCredential, AzurePowerShellCredential, ChainedTokenCredential,
+        EnvironmentCredential, ManagedIdentityCredential, PROCESS_TIMEOUT, TokenSource, UserAssigned,
+        WorkloadIdentityCredential,
+    },
+    error::Error,
 };
-use crate::error::Error;
 
 const NAME: &str = "DefaultAzureCredential";
 const VARIABLE: &str = Selection::VARIABLE;
@@ -121,7 +124,7 @@ impl DefaultChain {
     /// The native links among those that are wanted, in the order of azure-identity for Python.
     #[must_use]
     pub fn build(self, selection: &Selection) -> ChainedTokenCredential {
-        let process_timeout = self.process_timeout.unwrap_or(super::PROCESS_TIMEOUT);
+        let process_timeout = self.process_timeout.unwrap_or(PROCESS_TIMEOUT);
         let of_environment = self.managed_identity_client_id.is_none();
         let client_id = self.managed_identity_client_id.flatten();
         let mut links: Vec<Arc<dyn TokenSource>> = Vec::new();

@@ -7,13 +7,15 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
-use super::{
-    TokenSource,
-    developer_tool::{self, Tool},
-    expiry,
-    request::{self, may_serve},
+use super::Tool;
+use crate::{
+    cache::FetchedToken,
+    credential::{
+        TokenSource, developer_tools, expiry,
+        request::{self, may_serve},
+    },
+    error::Error,
 };
-use crate::{cache::FetchedToken, error::Error};
 
 const TOOL: Tool = Tool {
     credential: "AzureDeveloperCliCredential",
@@ -35,15 +37,15 @@ pub struct AzureDeveloperCliCredential {
 
 fn token(stdout: &str) -> Option<FetchedToken> {
     // Since 1.23 it also writes objects with notices for people (`consoleMessage`).
-    let answer = developer_tool::objects(stdout).find(|object| object.contains_key("token"))?;
-    developer_tool::token(answer["token"].as_str()?, answer.get("expiresOn").and_then(expiry::date))
+    let answer = developer_tools::objects(stdout).find(|object| object.contains_key("token"))?;
+    developer_tools::token(answer["token"].as_str()?, answer.get("expiresOn").and_then(expiry::date))
 }
 
 /// What azd complains about: since 1.23 a JSON object with `error`, before that one with the message inside `data`, in a
 /// line of its own.
 fn complaint(output: &str) -> Option<String> {
     type Object = Map<String, Value>;
-    let objects: Vec<Object> = developer_tool::objects(output).collect();
+    let objects: Vec<Object> = developer_tools::objects(output).collect();
     let said = |text: fn(&Object) -> Option<&str>| {
         objects.iter().filter_map(text).map(str::trim).find(|text| !text.is_empty()).map(ToOwned::to_owned)
     };

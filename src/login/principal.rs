@@ -1,6 +1,6 @@
 //! From claims to the name of a PostgreSQL role.
 
-use crate::claims::Claims;
+use super::claims::Claims;
 
 const RESOURCE_ID: &str = "xms_mirid";
 const USER_ASSIGNED: &str = "providers/microsoft.managedidentity/userassignedidentities";

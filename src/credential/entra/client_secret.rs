@@ -9,13 +9,17 @@ use async_trait::async_trait;
 use azure_identity::ClientSecretCredentialOptions;
 use tokio::time::Instant;
 
-use super::{
-    Authority, TokenSource, ask,
-    request::may_serve,
-    root_message,
-    transport::{self, AttemptLog},
+use crate::{
+    cache::FetchedToken,
+    credential::{
+        Authority, TokenSource, ask,
+        http::transport::{self, AttemptLog},
+        request::may_serve,
+        root_message,
+    },
+    error::Error,
+    platform::secret::Secret,
 };
-use crate::{cache::FetchedToken, error::Error, secret::Secret};
 
 const NAME: &str = "ClientSecretCredential";
 

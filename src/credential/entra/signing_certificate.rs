@@ -16,7 +16,7 @@ use ring::{
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use crate::secret::Secret;
+use crate::platform::secret::Secret;
 
 /// As long as MSAL's; it is used at once.
 const ASSERTION_LIFE: Duration = Duration::from_secs(600);

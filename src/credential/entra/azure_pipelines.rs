@@ -6,14 +6,17 @@ use async_trait::async_trait;
 use azure_identity::{AzurePipelinesCredentialOptions, ClientAssertionCredentialOptions};
 use tokio::time::Instant;
 
-use super::{
-    Authority, TokenSource, ask,
-    request::may_serve,
-    root_message,
-    transport::{self, AttemptLog, parse_endpoint},
-    variable,
+use crate::{
+    cache::FetchedToken,
+    credential::{
+        Authority, TokenSource, ask,
+        http::transport::{self, AttemptLog, parse_endpoint},
+        request::may_serve,
+        root_message, variable,
+    },
+    error::Error,
+    platform::secret::Secret,
 };
-use crate::{cache::FetchedToken, error::Error, secret::Secret};
 
 const NAME: &str = "AzurePipelinesCredential";
 const ENDPOINT: &str = "SYSTEM_OIDCREQUESTURI";

@@ -15,15 +15,17 @@ use std::{
 use futures_util::future::BoxFuture;
 use proptest::prelude::*;
 
+use super::{Fetches, Login, LoginRequest, Logins};
 use crate::{
     cache::{
         Fetch, FetchedToken, OVERDUE_AFTER,
         policy::{Lifetime, Retry},
     },
-    clock::{Clock, Moment, TestClock},
     error::Error,
-    login::{Fetches, Login, LoginRequest, Logins},
-    secret::Secret,
+    platform::{
+        clock::{Clock, Moment, TestClock},
+        secret::Secret,
+    },
 };
 
 const SCOPE: &str = "https://ossrdbms-aad.database.windows.net/.default";

@@ -5,15 +5,19 @@ use std::{
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
+use super::{
+    claims::{self, Claims},
+    principal::{guest_account, guest_role, principal_name},
+};
 use crate::{
     cache::{AccessToken, Fetch, Lookup, TokenCache},
-    claims::{self, Claims},
-    clock::{Clock, Moment},
-    cloud::Cloud,
+    connection::cloud::Cloud,
     error::Error,
-    fork,
-    principal::{guest_account, guest_role, principal_name},
-    secret::Secret,
+    platform::{
+        clock::{Clock, Moment},
+        fork,
+        secret::Secret,
+    },
 };
 
 /// What a driver is handed.

@@ -1,5 +1,9 @@
 //! Credentials tried one after the other.
 
+mod default_chain;
+mod environment;
+mod fallback;
+
 use std::{
     hash::Hasher,
     sync::{
@@ -9,13 +13,16 @@ use std::{
 };
 
 use async_trait::async_trait;
+pub use default_chain::{DefaultChain, Selection};
+pub use environment::EnvironmentCredential;
+pub use fallback::FallbackChain;
 use tokio::time::Instant;
 
 use super::{TokenSource, in_tenant};
 use crate::{
     cache::FetchedToken,
     error::{Error, seconds},
-    journal::{self, Level},
+    platform::log_buffer::{self, Level},
 };
 
 const NONE: usize = usize::MAX;
@@ -53,10 +60,10 @@ impl ChainedTokenCredential {
         match &outcome {
             Ok(_) => {
                 let link = self.links[index].name();
-                journal::record(Level::Debug, &format_args!("{chain}: {link} gave a token after {took} s"));
+                log_buffer::record(Level::Debug, &format_args!("{chain}: {link} gave a token after {took} s"));
                 self.chosen.store(index, Ordering::Relaxed);
             }
-            Err(error) => journal::record(Level::Debug, &format_args!("{chain}: after {took} s, {error}")),
+            Err(error) => log_buffer::record(Level::Debug, &format_args!("{chain}: after {took} s, {error}")),
         }
         outcome
     }

@@ -5,14 +5,16 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use tokio::time::Instant;
 
-use super::{
-    TokenSource,
-    developer_tool::{self, Tool},
-    expiry,
-    request::{self, may_serve},
-    resource_of,
+use super::Tool;
+use crate::{
+    cache::FetchedToken,
+    credential::{
+        TokenSource, developer_tools, expiry,
+        request::{self, may_serve},
+        resource_of,
+    },
+    error::Error,
 };
-use crate::{cache::FetchedToken, error::Error};
 
 const TOOL: Tool = Tool {
     credential: "AzureCliCredential",
@@ -36,8 +38,8 @@ pub struct AzureCliCredential {
 
 /// `az`'s answer. Versions before 2.54 tell the expiry in local time only.
 fn token(stdout: &str) -> Option<FetchedToken> {
-    let answer = developer_tool::objects(stdout).find(|object| object.contains_key("accessToken"))?;
-    developer_tool::token(answer["accessToken"].as_str()?, answer.get("expires_on").and_then(expiry::date))
+    let answer = developer_tools::objects(stdout).find(|object| object.contains_key("accessToken"))?;
+    developer_tools::token(answer["accessToken"].as_str()?, answer.get("expires_on").and_then(expiry::date))
 }
 
 #[async_trait]

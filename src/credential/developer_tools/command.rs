@@ -20,7 +20,7 @@ use tokio::{
     time::Instant,
 };
 
-use crate::fork;
+use crate::platform::fork;
 
 /// Where they run: not in the program's own directory, whose files they might take for theirs.
 const DIRECTORY: &str = "/bin";

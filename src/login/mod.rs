@@ -1,0 +1,9 @@
+//! One login: the token, and the name of the role that it belongs to.
+
+pub mod claims;
+mod flow;
+pub mod principal;
+#[cfg(test)]
+mod simulation;
+
+pub use flow::{Fetches, Login, LoginRequest, Logins};
