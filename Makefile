@@ -12,7 +12,7 @@ ifeq ($(shell uname -s),Linux)
 PORTABLE := --zig --compatibility manylinux2014
 endif
 
-.PHONY: help demo test test-rust test-counts test-python test-versions test-programs soak stress lint lint-rust lint-python lint-text \
+.PHONY: help demo test test-rust test-counts test-python test-versions test-programs soak stress lint lint-rust lint-python lint-text docs docs-serve \
 	licenses deny format bench bench-proxy bench-rust counts fleet wheel wheel-manylinux sdist clean
 
 .DEFAULT_GOAL := demo
@@ -74,6 +74,17 @@ lint-python: $(VENV)/built ## ruff, mypy, and the stub beside the extension
 
 lint-text: $(VENV)/ready ## codespell
 	$(BIN)/codespell
+
+# Fails on broken links, on public names without a docstring, and on what a page would load from another server.
+docs: $(VENV)/docs ## Build the documentation's site in target/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+docs-serve: $(VENV)/docs ## Serve the documentation while you write it
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
+
+$(VENV)/docs: $(VENV)/built
+	$(BIN)/python -m pip install --quiet --group docs
+	touch $@
 
 # The texts of the licences of what the library links; a test checks that they are those of Cargo.lock.
 licenses: ## Write the licences of the linked crates to THIRD_PARTY_LICENSES

@@ -20,6 +20,17 @@ BEGIN, END = "<!-- figures: written by `make bench` -->\n", "<!-- end of figures
 
 # What a row is called, and where its figures are.
 Row = tuple[str, str, str]
+BRIEF: tuple[Row, ...] = (
+    (
+        "first login of a process, above psycopg with a password and the endpoint (ms)",
+        "startup",
+        "managed identity: above static and endpoint, ms",
+    ),
+    ("import, above psycopg's own (ms)", "imports", "wall, ms"),
+    ("token requests when 1,000 tasks connect at once", "concurrency", "1000 tasks: requests"),
+    ("distributions installed beside the driver's", "installed", "distributions"),
+)
+"""Those of the project's README."""
 ROWS: tuple[Row, ...] = (
     (
         "cold start to the first row above a static login and the endpoint's delay, managed identity (ms)",
@@ -42,9 +53,6 @@ ROWS: tuple[Row, ...] = (
         "psycopg 3, native credential: waiting, ms",
     ),
     ("`decode_jwt`, 2 KB (us)", "tokens", "decode_jwt, 2 KB, us"),
-)
-"""Those of the README."""
-MORE: tuple[Row, ...] = (
     (
         "CPU of the cold start above a static login's, managed identity (ms)",
         "startup",
@@ -65,7 +73,7 @@ MORE: tuple[Row, ...] = (
     ("the same: longest login (s)", "outage", "longest login, s"),
     ("`decode_jwt`, 7 KB (us)", "tokens", "decode_jwt, 7 KB, us"),
 )
-"""Those that only this folder's README has besides."""
+"""Those of this folder's README."""
 CANDIDATES = ("ours", "peer", "static")
 
 
@@ -77,23 +85,24 @@ CHARTS = {
     "cached": "Cached logins and decoding",
     "scale": "Cost as work grows",
 }
-IN_README = ("startup", "requests", "fleet")
+IN_README = "startup"
 
 
 def summary(results: dict[str, Any]) -> str:
-    """The part of the README."""
-    verdict = results["verdict"]
-    lines = [*_measured(results), *_table(results, ROWS), ""]
-    met = sum(goal["met"] for goal in verdict)
-    lines += [f"{met} of {len(verdict)} goals are met; [benches/README.md](benches/README.md)"]
-    lines += ["lists them all, and the other figures.", ""]
-    lines += [f"![{CHARTS[name]}](benches/charts/{name}.svg)" for name in IN_README]
+    """The part of the README: medians, and one chart."""
+    versions = results["versions"]
+    lines = [f"| | this package | Microsoft's {versions['azure-postgresql-auth']} |", "| --- | --- | --- |"]
+    for name, subject, measure in BRIEF:
+        by_candidate = results["results"][subject][measure]
+        ours, peer = (_number(by_candidate[candidate]["median"]) for candidate in ("ours", "peer"))
+        lines.append(f"| {name} | **{ours}** | {peer} |")
+    lines += ["", f"![{CHARTS[IN_README]}](benches/charts/{IN_README}.svg)"]
     return "\n".join(lines) + "\n"
 
 
 def details(results: dict[str, Any], fleet: dict[str, Any]) -> str:
     """The part of this folder's README."""
-    lines = [*_measured(results), *_table(results, ROWS + MORE), "", "## Goals", ""]
+    lines = [*_measured(results), *_table(results, ROWS), "", "## Goals", ""]
     lines += ["| goal | measured | bound | |", "| --- | --- | --- | --- |"]
     for goal in results["verdict"]:
         bound = f"{'at least' if goal['at_least'] else 'at most'} {goal['bound']:g}"

@@ -118,11 +118,13 @@ def test_no_request_fails(way: str, project: Project, emulator: Emulator, tmp_pa
 
 @on_this_stack
 def test_workers_inherit_the_tokens_of_every_identity(project: Project, emulator: Emulator, tmp_path: Path) -> None:
-    """The recipe of the README: two identities, one token request each, however many workers there are."""
+    """The recipe of the documentation: two identities, one token request each, however many workers there are."""
     reader = emulator.add_identity("reader")
     project.using({"default": project.entry()}).manage("migrate")
     emulator.sql("GRANT pg_read_all_data TO reader")
-    recipe = re.search(r"```python\n(preload_app = True.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+    recipe = re.search(
+        r"```python\n(preload_app = True.*?)```", (ROOT / "docs/drivers/django.md").read_text("utf-8"), re.DOTALL
+    )
     assert recipe
     (tmp_path / "gunicorn.conf.py").write_text(recipe[1])
     emulator.reset_counters()

@@ -1,0 +1,39 @@
+"""Links of Markdown pages that leave their place: on the documentation's site, and in what PyPI shows of the README."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+try:
+    import tomllib
+except ModuleNotFoundError:  # Python 3.10 and older
+    from pip._vendor import tomli as tomllib
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROOT = Path(__file__).parent.parent
+LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\[\]]*\])*)\]\((?!https?:|mailto:)([^()\s]+)\)")
+
+
+def address(path: str, anchor: str = "") -> str | None:
+    """Return where the repository shows a file, or None while it has no address."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    url = project.get("urls", {}).get("Repository")
+    kind = "tree" if (ROOT / path).is_dir() else "blob"
+    return f"{url.rstrip('/')}/{kind}/main/{path}" + (f"#{anchor}" if anchor else "") if url else None
+
+
+def relinked(markdown: str, target: Callable[[str], str | None]) -> str:
+    """Return the page with `target(link)` for each relative link outside of code; where that is None, with its text."""
+
+    def link(match: re.Match[str]) -> str:
+        to = target(match[3])
+        if to is None:
+            return "" if match[1] else match[2]
+        return f"{match[1]}[{match[2]}]({to})"
+
+    parts = re.split(r"(^```.*?^```$)", markdown, flags=re.DOTALL | re.MULTILINE)
+    return "".join(part if part.startswith("```") else LINK.sub(link, part) for part in parts)

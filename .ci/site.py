@@ -1,0 +1,122 @@
+"""Hooks of the documentation's site (mkdocs.yml): pages that are made, links into the repository, and checks.
+
+Pages are written so that their links work in the repository's own viewer. Here a link that leaves `docs/` becomes one
+to the repository, whose address is `Repository` in pyproject.toml's `[project.urls]`; without one, it is plain text.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import griffe
+from mkdocs.exceptions import PluginError
+from mkdocs.structure.files import File
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mkdocs.config.defaults import MkDocsConfig
+    from mkdocs.structure.files import Files
+    from mkdocs.structure.pages import Page
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(Path(__file__).parent))
+
+import command_line  # noqa: E402 - a sibling, and mkdocs loads this file by its path
+import repository  # noqa: E402
+
+ELSEWHERE = {
+    "CHANGELOG.md": "changelog.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "SECURITY.md": "security.md",
+    "benches/README.md": "benchmarks.md",
+}
+"""Pages that lie outside `docs/`, where readers of the repository look for them."""
+PAGES = {page: source for source, page in ELSEWHERE.items()}
+CHARTS = "benches/charts"
+SHOWN = re.compile(r"^::: azure_postgresql_auth\.(\S+)$", re.MULTILINE)
+"""How a page of the reference names its module."""
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the pages from elsewhere, those that are generated, and the charts."""
+    for source, page in ELSEWHERE.items():
+        files.append(File.generated(config, page, content=(ROOT / source).read_text("utf-8")))
+    files.append(File.generated(config, "reference/command-line.md", content=command_line.page()))
+    for chart in sorted((ROOT / CHARTS).glob("*.svg")):
+        files.append(File.generated(config, f"charts/{chart.name}", abs_src_path=str(chart)))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001 - mkdocs passes them by name
+    """Make every link one that works on the site."""
+    here = page.file.src_uri
+    return repository.relinked(markdown, lambda target: _target(PAGES.get(here, f"docs/{here}"), here, target))
+
+
+def _target(source: str, here: str, target: str) -> str | None:
+    path, hash_, anchor = target.partition("#")
+    if not path:
+        return target
+    path = posixpath.normpath(posixpath.join(posixpath.dirname(source), path))
+    if path.startswith(f"{CHARTS}/"):
+        page = path.removeprefix("benches/")
+    elif path in ELSEWHERE:
+        page = ELSEWHERE[path]
+    elif path.startswith("docs/"):
+        page = path.removeprefix("docs/")
+    elif (ROOT / path).exists():
+        return repository.address(path, anchor)
+    else:
+        return target  # mkdocs reports it
+    return posixpath.relpath(page, posixpath.dirname(here) or ".") + hash_ + anchor
+
+
+def on_pre_build(config: MkDocsConfig) -> None:  # noqa: ARG001
+    """Fail where a public name has no docstring: the reference would leave it out without a word."""
+    package = griffe.load("azure_postgresql_auth", search_paths=[str(ROOT / "python")], allow_inspection=False)
+    pages = sorted((ROOT / "docs/reference/api").glob("*.md"))
+    modules = [name for page in pages for name in SHOWN.findall(page.read_text("utf-8"))]
+    bare = [name for module in modules for name in _undocumented(package[module])]
+    if bare:
+        raise PluginError("Public names without a docstring:\n  " + "\n  ".join(sorted(set(bare))))
+
+
+def _undocumented(scope: griffe.Object | griffe.Alias) -> Iterator[str]:
+    if not scope.docstring:
+        yield scope.path
+    for member in scope.members.values():
+        special = member.name.startswith("__")  # documented by what they do, or in their class
+        if special or not member.is_public or (member.is_module and not member.is_exported):
+            continue
+        try:
+            target = member.final_target if member.is_alias else member
+        except griffe.AliasResolutionError:
+            continue  # another package's
+        if not target.path.startswith("azure_postgresql_auth."):
+            continue
+        if target.is_class:
+            yield from _undocumented(target)
+        elif target.is_function and not target.docstring:
+            yield target.path
+
+
+REMOTE = re.compile(
+    r"""<(?:script|img|iframe|source)\b[^>]*\ssrc=["']?(?:https?:)?//[^>]*>"""
+    r"""|<link\b(?![^>]*rel=["']?(?:canonical|next|prev))[^>]*\shref=["']?(?:https?:)?//[^>]*>"""
+)
+REMOTE_CSS = re.compile(r"""(?:url\(|@import )["']?(?:https?:)?//[^)]*""")
+
+
+def on_post_build(config: MkDocsConfig) -> None:
+    """Fail where a page would load something from another server."""
+    found = []
+    for pattern, suffix in ((REMOTE, "*.html"), (REMOTE_CSS, "*.css")):
+        for path in Path(config.site_dir).rglob(suffix):
+            found += [f"{path}: {match[0]}" for match in pattern.finditer(path.read_text("utf-8"))]
+    if found:
+        raise PluginError("Pages load from other servers:\n  " + "\n  ".join(found))
