@@ -19,7 +19,7 @@ is for.
 def page() -> str:
     """Return the page as Markdown."""
     os.environ["COLUMNS"] = "100"
-    from azure_postgresql_auth.cli._parser import build  # noqa: PLC0415 - reads COLUMNS
+    from azure_postgresql_auth.cli.parser import build  # noqa: PLC0415 - reads COLUMNS
 
     top = build()
     parts = [TITLE, _body(top)]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
-from azure_postgresql_auth.cli import _parser
+from azure_postgresql_auth.cli import parser
 
 if TYPE_CHECKING:
     from azure_postgresql_auth.emulator import Emulator
@@ -146,7 +146,7 @@ def test_console_block_names_what_exists(block: Block) -> None:
         if program == "make":
             assert {word for word in arguments if "=" not in word} <= targets
         elif program == "azure-postgresql-auth" and not {"-h", "--help", "-V", "--version"} & set(arguments):
-            _parser.parse(arguments)  # ends the process with exit code 2 where it cannot
+            parser.parse(arguments)  # ends the process with exit code 2 where it cannot
 
 
 CONSOLE_WITH_OUTPUT = [
