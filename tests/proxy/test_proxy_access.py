@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import ssl
 import stat
@@ -193,6 +194,22 @@ def test_a_folder_that_others_can_write_to_is_refused(run_proxy: RunProxy, tmp_p
     proxy = run_proxy("--socket", str(folder), socket_folder=False, ready=False)
     assert proxy.process.wait(30) == 1
     assert "other users can put their own socket there" in Path(proxy.log_path).read_text()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a link to another user")
+@pytest.mark.parametrize("below", ["", "below"])
+def test_another_users_symbolic_link_is_refused(run_proxy: RunProxy, tmp_path: Path, below: str) -> None:
+    target, link = tmp_path / "target", tmp_path / "link"
+    target.mkdir(mode=0o700)
+    link.symlink_to(target)
+    assert run_proxy("--socket", str(link / below), socket_folder=False).stop() == 0
+    outer = tmp_path / "outer"
+    outer.symlink_to(link)
+    os.chown(link, 65534, 65534, follow_symlinks=False)
+    for way in (link, outer):
+        proxy = run_proxy("--socket", str(way / below), socket_folder=False, ready=False)
+        assert proxy.process.wait(30) == 1
+        assert f"{link}: this symbolic link belongs to another user" in Path(proxy.log_path).read_text()
 
 
 def test_role_and_database_can_be_pinned(run_proxy: RunProxy) -> None:

@@ -43,6 +43,7 @@ class Sockets:
         Raises:
             Failure: others could replace it, or it is in use.
         """
+        _refuse_links_of_others(folder)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = folder.stat()
         if found.st_uid not in {os.geteuid(), 0} or (found.st_mode & 0o022 and not found.st_mode & stat.S_ISVTX):
@@ -153,6 +154,27 @@ def notify(state: str) -> None:
     ):
         manager.connect(address.replace("@", "\0", 1) if address.startswith("@") else address)
         manager.send(state.encode())
+
+
+def _refuse_links_of_others(folder: Path) -> None:
+    """Check that no symbolic link on the way to a folder belongs to another user, who could point it elsewhere.
+
+    Raises:
+        Failure: one does.
+    """
+    for path in reversed((folder.absolute(), *folder.absolute().parents)):
+        try:
+            found = path.lstat()
+        except FileNotFoundError:
+            return
+        if not stat.S_ISLNK(found.st_mode):
+            continue
+        if found.st_uid not in {os.geteuid(), 0}:
+            message = f"proxy: {path}: this symbolic link belongs to another user; name the folder that it leads to"
+            raise Failure(message)
+        with contextlib.suppress(FileNotFoundError):
+            path.stat()  # Fails where links form a loop.
+        _refuse_links_of_others(path.parent / path.readlink())
 
 
 def _remove_stale(path: Path) -> None:

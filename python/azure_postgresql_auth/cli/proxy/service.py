@@ -121,16 +121,17 @@ def _start(sockets: listeners.Sockets, servers: list[Server], http: int | None, 
 
 def _wait(proxy: Proxy, grace: float, sockets: listeners.Sockets) -> None:
     """Wait for a signal, then for the connections to end; a second signal ends them."""
-    asked = False
+    received = 0
 
     def stop(*_: object) -> None:
-        nonlocal asked
-        # Before all else: the second signal may come in the middle of this.
-        again, asked = asked, True
-        proxy.stop(0.0 if again else grace)
-        if not again:
+        nonlocal received
+        received += 1
+        if received == 1:
+            # Before the proxy stops listening: a client that finds no socket knows at once that it cannot connect.
             sockets.remove_files()
             listeners.notify("STOPPING=1")
+        # Another signal may have come in between; then the connections end now.
+        proxy.stop(grace if received == 1 else 0.0)
 
     with signals.handled({signal.SIGTERM: stop, signal.SIGINT: stop}), _woken_by_signals() as woken:
         listeners.notify(f"READY=1\nMAINPID={os.getpid()}")
