@@ -76,6 +76,21 @@ def _target(source: str, here: str, target: str) -> str | None:
     return posixpath.relpath(page, posixpath.dirname(here) or ".") + hash_ + anchor
 
 
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001
+    """Label the cells of tables with their columns, for screens on which a row becomes a list (docs/css/site.css)."""
+    return re.sub(r"<table>.*?</table>", _labelled, html, flags=re.DOTALL)
+
+
+def _labelled(table: re.Match[str]) -> str:
+    heads = [re.sub(r"<[^>]+>", "", head).strip() for head in re.findall(r"<th[^>]*>(.*?)</th>", table[0], re.DOTALL)]
+
+    def row(match: re.Match[str]) -> str:
+        labels = iter(heads)
+        return re.sub(r"<td", lambda _: f'<td data-label="{next(labels)}"', match[0])
+
+    return re.sub(r"<tr>.*?</tr>", row, table[0], flags=re.DOTALL)
+
+
 def on_pre_build(config: MkDocsConfig) -> None:  # noqa: ARG001
     """Fail where a public name has no docstring: the reference would leave it out without a word."""
     package = griffe.load("azure_postgresql_auth", search_paths=[str(ROOT / "python")], allow_inspection=False)
