@@ -6,6 +6,7 @@ to the repository, whose address is `Repository` in pyproject.toml's `[project.u
 
 from __future__ import annotations
 
+import importlib
 import posixpath
 import re
 import sys
@@ -38,7 +39,7 @@ ELSEWHERE = {
 """Pages that lie outside `docs/`, where readers of the repository look for them."""
 PAGES = {page: source for source, page in ELSEWHERE.items()}
 CHARTS = "benches/charts"
-SHOWN = re.compile(r"^::: azure_postgresql_auth\.(\S+)$", re.MULTILINE)
+SHOWN = re.compile(r"^::: azure_postgresql_auth\.([a-z0-9_.]+)$", re.MULTILINE)
 """How a page of the reference names its module."""
 
 
@@ -94,11 +95,14 @@ def _labelled(table: re.Match[str]) -> str:
 def on_pre_build(config: MkDocsConfig) -> None:  # noqa: ARG001
     """Fail where a public name has no docstring: the reference would leave it out without a word."""
     package = griffe.load("azure_postgresql_auth", search_paths=[str(ROOT / "python")], allow_inspection=False)
-    pages = sorted((ROOT / "docs/reference/api").glob("*.md"))
-    modules = [name for page in pages for name in SHOWN.findall(page.read_text("utf-8"))]
-    bare = [name for module in modules for name in _undocumented(package[module])]
+    bare = {name for module in _modules() for name in _undocumented(package[module])}
     if bare:
-        raise PluginError("Public names without a docstring:\n  " + "\n  ".join(sorted(set(bare))))
+        raise PluginError("Public names without a docstring:\n  " + "\n  ".join(sorted(bare)))
+
+
+def _modules() -> list[str]:
+    pages = sorted((ROOT / "docs/reference/api").glob("*.md"))
+    return [name for page in pages for name in SHOWN.findall(page.read_text("utf-8"))]
 
 
 def _undocumented(scope: griffe.Object | griffe.Alias) -> Iterator[str]:
@@ -116,7 +120,7 @@ def _undocumented(scope: griffe.Object | griffe.Alias) -> Iterator[str]:
             continue
         if target.is_class:
             yield from _undocumented(target)
-        elif target.is_function and not target.docstring:
+        elif not target.docstring and not (target.is_attribute and scope.is_class):  # its class describes it
             yield target.path
 
 
@@ -128,7 +132,14 @@ REMOTE_CSS = re.compile(r"""(?:url\(|@import )["']?(?:https?:)?//[^)]*""")
 
 
 def on_post_build(config: MkDocsConfig) -> None:
-    """Fail where a page would load something from another server."""
+    """Fail where a page would load something from another server, or where an exported name is on no page."""
+    for module in _modules():
+        built = Path(config.site_dir, "reference/api", module.replace(".", "_"), "index.html").read_text("utf-8")
+        exported = importlib.import_module(f"azure_postgresql_auth.{module}")
+        missing = [name for name in getattr(exported, "__all__", ()) if not re.search(rf"\b{name}\b", built)]
+        if missing:
+            message = f"The reference of {module} does not have {', '.join(missing)}"
+            raise PluginError(message)
     found = []
     for pattern, suffix in ((REMOTE, "*.html"), (REMOTE_CSS, "*.css")):
         for path in Path(config.site_dir).rglob(suffix):

@@ -35,6 +35,8 @@ __all__ += identity.__all__
 
 
 class _Asynchronous(identity._NativeCredential):  # noqa: SLF001 - the other half of it
+    """What every credential of this module can do: the methods of azure-identity's asynchronous credentials."""
+
     async def get_token(  # type: ignore[override]
         self,
         *scopes: str,
