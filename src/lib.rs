@@ -34,5 +34,5 @@ pub mod proxy;
 mod py;
 #[cfg(not(unix))]
 compile_error!(
-    "Windows has no descriptor that both threads and event loops can watch; py/bell.rs needs another way there"
+    "Windows has no descriptor that both threads and event loops can watch; py/wakeup_fd.rs needs another way there"
 );

@@ -45,14 +45,14 @@ impl Ours {
     fn fetch(&self, clock: &DayClock, service: &mut Service) -> Option<Lifetime> {
         let shared = self.folder.as_ref().and_then(|folder| folder.get());
         let another = shared.filter(|shared| self.token.is_none_or(|token| token.expires_on != shared.expires_on));
-        let second_hand = |token: Lifetime| Lifetime::starting(clock, token.expires_on, None);
+        let from_shared_cache = |token: Lifetime| Lifetime::starting(clock, token.expires_on, None);
         if let Some(token) = another
             && decide(&token, &Retry::default(), clock.now(), self.spread) == Decision::Use
         {
-            return second_hand(token);
+            return from_shared_cache(token);
         }
         let Some(life) = service.ask(clock) else {
-            return another.filter(|token| token.is_usable(clock.now())).and_then(second_hand);
+            return another.filter(|token| token.is_usable(clock.now())).and_then(from_shared_cache);
         };
         let token = Lifetime::starting(clock, clock.wall() + life, None);
         if let Some(folder) = &self.folder {

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, final
 
 __all__ = [
-    "Bell",
     "ClientOptions",
     "ConnectionPlan",
     "Driver",
@@ -14,6 +13,7 @@ __all__ = [
     "Proxy",
     "TokenProvider",
     "TokenStats",
+    "WakeupFd",
     "decode_jwt",
     "guest_of",
     "is_azure_server",
@@ -22,7 +22,7 @@ __all__ = [
     "principal_of",
     "scope_for",
     "stop_commands",
-    "take_journal",
+    "take_log_records",
     "value_defect",
 ]
 
@@ -228,7 +228,7 @@ class TokenProvider:
     @staticmethod
     def default_chain(
         *,
-        said: Sequence[tuple[str, bool]],
+        excluded: Sequence[tuple[str, bool]],
         managed_identity_client_id: str | None = None,
         system_assigned: bool = False,
         workload_identity_client_id: str | None = None,
@@ -241,7 +241,7 @@ class TokenProvider:
         If there are such, Python is asked for a token (`take_fetches`) when the native links have none.
 
         Args:
-            said: names of links as in `exclude_NAME_credential`, and whether the caller excludes them.
+            excluded: names of links as in `exclude_NAME_credential`, and whether the caller excludes them.
             system_assigned: the managed identity is the system-assigned one, whatever `AZURE_CLIENT_ID` says.
 
         Raises:
@@ -261,7 +261,7 @@ class TokenProvider:
     def python(class_: str, /) -> TokenProvider:
         """The tokens of a credential object of this class that Python calls, see `take_fetches`."""
     def login(self, scope: str, user_known: bool = False) -> Login | PendingLogin:
-        """The login if it is cached, else one to wait for (as where `take_journal` has something).
+        """The login if it is cached, else one to wait for (as where `take_log_records` has something).
 
         Both may leave something in `take_fetches`.
 
@@ -269,10 +269,10 @@ class TokenProvider:
             scope: OAuth 2.0 scope, e.g. "https://ossrdbms-aad.database.windows.net/.default".
             user_known: the token's claims are not looked at, and the login has no user.
         """
-    def usual_scope(self) -> str:
+    def default_scope(self) -> str:
         """OAuth 2.0 scope for who names none: that of the cloud that `AZURE_AUTHORITY_HOST` named at the first call."""
     def conninfo(self) -> dict[str, str] | None:
-        """User and password for the usual scope, as a new dictionary, if they are cached and nothing is to be done.
+        """User and password for the default scope, as a new dictionary, if they are cached and nothing is to be done.
 
         `login` finds the same; this is for who cannot wait for an argument to be passed. None before the first login.
         """
@@ -295,8 +295,10 @@ class TokenProvider:
 class PendingLogin:
     """A login that is waited for. Dropping it ends only this wait."""
 
-    def poll(self, bell: Bell | None, key: int) -> Login | None:
-        """The login, or None: then `bell` will ring for `key`. May leave something in `TokenProvider.take_fetches`.
+    def poll(self, wakeup: WakeupFd | None, key: int) -> Login | None:
+        """Return the login, or None: then `wakeup` becomes readable when the wait `key` is over.
+
+        May leave something in `TokenProvider.take_fetches`.
 
         Raises:
             EntraConnectionValueError: no token could be had; the message lists every attempt.
@@ -348,10 +350,10 @@ class Fetch:
         """Nobody will ask: one of those who wait takes over."""
 
 @final
-class Bell:
+class WakeupFd:
     """A file descriptor that becomes readable when a wait is over; one serves a whole event loop."""
 
-    def __new__(cls) -> Bell: ...
+    def __new__(cls) -> WakeupFd: ...
     def fileno(self) -> int:
         """To watch; -1 once it is closed."""
     def close(self) -> None:
@@ -454,7 +456,7 @@ def scope_for(hosts: Sequence[str]) -> str:
         ValueError: the hosts belong to different clouds.
     """
 
-def take_journal() -> list[tuple[float, int, str]]:
+def take_log_records() -> list[tuple[float, int, str]]:
     """What happened to tokens since the last call: when (seconds since 1970), level as in `logging`, text."""
 
 def value_defect(value: str) -> str | None:

@@ -23,7 +23,7 @@ use crate::{
 pub const OVERDUE_AFTER: Duration = Duration::from_secs(300);
 
 /// What everybody who waited gets.
-pub type Landing = Result<Arc<AccessToken>, Error>;
+pub type FetchResult = Result<Arc<AccessToken>, Error>;
 
 /// What came of a fetch's requests so far, for those who cannot wait for its end. Texts are as those of errors.
 #[derive(Debug, Clone, Default)]
@@ -31,14 +31,14 @@ pub struct Progress(Arc<Mutex<Option<String>>>);
 
 impl Progress {
     /// Takes the place of what was told before.
-    pub fn tell(&self, text: String) {
+    pub fn report(&self, text: String) {
         let _guard = fork::guarded();
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
     }
 
     /// What was told last.
     #[must_use]
-    pub fn told(&self) -> Option<String> {
+    pub fn last(&self) -> Option<String> {
         let _guard = fork::guarded();
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -56,16 +56,16 @@ pub struct Flight {
     /// For how long the last fetch waits before it asks.
     pause: Duration,
     pub(super) progress: Progress,
-    landing: Shared<oneshot::Receiver<Landing>>,
+    result: Shared<oneshot::Receiver<FetchResult>>,
     waiters: Weak<Waiters>,
 }
 
 /// Where the first answer goes. Fetches own it, so that the waiters learn when none is left.
-type Waiters = Mutex<Option<oneshot::Sender<Landing>>>;
+type Waiters = Mutex<Option<oneshot::Sender<FetchResult>>>;
 
 impl Flight {
-    /// Whether this process began it; a parent's never lands in its child.
-    pub(super) fn can_land(&self) -> bool {
+    /// Whether this process began it; a parent's never ends in its child.
+    pub(super) fn is_of_this_process(&self) -> bool {
         self.generation == fork::generation()
     }
 
@@ -80,16 +80,16 @@ impl Flight {
     }
 
     pub(super) fn is(&self, other: &Self) -> bool {
-        self.landing.ptr_eq(&other.landing)
+        self.result.ptr_eq(&other.result)
     }
 }
 
 impl Future for Flight {
-    type Output = Option<Landing>;
+    type Output = Option<FetchResult>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let _guard = fork::guarded();
-        self.landing.poll_unpin(context).map(Result::ok)
+        self.result.poll_unpin(context).map(Result::ok)
     }
 }
 
@@ -118,7 +118,7 @@ impl Fetch {
         now: Moment,
         pause: Duration,
     ) -> Self {
-        let (sender, landing) = oneshot::channel();
+        let (sender, result) = oneshot::channel();
         let waiters = Arc::new(Mutex::new(Some(sender)));
         let flight = Flight {
             generation: fork::generation(),
@@ -126,7 +126,7 @@ impl Fetch {
             last_fetch: now,
             pause,
             progress: Progress::default(),
-            landing: landing.shared(),
+            result: result.shared(),
             waiters: Arc::downgrade(&waiters),
         };
         Self { scope, cache, flight, waiters: Some(waiters), known }
@@ -184,17 +184,17 @@ impl Fetch {
     }
 
     /// The same with a token that another process has fetched.
-    pub fn answer_second_hand(self, source: &str, token: FetchedToken) {
+    pub fn answer_from_shared_cache(self, source: &str, token: FetchedToken) {
         self.end(source, true, Ok(token));
     }
 
-    fn end(mut self, source: &str, second_hand: bool, answer: Result<FetchedToken, Error>) {
+    fn end(mut self, source: &str, from_shared_cache: bool, answer: Result<FetchedToken, Error>) {
         let _guard = fork::guarded();
-        let Some(landing) = self.cache.land(&self, source, second_hand, answer) else { return };
+        let Some(result) = self.cache.complete(&self, source, from_shared_cache, answer) else { return };
         let waiters = self.waiters.take();
         let sender = waiters.and_then(|waiters| waiters.lock().unwrap_or_else(PoisonError::into_inner).take());
         if let Some(sender) = sender {
-            let _ = sender.send(landing); // Err: nobody waited
+            let _ = sender.send(result); // Err: nobody waited
         }
     }
 }
@@ -203,7 +203,7 @@ impl Drop for Fetch {
     fn drop(&mut self) {
         let Some(waiters) = self.waiters.take() else { return };
         let _guard = fork::guarded();
-        // Only the last fetch of a flight: as long as there is another one, it may land.
+        // Only the last fetch of a flight: as long as there is another one, it may succeed.
         if let Some(waiters) = Arc::into_inner(waiters) {
             self.cache.abandon(&self.scope, &self.flight);
             drop(waiters);

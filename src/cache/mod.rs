@@ -5,7 +5,7 @@
 //! here: natively it runs on [`crate::platform::runtime`], for a Python credential Python runs it, in tests the test answers it.
 //!
 //! A server may refuse a token before its time: it was revoked, or belongs to a key that is no more. Then
-//! [`TokenCache::replace`] fetches another in its place. The refused one stays until that has landed, because one user's
+//! [`TokenCache::replace`] fetches another in its place. The refused one stays until that has ended, because one user's
 //! refusal (a role that is not there) is no reason to leave all others without a token when the identity service is down.
 
 mod flight;
@@ -22,7 +22,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-pub use flight::{Fetch, Flight, Landing, OVERDUE_AFTER, Progress};
+pub use flight::{Fetch, FetchResult, Flight, OVERDUE_AFTER, Progress};
 use policy::{Decision, Lifetime, Retry};
 use stats::Stats;
 
@@ -47,7 +47,7 @@ pub struct AccessToken {
     /// When it was had, should be renewed and expires.
     pub lifetime: Lifetime,
     /// It comes from a cache that is older than this process's.
-    pub second_hand: bool,
+    pub from_shared_cache: bool,
     /// The PostgreSQL role that it logs in as, once that has been worked out.
     pub principal: OnceLock<Arc<str>>,
 }
@@ -92,7 +92,7 @@ struct Slot {
 pub struct TokenCache {
     slots: Mutex<HashMap<Arc<str>, Slot>>,
     /// Counts the changes to any token, so that copies outside know when they are old.
-    edition: AtomicU64,
+    version: AtomicU64,
     clock: Arc<dyn Clock>,
     /// What it did so far.
     pub stats: Stats,
@@ -102,12 +102,12 @@ impl TokenCache {
     /// An empty cache.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Arc<Self> {
-        Arc::new(Self { slots: Mutex::default(), edition: AtomicU64::new(0), clock, stats: Stats::default() })
+        Arc::new(Self { slots: Mutex::default(), version: AtomicU64::new(0), clock, stats: Stats::default() })
     }
 
     /// Changes whenever a token is replaced: what was looked up before may be kept as long as this stays the same.
-    pub fn edition(&self) -> u64 {
-        self.edition.load(Ordering::Acquire)
+    pub fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
     }
 
     /// The time by this cache's clock.
@@ -134,7 +134,7 @@ impl TokenCache {
         self.slots().get(scope).and_then(|slot| slot.token.as_ref()).is_some_and(|token| token.lifetime.is_usable(now))
     }
 
-    /// As long as the edition stays the same, nobody needs to look at the token again before this moment.
+    /// As long as the version stays the same, nobody needs to look at the token again before this moment.
     #[must_use]
     pub fn look_again(&self, scope: &str) -> Moment {
         let _guard = fork::guarded();
@@ -145,7 +145,7 @@ impl TokenCache {
         };
         let fresh_until = token.lifetime.fresh_until(&slot.retry, policy::spread());
         match slot.flight_under_way() {
-            // Its success is another edition; its failure shows a little later.
+            // Its success is another version; its failure shows a little later.
             Some(_) => fresh_until.max(now.after(PEEK).min(token.lifetime.usable_until())),
             None => fresh_until,
         }
@@ -212,8 +212,8 @@ impl TokenCache {
         let slot = slots.get(scope);
         let flight = slot.and_then(Slot::flight_under_way);
         let since = |slot: &Slot| {
-            let aloft = flight.and_then(|flight| now.since(flight.since)).unwrap_or_default();
-            slot.retry.failing_since.unwrap_or_else(|| self.clock.wall() - aloft)
+            let elapsed = flight.and_then(|flight| now.since(flight.since)).unwrap_or_default();
+            slot.retry.failing_since.unwrap_or_else(|| self.clock.wall() - elapsed)
         };
         let expired = |slot: &Slot| {
             let lifetime = slot.token.as_ref()?.lifetime;
@@ -221,7 +221,7 @@ impl TokenCache {
         };
         Error::TimedOut {
             after,
-            progress: flight.and_then(|flight| flight.progress.told()),
+            progress: flight.and_then(|flight| flight.progress.last()),
             expired: slot.and_then(expired),
             last: slot.and_then(|slot| slot.failure.clone()),
         }
@@ -245,7 +245,7 @@ impl TokenCache {
     fn join_after(self: &Arc<Self>, slot: &mut Slot, pause: Duration) -> (Flight, Option<Fetch>) {
         let now = self.clock.now();
         let (scope, known) = (Arc::clone(&slot.scope), slot.token.clone());
-        let fetch = match slot.flight.as_mut().filter(|flight| flight.can_land()) {
+        let fetch = match slot.flight.as_mut().filter(|flight| flight.is_of_this_process()) {
             Some(flight) if !flight.is_overdue(now) => return (flight.clone(), None),
             Some(flight) => Fetch::joining(flight, Arc::clone(self), scope, known, now),
             None => None,
@@ -268,13 +268,13 @@ impl TokenCache {
     }
 
     /// Takes a fetch's answer in and gives what its waiters get; `None` for a failure that is not theirs.
-    fn land(
+    fn complete(
         &self,
         fetch: &Fetch,
         source: &str,
-        second_hand: bool,
+        from_shared_cache: bool,
         answer: Result<FetchedToken, Error>,
-    ) -> Option<Landing> {
+    ) -> Option<FetchResult> {
         let took = self.clock.now().since(fetch.begun()).unwrap_or_default();
         let answer = answer.and_then(|fetched| {
             if fetched.secret.expose().is_empty() {
@@ -282,7 +282,12 @@ impl TokenCache {
             }
             let lifetime = Lifetime::starting(&*self.clock, fetched.expires_at, fetched.refresh_at);
             let lifetime = lifetime.ok_or(Error::ExpiredOnArrival)?;
-            Ok(Arc::new(AccessToken { secret: fetched.secret, lifetime, second_hand, principal: OnceLock::new() }))
+            Ok(Arc::new(AccessToken {
+                secret: fetched.secret,
+                lifetime,
+                from_shared_cache,
+                principal: OnceLock::new(),
+            }))
         });
         let mut slots = self.slots();
         let Some(slot) = slots.get_mut(&**fetch.scope()) else { return Some(answer) };
@@ -343,7 +348,7 @@ impl TokenCache {
             slot.throttled = None;
         }
         slot.token = Some(Arc::clone(token));
-        self.edition.fetch_add(1, Ordering::Release);
+        self.version.fetch_add(1, Ordering::Release);
     }
 
     fn take_failure(&self, slot: &mut Slot, error: Error, source: &str) -> Error {
@@ -388,7 +393,7 @@ impl TokenCache {
         }
     }
 
-    /// Forgets a flight that will never land.
+    /// Forgets a flight that will never end.
     fn abandon(&self, scope: &str, flight: &Flight) {
         if let Some(slot) = self.slots().get_mut(scope) {
             slot.flight.take_if(|current| current.is(flight));
@@ -417,7 +422,7 @@ impl Slot {
     }
 
     fn flight_under_way(&self) -> Option<&Flight> {
-        self.flight.as_ref().filter(|flight| flight.can_land())
+        self.flight.as_ref().filter(|flight| flight.is_of_this_process())
     }
 
     /// Whether its token lives as long as this one.
@@ -486,8 +491,8 @@ mod tests {
         }
     }
 
-    fn landed(flight: &Flight) -> Landing {
-        flight.clone().now_or_never().expect("has landed").expect("was not abandoned")
+    fn result_of(flight: &Flight) -> FetchResult {
+        flight.clone().now_or_never().expect("has ended").expect("was not abandoned")
     }
 
     #[test]
@@ -502,7 +507,7 @@ mod tests {
             .collect();
         fetch.answer("test", Ok(bench.token("a", 3600)));
         for waiter in waiters.iter().chain([&flight]) {
-            assert_eq!(landed(waiter).unwrap().secret.expose(), "a");
+            assert_eq!(result_of(waiter).unwrap().secret.expose(), "a");
         }
         assert_eq!(bench.ready().0, "a");
     }
@@ -513,8 +518,8 @@ mod tests {
         let (flight, fetch) = bench.lead();
         let Lookup::Pending(waiter, None) = bench.lookup() else { panic!("expected to wait") };
         fetch.answer("test", Err(Error::InvalidArgument("no".into())));
-        assert_eq!(landed(&flight).unwrap_err().to_string(), "no");
-        assert_eq!(landed(&waiter).unwrap_err().to_string(), "no");
+        assert_eq!(result_of(&flight).unwrap_err().to_string(), "no");
+        assert_eq!(result_of(&waiter).unwrap_err().to_string(), "no");
         bench.lead().1.answer("test", Ok(bench.token("b", 3600)));
         assert_eq!(bench.ready().0, "b");
     }
@@ -540,7 +545,7 @@ mod tests {
         bench.clock.advance(Duration::from_secs(65));
         assert!(matches!(bench.lookup(), Lookup::Pending(_, None)), "under way since its time");
         fetch.answer("test", Ok(bench.token("a", 3600)));
-        assert_eq!(landed(&flight).unwrap().secret.expose(), "a");
+        assert_eq!(result_of(&flight).unwrap().secret.expose(), "a");
         assert_eq!(bench.ready().0, "a");
     }
 
@@ -573,7 +578,7 @@ mod tests {
         let Lookup::Pending(waiter, None) = bench.lookup() else { panic!("expected to wait") };
         fetch.answer("test", Ok(bench.token("a", 3600)));
         for waiter in [&flight, &waiter] {
-            assert_eq!(landed(waiter).unwrap().secret.expose(), "a");
+            assert_eq!(result_of(waiter).unwrap().secret.expose(), "a");
         }
     }
 
@@ -588,7 +593,7 @@ mod tests {
             let (first, last) = if slow_first { (slow, second) } else { (second, slow) };
             first.answer("test", Ok(bench.token("first", 3600)));
             for waiter in [&flight, &later, &waiter] {
-                assert_eq!(landed(waiter).unwrap().secret.expose(), "first");
+                assert_eq!(result_of(waiter).unwrap().secret.expose(), "first");
             }
             last.answer("test", Ok(bench.token("older", 3000)));
             assert_eq!(bench.ready().0, "first", "an answer that comes late does not replace a newer token");
@@ -614,7 +619,7 @@ mod tests {
         slow.answer("test", Err(Error::InvalidArgument("slow".into())));
         assert!(flight.clone().now_or_never().is_none(), "the second may have a token");
         second.answer("test", Err(Error::InvalidArgument("second".into())));
-        assert_eq!(landed(&flight).unwrap_err().to_string(), "second");
+        assert_eq!(result_of(&flight).unwrap_err().to_string(), "second");
     }
 
     #[test]
@@ -670,7 +675,7 @@ mod tests {
         let bench = Bench::new();
         let (flight, fetch) = bench.lead();
         fetch.answer("test", Ok(bench.token("a", 0)));
-        assert!(matches!(landed(&flight), Err(Error::ExpiredOnArrival)));
+        assert!(matches!(result_of(&flight), Err(Error::ExpiredOnArrival)));
     }
 
     #[test]

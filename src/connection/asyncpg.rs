@@ -12,7 +12,7 @@ use super::params::Environment;
 
 /// What names hosts and ports, from the strongest source to the weakest.
 #[derive(Debug, Clone, Default)]
-pub struct Places {
+pub struct HostSources {
     /// The `host` argument; asyncpg does not split it.
     pub hosts: Vec<String>,
     /// The `port` argument: one, or one for each host.
@@ -30,7 +30,7 @@ pub type Endpoints = Vec<(String, String)>;
 #[derive(Debug, PartialEq, Eq)]
 pub struct Undetermined;
 
-impl Places {
+impl HostSources {
     /// Where asyncpg would connect; empty where no source names a host.
     ///
     /// # Errors
@@ -129,8 +129,8 @@ mod tests {
         }
     }
 
-    fn read(places: Places, variables: &'static [(&'static str, &'static str)]) -> String {
-        match places.endpoints(&Variables(variables)) {
+    fn read(host_sources: HostSources, variables: &'static [(&'static str, &'static str)]) -> String {
+        match host_sources.endpoints(&Variables(variables)) {
             Ok(endpoints) => {
                 endpoints.iter().map(|(host, port)| format!("{host} {port}")).collect::<Vec<_>>().join(", ")
             }
@@ -142,9 +142,13 @@ mod tests {
         list.iter().map(ToString::to_string).collect()
     }
 
-    fn url(authority: &str, host: &str, port: &str) -> Places {
+    fn url(authority: &str, host: &str, port: &str) -> HostSources {
         let given = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
-        Places { authority: given(authority), listed: [(given(host), given(port)), (None, None)], ..Places::default() }
+        HostSources {
+            authority: given(authority),
+            listed: [(given(host), given(port)), (None, None)],
+            ..HostSources::default()
+        }
     }
 
     #[test]
@@ -153,7 +157,7 @@ mod tests {
         assert_eq!(read(url("", "b:5", ""), &[("PGHOST", "c")]), "b 5");
         assert_eq!(read(url("", "", ""), &[("PGHOST", "c:6")]), "c 6");
         assert_eq!(read(url("", "", ""), &[]), "");
-        let argument = Places { hosts: texts(&["x:1"]), ..url("a:2", "b:3", "") };
+        let argument = HostSources { hosts: texts(&["x:1"]), ..url("a:2", "b:3", "") };
         assert_eq!(read(argument, &[]), "x:1 5432");
     }
 
@@ -162,9 +166,9 @@ mod tests {
         assert_eq!(read(url("a:1,b", "", ""), &[]), "a 1, b 5432");
         assert_eq!(read(url("a:1,b", "", "9"), &[("PGPORT", "7")]), "a 1, b 7");
         assert_eq!(read(url("", "a:1,b", "9"), &[]), "a 9, b 9");
-        assert_eq!(read(Places { ports: texts(&["8"]), ..url("a:1,b", "", "") }, &[]), "a 8, b 8");
+        assert_eq!(read(HostSources { ports: texts(&["8"]), ..url("a:1,b", "", "") }, &[]), "a 8, b 8");
         assert_eq!(read(url("a,b", "", ""), &[("PGPORT", "1,2")]), "a 1, b 2");
-        assert_eq!(read(Places { ports: texts(&["1", "2", "3"]), ..url("a,b", "", "") }, &[]), "?");
+        assert_eq!(read(HostSources { ports: texts(&["1", "2", "3"]), ..url("a,b", "", "") }, &[]), "?");
         assert_eq!(read(url("a:x", "", ""), &[]), "?");
     }
 

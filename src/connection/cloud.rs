@@ -71,7 +71,7 @@ impl Cloud {
 
     /// The cloud that `AZURE_AUTHORITY_HOST` names; without it, or where it names none, the public one.
     #[must_use]
-    pub fn in_force() -> Self {
+    pub fn of_environment() -> Self {
         let named = std::env::var("AZURE_AUTHORITY_HOST").ok();
         named.and_then(|authority| Self::of_authority(&authority)).unwrap_or(Self::Public)
     }
@@ -131,7 +131,7 @@ pub fn scope_of_servers<'host>(hosts: impl IntoIterator<Item = &'host str>) -> R
         }
         scope = Some(other);
     }
-    Ok(scope.unwrap_or_else(|| Cloud::in_force().database_scope()))
+    Ok(scope.unwrap_or_else(|| Cloud::of_environment().database_scope()))
 }
 
 #[cfg(test)]

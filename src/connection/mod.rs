@@ -13,7 +13,7 @@ pub mod target;
 pub mod tls;
 
 use self::{
-    asyncpg::{Places, Undetermined},
+    asyncpg::{HostSources, Undetermined},
     params::{Environment, Param, Params},
     service_file::Unresolved,
     target::Target,
@@ -64,7 +64,7 @@ pub struct Given {
     /// The section of a service, where the driver was asked for it.
     pub service: Option<Params>,
     /// asyncpg's host lists.
-    pub places: Places,
+    pub host_sources: HostSources,
     /// A password that is not in `arguments`: an object that the driver takes for one.
     pub has_password: bool,
     /// The driver is handed a connected socket or the like: nobody knows where it leads.
@@ -95,7 +95,7 @@ impl ConnectionPlan {
     /// # Errors
     /// [`Error::InsecureTransport`]: the settings could send the token in the clear.
     pub fn new(driver: Driver, given: Given, environment: &dyn Environment) -> Result<Self, Error> {
-        let Given { arguments, service, places, has_password, is_opaque, allow_insecure } = given;
+        let Given { arguments, service, host_sources, has_password, is_opaque, allow_insecure } = given;
         let service = service.map(Ok).or_else(|| named_service(driver, &arguments, environment)).transpose();
         let has_unresolved_service = service == Err(Unresolved);
         let section = service.ok().flatten();
@@ -109,14 +109,15 @@ impl ConnectionPlan {
         let target = if is_opaque {
             None
         } else {
-            target(driver, &params, &arguments, has_unresolved_service, places, environment)
+            target(driver, &params, &arguments, has_unresolved_service, host_sources, environment)
         };
-        let said = |param| params.get(param).filter(|value: &&str| !value.is_empty());
-        let has_credentials = said(Param::User).is_some() && (has_password || said(Param::Password).is_some());
+        let given_value = |param| params.get(param).filter(|value: &&str| !value.is_empty());
+        let has_credentials =
+            given_value(Param::User).is_some() && (has_password || given_value(Param::Password).is_some());
         let tls = TlsSettings {
-            sslmode: said(Param::SslMode),
-            sslrootcert: said(Param::SslRootCert),
-            gssencmode: said(Param::GssEncMode),
+            sslmode: given_value(Param::SslMode),
+            sslrootcert: given_value(Param::SslRootCert),
+            gssencmode: given_value(Param::GssEncMode),
             has_credentials,
             allow_insecure,
         }
@@ -150,12 +151,12 @@ impl ConnectionPlan {
     #[must_use]
     pub fn libpq_settings(&self) -> Params {
         let mut settings = Params::default();
-        let mut tell = |param: Param, value: &str| settings.set(param, value.to_owned());
+        let mut set = |param: Param, value: &str| settings.set(param, value.to_owned());
         if let Some(TlsRequirement { sslmode, roots }) = &self.tls {
-            tell(Param::SslMode, sslmode);
+            set(Param::SslMode, sslmode);
             match roots {
-                Some(Roots::File(file)) => tell(Param::SslRootCert, file),
-                Some(Roots::System) => tell(Param::SslRootCert, "system"),
+                Some(Roots::File(file)) => set(Param::SslRootCert, file),
+                Some(Roots::System) => set(Param::SslRootCert, "system"),
                 // The path is the binding's to fill in.
                 Some(Roots::Azure) | None => {}
             }
@@ -164,19 +165,19 @@ impl ConnectionPlan {
             return settings;
         }
         if let Some(target) = &self.target {
-            tell(Param::Host, &target.hosts.join(","));
-            tell(Param::HostAddr, &target.addresses.join(","));
+            set(Param::Host, &target.hosts.join(","));
+            set(Param::HostAddr, &target.addresses.join(","));
             if !target.ports.is_empty() {
-                tell(Param::Port, &target.ports.join(","));
+                set(Param::Port, &target.ports.join(","));
             }
         }
         if self.tls.is_none()
             && let Some(mode) = self.param(Param::SslMode)
         {
-            tell(Param::SslMode, mode);
+            set(Param::SslMode, mode);
         }
         if self.tls.is_some() && self.driver.knows_gssencmode() {
-            tell(Param::GssEncMode, "disable");
+            set(Param::GssEncMode, "disable");
         }
         settings
     }
@@ -219,7 +220,7 @@ fn target(
     params: &Params,
     arguments: &Params,
     has_unresolved_service: bool,
-    places: Places,
+    host_sources: HostSources,
     environment: &dyn Environment,
 ) -> Option<Target> {
     let list = |param| match params.get(param) {
@@ -241,7 +242,7 @@ fn target(
                 abstract_sockets: version >= 140_000,
             })
         }
-        Driver::Asyncpg => match places.endpoints(environment) {
+        Driver::Asyncpg => match host_sources.endpoints(environment) {
             Ok(endpoints) => {
                 let (hosts, ports) = endpoints.into_iter().unzip();
                 Some(Target { hosts, addresses: vec![], ports, unix_sockets: true, abstract_sockets: false })
@@ -277,7 +278,7 @@ mod tests {
         ConnectionPlan::new(driver, Given { arguments, ..Given::default() }, &Variables(variables))
     }
 
-    fn told(plan: &ConnectionPlan) -> Vec<(&'static str, String)> {
+    fn driver_settings(plan: &ConnectionPlan) -> Vec<(&'static str, String)> {
         let settings = plan.libpq_settings();
         Param::ALL.into_iter().filter_map(|param| Some((param.keyword(), settings.get(param)?.to_owned()))).collect()
     }
@@ -290,10 +291,10 @@ mod tests {
     fn all_that_a_decision_rests_on_is_told() {
         let remote = plan(LIBPQ, &[("host", AZURE)], &[]).unwrap();
         let settings = [("host", AZURE), ("hostaddr", ""), ("sslmode", "verify-full"), ("gssencmode", "disable")];
-        assert_eq!(told(&remote), pairs(&settings));
+        assert_eq!(driver_settings(&remote), pairs(&settings));
         let local = plan(LIBPQ, &[], &[("PGHOST", "localhost"), ("PGPORT", "7"), ("PGSSLMODE", "disable")]).unwrap();
         let settings = [("host", "localhost"), ("hostaddr", ""), ("port", "7"), ("sslmode", "disable")];
-        assert_eq!(told(&local), pairs(&settings));
+        assert_eq!(driver_settings(&local), pairs(&settings));
         let nowhere = plan(LIBPQ, &[("sslrootcert", "mine.pem")], &[]).unwrap();
         let settings = [
             ("host", ""),
@@ -302,13 +303,13 @@ mod tests {
             ("sslrootcert", "mine.pem"),
             ("gssencmode", "disable"),
         ];
-        assert_eq!(told(&nowhere), pairs(&settings));
+        assert_eq!(driver_settings(&nowhere), pairs(&settings));
     }
 
     #[test]
     fn gssencmode_is_not_told_to_a_libpq_that_does_not_know_it() {
         let old = plan(Driver::Libpq(110_000), &[("host", AZURE)], &[]).unwrap();
-        assert!(told(&old).iter().all(|(keyword, _)| *keyword != "gssencmode"));
+        assert!(driver_settings(&old).iter().all(|(keyword, _)| *keyword != "gssencmode"));
     }
 
     #[test]
@@ -323,15 +324,15 @@ mod tests {
         let missing = [("PGSERVICE", "mine"), ("PGSERVICEFILE", "/nonexistent"), ("PGHOST", "localhost")];
         let unknown = plan(LIBPQ, &[], &missing).unwrap();
         assert!(unknown.target.is_none() && unknown.has_unresolved_service);
-        assert_eq!(told(&unknown), pairs(&[("sslmode", "verify-full"), ("gssencmode", "disable")]));
+        assert_eq!(driver_settings(&unknown), pairs(&[("sslmode", "verify-full"), ("gssencmode", "disable")]));
         assert!(plan(LIBPQ, &[("sslmode", "prefer")], &missing).is_err());
         // What the caller names wins over a service, whatever that says.
         let known = plan(LIBPQ, &[("host", "localhost")], &missing).unwrap();
-        assert_eq!(told(&known), pairs(&[("host", "localhost"), ("hostaddr", "")]));
+        assert_eq!(driver_settings(&known), pairs(&[("host", "localhost"), ("hostaddr", "")]));
         // And that wins over the environment.
         let with_port = [&missing[..], &[("PGPORT", "7")]].concat();
         let known = plan(LIBPQ, &[("host", "localhost")], &with_port).unwrap();
-        assert_eq!(told(&known), pairs(&[("host", "localhost"), ("hostaddr", "")]));
+        assert_eq!(driver_settings(&known), pairs(&[("host", "localhost"), ("hostaddr", "")]));
     }
 
     #[test]
@@ -354,9 +355,9 @@ mod tests {
     #[test]
     fn a_plain_login_stays_as_it_is() {
         let own = plan(LIBPQ, &[("host", "db.example.com"), ("user", "ada"), ("password", "x")], &[]).unwrap();
-        assert!(own.has_credentials && told(&own).is_empty());
+        assert!(own.has_credentials && driver_settings(&own).is_empty());
         let azure = plan(LIBPQ, &[("host", AZURE), ("user", "ada"), ("password", "x")], &[]).unwrap();
-        assert_eq!(told(&azure), pairs(&[("sslmode", "verify-full")]));
+        assert_eq!(driver_settings(&azure), pairs(&[("sslmode", "verify-full")]));
         assert!(!plan(LIBPQ, &[("host", AZURE), ("password", "x")], &[]).unwrap().has_credentials);
         // For programs that ask for no Entra login.
         assert!(!plan(LIBPQ, &[("host", AZURE), ("user", "ada")], &[("PGPASSWORD", "x")]).unwrap().has_credentials);

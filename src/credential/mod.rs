@@ -127,7 +127,7 @@ pub fn start(fetch: Fetch, source: Arc<dyn TokenSource>) {
         let Some(fetch) = take(&task_slot) else { return };
         match outcome {
             Ok(Ok(Fetched::FromSource(token))) => fetch.answer(&source.description(), Ok(token)),
-            Ok(Ok(Fetched::FromFolder(token))) => fetch.answer_second_hand(shared_cache::NAME, token),
+            Ok(Ok(Fetched::FromFolder(token))) => fetch.answer_from_shared_cache(shared_cache::NAME, token),
             Ok(Err(error)) if source.hands_over(&error) => drop(fetch),
             Ok(Err(error)) => fetch.answer(&source.description(), Err(error)),
             Err(_panic) => {

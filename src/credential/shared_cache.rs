@@ -9,7 +9,7 @@
 //! - A file's name says whose token it is, as a keyed hash: of the credential's settings and of the environment that it
 //!   reads, a secret included. Another identity has another file.
 //! - Each file ends in a keyed hash of what it holds. Half a file and a changed one are not used.
-//! - A file is replaced whole. Whoever fetches a token leaves a note beside it, and others wait for the outcome a little.
+//! - A file is replaced whole. A process that fetches a token puts a lock file beside it, and others wait for its outcome for a moment.
 //! - Nobody waits long for the folder or for a lock in it: a login without them only costs a request.
 
 use std::{
@@ -44,7 +44,7 @@ use crate::{
 /// The switch: an absolute path.
 const VARIABLE: &str = "AZURE_POSTGRESQL_AUTH_CACHE_DIR";
 /// How long to wait for a token that another process fetches, and how often to look.
-const PATIENCE: Duration = Duration::from_secs(3);
+const WAIT_LIMIT: Duration = Duration::from_secs(3);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// How long the folder may take for one operation.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
@@ -72,18 +72,18 @@ pub(super) async fn fetch(
     deadline: Instant,
 ) -> Result<Fetched, Error> {
     let folder = variable(VARIABLE).filter(|_| source.is_shareable()).map(PathBuf::from);
-    let place = match folder {
-        Some(folder) => Place::find(folder, source, scope).await,
+    let entry = match folder {
+        Some(folder) => Entry::find(folder, source, scope).await,
         None => None,
     };
-    match place {
-        Some(place) => place.fetch(source, scope, known, deadline).await,
+    match entry {
+        Some(entry) => entry.fetch(source, scope, known, deadline).await,
         None => source.fetch(scope, deadline).await.map(Fetched::FromSource),
     }
 }
 
 /// The value, or what went wrong in the log.
-fn told<T>(outcome: Result<T, String>) -> Option<T> {
+fn logged<T>(outcome: Result<T, String>) -> Option<T> {
     outcome.inspect_err(|reason| log_buffer::record(Level::Warning, &format_args!("shared cache: {reason}"))).ok()
 }
 
@@ -106,14 +106,14 @@ async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> 
     let outcome = tokio::time::timeout(ANSWERS_WITHIN, working).await;
     if outcome.is_err() && HANGS_IN.swap(this, Ordering::Relaxed) != this {
         let limit = ANSWERS_WITHIN.as_secs();
-        told::<()>(Err(format!("{VARIABLE} does not answer within {limit} s; tokens are not shared until it does")));
+        logged::<()>(Err(format!("{VARIABLE} does not answer within {limit} s; tokens are not shared until it does")));
     }
     outcome.ok()?.ok()
 }
 
 /// One credential's and scope's file.
 #[derive(Clone)]
-struct Place {
+struct Entry {
     file: PathBuf,
     name: String,
     key: hmac::Key,
@@ -121,16 +121,16 @@ struct Place {
 
 enum Turn {
     Token(FetchedToken),
-    /// With a note, unless there is another process's that has waited too long.
-    Fetch(Option<Note>),
+    /// With the lock, unless another process has held it for too long.
+    Fetch(Option<FetchLock>),
     /// Another process fetches one.
     Wait,
 }
 
-impl Place {
+impl Entry {
     async fn find(folder: PathBuf, source: &dyn TokenSource, scope: &str) -> Option<Self> {
         let looked_at = folder.clone();
-        let key = told(aside(move || check_folder(&looked_at).and_then(|()| key(&looked_at))).await?)?;
+        let key = logged(aside(move || check_folder(&looked_at).and_then(|()| key(&looked_at))).await?)?;
         Some(Self::new(&folder, key, source, scope))
     }
 
@@ -155,19 +155,19 @@ impl Place {
         known: Option<&Secret>,
         deadline: Instant,
     ) -> Result<Fetched, Error> {
-        let note = match self.turn(known, deadline).await {
+        let lock = match self.turn(known, deadline).await {
             Turn::Token(token) => return Ok(Fetched::FromFolder(token)),
-            Turn::Fetch(note) => note,
+            Turn::Fetch(lock) => lock,
             Turn::Wait => None,
         };
         let fetched = source.fetch(scope, deadline).await;
-        let place = self.clone();
+        let entry = self.clone();
         match fetched {
             Ok(token) => {
                 let copy = source.is_shareable().then(|| token.clone());
                 aside(move || {
-                    copy.and_then(|token| told(place.write(&token)));
-                    drop(note);
+                    copy.and_then(|token| logged(entry.write(&token)));
+                    drop(lock);
                 })
                 .await;
                 Ok(Fetched::FromSource(token))
@@ -176,8 +176,8 @@ impl Place {
             Err(error) => {
                 let known = known.cloned();
                 let found = aside(move || {
-                    let found = place.read(known.as_ref(), |life, clock| life.is_usable(clock.now()));
-                    drop(note);
+                    let found = entry.read(known.as_ref(), |life, clock| life.is_usable(clock.now()));
+                    drop(lock);
                     found
                 });
                 found.await.flatten().map(Fetched::FromFolder).ok_or(error)
@@ -187,11 +187,11 @@ impl Place {
 
     /// A fresh token of another process's, now or soon; or the turn to fetch one.
     async fn turn(&self, known: Option<&Secret>, deadline: Instant) -> Turn {
-        let patience = deadline.min(Instant::now() + PATIENCE);
+        let give_up_at = deadline.min(Instant::now() + WAIT_LIMIT);
         loop {
-            let (place, known) = (self.clone(), known.cloned());
-            match aside(move || place.look(known.as_ref())).await.unwrap_or(Turn::Fetch(None)) {
-                Turn::Wait if Instant::now() < patience => tokio::time::sleep(LOOK_EVERY).await,
+            let (entry, known) = (self.clone(), known.cloned());
+            match aside(move || entry.look(known.as_ref())).await.unwrap_or(Turn::Fetch(None)) {
+                Turn::Wait if Instant::now() < give_up_at => tokio::time::sleep(LOOK_EVERY).await,
                 turn => return turn,
             }
         }
@@ -204,9 +204,9 @@ impl Place {
         if let Some(token) = self.read(known, is_fresh) {
             return Turn::Token(token);
         }
-        match Note::leave(&self.file) {
+        match FetchLock::acquire(&self.file) {
             // Whoever held it may have written and gone since we looked.
-            Ok(note) => self.read(known, is_fresh).map_or(Turn::Fetch(Some(note)), Turn::Token),
+            Ok(lock) => self.read(known, is_fresh).map_or(Turn::Fetch(Some(lock)), Turn::Token),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Turn::Wait,
             Err(_) => Turn::Fetch(None),
         }
@@ -215,9 +215,9 @@ impl Place {
     /// The token in the file, if there is another one than `known` and it is as good as `wanted`.
     fn read(&self, known: Option<&Secret>, wanted: impl Fn(&Lifetime, &dyn Clock) -> bool) -> Option<FetchedToken> {
         let entry = match read_private(&self.file, LARGEST_ENTRY) {
-            Ok(bytes) => told(self.opened(&bytes))?,
+            Ok(bytes) => logged(self.opened(&bytes))?,
             Err(Unreadable::Absent) => return None,
-            Err(Unreadable::Refused(reason)) => return told(Err(reason)),
+            Err(Unreadable::Refused(reason)) => return logged(Err(reason)),
         };
         let clock = SystemClock;
         let age = clock.wall().duration_since(entry.obtained_on).unwrap_or_default();
@@ -226,7 +226,7 @@ impl Place {
         (another && wanted(&life, &clock)).then_some(entry.token)
     }
 
-    fn opened(&self, bytes: &[u8]) -> Result<Entry, String> {
+    fn opened(&self, bytes: &[u8]) -> Result<StoredToken, String> {
         let changed = || format!("{} is damaged or was changed; a new token replaces it", self.file.display());
         let split = bytes.len().checked_sub(hmac::HMAC_SHA256.digest_algorithm().output_len()).ok_or_else(changed)?;
         let (text, tag) = bytes.split_at(split);
@@ -234,7 +234,7 @@ impl Place {
         let entry: Value = serde_json::from_slice(text).map_err(|_| changed())?;
         let date = |name| Some(UNIX_EPOCH + Duration::from_secs(entry.get(name)?.as_u64()?));
         let token = entry.get("token").and_then(Value::as_str).map(Secret::from).ok_or_else(changed)?;
-        Ok(Entry {
+        Ok(StoredToken {
             token: FetchedToken {
                 secret: token,
                 expires_at: date("expires_on").ok_or_else(changed)?,
@@ -244,7 +244,7 @@ impl Place {
         })
     }
 
-    /// Puts a token in the file's place, unless one that lives longer is there already.
+    /// Puts a token in the file, unless one that lives longer is there already.
     fn write(&self, token: &FetchedToken) -> Result<(), String> {
         let seconds = |date: SystemTime| date.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let text = json!({
@@ -288,32 +288,32 @@ impl Place {
     }
 }
 
-struct Entry {
+struct StoredToken {
     token: FetchedToken,
     obtained_on: SystemTime,
 }
 
-/// Tells other processes that this one fetches a token.
-struct Note(PathBuf);
+/// A file that tells other processes that this one fetches a token.
+struct FetchLock(PathBuf);
 
-impl Note {
-    fn leave(entry: &Path) -> io::Result<Self> {
+impl FetchLock {
+    fn acquire(entry: &Path) -> io::Result<Self> {
         let path = entry.with_extension("fetching");
-        let left = private(OpenOptions::new().write(true).create_new(true)).open(&path);
-        if let Err(error) = &left
+        let created = private(OpenOptions::new().write(true).create_new(true)).open(&path);
+        if let Err(error) = &created
             && error.kind() == io::ErrorKind::AlreadyExists
             && age(&path).is_some_and(|age| age > FETCH_LIMIT)
         {
-            // Its process died; whoever removes it may be the next to leave one.
+            // Its process died; the process that removes it may be the next to create one.
             let _ = fs::remove_file(&path);
         }
-        left.map(|_| Self(path))
+        created.map(|_| Self(path))
     }
 }
 
-impl Drop for Note {
+impl Drop for FetchLock {
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0); // somebody thought that we had died
+        let _ = fs::remove_file(&self.0); // removed as stale by another process
     }
 }
 
@@ -498,9 +498,9 @@ mod tests {
         }
     }
 
-    fn place(folder: &Folder, source: &Counting, scope: &str) -> Result<Place, String> {
+    fn entry(folder: &Folder, source: &Counting, scope: &str) -> Result<Entry, String> {
         check_folder(&folder.0)?;
-        Ok(Place::new(&folder.0, key(&folder.0)?, source, scope))
+        Ok(Entry::new(&folder.0, key(&folder.0)?, source, scope))
     }
 
     #[test]
@@ -510,11 +510,11 @@ mod tests {
         let (folder, source, start) = (Folder::new("turns"), Counting::default(), Barrier::new(PROCESSES));
         let process = || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-            let places = (0..ROUNDS).map(|round| place(&folder, &source, &round.to_string()).unwrap());
-            for place in places.collect::<Vec<_>>() {
+            let entries = (0..ROUNDS).map(|round| entry(&folder, &source, &round.to_string()).unwrap());
+            for entry in entries.collect::<Vec<_>>() {
                 start.wait();
                 let deadline = Instant::now() + FETCH_LIMIT;
-                runtime.block_on(place.fetch(&source, "scope", None, deadline)).unwrap();
+                runtime.block_on(entry.fetch(&source, "scope", None, deadline)).unwrap();
             }
         };
         std::thread::scope(|scope| {
@@ -532,7 +532,7 @@ mod tests {
             let (folder, start) = (Folder::new(&format!("key{round}")), Barrier::new(THREADS));
             let name = || {
                 start.wait();
-                place(&folder, &Counting::default(), "scope").map(|place| place.name)
+                entry(&folder, &Counting::default(), "scope").map(|entry| entry.name)
             };
             let names = std::thread::scope(|scope| {
                 [(); THREADS].map(|()| scope.spawn(name)).map(|thread| thread.join().unwrap())

@@ -93,7 +93,7 @@ pub enum Error {
         last: Option<String>,
     },
     /// A credential object of another language raised; `cause` is that exception, for `py` alone to look into.
-    Foreign {
+    External {
         /// The exception as text.
         message: String,
         /// The exception itself.
@@ -225,7 +225,7 @@ impl fmt::Display for Error {
                 }
                 last.as_ref().map_or(Ok(()), |last| write!(f, ". The attempt before: {last}"))
             }
-            Self::Foreign { message, .. } | Self::InvalidArgument(message) | Self::Abandoned(message) => f.write_str(message),
+            Self::External { message, .. } | Self::InvalidArgument(message) | Self::Abandoned(message) => f.write_str(message),
         }
     }
 }

@@ -46,8 +46,8 @@ impl Claims {
     /// The claim, if it is one of those that are read, is a string and is not empty.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<&str> {
-        let place = READ.iter().position(|read| *read == name)?;
-        self.0[place].as_deref().filter(|text| !text.is_empty())
+        let index = READ.iter().position(|read| *read == name)?;
+        self.0[index].as_deref().filter(|text| !text.is_empty())
     }
 }
 
@@ -110,9 +110,9 @@ impl<'json> Visitor<'json> for ClaimsSeed {
 
     fn visit_map<A: MapAccess<'json>>(self, mut map: A) -> Result<Claims, A::Error> {
         let mut claims = Claims::default();
-        while let Some(place) = map.next_key_seed(Place)? {
-            match place {
-                Some(place) => claims.0[place] = map.next_value_seed(Text)?,
+        while let Some(index) = map.next_key_seed(ClaimIndex)? {
+            match index {
+                Some(index) => claims.0[index] = map.next_value_seed(Text)?,
                 None => drop(map.next_value::<IgnoredAny>()?),
             }
         }
@@ -120,10 +120,10 @@ impl<'json> Visitor<'json> for ClaimsSeed {
     }
 }
 
-/// A claim's place in [`READ`].
-struct Place;
+/// A claim's index in [`READ`].
+struct ClaimIndex;
 
-impl<'json> DeserializeSeed<'json> for Place {
+impl<'json> DeserializeSeed<'json> for ClaimIndex {
     type Value = Option<usize>;
 
     fn deserialize<D: Deserializer<'json>>(self, json: D) -> Result<Option<usize>, D::Error> {
@@ -131,7 +131,7 @@ impl<'json> DeserializeSeed<'json> for Place {
     }
 }
 
-impl Visitor<'_> for Place {
+impl Visitor<'_> for ClaimIndex {
     type Value = Option<usize>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

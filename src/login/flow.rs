@@ -112,7 +112,7 @@ impl Logins {
                     match flight.await {
                         // Its waiter may have slept through its life: a busy event loop, a suspended machine.
                         Some(Ok(token)) if !token.lifetime.is_usable(self.tokens.now()) => {}
-                        Some(landing) => return landing,
+                        Some(result) => return result,
                         None => {}
                     }
                 }

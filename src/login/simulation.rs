@@ -50,7 +50,7 @@ struct World {
     logins: Arc<Logins>,
     waiters: Vec<Waiter>,
     /// Fetches that nobody has answered yet, and when they began; `None` once another one has ended their flight.
-    aloft: Vec<(Fetch, Option<Moment>)>,
+    in_flight: Vec<(Fetch, Option<Moment>)>,
     issued: u32,
     /// The newest token that landed: its text, and when it expires.
     newest: Option<(String, Moment)>,
@@ -65,7 +65,7 @@ impl World {
             logins: Arc::new(Logins::new(clock.clone())),
             clock,
             waiters: Vec::new(),
-            aloft: Vec::new(),
+            in_flight: Vec::new(),
             issued: 0,
             newest: None,
             requests: 0,
@@ -105,10 +105,10 @@ impl World {
         let now = self.clock.now();
         for fetch in begun {
             let another =
-                self.aloft.iter().any(|(_, since)| since.is_some_and(|since| now < since.after(OVERDUE_AFTER)));
+                self.in_flight.iter().any(|(_, since)| since.is_some_and(|since| now < since.after(OVERDUE_AFTER)));
             assert!(!another, "two fetches at once");
             self.requests += 1;
-            self.aloft.push((fetch, Some(now)));
+            self.in_flight.push((fetch, Some(now)));
         }
         match outcome {
             Poll::Pending => return false,
@@ -120,15 +120,15 @@ impl World {
     }
 
     fn answer(&mut self, index: usize, life: Option<u64>) {
-        if self.aloft.is_empty() {
+        if self.in_flight.is_empty() {
             return;
         }
-        let (fetch, since) = self.aloft.swap_remove(index % self.aloft.len());
+        let (fetch, since) = self.in_flight.swap_remove(index % self.in_flight.len());
         let life = life.map(Duration::from_secs);
         let succeeds = life.is_some_and(|life| !life.is_zero());
-        let is_last = self.aloft.iter().all(|(_, other)| *other < since);
+        let is_last = self.in_flight.iter().all(|(_, other)| *other < since);
         if since.is_some() && (succeeds || is_last) {
-            self.aloft.iter_mut().for_each(|(_, since)| *since = None);
+            self.in_flight.iter_mut().for_each(|(_, since)| *since = None);
         }
         let Some(life) = life else { return fetch.answer("simulated", Err(Error::EmptyToken)) };
         self.issued += 1;
@@ -206,9 +206,9 @@ proptest! {
                 }
                 Step::Succeed(index, life) => world.answer(index, Some(life)),
                 Step::Fail(index) => world.answer(index, None),
-                Step::Abandon(index) if !world.aloft.is_empty() => {
-                    let index = index % world.aloft.len();
-                    drop(world.aloft.swap_remove(index));
+                Step::Abandon(index) if !world.in_flight.is_empty() => {
+                    let index = index % world.in_flight.len();
+                    drop(world.in_flight.swap_remove(index));
                 }
                 Step::Wait(seconds) => world.clock.advance(Duration::from_secs(seconds)),
                 Step::SetWall(seconds) => {
@@ -220,7 +220,7 @@ proptest! {
         }
         // The service is well again: all who still wait are served, by wake-ups alone.
         for _ in 0..20 {
-            while !world.aloft.is_empty() {
+            while !world.in_flight.is_empty() {
                 world.answer(0, Some(3600));
             }
             world.poll_all();
@@ -243,7 +243,7 @@ fn day(life: impl Fn(u64) -> u64, fails: impl Fn(u64) -> bool) -> World {
     let mut world = World::new();
     for second in 0..86_400 {
         world.login(None);
-        while !world.aloft.is_empty() {
+        while !world.in_flight.is_empty() {
             let life = life(world.requests as u64);
             world.answer(0, (!fails(second)).then_some(life));
         }

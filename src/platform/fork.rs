@@ -61,12 +61,12 @@ extern "C" fn prepare() {
         return;
     }
     // Bounded: a section that reads a file may hang with the file. Better a child at risk than a parent that stands still.
-    let patience = Instant::now() + Duration::from_secs(2);
+    let deadline = Instant::now() + Duration::from_secs(2);
     loop {
         match GATE.try_write() {
             Ok(closed) => return CLOSED.set(Some(closed)),
             Err(TryLockError::Poisoned(poisoned)) => return CLOSED.set(Some(poisoned.into_inner())),
-            Err(TryLockError::WouldBlock) if Instant::now() < patience => thread::sleep(Duration::from_micros(50)),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => thread::sleep(Duration::from_micros(50)),
             Err(TryLockError::WouldBlock) => return,
         }
     }

@@ -316,9 +316,9 @@ impl Proxy {
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         let failed = threads.into_iter().rev().map(JoinHandle::join).filter(Result::is_err).count();
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let patience = std::time::Instant::now() + LAST_WORDS;
+        let deadline = std::time::Instant::now() + LAST_WORDS;
         // Bounded: nobody may be reading the log.
-        while writer.as_ref().is_some_and(|writer| !writer.is_finished()) && std::time::Instant::now() < patience {
+        while writer.as_ref().is_some_and(|writer| !writer.is_finished()) && std::time::Instant::now() < deadline {
             thread::sleep(Duration::from_millis(1));
         }
         if failed > 0 { Err("the proxy failed unexpectedly; please report it".to_owned()) } else { Ok(()) }
@@ -417,7 +417,7 @@ async fn serve(
             Ok(None) | Err(_) => break,
         }
     }
-    watch::tell_journal(&shared);
+    watch::write_log_records(&shared);
     if let Some(path) = &shared.health_file {
         let _ = std::fs::remove_file(path);
     }

@@ -282,7 +282,7 @@ impl Identity {
         match timeout_at(deadline, found).await {
             Ok(login) => {
                 let login = login?;
-                if login.token.second_hand {
+                if login.token.from_shared_cache {
                     // As good as a cached one: the server may have refused it to others.
                     waited = false;
                 } else if !waited {

@@ -38,7 +38,7 @@ pub async fn watch(shared: Arc<Shared>) {
     let mut written: Option<(bool, Instant)> = None;
     loop {
         tick.tick().await;
-        tell_journal(&shared);
+        write_log_records(&shared);
         let Some(path) = &shared.health_file else { continue };
         let ready = shared.problem().is_none();
         if written.is_some_and(|(was, at)| was == ready && (!ready || at.elapsed() < HEARTBEAT)) {
@@ -53,7 +53,7 @@ pub async fn watch(shared: Arc<Shared>) {
 }
 
 /// Writes down what the engine has told.
-pub fn tell_journal(shared: &Shared) {
+pub fn write_log_records(shared: &Shared) {
     if log_buffer::is_waiting() {
         for entry in log_buffer::take() {
             shared.log.engine(&entry);

@@ -6,7 +6,7 @@ use pyo3::{exceptions::PyValueError, prelude::*};
 
 use super::{
     fetch::Fetch,
-    provider::{TokenProvider, checked, patience},
+    provider::{TokenProvider, checked, duration},
 };
 use crate::{
     credential::{
@@ -39,7 +39,7 @@ fn authority(py: Python<'_>, text: Option<&str>) -> PyResult<Option<Authority>> 
 }
 
 fn process_timeout(seconds: Option<f64>) -> PyResult<Duration> {
-    seconds.map_or(Ok(crate::credential::PROCESS_TIMEOUT), patience)
+    seconds.map_or(Ok(crate::credential::PROCESS_TIMEOUT), duration)
 }
 
 /// Tenant ids end up in a URL, and on `az`'s command line.
@@ -268,14 +268,14 @@ impl TokenProvider {
 
     #[staticmethod]
     #[pyo3(signature = (
-        *, said, managed_identity_client_id=None, system_assigned=false, workload_identity_client_id=None,
+        *, excluded, managed_identity_client_id=None, system_assigned=false, workload_identity_client_id=None,
         workload_identity_tenant_id=None, authority=None, process_timeout=None
     ))]
     #[allow(clippy::needless_pass_by_value, reason = "pyo3 extracts a Vec")]
     #[allow(clippy::too_many_arguments, reason = "azure-identity's keywords")]
     fn default_chain(
         py: Python<'_>,
-        said: Vec<(String, bool)>,
+        excluded: Vec<(String, bool)>,
         managed_identity_client_id: Option<String>,
         system_assigned: bool,
         workload_identity_client_id: Option<String>,
@@ -285,7 +285,7 @@ impl TokenProvider {
     ) -> PyResult<(Self, Vec<&'static str>)> {
         let variable = std::env::var_os(Selection::VARIABLE);
         let variable = variable.as_ref().map(|value| value.to_string_lossy());
-        let selection = checked(py, Selection::new(variable.as_deref(), &said))?;
+        let selection = checked(py, Selection::new(variable.as_deref(), &excluded))?;
         let named = optional(py, "managed_identity_client_id", managed_identity_client_id)?;
         let chain = DefaultChain {
             managed_identity_client_id: if system_assigned { Some(None) } else { named.map(Some) },
@@ -298,11 +298,11 @@ impl TokenProvider {
             authority: self::authority(py, authority)?,
             process_timeout: Some(self::process_timeout(process_timeout)?),
         };
-        let foreign = selection.foreign();
+        let python_only = selection.python_only();
         let native = chain.build(&selection);
         let provider =
-            if foreign.is_empty() { Self::native(native) } else { Self::with_fallback(FallbackChain::new(native)) };
-        Ok((provider, foreign))
+            if python_only.is_empty() { Self::native(native) } else { Self::with_fallback(FallbackChain::new(native)) };
+        Ok((provider, python_only))
     }
 
     #[staticmethod]
@@ -341,8 +341,8 @@ impl ClientOptions {
         Ok(Self(Arc::new(credential::ClientOptions {
             proxy: if no_proxy { Some(Proxy::Direct) } else { checked(py, proxy.map(Proxy::parse).transpose())? },
             ca_bundle,
-            connect_timeout: connect_timeout.map(patience).transpose()?,
-            read_timeout: read_timeout.map(patience).transpose()?,
+            connect_timeout: connect_timeout.map(duration).transpose()?,
+            read_timeout: read_timeout.map(duration).transpose()?,
             additional_tenants: additional_tenants.collect::<PyResult<_>>()?,
         })))
     }

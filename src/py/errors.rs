@@ -50,7 +50,7 @@ pub fn exception<'py>(py: Python<'py>, error: &Error) -> PyResult<Bound<'py, PyA
         | Error::TimedOut { .. }
         | Error::Abandoned(_) => EntraConnectionValueError::type_object(py).call1((failed(),)),
         Error::RenewalFails { cause, .. } => {
-            if matches!(**cause, Error::Foreign { .. }) {
+            if matches!(**cause, Error::External { .. }) {
                 // Theirs, and the same object for all who waited; it takes notes from Python 3.11 on.
                 let raised = exception(py, cause)?;
                 let noted = raised.getattr_opt("__notes__")?.is_some();
@@ -72,7 +72,7 @@ pub fn exception<'py>(py: Python<'py>, error: &Error) -> PyResult<Bound<'py, PyA
             Ok(raised)
         }
         Error::InvalidArgument(_) => PyValueError::type_object(py).call1((text,)),
-        Error::Foreign { cause, .. } => match cause.downcast_ref::<Py<PyBaseException>>() {
+        Error::External { cause, .. } => match cause.downcast_ref::<Py<PyBaseException>>() {
             Some(exception) => Ok(exception.bind(py).clone().into_any()),
             None => EntraConnectionValueError::type_object(py).call1((failed(),)),
         },
@@ -80,8 +80,8 @@ pub fn exception<'py>(py: Python<'py>, error: &Error) -> PyResult<Bound<'py, PyA
 }
 
 /// The error that a Python credential raised.
-pub fn foreign(exception: &Bound<'_, PyBaseException>, message: String) -> Error {
-    Error::Foreign { message, cause: std::sync::Arc::new(exception.clone().unbind()) }
+pub fn external(exception: &Bound<'_, PyBaseException>, message: String) -> Error {
+    Error::External { message, cause: std::sync::Arc::new(exception.clone().unbind()) }
 }
 
 /// Imports the exceptions while nothing is urgent: an import that a fork interrupts never ends in the child.

@@ -87,7 +87,7 @@ impl Fetch {
     /// The credential raised; `message` says it in words.
     fn fail(&self, exception: &Bound<'_, PyBaseException>, message: String) {
         if let Some(fetch) = self.take() {
-            fetch.answer(&self.source, Err(errors::foreign(exception, message)));
+            fetch.answer(&self.source, Err(errors::external(exception, message)));
         }
     }
 }

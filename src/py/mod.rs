@@ -1,6 +1,5 @@
 //! Python's face: the only place that names pyo3.
 
-mod bell;
 mod claims;
 mod credentials;
 mod errors;
@@ -9,6 +8,7 @@ mod pending;
 mod plan;
 mod provider;
 mod proxy;
+mod wakeup_fd;
 
 use std::sync::OnceLock;
 
@@ -36,8 +36,6 @@ mod _core {
     use super::{Bound, PyModule, PyResult};
 
     #[pymodule_export]
-    use super::bell::Bell;
-    #[pymodule_export]
     use super::claims::{
         decode_jwt, guest_of, is_azure_server, is_database_scope, parse_principal_name, principal_of, scope_for,
     };
@@ -50,9 +48,11 @@ mod _core {
     #[pymodule_export]
     use super::plan::{ConnectionPlan, Driver};
     #[pymodule_export]
-    use super::provider::{Login, TokenProvider, TokenStats, stop_commands, take_journal};
+    use super::provider::{Login, TokenProvider, TokenStats, stop_commands, take_log_records};
     #[pymodule_export]
     use super::proxy::Proxy;
+    #[pymodule_export]
+    use super::wakeup_fd::WakeupFd;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -13,9 +13,9 @@ use std::{
 use pyo3::{exceptions::PyRuntimeError, prelude::*};
 
 use super::{
-    bell::Bell,
     errors,
-    provider::{Login, TokenProvider, patience},
+    provider::{Login, TokenProvider, duration},
+    wakeup_fd::WakeupFd,
 };
 use crate::{
     error::Error,
@@ -69,17 +69,17 @@ impl Drop for PendingLogin {
 
 #[pymethods]
 impl PendingLogin {
-    /// The login, or None: then the bell will ring for `key`, if there is one. Takes no longer than a look into the cache.
-    #[pyo3(signature = (bell, key))]
-    fn poll(&self, py: Python<'_>, bell: Option<&Bell>, key: u64) -> PyResult<Option<Py<Login>>> {
+    /// The login, or None: then `wakeup`, if there is one, becomes readable when the wait `key` is over. Takes no longer than a look into the cache.
+    #[pyo3(signature = (wakeup, key))]
+    fn poll(&self, py: Python<'_>, wakeup: Option<&WakeupFd>, key: u64) -> PyResult<Option<Py<Login>>> {
         let provider = self.provider.get();
         // Before the look, so that a token that is replaced in between makes this one old, not new.
-        let edition = provider.logins.tokens.edition();
+        let version = provider.logins.tokens.version();
         let (outcome, ended) = {
             let _guard = fork::guarded();
             let mut slot = self.future();
             let future = slot.as_mut().ok_or_else(|| PyRuntimeError::new_err("this login has ended"))?;
-            let waker = bell.map_or_else(|| Waker::noop().clone(), |bell| bell.waker(key));
+            let waker = wakeup.map_or_else(|| Waker::noop().clone(), |wakeup| wakeup.waker(key));
             let outcome = future.as_mut().poll(&mut Context::from_waker(&waker));
             let ended = if outcome.is_ready() { slot.take() } else { None };
             (outcome, ended)
@@ -96,13 +96,13 @@ impl PendingLogin {
                 Ok(None)
             }
             Poll::Ready(Ok(login)) => {
-                if login.token.second_hand {
+                if login.token.from_shared_cache {
                     // As good as a cached one: the server may have refused it to others.
                     self.waited.store(false, Ordering::Relaxed);
                 } else if !self.waited() {
                     provider.logins.tokens.stats.hit();
                 }
-                provider.face(py, &self.scope, &login, edition).map(Some)
+                provider.remember(py, &self.scope, &login, version).map(Some)
             }
             Poll::Ready(Err(error)) => Err(errors::raise(py, &error)),
         }
@@ -116,13 +116,13 @@ impl PendingLogin {
 
     /// Says for how many seconds the caller waits, before the first look.
     fn set_timeout(&self, timeout: f64) -> PyResult<()> {
-        let deadline = self.provider.get().logins.tokens.now().after(patience(timeout)?);
+        let deadline = self.provider.get().logins.tokens.now().after(duration(timeout)?);
         let _ = self.deadline.set(deadline); // Err: said before
         Ok(())
     }
 
     /// What to raise when the caller's time is over.
     fn timed_out<'py>(&self, py: Python<'py>, timeout: f64) -> PyResult<Bound<'py, PyAny>> {
-        errors::exception(py, &self.provider.get().logins.tokens.too_late(&self.scope, patience(timeout)?))
+        errors::exception(py, &self.provider.get().logins.tokens.too_late(&self.scope, duration(timeout)?))
     }
 }

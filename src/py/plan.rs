@@ -10,7 +10,7 @@ use pyo3::{
 use super::{errors, provider::Login};
 use crate::connection::{
     self, Given,
-    asyncpg::Places,
+    asyncpg::HostSources,
     params::{Param, Params, ProcessEnvironment},
     tls::Roots,
 };
@@ -57,9 +57,9 @@ impl Driver {
             ..Given::default()
         };
         if is_asyncpg {
-            given.places = places(keywords, url, service)?;
+            given.host_sources = host_sources(keywords, url, service)?;
         }
-        given.arguments = said(keywords, url)?;
+        given.arguments = given_params(keywords, url)?;
         if matches!(self.driver, connection::Driver::Asyncpg | connection::Driver::Pg8000)
             && let Some(timeout) = keywords.get_item(intern!(py, "timeout"))?.filter(|timeout| !timeout.is_none())
         {
@@ -236,7 +236,7 @@ fn keyword(py: Python<'_>, param: Param) -> &Bound<'_, PyString> {
 }
 
 /// What keywords say, and a connection string where they do not.
-fn said<'py>(keywords: &Bound<'py, PyDict>, url: Option<&Bound<'py, PyDict>>) -> PyResult<Params> {
+fn given_params<'py>(keywords: &Bound<'py, PyDict>, url: Option<&Bound<'py, PyDict>>) -> PyResult<Params> {
     let mut params = Params::default();
     for param in Param::ALL {
         // A password may be a function; whether there is one is all that matters here.
@@ -251,18 +251,18 @@ fn said<'py>(keywords: &Bound<'py, PyDict>, url: Option<&Bound<'py, PyDict>>) ->
 
 /// A section of a service file, whose password is a text like all the rest.
 fn section(section: &Bound<'_, PyDict>) -> PyResult<Params> {
-    let mut params = said(section, None)?;
+    let mut params = given_params(section, None)?;
     if let Some(password) = section.get_item(intern!(section.py(), "password"))? {
         params.set(Param::Password, text(&password)?);
     }
     Ok(params)
 }
 
-fn places<'py>(
+fn host_sources<'py>(
     keywords: &Bound<'py, PyDict>,
     url: Option<&Bound<'py, PyDict>>,
     service: Option<&Bound<'py, PyDict>>,
-) -> PyResult<Places> {
+) -> PyResult<HostSources> {
     let py = keywords.py();
     let list = |keyword| match keywords.get_item(keyword)?.filter(|value| value.is_truthy().unwrap_or(false)) {
         Some(value) => listed(&value),
@@ -277,7 +277,7 @@ fn places<'py>(
         None => Ok(None),
     };
     let (host, port) = (intern!(py, "host"), intern!(py, "port"));
-    Ok(Places {
+    Ok(HostSources {
         hosts: list(host)?,
         ports: list(port)?,
         authority: in_url(intern!(py, "authority"))?,

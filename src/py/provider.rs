@@ -162,16 +162,16 @@ pub struct TokenProvider {
     source: Source,
     /// Logins as Python has them, so that a cached one costs no copy of its token. Locked with the GIL held only, so that a
     /// fork finds it free.
-    faces: Mutex<Vec<Face>>,
+    cached_logins: Mutex<Vec<CachedLogin>>,
     /// The scope for who names none.
-    usual_scope: OnceLock<&'static str>,
+    default_scope: OnceLock<&'static str>,
 }
 
 /// A login's Python object, good without a further look until its token is due for renewal or replaced.
-struct Face {
+struct CachedLogin {
     scope: Box<str>,
     user_known: bool,
-    edition: u64,
+    version: u64,
     /// In a forked child the token is due at another time than in its parent.
     generation: u32,
     fresh: Range<Moment>,
@@ -180,14 +180,14 @@ struct Face {
     conninfo: Option<Py<PyDict>>,
 }
 
-impl Face {
+impl CachedLogin {
     fn is_fresh(&self, now: Moment) -> bool {
         self.generation == fork::generation() && self.fresh.contains(&now)
     }
 }
 
 /// More than a credential has scopes in practice; beyond it the oldest is made again when needed.
-const FACES: usize = 8;
+const CACHED_LOGINS: usize = 8;
 
 /// Whom Python asks when a native chain has nothing.
 const FALLBACK: &str = "azure-identity";
@@ -206,8 +206,8 @@ impl TokenProvider {
         Self {
             logins: Arc::new(Logins::new(Arc::new(SystemClock))),
             source,
-            faces: Mutex::default(),
-            usual_scope: OnceLock::new(),
+            cached_logins: Mutex::default(),
+            default_scope: OnceLock::new(),
         }
     }
 
@@ -242,7 +242,7 @@ impl TokenProvider {
     }
 
     /// Makes the Python object of a login, and keeps it.
-    pub fn face(&self, py: Python<'_>, scope: &str, login: &login::Login, edition: u64) -> PyResult<Py<Login>> {
+    pub fn remember(&self, py: Python<'_>, scope: &str, login: &login::Login, version: u64) -> PyResult<Py<Login>> {
         let lifetime = &login.token.lifetime;
         let made = Py::new(
             py,
@@ -254,19 +254,19 @@ impl TokenProvider {
         )?;
         let user_known = login.user.is_none();
         let conninfo = made.get().conninfo(py)?;
-        let face = Face {
+        let cached = CachedLogin {
             scope: scope.into(),
             user_known,
-            edition,
+            version,
             generation: fork::generation(),
             fresh: lifetime.obtained_at..self.logins.tokens.look_again(scope),
             login: made.clone_ref(py),
             conninfo,
         };
-        let mut faces = self.faces();
-        faces.retain(|old| old.user_known != user_known || *old.scope != *scope);
-        faces.truncate(FACES - 1);
-        faces.insert(0, face);
+        let mut logins = self.cached_logins();
+        logins.retain(|old| old.user_known != user_known || *old.scope != *scope);
+        logins.truncate(CACHED_LOGINS - 1);
+        logins.insert(0, cached);
         Ok(made)
     }
 
@@ -280,43 +280,43 @@ impl TokenProvider {
         Ok(Bound::new(slf.py(), PendingLogin::new(slf.clone().unbind(), request))?.into_any())
     }
 
-    fn faces(&self) -> MutexGuard<'_, Vec<Face>> {
-        self.faces.lock().unwrap_or_else(PoisonError::into_inner)
+    fn cached_logins(&self) -> MutexGuard<'_, Vec<CachedLogin>> {
+        self.cached_logins.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn find<'faces>(faces: &'faces [Face], scope: &str, user_known: bool) -> Option<&'faces Face> {
-        faces.iter().find(|face| face.user_known == user_known && *face.scope == *scope)
+    fn find<'logins>(logins: &'logins [CachedLogin], scope: &str, user_known: bool) -> Option<&'logins CachedLogin> {
+        logins.iter().find(|cached| cached.user_known == user_known && *cached.scope == *scope)
     }
 
     /// The login if it is cached.
     fn cached(&self, py: Python<'_>, scope: &str, user_known: bool) -> PyResult<Option<Py<Login>>> {
         let tokens = &self.logins.tokens;
-        let edition = tokens.edition();
-        let faces = self.faces();
-        let current = Self::find(&faces, scope, user_known).filter(|face| face.edition == edition);
-        if let Some(fresh) = current.filter(|face| face.is_fresh(tokens.now())) {
+        let version = tokens.version();
+        let logins = self.cached_logins();
+        let current = Self::find(&logins, scope, user_known).filter(|cached| cached.version == version);
+        if let Some(fresh) = current.filter(|cached| cached.is_fresh(tokens.now())) {
             tokens.stats.hit();
             return Ok(Some(fresh.login.clone_ref(py)));
         }
-        let current = current.map(|face| face.login.clone_ref(py));
-        drop(faces);
+        let current = current.map(|cached| cached.login.clone_ref(py));
+        drop(logins);
         let Some((login, fetch)) = self.logins.cached(scope, user_known) else { return Ok(None) };
         tokens.stats.hit();
         if let Some(fetch) = fetch {
             self.start(fetch);
         }
-        let Some(face) = current else { return self.face(py, scope, &login, edition).map(Some) };
+        let Some(current) = current else { return self.remember(py, scope, &login, version).map(Some) };
         let again = tokens.look_again(scope);
-        for kept in self.faces().iter_mut().filter(|kept| kept.login.is(&face)) {
+        for kept in self.cached_logins().iter_mut().filter(|kept| kept.login.is(&current)) {
             kept.fresh.end = again;
             kept.generation = fork::generation();
         }
-        Ok(Some(face))
+        Ok(Some(current))
     }
 }
 
 /// A timeout in seconds, as Python says it.
-pub fn patience(seconds: f64) -> PyResult<Duration> {
+pub fn duration(seconds: f64) -> PyResult<Duration> {
     Duration::try_from_secs_f64(seconds)
         .map_err(|_| PyValueError::new_err(format!("timeout={seconds}: expected a number of seconds, 0 or more")))
 }
@@ -330,7 +330,7 @@ impl TokenProvider {
         Self::new(Source::Python { class: class.into(), fetches: Mutex::default() })
     }
 
-    /// The login if it is cached, else one to wait for; also where the journal is waiting to be read.
+    /// The login if it is cached, else one to wait for; also where log records wait to be taken.
     #[pyo3(signature = (scope, user_known=false))]
     fn login<'py>(slf: &Bound<'py, Self>, scope: &str, user_known: bool) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
@@ -343,23 +343,23 @@ impl TokenProvider {
     }
 
     /// The scope of this process's Azure cloud, for who names none; settled at the first call.
-    fn usual_scope(&self) -> &'static str {
-        self.usual_scope.get_or_init(|| Cloud::in_force().database_scope())
+    fn default_scope(&self) -> &'static str {
+        self.default_scope.get_or_init(|| Cloud::of_environment().database_scope())
     }
 
     /// User and password for the usual scope if they are cached and nothing is due, else None; without arguments, which
     /// cost more than all the rest.
     fn conninfo<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
-        let Some(scope) = self.usual_scope.get() else { return Ok(None) };
+        let Some(scope) = self.default_scope.get() else { return Ok(None) };
         let tokens = &self.logins.tokens;
-        let edition = tokens.edition();
-        let faces = self.faces();
-        let fresh = Self::find(&faces, scope, false)
-            .filter(|face| face.edition == edition && face.is_fresh(tokens.now()) && !log_buffer::is_waiting())
-            .and_then(|face| face.conninfo.as_ref())
+        let version = tokens.version();
+        let logins = self.cached_logins();
+        let fresh = Self::find(&logins, scope, false)
+            .filter(|cached| cached.version == version && cached.is_fresh(tokens.now()) && !log_buffer::is_waiting())
+            .and_then(|cached| cached.conninfo.as_ref())
             .map(|conninfo| conninfo.clone_ref(py));
         // Making an object may run the garbage collector, and that other people's code.
-        drop(faces);
+        drop(logins);
         fresh
             .map(|conninfo| {
                 tokens.stats.hit();
@@ -410,7 +410,7 @@ fn taken(fetches: &Mutex<Vec<cache::Fetch>>, class: &Arc<str>) -> Vec<Fetch> {
 
 /// What happened since the last call, for Python's logging: when (seconds since 1970), level, text.
 #[pyfunction]
-pub fn take_journal() -> Vec<(f64, u8, String)> {
+pub fn take_log_records() -> Vec<(f64, u8, String)> {
     let seconds = |entry: &log_buffer::Entry| entry.at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
     log_buffer::take().into_iter().map(|entry| (seconds(&entry), entry.level as u8, entry.text)).collect()
 }

@@ -17,7 +17,7 @@ use pyo3::{
 };
 use zeroize::Zeroizing;
 
-use super::provider::{TokenProvider, patience};
+use super::provider::{TokenProvider, duration};
 use crate::proxy::{self, Access, Config, Identity, Limits, Listener, Upstream, scram::Passwords, tls};
 
 /// A running proxy. Its threads never touch Python.
@@ -100,8 +100,8 @@ impl Proxy {
             access: Access { user, database, passwords, tls },
             limits: Limits {
                 connections: max_connections,
-                identify: patience(client_timeout)?,
-                login: patience(login_timeout)?,
+                identify: duration(client_timeout)?,
+                login: duration(login_timeout)?,
             },
             allow_remote,
             http,
@@ -118,7 +118,7 @@ impl Proxy {
     }
 
     fn stop(&self, grace: f64) -> PyResult<()> {
-        self.0.stop(patience(grace)?);
+        self.0.stop(duration(grace)?);
         Ok(())
     }
 

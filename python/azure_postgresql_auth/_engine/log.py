@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from azure_postgresql_auth._core import take_journal
+from azure_postgresql_auth._core import take_log_records
 
 TYPE_CHECKING = False  # typing's own costs milliseconds of start-up
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def _logger() -> logging.Logger | None:
 
 def tell() -> None:
     """Tells what has been written down since the last time."""
-    entries = take_journal()
+    entries = take_log_records()
     if not entries:
         return
     logger = _logger()

@@ -68,7 +68,7 @@ class Adopted:
 
     def settle_scope(self) -> str:
         """The scope for who names none."""
-        self.scope = self.provider.usual_scope()
+        self.scope = self.provider.default_scope()
         return self.scope
 
 
@@ -137,7 +137,7 @@ def default(
         options: of the native links' requests.
         settings: keywords for the native links.
     """
-    provider, links = TokenProvider.default_chain(said=list((exclude or {}).items()), **settings)
+    provider, links = TokenProvider.default_chain(excluded=list((exclude or {}).items()), **settings)
     if options is not None:
         provider = provider.configured(options)
     return Adopted(provider, fallback=Fallback(provider, links, python or {}) if links else None)

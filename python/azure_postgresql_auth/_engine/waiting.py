@@ -1,7 +1,7 @@
 """Waiting for a login, on a thread and on an event loop.
 
-The engine's threads never touch Python. They write to a socket (a `Bell`) that whoever waits watches: a thread with a
-selector, an event loop among its other descriptors, one bell for each loop however many wait on it. Where there is no
+The engine's threads never touch Python. They write to a socket (a `WakeupFd`) that whoever waits watches: a thread with
+a selector, an event loop among its other descriptors, one bell for each loop however many wait on it. Where there is no
 descriptor left for a bell or a selector, the wait looks again a hundred times a second.
 """
 
@@ -11,7 +11,7 @@ import os
 import selectors
 import time
 
-from azure_postgresql_auth._core import Bell
+from azure_postgresql_auth._core import WakeupFd
 from azure_postgresql_auth._engine import log
 
 TYPE_CHECKING = False  # typing's own costs milliseconds of start-up
@@ -31,14 +31,14 @@ _SELECT_AT_MOST: Final = 3600.0
 """Seconds; a timeout of ours has no limit, that of a selector has one."""
 
 
-def _new_bell() -> Bell | None:
+def _new_bell() -> WakeupFd | None:
     try:
-        return Bell()
+        return WakeupFd()
     except OSError:
         return None
 
 
-def _watch(bell: Bell | None) -> selectors.BaseSelector | None:
+def _watch(bell: WakeupFd | None) -> selectors.BaseSelector | None:
     if bell is None:
         return None
     try:

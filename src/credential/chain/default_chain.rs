@@ -57,11 +57,11 @@ impl Selection {
     ///
     /// # Arguments
     /// * `variable`: the value of [`Selection::VARIABLE`]
-    /// * `said`: names of links, and whether the caller excludes them
+    /// * `excluded`: names of links, and whether the caller excludes them
     ///
     /// # Errors
     /// The variable has a value that means nothing, or nothing is left.
-    pub fn new(variable: Option<&str>, said: &[(String, bool)]) -> Result<Self, Error> {
+    pub fn new(variable: Option<&str>, excluded: &[(String, bool)]) -> Result<Self, Error> {
         let asked = variable.unwrap_or_default().trim();
         let named = KINDS.iter().find(|kind| kind.credential.is_some_and(|name| name.eq_ignore_ascii_case(asked)));
         let group = ["prod", "dev"].iter().position(|group| group.eq_ignore_ascii_case(asked));
@@ -75,7 +75,7 @@ impl Selection {
                 (None, Some(group)) => kind.developer == Some(group == 1),
                 (None, None) => kind.developer.is_some(),
             };
-            let excluded = said.iter().rev().find(|(name, _)| name == kind.name).map(|(_, excluded)| *excluded);
+            let excluded = excluded.iter().rev().find(|(name, _)| name == kind.name).map(|(_, excluded)| *excluded);
             if !excluded.unwrap_or(!by_variable) {
                 wanted.push(kind.name);
             }
@@ -93,9 +93,9 @@ impl Selection {
 
     /// The wanted links that only azure-identity has.
     #[must_use]
-    pub fn foreign(&self) -> Vec<&'static str> {
-        const FOREIGN: [&str; 4] = ["shared_token_cache", "visual_studio_code", "interactive_browser", "broker"];
-        self.wanted.iter().copied().filter(|name| FOREIGN.contains(name)).collect()
+    pub fn python_only(&self) -> Vec<&'static str> {
+        const PYTHON_ONLY: [&str; 4] = ["shared_token_cache", "visual_studio_code", "interactive_browser", "broker"];
+        self.wanted.iter().copied().filter(|name| PYTHON_ONLY.contains(name)).collect()
     }
 }
 
@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn the_variable_narrows_and_the_caller_overrides() {
         let all = [PROD, DEV].concat();
-        let said = |name: &str, excluded| (name.to_owned(), excluded);
+        let choice = |name: &str, excluded| (name.to_owned(), excluded);
         for (variable, exclude, expected) in [
             (None, vec![], all.clone()),
             (Some(" "), vec![], all),
@@ -178,7 +178,7 @@ mod tests {
             (Some(" DEV "), vec![], DEV.to_vec()),
             (Some("azureclicredential"), vec![], vec!["cli"]),
             (Some("InteractiveBrowserCredential"), vec![], vec!["interactive_browser"]),
-            (Some("prod"), vec![said("environment", true), said("cli", false)], vec![PROD[1], PROD[2], "cli"]),
+            (Some("prod"), vec![choice("environment", true), choice("cli", false)], vec![PROD[1], PROD[2], "cli"]),
         ] {
             assert_eq!(Selection::new(variable, &exclude).unwrap().wanted, expected, "{variable:?} {exclude:?}");
         }

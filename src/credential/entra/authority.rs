@@ -37,7 +37,7 @@ impl Authority {
     ///
     /// # Errors
     /// The variable names none.
-    pub fn settle(credential: &'static str, given: Option<&Self>) -> Result<Self, Error> {
+    pub fn resolve(credential: &'static str, given: Option<&Self>) -> Result<Self, Error> {
         if let Some(given) = given {
             return Ok(given.clone());
         }

@@ -71,7 +71,7 @@ impl TokenSource for ClientCertificateCredential {
     async fn fetch(&self, scope: &str, deadline: Instant) -> Result<FetchedToken, Error> {
         let failed = |reason| Error::AuthenticationFailed { credential: NAME, reason };
         let certificate = self.certificate.read().map_err(failed)?;
-        let authority = Authority::settle(NAME, self.authority.as_ref())?;
+        let authority = Authority::resolve(NAME, self.authority.as_ref())?;
         let assertion = certificate
             .assertion(&authority.token_endpoint(&self.tenant_id), &self.client_id, self.send_certificate_chain)
             .map_err(failed)?;

@@ -84,7 +84,7 @@ impl AttemptLog {
             Err(error) => format!("{host} failed: {error}"),
         };
         // Err: in a test.
-        let _ = PROGRESS.try_with(|progress| progress.tell(format!("{last} (requests: {})", attempts.sent)));
+        let _ = PROGRESS.try_with(|progress| progress.report(format!("{last} (requests: {})", attempts.sent)));
         attempts.last = Some(last);
     }
 
@@ -382,7 +382,7 @@ pub fn entra(
     log: AttemptLog,
 ) -> Result<ClientOptions, error::Error> {
     let mut custom = CustomConfiguration::default();
-    custom.authority_host = Authority::settle(credential, authority)?.url();
+    custom.authority_host = Authority::resolve(credential, authority)?.url();
     let wanted = request::options();
     let trusted = match &wanted.ca_bundle {
         Some(path) => trust::bundle("connection_verify", path).map(Some),

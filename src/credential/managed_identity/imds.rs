@@ -122,7 +122,7 @@ fn is_azures(response: &RawResponse) -> bool {
 }
 
 /// Says that an answer is somebody else's.
-pub fn foreign(base: &Url, response: &RawResponse) -> String {
+pub fn not_azures(base: &Url, response: &RawResponse) -> String {
     let (host, status) = (base.host_str().unwrap_or_default(), u16::from(response.status()));
     let page = if transport::is_page(response.headers()) { " with a page of HTML" } else { "" };
     format!("{host} answered {status}{page}, not as Azure's metadata service does, {NONE_HERE}")
@@ -168,7 +168,7 @@ async fn ask(base: &Url, request: Url) -> Result<(), String> {
     let client = client.map_err(|error| error.to_string())?;
     match client.send(&Request::new(request, Method::Get)).await {
         Ok(response) if is_azures(&response) => Ok(()),
-        Ok(response) => Err(foreign(base, &response)),
+        Ok(response) => Err(not_azures(base, &response)),
         Err(error) => Err(format!("{host} could not be reached ({}), {NONE_HERE}", transport::innermost(&error))),
     }
 }

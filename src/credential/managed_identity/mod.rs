@@ -126,7 +126,7 @@ impl TokenSource for ManagedIdentityCredential {
             response = send(&client, &host, &request, deadline, &log).await?;
         }
         if let (Host::Imds { base }, false) = (&host, host.is_answered_by(&response)) {
-            return Err(unavailable(imds::foreign(base, &response)));
+            return Err(unavailable(imds::not_azures(base, &response)));
         }
         let token = answer::token(&response, &log).map_err(|why| {
             if host.has_no_identity(&response) { unavailable(log.explain(&why)) } else { failed(why) }

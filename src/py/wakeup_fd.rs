@@ -1,0 +1,85 @@
+//! Wakes a thread or an event loop of Python's from a thread that may not touch Python.
+
+use std::{
+    io::{Read, Write},
+    os::{
+        fd::{AsRawFd, RawFd},
+        unix::net::UnixStream,
+    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Wake, Waker},
+};
+
+use pyo3::prelude::*;
+
+use crate::platform::fork;
+
+/// A file descriptor that becomes readable when one of the waits that it serves is over. One serves a whole event loop.
+#[pyclass(frozen, module = "azure_postgresql_auth._core")]
+pub struct WakeupFd {
+    reader: Mutex<Option<UnixStream>>,
+    writer: Arc<Writer>,
+}
+
+/// The engine's end, which makes the descriptor readable.
+struct Writer {
+    socket: UnixStream,
+    /// Keys of the waits that are over and that [`WakeupFd::drain`] has not returned yet.
+    woken: Mutex<Vec<u64>>,
+}
+
+/// Wakes one wait.
+struct KeyWaker {
+    writer: Arc<Writer>,
+    key: u64,
+}
+
+impl Wake for KeyWaker {
+    fn wake(self: Arc<Self>) {
+        let mut woken = self.writer.woken.lock().unwrap_or_else(PoisonError::into_inner);
+        woken.push(self.key);
+        // Err: the buffer is full of earlier bytes, which wake the reader as well.
+        let _ = (&self.writer.socket).write(&[1]);
+    }
+}
+
+impl WakeupFd {
+    fn reader(&self) -> MutexGuard<'_, Option<UnixStream>> {
+        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wakes the wait that Python knows under `key`.
+    pub fn waker(&self, key: u64) -> Waker {
+        Waker::from(Arc::new(KeyWaker { writer: Arc::clone(&self.writer), key }))
+    }
+}
+
+#[pymethods]
+impl WakeupFd {
+    #[new]
+    fn new() -> PyResult<Self> {
+        let (reader, socket) = UnixStream::pair()?;
+        reader.set_nonblocking(true)?;
+        socket.set_nonblocking(true)?;
+        let writer = Arc::new(Writer { socket, woken: Mutex::default() });
+        Ok(Self { reader: Mutex::new(Some(reader)), writer })
+    }
+
+    /// The descriptor, or -1 once it is closed.
+    fn fileno(&self) -> RawFd {
+        self.reader().as_ref().map_or(-1, AsRawFd::as_raw_fd)
+    }
+
+    fn close(&self) {
+        drop(self.reader().take());
+    }
+
+    /// Keys of the waits that are over.
+    fn drain(&self) -> Vec<u64> {
+        let _guard = fork::guarded();
+        if let Some(reader) = self.reader().as_mut() {
+            while matches!(reader.read(&mut [0; 64]), Ok(64)) {}
+        }
+        std::mem::take(&mut *self.writer.woken.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
