@@ -19,6 +19,7 @@ import pytest
 from azure_postgresql_auth.cli import main
 
 from tests.support.cli import COMMAND
+from tests.support.polling import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,14 +28,6 @@ if TYPE_CHECKING:
 
 ENDING = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
 READY = "import signal, sys, time; print('ready', flush=True); "
-
-
-def eventually(condition: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + 30
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "it did not come about in time"
-        time.sleep(0.02)
-    return found
 
 
 @pytest.fixture

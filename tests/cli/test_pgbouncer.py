@@ -19,6 +19,7 @@ from azure_postgresql_auth import core
 from azure_postgresql_auth.cli.pgbouncer.userlist import merged
 
 from tests.support.cli import COMMAND
+from tests.support.polling import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,14 +32,6 @@ PROGRAM = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbi
 needs_pgbouncer = pytest.mark.skipif(PROGRAM is None, reason="PgBouncer is not installed (Debian: pgbouncer)")
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, who sees what PgBouncer's user does not")
 ROLE = "emulator-identity"
-
-
-def eventually(condition: Callable[[], Any], seconds: float = 60) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "it did not come about in time"
-        time.sleep(0.02)
-    return found
 
 
 def passwords(auth_file: Path) -> dict[str, str]:

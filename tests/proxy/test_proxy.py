@@ -22,6 +22,7 @@ import psycopg2
 import pytest
 from azure_postgresql_auth.tls import AZURE_ROOTS
 
+from tests.support.polling import eventually
 from tests.support.proxy import (
     GSSENC_REQUEST,
     PROTOCOL_3_0,
@@ -29,7 +30,6 @@ from tests.support.proxy import (
     SSL_REQUEST,
     Proxy,
     error_of,
-    eventually,
     message,
     query,
     read_messages,

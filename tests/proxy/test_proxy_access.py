@@ -17,7 +17,8 @@ import psycopg
 import pytest
 import trustme
 
-from tests.support.proxy import ROLE, SSL_REQUEST, Proxy, error_of, eventually, message, read_messages, startup
+from tests.support.polling import eventually
+from tests.support.proxy import ROLE, SSL_REQUEST, Proxy, error_of, message, read_messages, startup
 
 if TYPE_CHECKING:
     from azure_postgresql_auth.emulator import Emulator

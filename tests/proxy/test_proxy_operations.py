@@ -19,7 +19,8 @@ import psycopg
 import pytest
 
 from tests.support.cli import COMMAND
-from tests.support.proxy import ROLE, Proxy, eventually, startup
+from tests.support.polling import eventually
+from tests.support.proxy import ROLE, Proxy, startup
 
 if TYPE_CHECKING:
     from azure_postgresql_auth.emulator import Emulator

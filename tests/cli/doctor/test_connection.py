@@ -1,0 +1,133 @@
+"""`doctor` on the connection and its TLS; each test breaks one thing."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import socket
+import time
+from typing import TYPE_CHECKING
+
+from tests.support.doctor import AZURE, Doctor, answering
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+    from azure_postgresql_auth.emulator import Emulator
+
+
+class TestConnection:
+    def test_nothing_listens(self, doctor: Doctor, emulator: Emulator, port: int) -> None:
+        report = doctor(f"port={port}")
+        assert (report.code, report.cause) == (13, f"nothing listens at localhost port {port}")
+        assert report.remedy.startswith("check the port (5432; 6432 for PgBouncer)")
+
+    def test_a_firewall_drops_everything(self, doctor: Doctor, emulator: Emulator) -> None:
+        with contextlib.ExitStack() as stack:
+            # A server that never accepts: when its queue is full, the system drops what comes, as firewalls do.
+            server = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+            place = server.getsockname()
+            for _ in range(20):
+                waiting = stack.enter_context(socket.socket())
+                waiting.setblocking(False)
+                waiting.connect_ex(place)
+            time.sleep(0.1)
+            report = doctor(f"port={place[1]} connect_timeout=2")
+        assert report.code == 13
+        assert report.cause == f"localhost port {place[1]} does not answer: something on the way drops what is sent"
+        assert "firewall rules (Networking)" in report.remedy
+
+
+class TestTls:
+    def test_there_is_none(self, doctor: Doctor, emulator: Emulator) -> None:
+        emulator.fail_server("no-tls")
+        report = doctor()
+        assert (report.code, report.cause) == (
+            14,
+            f"localhost port {emulator.port} has no TLS, so no token is sent to it",
+        )
+        assert emulator.logins == []
+
+    def test_it_is_too_old(self, doctor: Doctor, emulator: Emulator) -> None:
+        emulator.fail_server("old-tls")
+        report = doctor()
+        assert (report.code, report.cause) == (14, f"localhost port {emulator.port} speaks no TLS 1.2 or later")
+
+    def test_another_servers_certificate(self, doctor: Doctor, emulator: Emulator) -> None:
+        emulator.fail_server("other-name")
+        report = doctor()
+        assert (report.code, report.cause) == (
+            14,
+            "the server's certificate is for replica.example.com, not for localhost",
+        )
+        assert report.remedy.startswith("connect by the server's own name, with hostaddr")
+        assert "would pass with sslmode=verify-ca or require" in report.text
+        assert doctor("sslmode=verify-ca").code == 0
+
+    def test_an_expired_certificate(self, doctor: Doctor, emulator: Emulator) -> None:
+        emulator.fail_server("expired-certificate")
+        report = doctor()
+        assert report.code == 14
+        assert re.fullmatch(r"the server's certificate ended \w{3} [ \d]\d [\d:]{8} \d{4} GMT", report.cause)
+        assert report.remedy.startswith("check this machine's clock")
+        assert "would pass with sslmode=require" in report.text
+
+    def test_roots_of_somebody_else(self, doctor: Doctor, emulator: Emulator, tmp_path: Path) -> None:
+        from azure_postgresql_auth.tls import AZURE_ROOTS
+
+        report = doctor(f"sslrootcert={AZURE_ROOTS}")
+        assert report.code == 14
+        assert report.cause.startswith(
+            "the server's certificate, issued by azure_postgresql_auth emulator, is from none"
+        )
+        assert report.remedy.startswith("name a file with the root of azure_postgresql_auth emulator by sslrootcert")
+
+    def test_settings_keep_azures_roots_away(self, doctor: Doctor, emulator: Emulator, tmp_path: Path) -> None:
+        import trustme
+
+        other = tmp_path / "other.pem"
+        trustme.CA().cert_pem.write_to_path(str(other))
+        report = doctor(f"host={AZURE} hostaddr=127.0.0.1 sslrootcert={other}")
+        assert report.remedy == f"remove sslrootcert and PGSSLROOTCERT, now {other}: Azure's own roots hold then"
+
+    def test_something_takes_tls_apart(
+        self, doctor: Doctor, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in ("PGSSLMODE", "PGSSLROOTCERT"):
+            monkeypatch.delenv(name)
+        report = doctor(f"host={AZURE} hostaddr=127.0.0.1")
+        assert report.code == 14
+        assert report.remedy.startswith("something between here and Azure takes TLS apart")
+
+    def test_a_file_of_roots_that_is_not_there(self, doctor: Doctor, emulator: Emulator, tmp_path: Path) -> None:
+        report = doctor(f"sslrootcert={tmp_path}/nothing.pem")
+        assert report.cause == f"sslmode=verify-full needs root certificates, and {tmp_path}/nothing.pem does not exist"
+
+    def test_it_closes_at_once(self, doctor: Doctor, emulator: Emulator) -> None:
+        emulator.fail_server("hang-up")
+        report = doctor()
+        assert report.cause == f"localhost port {emulator.port} takes connections and closes them at once"
+
+    def test_it_says_nothing(self, doctor: Doctor, emulator: Emulator) -> None:
+        emulator.fail_server("silence")
+        report = doctor("connect_timeout=1")
+        assert report.cause == f"localhost port {emulator.port} takes connections and then says nothing"
+
+    def test_it_is_no_postgresql(self, doctor: Doctor, emulator: Emulator) -> None:
+        with answering(b"HTTP/1.1 400 Bad Request\r\n") as port:
+            assert doctor(f"port={port}").cause == f"what listens at localhost port {port} does not speak PostgreSQL"
+
+    def test_it_breaks_off(self, doctor: Doctor, emulator: Emulator) -> None:
+        with answering(b"S") as port:
+            assert f"localhost port {port}" in doctor(f"port={port}").cause
+
+    def test_no_tls_passes_where_it_may(
+        self, doctor: Doctor, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in ("PGSSLMODE", "PGSSLROOTCERT"):
+            monkeypatch.delenv(name)
+        emulator.fail_server("no-tls")
+        report = doctor()
+        assert "the server has no TLS, and sslmode lets that pass" in report.text
+        assert (report.code, report.cause) == (18, "the server wants TLS and got none")

@@ -1,0 +1,138 @@
+"""`doctor` on the installation, the settings and the server's name; each test breaks one thing."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.doctor import AZURE, Doctor, Report, install, unresolved
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from azure_postgresql_auth.emulator import Emulator
+
+    from tests.support.cli import Run
+
+
+class TestInstallation:
+    def test_both_distributions(self, doctor: Doctor, emulator: Emulator, site: Path) -> None:
+        install(site, "azure-postgresql-auth", "1.1.0")
+        report = doctor()
+        assert report.code == 10
+        assert "azure-postgresql-auth and azure-postgresql-auth-rs are both installed" in report.cause
+        assert report.remedy.startswith("pip uninstall azure-postgresql-auth azure-postgresql-auth-rs")
+
+    def test_an_old_driver(self, doctor: Doctor, emulator: Emulator, site: Path) -> None:
+        install(site, "asyncpg", "0.27.0")
+        report = doctor()
+        assert report.code == 0
+        assert report.cause == "The login works, but: asyncpg 0.27.0 is older than 0.30, which this package is made for"
+
+    def test_a_driver_that_cannot_be_loaded(self, cli: Run, emulator: Emulator, tmp_path: Path) -> None:
+        (tmp_path / "psycopg.py").write_text("raise ImportError('no pq wrapper available')")
+        done = cli("doctor", env={"PYTHONPATH": str(tmp_path)})
+        assert done.returncode == 0
+        assert "psycopg2: logged in as" in done.stdout
+        assert "psycopg is installed but cannot be loaded (no pq wrapper available)" in done.stdout.splitlines()[-1]
+
+    @pytest.mark.parametrize(("missing", "by"), [(("psycopg",), "psycopg2"), (("psycopg", "psycopg2"), "asyncpg")])
+    def test_the_next_driver_logs_in(
+        self, cli: Run, emulator: Emulator, tmp_path: Path, missing: tuple[str, ...], by: str
+    ) -> None:
+        for name in missing:
+            (tmp_path / f"{name}.py").write_text("raise ImportError('gone')")
+        assert f"{by}: logged in as emulator-identity" in cli("doctor", env={"PYTHONPATH": str(tmp_path)}).stdout
+        failed = cli("doctor", "user=nobody", env={"PYTHONPATH": str(tmp_path)})
+        assert failed.returncode == 18
+        assert (
+            'the server has no role "nobody" for emulator-identity, a user-assigned managed identity (obj'
+            in Report(18, failed.stdout).verdict
+        )
+
+    def test_no_driver(self, cli: Run, emulator: Emulator, tmp_path: Path) -> None:
+        for name in ("psycopg", "psycopg2", "asyncpg"):
+            (tmp_path / f"{name}.py").write_text("raise ImportError('gone')")
+        (tmp_path / "sitecustomize.py").write_text(
+            "from importlib import metadata\n"
+            "version = metadata.version\n"
+            "def hide(name):\n"
+            "    if name.startswith(('psycopg', 'asyncpg')): raise metadata.PackageNotFoundError(name)\n"
+            "    return version(name)\n"
+            "metadata.version = hide\n"
+        )
+        done = cli("doctor", env={"PYTHONPATH": str(tmp_path)})
+        assert done.returncode == 3
+        assert done.stdout.splitlines()[-1] == "Nothing wrong was found, but the login itself was not tried."
+        assert "pip install 'azure-postgresql-auth-rs[psycopg3]'" in done.stdout
+        assert emulator.logins == []
+
+
+class TestSettings:
+    def test_the_clear(self, doctor: Doctor, emulator: Emulator) -> None:
+        report = doctor(f"host={AZURE} hostaddr=127.0.0.1 sslmode=disable")
+        assert report.code == 11
+        assert report.cause.startswith("sslmode=disable could send the token")
+        assert report.remedy.startswith("remove sslmode and PGSSLMODE")
+        # What has nothing to do with it is looked at all the same.
+        assert "ManagedIdentityCredential gave a token" in report.text
+
+    def test_no_host(self, doctor: Doctor, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("PGHOST")
+        report = doctor("dbname=postgres")
+        assert (report.code, report.cause) == (11, "no host is given, so a server on this machine is looked for")
+
+    def test_another_service(self, doctor: Doctor, emulator: Emulator) -> None:
+        report = doctor("host=srv.mysql.database.azure.com hostaddr=127.0.0.1 sslmode=require")
+        assert "srv.mysql.database.azure.com is a server of another service" in report.cause
+
+    def test_a_private_endpoints_name(self, doctor: Doctor, emulator: Emulator) -> None:
+        report = doctor("host=srv.privatelink.postgres.database.azure.com hostaddr=127.0.0.1 sslmode=require")
+        assert report.cause.endswith("is a private endpoint's name, which the certificate does not bear")
+        assert report.remedy.startswith("connect to srv.postgres.database.azure.com;")
+
+    @pytest.mark.parametrize(
+        ("conninfo", "complaint"),
+        [
+            ("host", "no host"),
+            ("host=a port", "cannot be read"),
+            ("host=a,b port=1,2,3", "equally many"),
+            ("host=a port=x", "expected a number"),
+            ("host=a.postgres.database.azure.com,b.postgres.database.chinacloudapi.cn", "different Azure clouds"),
+        ],
+    )
+    def test_what_cannot_be(
+        self, emulator: Emulator, conninfo: str, complaint: str, monkeypatch: pytest.MonkeyPatch, cli: Run
+    ) -> None:
+        done = cli("doctor", conninfo, env={"PGHOST": None})
+        assert complaint in done.stderr + done.stdout
+        assert "Traceback" not in done.stderr
+
+
+class TestName:
+    def test_it_does_not_exist(self, doctor: Doctor, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(socket, "getaddrinfo", unresolved(socket.EAI_NONAME, "Name or service not known"))
+        report = doctor(f"host={AZURE}")
+        assert (report.code, report.cause) == (12, f"the name {AZURE} does not exist here")
+        assert "private DNS zone" in report.remedy
+        assert doctor("host=db.example.com").remedy == "check the spelling"
+
+    def test_no_name_server(self, doctor: Doctor, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(socket, "getaddrinfo", unresolved(socket.EAI_AGAIN, "Temporary failure"))
+        report = doctor(f"host={AZURE}")
+        assert (report.code, report.cause) == (12, f"no name server answered for {AZURE}")
+
+    def test_one_of_two_is_enough(self, doctor: Doctor, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+        resolve = socket.getaddrinfo
+
+        def one(host: Any, *arguments: Any, **keywords: Any) -> Any:
+            return (unresolved(socket.EAI_NONAME, "gone") if host == "gone.invalid" else resolve)(
+                host, *arguments, **keywords
+            )
+
+        monkeypatch.setattr(socket, "getaddrinfo", one)
+        report = doctor(f"host=gone.invalid,localhost port={emulator.port},{emulator.port}")
+        assert report.code in {0, 18}  # libpq resolves by itself
+        assert "the name gone.invalid does not exist here" in report.cause

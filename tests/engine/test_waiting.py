@@ -1,0 +1,199 @@
+"""Waiting for a login on threads and event loops."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from azure_postgresql_auth import core, errors, identity
+
+from tests.support.credentials import AsyncCredential, SyncCredential, Token
+from tests.support.logins import SCOPE, USER
+
+if TYPE_CHECKING:
+    from azure_postgresql_auth.emulator import Emulator
+
+
+class TestWaiting:
+    def test_the_loop_runs_on(self, credential_class: type[SyncCredential]) -> None:
+        credential = credential_class(USER, held=True)
+
+        async def ask() -> None:
+            asked = asyncio.ensure_future(core.get_entra_token_async(credential))
+            for _ in range(50):
+                await asyncio.sleep(0.001)
+            assert not asked.done()
+            credential.released.set()
+            assert await asked == USER
+
+        asyncio.run(ask())
+
+    def test_cancelling_one_leaves_the_others(self, credential_class: type[SyncCredential]) -> None:
+        credential = credential_class(USER, held=True)
+
+        async def ask() -> None:
+            leader, *others = [asyncio.ensure_future(core.get_entra_token_async(credential)) for _ in range(5)]
+            await asyncio.sleep(0.01)
+            leader.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await leader
+            credential.released.set()
+            assert await asyncio.gather(*others) == [USER] * 4
+
+        asyncio.run(ask())
+        assert credential.calls == [SCOPE]
+
+    def test_a_loop_that_ends_hands_the_fetch_to_another(self) -> None:
+        credential = AsyncCredential(USER, held=True)
+
+        async def begin() -> None:
+            asked = asyncio.ensure_future(core.get_entra_token_async(credential))
+            await asyncio.sleep(0.01)
+            asked.cancel()
+
+        asyncio.run(begin())
+        credential.released.set()
+        assert asyncio.run(core.get_entra_token_async(credential)) == USER
+        assert len(credential.calls) == 2
+
+    def test_a_loop_that_was_closed_under_its_fetch_does_not_block_others(self) -> None:
+        credential = AsyncCredential(USER, held=True)
+        loop = asyncio.new_event_loop()
+        task = loop.create_task(core.get_entra_token_async(credential))
+        loop.run_until_complete(asyncio.sleep(0.01))
+        loop.close()
+        assert not task.done()
+        credential.released.set()
+        assert asyncio.run(core.get_entra_token_async(credential)) == USER
+        task._log_destroy_pending = False  # type: ignore[attr-defined]
+
+    def test_a_loop_that_does_not_run_any_more_does_not_block_others(self) -> None:
+        credential = AsyncCredential(USER, held=True)
+        loop = asyncio.new_event_loop()
+        task = loop.create_task(core.get_entra_token_async(credential))
+        loop.run_until_complete(asyncio.sleep(0.01))
+        credential.released.set()
+        begun = time.monotonic()
+        assert asyncio.run(core.get_entra_token_async(credential)) == USER
+        assert time.monotonic() - begun < 10
+        # What it fetched does no harm when it runs again.
+        assert loop.run_until_complete(task) == USER
+        loop.close()
+        assert len(credential.calls) == 2
+
+    def test_a_credential_that_cancels_itself_is_not_asked_for_ever(self) -> None:
+        class Cancelling(AsyncCredential):
+            async def get_token(self, *scopes: str, **_: Any) -> Token:  # type: ignore[override]
+                self.calls.extend(scopes)
+                raise asyncio.CancelledError
+
+        credential = Cancelling(USER)
+        with pytest.raises(errors.EntraConnectionValueError, match="given up"):
+            asyncio.run(core.get_entra_token_async(credential))
+        assert len(credential.calls) < 10
+
+    def test_without_file_descriptors(self, monkeypatch: pytest.MonkeyPatch, emulator: Emulator) -> None:
+        from azure_postgresql_auth._engine import waiting
+
+        monkeypatch.setattr(waiting, "_new_bell", lambda: None)
+        assert core.get_entra_token(identity.ManagedIdentityCredential())
+        assert asyncio.run(core.get_entra_token_async(identity.ManagedIdentityCredential()))
+        assert len(emulator.token_requests) == 2
+
+    def test_two_loops_tidy_up_after_a_third_at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        from azure_postgresql_auth._engine import waiting
+
+        def is_closed() -> bool:
+            # Between the look and the removal, another thread's loop removes it.
+            waiting._doorbells.clear()
+            return True
+
+        closed: Any = SimpleNamespace(loop=SimpleNamespace(is_closed=is_closed))
+        monkeypatch.setattr(waiting, "_doorbells", {0: closed})
+        assert asyncio.run(core.get_entra_token_async(SyncCredential(USER))) == USER
+
+    def test_a_cached_login_needs_no_loop(self) -> None:
+        credential = SyncCredential(USER)
+        core.get_entra_token(credential)
+        with pytest.raises(StopIteration) as stopped:
+            core.get_entra_token_async(credential).send(None)
+        assert stopped.value.value == USER
+
+    def test_loops_one_after_the_other(self, credential_class: type[SyncCredential]) -> None:
+        credential = credential_class(USER, lifetime=1)
+        for _ in range(3):
+            assert asyncio.run(core.get_entra_token_async(credential)) == USER
+        assert credential.calls
+
+    def test_uvloop(self, credential_class: type[SyncCredential], emulator: Emulator) -> None:
+        uvloop = pytest.importorskip("uvloop")
+        credential = credential_class(USER)
+        loop = uvloop.new_event_loop()
+        try:
+            assert loop.run_until_complete(core.get_entra_token_async(credential)) == USER
+            native = identity.ManagedIdentityCredential()
+            info = loop.run_until_complete(core.get_entra_conninfo_async(native))
+            assert info["user"] == emulator.identity.role
+        finally:
+            loop.close()
+
+    def test_nothing_stays_in_the_loop(self) -> None:
+        async def ask() -> None:
+            await asyncio.gather(*(core.get_entra_token_async(SyncCredential(USER)) for _ in range(10)))
+            from azure_postgresql_auth._engine import waiting
+
+            assert not waiting._doorbells
+
+        asyncio.run(ask())
+
+    def test_patience_ends_and_the_fetch_goes_on(self, credential_class: type[SyncCredential]) -> None:
+        credential = credential_class(USER, held=True)
+
+        async def ask() -> None:
+            with pytest.raises(errors.EntraConnectionValueError, match=r"no token within 0\.05 s"):
+                await core.login_async(credential, timeout=0.05)
+            credential.released.set()
+            assert (await core.login_async(credential)).password == USER
+
+        asyncio.run(ask())
+        if credential_class is SyncCredential:
+            late = SyncCredential(USER, held=True)
+            with pytest.raises(errors.EntraConnectionValueError, match=r"no token within 0\.05 s"):
+                core.login(late, timeout=0.05)
+            late.released.set()
+            assert core.login(late).password == USER
+            assert len(late.calls) == 1
+
+    @pytest.mark.parametrize("timeout", [-1.0, float("nan"), float("inf")])
+    def test_odd_timeouts(self, timeout: float) -> None:
+        with pytest.raises(ValueError, match="timeout="):
+            core.login(SyncCredential(USER, held=True), timeout=timeout)
+
+    def test_control_c_ends_the_wait(self) -> None:
+        script = (
+            "from azure_postgresql_auth import core, identity\n"
+            "try: core.get_entra_token(identity.ManagedIdentityCredential())\n"
+            "except KeyboardInterrupt: print('interrupted')\n"
+        )
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            environment = {
+                "IDENTITY_ENDPOINT": f"http://127.0.0.1:{silent.getsockname()[1]}/",
+                "IDENTITY_HEADER": "secret",
+            }
+            process = subprocess.Popen(
+                [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, env={**os.environ, **environment}
+            )
+            with process, silent.accept()[0]:
+                begun = time.monotonic()
+                process.send_signal(signal.SIGINT)
+                printed, _ = process.communicate(timeout=20)
+                assert time.monotonic() - begun < 5
+        assert (printed, process.returncode) == ("interrupted\n", 0)
