@@ -74,7 +74,7 @@ async def connect(
     options = Options(credential, scope, allow_insecure_transport)
     with _TRAITS.translating:
         plan = plan_for(dsn, kwargs, options)
-    dsn = _read(dsn).dsn if dsn else None
+    dsn = read_url(dsn).dsn if dsn else None
     return await connect_async(plan, options, _TRAITS, lambda arguments: asyncpg.connect(dsn, **arguments))
 
 
@@ -101,7 +101,7 @@ def plan_for(dsn: str | None, keywords: dict[str, Any], options: Options) -> Con
 
     Sets `ssl` in the keywords where the plan demands it.
     """
-    url = _read(dsn) if dsn else _Url()
+    url = read_url(dsn) if dsn else _Url()
     params, is_opaque = dict(url.params), url.is_opaque
     ssl = keywords.get("ssl")
     sslmode = tls.sslmode_of(ssl)
@@ -135,7 +135,7 @@ class _Url(NamedTuple):
 
 
 @functools.lru_cache(maxsize=64)
-def _read(dsn: str) -> _Url:
+def read_url(dsn: str) -> _Url:
     """Read a URL with the functions that asyncpg uses.
 
     Source: `_parse_connect_dsn_and_args` in asyncpg's `connect_utils.py`, 0.30 to 0.32.

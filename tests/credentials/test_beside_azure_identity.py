@@ -280,14 +280,14 @@ class World:
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Every request for a token, as it is compared."""
     seen: list[Any] = []
-    answer = IdentityService._token_request
+    answer = IdentityService.token_request
 
     def record(self: Any, endpoint: str, request: Request, how: Any) -> Any:
         if endpoint != "imds" or "metadata" in request.headers:
             seen.append(as_compared(request))
         return answer(self, endpoint, request, how)
 
-    monkeypatch.setattr(IdentityService, "_token_request", record)
+    monkeypatch.setattr(IdentityService, "token_request", record)
     return seen
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
-import socket
 import subprocess
 import sys
-import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from azure_postgresql_auth import core, errors, identity, service_connector
 from azure_postgresql_auth.psycopg3 import EntraConnection
 
 from tests.support.credentials import make_token
+from tests.support.servers import DroppingServer, Server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +43,10 @@ def own_chain() -> identity.ChainedTokenCredential:
 
 def connected_service() -> Any:
     """Make what Service Connector's variables lead to on a developer's machine."""
-    return service_connector._made.__wrapped__(None, None, None, in_kubernetes=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AZURE_POSTGRESQL_CONNECTIONSTRING", "host=localhost dbname=db")
+        # A process keeps the credential that it makes here.
+        return importlib.reload(service_connector).psycopg()["credential"]
 
 
 def object_id(credential: Any) -> str:
@@ -362,65 +365,30 @@ class TestExpiries:
         assert found.expires_on == pytest.approx(time.time() + 3600, abs=35)
 
 
-class Silent:
-    """A server that accepts, counts and never answers; or one whose backlog is full, so that packets are dropped."""
-
-    def __init__(self, *, accepts: bool) -> None:
-        self.connections = 0
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=0)
-        port = self._listener.getsockname()[1]
-        self.url = f"http://127.0.0.1:{port}"
-        self._kept: list[socket.socket] = []
-        if accepts:
-            threading.Thread(target=self._accept, daemon=True).start()
-        else:
-            for _ in range(4):
-                filler = socket.socket()
-                filler.setblocking(False)
-                filler.connect_ex(("127.0.0.1", port))
-                self._kept.append(filler)
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                self._kept.append(self._listener.accept()[0])
-            except OSError:
-                return
-            self.connections += 1
-
-    def close(self) -> None:
-        try:
-            self._listener.shutdown(socket.SHUT_RDWR)
-        finally:
-            for kept in (self._listener, *self._kept):
-                kept.close()
-
-
-@pytest.fixture(params=[True, False], ids=["never answers", "drops packets"])
-def dead_imds(request: pytest.FixtureRequest, nowhere: Emulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Silent]:
+@pytest.fixture(params=[Server, DroppingServer], ids=["never answers", "drops packets"])
+def dead_imds(request: pytest.FixtureRequest, nowhere: Emulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     assert nowhere
-    silent = Silent(accepts=request.param)
-    monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", silent.url)
-    yield silent
-    silent.close()
+    with request.param() as server:
+        monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", server.url)
+        yield server
 
 
 @pytest.mark.parametrize("chain", [lambda: identity.DefaultAzureCredential(**NO_FALLBACK), own_chain])
-def test_a_dead_imds_costs_a_second_once(dead_imds: Silent, signed_in: str, chain: Any) -> None:
+def test_a_dead_imds_costs_a_second_once(dead_imds: Server, signed_in: str, chain: Any) -> None:
     """Not once for each credential or connection."""
     begun = time.monotonic()
     assert object_id(chain()) == signed_in
     assert 0.9 < time.monotonic() - begun < 1.8
-    seen = dead_imds.connections
+    seen = len(dead_imds.clients)
     begun = time.monotonic()
     for _ in range(3):
         assert object_id(chain()) == signed_in
     assert time.monotonic() - begun < 0.9
-    assert dead_imds.connections == seen
+    assert len(dead_imds.clients) == seen
 
 
 @pytest.mark.parametrize("chain", [lambda: identity.DefaultAzureCredential(**NO_FALLBACK), own_chain])
-def test_where_there_is_nothing_else_it_has_three(dead_imds: Silent, chain: Any) -> None:
+def test_where_there_is_nothing_else_it_has_three(dead_imds: Server, chain: Any) -> None:
     """As on a virtual machine whose service is slow, which is told apart by waiting only."""
     for at_least, at_most in ((2.9, 3.8), (0.0, 0.2)):
         begun = time.monotonic()
@@ -429,7 +397,7 @@ def test_where_there_is_nothing_else_it_has_three(dead_imds: Silent, chain: Any)
         ):
             chain().get_token(SCOPE)
         assert at_least <= time.monotonic() - begun < at_most
-    assert dead_imds.connections <= 1
+    assert len(dead_imds.clients) <= 1
 
 
 def test_imds_is_looked_for_once(imds: Emulator) -> None:

@@ -49,13 +49,13 @@ def app(nowhere: Emulator) -> Identity:
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
     """Record every request for a token."""
     seen: list[Request] = []
-    answer = IdentityService._token_request
+    answer = IdentityService.token_request
 
     def record(self: Any, endpoint: str, request: Request, how: Any) -> Any:
         seen.append(request)
         return answer(self, endpoint, request, how)
 
-    monkeypatch.setattr(IdentityService, "_token_request", record)
+    monkeypatch.setattr(IdentityService, "token_request", record)
     return seen
 
 

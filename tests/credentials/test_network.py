@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import socket
-import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,8 +11,10 @@ from azure_postgresql_auth import core, errors, identity
 from azure_postgresql_auth._core import scope_for
 
 from tests.support.credentials import make_token
+from tests.support.servers import Server, forward
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -25,30 +24,13 @@ SCOPE = core.AZURE_DB_FOR_POSTGRES_SCOPE
 GUID = "11111111-2222-3333-4444-555555555555"
 
 
-class Proxy:
+class Proxy(Server):
     """An HTTP proxy that only knows CONNECT, as companies have them; or one that refuses, or shows a page instead."""
 
     def __init__(self, refusal: bytes = b"") -> None:
+        super().__init__(self._tunnel)
         self.asked: list[str] = []
         self._refusal = refusal
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._thread.join(10)
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._tunnel, args=(client,), daemon=True).start()
 
     def _tunnel(self, client: socket.socket) -> None:
         with client:
@@ -61,27 +43,14 @@ class Proxy:
                 client.sendall(self._refusal)
                 return
             host, _, port = target.rpartition(":")
-            with socket.create_connection((host, int(port))) as server:
-                client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
-                back = threading.Thread(target=_pump, args=(server, client), daemon=True)
-                back.start()
-                _pump(client, server)
-                back.join(10)
-
-
-def _pump(source: socket.socket, sink: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while data := source.recv(65536):
-            sink.sendall(data)
-        sink.shutdown(socket.SHUT_WR)
+            forward(client, int(port), host=host, greeting=b"HTTP/1.1 200 Connection established\r\n\r\n")
 
 
 @pytest.fixture
 def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
-    made = Proxy()
-    monkeypatch.setenv("HTTPS_PROXY", made.url)
-    yield made
-    made.close()
+    with Proxy() as made:
+        monkeypatch.setenv("HTTPS_PROXY", made.url)
+        yield made
 
 
 @pytest.fixture
@@ -130,10 +99,9 @@ class TestProxy:
     @pytest.mark.parametrize("status", [b"403 Forbidden", b"407 Proxy Authentication Required"])
     def test_one_that_refuses(self, credential: Any, status: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("NO_PROXY")
-        refusing = Proxy(b"HTTP/1.1 " + status + b"\r\nContent-Length: 0\r\n\r\n")
-        monkeypatch.setenv("HTTPS_PROXY", refusing.url)
-        text = failure(credential)
-        refusing.close()
+        with Proxy(b"HTTP/1.1 " + status + b"\r\nContent-Length: 0\r\n\r\n") as refusing:
+            monkeypatch.setenv("HTTPS_PROXY", refusing.url)
+            text = failure(credential)
         assert text.startswith("ClientSecretCredential: ")
         assert "proxy" in text or "tunnel" in text
 
@@ -209,24 +177,18 @@ class TestTrust:
 def test_internet_protocol_6(nowhere: Emulator, principal: Identity, monkeypatch: pytest.MonkeyPatch) -> None:
     port = int(os.environ["AZURE_AUTHORITY_HOST"].rpartition(":")[2])
     try:
-        listener = socket.create_server(("::1", 0), family=socket.AF_INET6)
+        server = Server(lambda client: forward(client, port), host="::1")
     except OSError:
         pytest.skip("this system has no IPv6")
-
-    def relay() -> None:
-        client, _ = listener.accept()
-        with client, socket.create_connection(("127.0.0.1", port)) as server:
-            threading.Thread(target=_pump, args=(server, client), daemon=True).start()
-            _pump(client, server)
-
-    threading.Thread(target=relay, daemon=True).start()
     monkeypatch.setenv("NO_PROXY", "*")
-    authority = f"https://[::1]:{listener.getsockname()[1]}"
-    credential = identity.ClientSecretCredential(
-        nowhere.tenant_id, principal.client_id, principal.client_secret or "", authority=authority
-    )
-    assert core.decode_jwt(credential.get_token(SCOPE).token)["oid"] == principal.object_id
-    listener.close()
+    with server:
+        credential = identity.ClientSecretCredential(
+            nowhere.tenant_id,
+            principal.client_id,
+            principal.client_secret or "",
+            authority=f"https://[::1]:{server.port}",
+        )
+        assert core.decode_jwt(credential.get_token(SCOPE).token)["oid"] == principal.object_id
 
 
 class TestRefusals:
@@ -316,12 +278,11 @@ def test_national_clouds(
         f"https://{management}",
     ]
     # And by the authority alone, asked through a proxy that leads nowhere else: https to that very host.
-    refusing = Proxy(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
-    monkeypatch.setenv("HTTPS_PROXY", refusing.url)
     monkeypatch.delenv("NO_PROXY")
     monkeypatch.setenv("AZURE_AUTHORITY_HOST", authority)
     assert scope_for(()) == scope
-    with pytest.raises(errors.EntraConnectionValueError):
-        identity.ClientSecretCredential(GUID, GUID, "x").get_token(scope)
-    refusing.close()
+    with Proxy(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n") as refusing:
+        monkeypatch.setenv("HTTPS_PROXY", refusing.url)
+        with pytest.raises(errors.EntraConnectionValueError):
+            identity.ClientSecretCredential(GUID, GUID, "x").get_token(scope)
     assert set(refusing.asked) == {f"{authority}:443"}

@@ -36,7 +36,7 @@ class Preset(identity.ManagedIdentityCredential):
         self.team, self.tags = team, tags
 
 
-PORTABLE: list[identity._Portable] = [
+PORTABLE: list[Any] = [
     identity.DefaultAzureCredential(exclude_cli_credential=True, process_timeout=5, authority="https://127.0.0.1:9"),
     identity.EnvironmentCredential(),
     identity.ManagedIdentityCredential(client_id=GUID),
@@ -60,15 +60,15 @@ def bound(function: Any, credential: object = PORTABLE[2]) -> functools.partial[
     return functools.partial(function, credential=credential)
 
 
-def arguments(credential: identity._Portable) -> Any:
-    """What a credential was made with, and so were the links of a chain."""
-    args, kwargs = credential._arguments
-    return type(credential), [arguments(arg) if isinstance(arg, identity._Portable) else arg for arg in args], kwargs
+def arguments(credential: Any) -> Any:
+    """What a credential was made with, and so were the links of a chain: what its pickle says."""
+    _, (kind, args, kwargs) = credential.__reduce__()
+    return kind, [arguments(arg) if isinstance(arg, identity.TokenCredential) else arg for arg in args], kwargs
 
 
 @pytest.mark.parametrize("credential", PORTABLE, ids=lambda credential: type(credential).__name__)
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_round_trip(credential: identity._Portable, protocol: int) -> None:
+def test_round_trip(credential: Any, protocol: int) -> None:
     pickled = pickle.dumps(credential, protocol)
     found = pickle.loads(pickled)
     assert found is not credential

@@ -217,7 +217,7 @@ def test_asyncpg(root: Path) -> None:
             if own.sslmode in SAFE and "ssl=" not in said.url:
                 tally.faults.append(f"refused without need: {own}\n    {said}")
             return
-        dsn = entra_asyncpg._read(said.url).dsn if said.url else None
+        dsn = entra_asyncpg.read_url(said.url).dsn if said.url else None
         check_asyncpg(said.url, said.keywords, plan, (dsn, plan.arguments()), tally)
 
     drawn(connection_settings.asyncpg, root, check)
@@ -231,7 +231,7 @@ def test_sqlalchemy_on_asyncpg(root: Path) -> None:
         parameters = {**parameters, **said.keywords}
         own = {name: value for name, value in parameters.items() if not name.startswith("ssl")}
         try:
-            plan = _engine_login._plan(dialect, list(arguments), parameters, NO_OPTIONS)
+            plan = _engine_login.plan_for(dialect, list(arguments), parameters, NO_OPTIONS)
         except InsecureTransportError:
             tally.count("insecure")
             return
@@ -256,7 +256,8 @@ def test_sqlalchemy_on_pg8000(root: Path, monkeypatch: pytest.MonkeyPatch) -> No
         names = ("unix_sock", "sock", "host", "port", "timeout", "source_address", "tcp_keepalive", "ssl_context")
         same = {name: arguments.get(name) for name in names}
         with pytest.raises(pg8000.core.InterfaceError):
-            pg8000.core._make_socket(
+            # The place alone, without a login; nothing public of pg8000's gives it.
+            pg8000.core._make_socket(  # noqa: SLF001
                 same["unix_sock"], None, arguments.get("host", "localhost"), arguments.get("port", 5432), None, None,
                 True, same["ssl_context"],
             )  # fmt: skip
@@ -269,7 +270,7 @@ def test_sqlalchemy_on_pg8000(root: Path, monkeypatch: pytest.MonkeyPatch) -> No
         parameters = {**parameters, **said.keywords}
         own = place(parameters)
         try:
-            plan = _engine_login._plan(dialect, list(arguments), parameters, NO_OPTIONS)
+            plan = _engine_login.plan_for(dialect, list(arguments), parameters, NO_OPTIONS)
         except InsecureTransportError:
             tally.count("insecure")
             return

@@ -14,6 +14,7 @@ import shutil
 import socket
 import subprocess
 import warnings
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Callable
 from urllib.parse import parse_qs, urlsplit
 
@@ -65,9 +66,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module", params=[None, AZURE], ids=["refuses TLS", "certificate of its own"])
 def rogue(request: pytest.FixtureRequest) -> Iterator[Rogue]:
-    server = Rogue.under(request.param)
-    yield server
-    server.close()
+    with Rogue.under(request.param) as server:
+        yield server
 
 
 @pytest.fixture(autouse=True)
@@ -415,7 +415,6 @@ def test_env_of_token_is_for_any_place(
 def test_dbshell(
     host: str, parameters: tuple[str, ...], rogue: Rogue, root: Path, programs: Callable[..., str]
 ) -> None:
-    from azure_postgresql_auth.django import client as entra_client
     from django.db.utils import ConnectionHandler
 
     options = {"credential": SyncCredential(TOKEN), "hostaddr": "127.0.0.1"}
@@ -429,9 +428,15 @@ def test_dbshell(
             connection.connect()
         assert heard(rogue) == (host == "localhost")
         rogue.heard = b""
-        client, settings = entra_client._with_login(connection)
-        command, told = client.settings_to_cmd_args_env(settings, parameters)
-        why = programs(*command, told=told)
+        why = ""
+
+        def run(command: list[str], *, env: dict[str, str], **_: Any) -> None:
+            nonlocal why
+            why = programs(*command, told={name: value for name, value in env.items() if os.environ.get(name) != value})
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("django.db.backends.base.client.subprocess", SimpleNamespace(run=run))
+            connection.client.runshell(parameters)
     is_here = host == "localhost" and "-d" not in parameters
     assert heard(rogue) == is_here, why
 

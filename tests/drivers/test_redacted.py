@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import builtins
-import contextlib
 import copy
 import io
 import json
 import pickle
 import signal
-import socket
 import sys
 import threading
 from typing import TYPE_CHECKING, Any
@@ -21,6 +19,7 @@ from rich.console import Console
 from rich.traceback import Traceback
 
 from tests.support.credentials import SyncCredential, make_token
+from tests.support.servers import Server
 
 with pytest.MonkeyPatch.context() as _without_eventlet:
     # It would be imported otherwise, and warn of itself at each fork of any later test.
@@ -44,41 +43,18 @@ class Stop(BaseException):
     """What a time limit raises in the middle of a connection attempt (Celery, gevent, gunicorn)."""
 
 
-class Silent:
-    """A server that takes connections and says nothing, until `then` is called for the first."""
+class Silent(Server):
+    """A server that takes connections and says nothing, until it is closed."""
 
     def __init__(self) -> None:
         self.connected = threading.Event()
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        self._kept: list[socket.socket] = []
-        self._thread = threading.Thread(target=self._accept, daemon=True)
-        self._thread.start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            self._kept.append(connection)
-            self.connected.set()
-
-    def close(self) -> None:
-        # Wakes the thread, which accept() does not let go otherwise.
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._thread.join(10)
-        for connection in self._kept:
-            connection.close()
+        super().__init__(lambda _: self.connected.set())
 
 
 @pytest.fixture
 def silent() -> Iterator[Silent]:
-    server = Silent()
-    yield server
-    server.close()
+    with Silent() as server:
+        yield server
 
 
 class Kept(sentry_sdk.transport.Transport):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 import os
 import subprocess
@@ -61,7 +62,7 @@ def connector(emulator: Emulator, azure_is_here: None, monkeypatch: pytest.Monke
     monkeypatch.setenv("PGHOSTADDR", "127.0.0.1")
     monkeypatch.delenv("PGSSLMODE")
     # A process keeps its credentials, and tests their emulator's identities not.
-    service_connector._made.cache_clear()
+    importlib.reload(service_connector)
     return Connector(emulator, monkeypatch)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import inspect
 import itertools
 import ssl
@@ -61,10 +62,10 @@ def who_async(engine: Any) -> str:
 
 @pytest.fixture(autouse=True)
 def _new_credentials() -> Iterator[None]:
-    """Give each test credentials that have no tokens yet."""
-    _plugin._made.clear()
+    """Give each test credentials that have no tokens yet: the module keeps them for its process."""
+    importlib.reload(_plugin)
     yield
-    _plugin._made.clear()
+    importlib.reload(_plugin)
 
 
 class TestLogins:
@@ -293,7 +294,7 @@ class TestNoUrlStealsAToken:
                 if value and told.get(name) == value:
                     accepted.add(name)
             attacker = Attacker(AZURE, attacker.patch)
-        assert accepted <= _url_rules._HARMLESS | _url_rules._PLACE_AND_NAMES
+        assert accepted <= _url_rules.HARMLESS | _url_rules.PLACE_AND_NAMES
         assert "user" in accepted
 
     @pytest.mark.parametrize("driver", EVERY)
@@ -418,13 +419,13 @@ class TestTheList:
         ],
     )
     def test_entries(self, listed: str, host: str, port: str, is_allowed: object) -> None:
-        entries = list(_url_rules._entries(listed))
+        entries = list(_url_rules.entries_of(listed))
         assert any(entry.matches(host, port) for entry in entries) is is_allowed
 
     @pytest.mark.parametrize("listed", ["*", "*:5432", "*.com", "a.*.com", "a:b", "a.example.com:", "*example.com"])
     def test_entries_that_cannot_be(self, listed: str) -> None:
         with pytest.raises(errors.EntraConnectionValueError, match=f"{_url_rules.HOSTS_VARIABLE} has the entry"):
-            list(_url_rules._entries(listed))
+            list(_url_rules.entries_of(listed))
 
 
 def test_engines_that_do_not_name_it_load_nothing() -> None:
@@ -437,5 +438,5 @@ def test_engines_that_do_not_name_it_load_nothing() -> None:
 
 
 def test_credentials_that_a_url_can_name_exist() -> None:
-    assert set(_plugin._CREDENTIALS) <= set(identity.__all__)
-    assert all(name in (EntraPlugin.__doc__ or "") for name in _plugin._OPTIONS)
+    assert set(_plugin.CREDENTIALS) <= set(identity.__all__)
+    assert all(name in (EntraPlugin.__doc__ or "") for name in _plugin.OPTIONS)

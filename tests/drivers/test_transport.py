@@ -110,9 +110,8 @@ def test_the_environment_counts(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(params=["refuses TLS", "self-signed", "another host's certificate"])
 def rogue(request: pytest.FixtureRequest) -> Iterator[Rogue]:
     names = {"refuses TLS": None, "self-signed": AZURE, "another host's certificate": "evil.example.com"}
-    server = Rogue.under(names[request.param])
-    yield server
-    server.close()
+    with Rogue.under(names[request.param]) as server:
+        yield server
 
 
 def test_rogue_servers_get_nothing(rogue: Rogue, driver: Driver, azure_is_here: None) -> None:
@@ -129,17 +128,16 @@ def test_rogue_servers_get_nothing(rogue: Rogue, driver: Driver, azure_is_here: 
 
 def test_a_rogue_server_would_get_it_otherwise(driver: Driver, azure_is_here: None) -> None:
     """What the test above rests on: the rogue does understand a password."""
-    server = Rogue(None)
     insecure = {"sslmode": "disable"} if driver.libpq else {}
-    url, _ = driver.via(server.port)
-    plain = url.replace(AZURE, "localhost")
     if not driver.libpq and "pg8000" not in driver.name:
         insecure = {"ssl": "disable"}
     elif not driver.libpq:
         insecure = {"ssl_context": False}  # type: ignore[dict-item]
-    with pytest.raises(Exception, match="."):
-        driver.who(plain, SyncCredential(TOKEN), **insecure)
-    server.close()
+    with Rogue(None) as server:
+        url, _ = driver.via(server.port)
+        plain = url.replace(AZURE, "localhost")
+        with pytest.raises(Exception, match="."):
+            driver.who(plain, SyncCredential(TOKEN), **insecure)
     assert TOKEN.encode() in server.heard
 
 
@@ -149,8 +147,7 @@ def test_only_what_sslrootcert_trusts_passes(tmp_path: Path) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(AZURE).configure_cert(context)
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    server = Rogue(context)
-    with pytest.raises(psycopg.OperationalError):
+    with Rogue(context) as server, pytest.raises(psycopg.OperationalError):
         EntraConnection.connect(
             host=AZURE,
             hostaddr="127.0.0.1",
@@ -158,7 +155,6 @@ def test_only_what_sslrootcert_trusts_passes(tmp_path: Path) -> None:
             sslrootcert=str(tmp_path / "ca.pem"),
             credential=SyncCredential(TOKEN),
         )
-    server.close()
     assert TOKEN.encode() in server.heard
 
 

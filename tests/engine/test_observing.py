@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-import socket
 import subprocess
 import sys
-import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +13,7 @@ import pytest
 from azure_postgresql_auth import core, errors, identity, psycopg3
 
 from tests.support.credentials import SyncCredential, make_token
+from tests.support.servers import Server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -191,23 +190,8 @@ class TestTimeLimit:
     @pytest.fixture
     def black_hole(self) -> Iterator[int]:
         """A server that takes connections and never says a word."""
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            taken = []
-
-            def take() -> None:
-                try:
-                    while True:
-                        taken.append(server.accept()[0])
-                except OSError:
-                    pass
-
-            thread = threading.Thread(target=take, daemon=True)
-            thread.start()
-            yield server.getsockname()[1]
-            server.shutdown(socket.SHUT_RDWR)
-            thread.join()
-            for connection in taken:
-                connection.close()
+        with Server() as server:
+            yield server.port
 
     def test_what_the_token_took_is_not_left_for_the_driver(
         self, driver: Driver, emulator: Emulator, black_hole: int

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Callable
 
 import pytest
 from azure_postgresql_auth import core, errors, identity
@@ -20,6 +21,44 @@ from tests.support.logins import SCOPE, USER
 
 if TYPE_CHECKING:
     from azure_postgresql_auth.emulator import Emulator
+
+
+class WatchingLoop(asyncio.SelectorEventLoop):
+    """Knows which descriptors it is to watch."""
+
+    def __init__(self) -> None:
+        self.watched: set[Any] = set()
+        self.added = 0
+        super().__init__()
+
+    def add_reader(  # type: ignore[override] # typeshed follows the types of the arguments
+        self, fd: Any, callback: Callable[..., object], *args: Any
+    ) -> None:
+        self.watched.add(fd)
+        self.added += 1
+        super().add_reader(fd, callback, *args)
+
+    def remove_reader(self, fd: Any) -> bool:
+        self.watched.discard(fd)
+        return super().remove_reader(fd)
+
+
+class OvertakenLoop(asyncio.SelectorEventLoop):
+    """Lets another thread do something between the question whether it is closed and the answer."""
+
+    overtake: Callable[[], object] | None = None
+
+    def is_closed(self) -> bool:
+        if self.overtake is not None:
+            other = threading.Thread(target=self.overtake)
+            self.overtake = None
+            other.start()
+            other.join()
+        return super().is_closed()
+
+
+def ignore_what_is_pending(*_: Any) -> None:
+    """Take the message of a task that went with its loop."""
 
 
 class TestWaiting:
@@ -67,13 +106,13 @@ class TestWaiting:
     def test_a_loop_that_was_closed_under_its_fetch_does_not_block_others(self) -> None:
         credential = AsyncCredential(USER, held=True)
         loop = asyncio.new_event_loop()
+        loop.set_exception_handler(ignore_what_is_pending)
         task = loop.create_task(core.get_entra_token_async(credential))
         loop.run_until_complete(asyncio.sleep(0.01))
         loop.close()
         assert not task.done()
         credential.released.set()
         assert asyncio.run(core.get_entra_token_async(credential)) == USER
-        task._log_destroy_pending = False  # type: ignore[attr-defined]
 
     def test_a_loop_that_does_not_run_any_more_does_not_block_others(self) -> None:
         credential = AsyncCredential(USER, held=True)
@@ -103,22 +142,25 @@ class TestWaiting:
     def test_without_file_descriptors(self, monkeypatch: pytest.MonkeyPatch, emulator: Emulator) -> None:
         from azure_postgresql_auth._engine import waiting
 
-        monkeypatch.setattr(waiting, "_new_bell", lambda: None)
+        def no_descriptor() -> None:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+        monkeypatch.setattr(waiting, "Bell", no_descriptor)
         assert core.get_entra_token(identity.ManagedIdentityCredential())
         assert asyncio.run(core.get_entra_token_async(identity.ManagedIdentityCredential()))
         assert len(emulator.token_requests) == 2
 
-    def test_two_loops_tidy_up_after_a_third_at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        from azure_postgresql_auth._engine import waiting
-
-        def is_closed() -> bool:
-            # Between the look and the removal, another thread's loop removes it.
-            waiting._doorbells.clear()
-            return True
-
-        closed: Any = SimpleNamespace(loop=SimpleNamespace(is_closed=is_closed))
-        monkeypatch.setattr(waiting, "_doorbells", {0: closed})
+    def test_two_loops_tidy_up_after_a_third_at_once(self) -> None:
+        credential = AsyncCredential(USER, held=True)
+        loop = OvertakenLoop()
+        loop.set_exception_handler(ignore_what_is_pending)
+        task = loop.create_task(core.get_entra_token_async(credential))
+        loop.run_until_complete(asyncio.sleep(0.01))
+        loop.close()
+        loop.overtake = lambda: asyncio.run(core.get_entra_token_async(SyncCredential(USER)))
         assert asyncio.run(core.get_entra_token_async(SyncCredential(USER))) == USER
+        assert loop.overtake is None, "no loop looked whether it is closed"
+        assert not task.done()
 
     def test_a_cached_login_needs_no_loop(self) -> None:
         credential = SyncCredential(USER)
@@ -146,13 +188,17 @@ class TestWaiting:
             loop.close()
 
     def test_nothing_stays_in_the_loop(self) -> None:
+        loop = WatchingLoop()
+
         async def ask() -> None:
             await asyncio.gather(*(core.get_entra_token_async(SyncCredential(USER)) for _ in range(10)))
-            from azure_postgresql_auth._engine import waiting
+            assert loop.added
+            assert not loop.watched
 
-            assert not waiting._doorbells
-
-        asyncio.run(ask())
+        try:
+            loop.run_until_complete(ask())
+        finally:
+            loop.close()
 
     def test_patience_ends_and_the_fetch_goes_on(self, credential_class: type[SyncCredential]) -> None:
         credential = credential_class(USER, held=True)

@@ -35,10 +35,9 @@ from tests.support.proxy import (
     read_messages,
     startup,
 )
+from tests.support.servers import Server, forward
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from azure_postgresql_auth.emulator import Emulator
 
 
@@ -252,29 +251,6 @@ def test_without_a_token_clients_hear_why(run_proxy: RunProxy, emulator: Emulato
     emulator.heal()
 
 
-@contextlib.contextmanager
-def answering(address: str, answer: Callable[[socket.socket], None]) -> Iterator[int]:
-    """A server that does this with each client; its port."""
-    with socket.create_server((address, 0)) as listener, contextlib.ExitStack() as clients:
-
-        def serve() -> None:
-            while True:
-                try:
-                    client = clients.enter_context(listener.accept()[0])
-                except OSError:
-                    return
-                with contextlib.suppress(OSError):
-                    answer(client)
-
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        try:
-            yield listener.getsockname()[1]
-        finally:
-            listener.shutdown(socket.SHUT_RDWR)
-            thread.join(10)
-
-
 def test_a_server_of_another_authority_gets_no_token(run_proxy: RunProxy, emulator: Emulator) -> None:
     proxy = run_proxy("--sslrootcert", AZURE_ROOTS)
     with pytest.raises(psycopg.OperationalError, match="could not connect to localhost:.* TLS failed: .*UnknownIssuer"):
@@ -283,25 +259,11 @@ def test_a_server_of_another_authority_gets_no_token(run_proxy: RunProxy, emulat
 
 
 def test_a_server_of_another_name_gets_no_token(run_proxy: RunProxy, emulator: Emulator) -> None:
-    def forward(client: socket.socket) -> None:
-        with socket.create_connection(("127.0.0.1", emulator.port)) as server:
-            back = threading.Thread(target=pass_on, args=(server, client))
-            back.start()
-            pass_on(client, server)
-            back.join()
-
-    with answering("127.0.0.2", forward) as port:
-        proxy = run_proxy(server=f"127.0.0.2:{port}")
+    with Server(lambda client: forward(client, emulator.port), host="127.0.0.2") as there:
+        proxy = run_proxy(server=f"127.0.0.2:{there.port}")
         with pytest.raises(psycopg.OperationalError, match="TLS failed: .*not valid for name"):
             psycopg.connect(proxy.conninfo)
     assert not emulator.logins
-
-
-def pass_on(source: socket.socket, sink: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while part := source.recv(65536):
-            sink.sendall(part)
-        sink.shutdown(socket.SHUT_WR)
 
 
 @pytest.mark.parametrize(
@@ -324,8 +286,8 @@ def test_a_server_that_is_none_gets_no_token(run_proxy: RunProxy, emulator: Emul
         while part := client.recv(65536):
             got.append(part)
 
-    with answering("127.0.0.1", answer) as port:
-        proxy = run_proxy(server=f"localhost:{port}")
+    with Server(answer) as there:
+        proxy = run_proxy(server=f"localhost:{there.port}")
         with pytest.raises(psycopg.OperationalError, match=heard) as caught:
             psycopg.connect(proxy.conninfo)
     assert "evil" not in str(caught.value)

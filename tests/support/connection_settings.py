@@ -345,7 +345,8 @@ def by_asyncpg(url: str | None, keywords: dict[str, Any]) -> tuple[Resolved, Any
     names = ["host", "port", "user", "password", "passfile", "database", "ssl", "service", "servicefile", "direct_tls"]
     names += ["server_settings", "target_session_attrs", "krbsrvname", "gsslib"]
     try:
-        addresses, params = connect_utils._parse_connect_dsn_and_args(
+        # Its own reading without a connection; nothing public of asyncpg's gives it.
+        addresses, params = connect_utils._parse_connect_dsn_and_args(  # noqa: SLF001
             dsn=url or None, **{name: keywords.get(name) for name in names}
         )
     except Exception as error:

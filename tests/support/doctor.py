@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
-import threading
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -44,26 +41,6 @@ class Report(NamedTuple):
 Doctor = Callable[..., Report]
 
 
-@contextlib.contextmanager
-def answering(answer: bytes) -> Iterator[int]:
-    """A server that answers to anything with this."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def serve() -> None:
-            with contextlib.suppress(OSError):
-                while True:
-                    connection, _ = server.accept()
-                    with connection:
-                        connection.recv(100)
-                        connection.sendall(answer)
-
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        yield int(server.getsockname()[1])
-        server.shutdown(socket.SHUT_RDWR)
-        thread.join(10)
-
-
 def install(site: Path, name: str, version: str) -> None:
     info = site / f"{name.replace('-', '_')}-{version}.dist-info"
     info.mkdir()
@@ -75,20 +52,3 @@ def unresolved(number: int, text: str) -> Callable[..., Any]:
         raise socket.gaierror(number, text)
 
     return fail
-
-
-def relay(server: socket.socket, port: int) -> None:
-    """Passes each connection on to a port of this machine."""
-
-    def pump(source: socket.socket, sink: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while piece := source.recv(65536):
-                sink.sendall(piece)
-            sink.shutdown(socket.SHUT_WR)
-
-    with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
-        while True:
-            client = stack.enter_context(server.accept()[0])
-            behind = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
-            for pair in ((client, behind), (behind, client)):
-                threading.Thread(target=pump, args=pair, daemon=True).start()

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
-import socket
 import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.servers import Server, forward
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from azure_postgresql_auth.emulator import Emulator
@@ -52,56 +52,22 @@ def tool(nowhere: Emulator, tmp_path: Path) -> Any:
     return install
 
 
-class Relay:
+class Relay(Server):
     """The emulator's endpoints at an address of their own, of which nothing is known yet; they may come up late."""
 
     def __init__(self, url: str) -> None:
-        self._target = int(url.rpartition(":")[2])
-        self._listener = socket.socket()
-        self._listener.bind(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-        self._sockets: list[socket.socket] = []
-        self._threads: list[threading.Thread] = []
-
-    def start(self) -> None:
-        self._listener.listen()
-        self._run(self._serve)
+        port = int(url.rpartition(":")[2])
+        super().__init__(lambda client: forward(client, port))
+        self._timer: threading.Timer | None = None
 
     def start_after(self, seconds: float) -> None:
-        timer = threading.Timer(seconds, self.start)
-        self._threads.append(timer)
-        timer.start()
+        self._timer = threading.Timer(seconds, self.start)
+        self._timer.start()
 
     def close(self) -> None:
-        for each in (self._listener, *self._sockets):
-            with contextlib.suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
-            thread.join(10)
-        for each in (self._listener, *self._sockets):
-            each.close()
-
-    def _run(self, target: Callable[..., None], *arguments: Any) -> None:
-        thread = threading.Thread(target=target, args=arguments, daemon=True)
-        self._threads.append(thread)
-        thread.start()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            server = socket.create_connection(("127.0.0.1", self._target))
-            self._sockets += [client, server]
-            self._run(self._pump, client, server)
-            self._run(self._pump, server, client)
-
-    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while data := source.recv(65536):
-                sink.sendall(data)
-            sink.shutdown(socket.SHUT_WR)
+        if self._timer is not None:
+            self._timer.join(10)
+        super().close()
 
 
 @pytest.fixture

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
-import socket
 import ssl
 import struct
-import threading
+from typing import TYPE_CHECKING
 
 import trustme
 
+from tests.support.servers import Server
 
-class Rogue:
+if TYPE_CHECKING:
+    import socket
+
+
+class Rogue(Server):
     """A server that wants the password: asks for it in clear, over TLS or without, and keeps all it is sent."""
 
     def __init__(self, context: ssl.SSLContext | None) -> None:
+        super().__init__(self._ask)
         self.heard = b""
         self.speaks_tls = context is not None
         self._context = context
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._thread.start()
 
     @classmethod
     def under(cls, name: str | None) -> Rogue:
@@ -33,33 +33,26 @@ class Rogue:
         return cls(context)
 
     def close(self) -> None:
-        # Wakes the thread, which accept() does not let go otherwise.
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._thread.join(10)
+        # All that was sent is heard.
+        self.finish()
+        super().close()
 
-    def _serve(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            with connection, contextlib.suppress(OSError):
-                connection.settimeout(5)
+    def _ask(self, connection: socket.socket) -> None:
+        with connection:
+            connection.settimeout(5)
+            request = connection.recv(4096)
+            if request[4:8] == struct.pack("!I", 80877104):  # GSSENCRequest
+                connection.sendall(b"N")
                 request = connection.recv(4096)
-                if request[4:8] == struct.pack("!I", 80877104):  # GSSENCRequest
-                    connection.sendall(b"N")
-                    request = connection.recv(4096)
-                if request[4:8] != struct.pack("!I", 80877103):  # no SSLRequest
-                    self._listen(connection, request)
-                elif self._context is None:
-                    connection.sendall(b"N")
-                    self._listen(connection, connection.recv(4096))
-                else:
-                    connection.sendall(b"S")
-                    with self._context.wrap_socket(connection, server_side=True) as encrypted:
-                        self._listen(encrypted, encrypted.recv(4096))
+            if request[4:8] != struct.pack("!I", 80877103):  # no SSLRequest
+                self._listen(connection, request)
+            elif self._context is None:
+                connection.sendall(b"N")
+                self._listen(connection, connection.recv(4096))
+            else:
+                connection.sendall(b"S")
+                with self._context.wrap_socket(connection, server_side=True) as encrypted:
+                    self._listen(encrypted, encrypted.recv(4096))
 
     def _listen(self, connection: socket.socket, startup: bytes) -> None:
         self.heard += startup

@@ -133,12 +133,12 @@ def _decide(
     _refuse_text(parameters)
     options = login.options.taken_from(parameters)
     if not login.is_from_url:
-        return _plan(dialect, arguments, parameters, options), options
+        return plan_for(dialect, arguments, parameters, options), options
     _url_rules.check_parameters(parameters, options, arguments)
-    plan = _plan(dialect, arguments, parameters.copy(), options)
+    plan = plan_for(dialect, arguments, parameters.copy(), options)
     if _url_rules.needs_verification(plan, parameters):
         keyword, value = _VERIFY.get(dialect.driver, ("sslmode", "verify-full"))
-        plan = _plan(dialect, arguments, {**parameters, keyword: value}, options)
+        plan = plan_for(dialect, arguments, {**parameters, keyword: value}, options)
     _url_rules.check_target(plan)
     return plan, options
 
@@ -160,7 +160,7 @@ def _refuse_text(parameters: dict[str, Any]) -> None:
         raise ValueError(message)
 
 
-def _plan(dialect: Dialect, arguments: list[Any], parameters: dict[str, Any], options: Options) -> ConnectionPlan:
+def plan_for(dialect: Dialect, arguments: list[Any], parameters: dict[str, Any], options: Options) -> ConnectionPlan:
     """Decide about a connection; `parameters` are what the dialect made of the engine's URL and arguments."""
     if dialect.driver == "pg8000":
         return _pg8000_plan(parameters, options)

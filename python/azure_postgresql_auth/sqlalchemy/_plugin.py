@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 NAME: Final = "entra"
 
-_OPTIONS: Final = ("entra_credential", "entra_client_id")
+OPTIONS: Final = ("entra_credential", "entra_client_id")
 # Those that find by themselves all that they need, and the keyword for a client id, where they have one.
-_CREDENTIALS: Final[dict[str, tuple[Callable[..., object], str | None]]] = {
+CREDENTIALS: Final[dict[str, tuple[Callable[..., object], str | None]]] = {
     "DefaultAzureCredential": (identity.DefaultAzureCredential, "managed_identity_client_id"),
     "ManagedIdentityCredential": (identity.ManagedIdentityCredential, "client_id"),
     "WorkloadIdentityCredential": (identity.WorkloadIdentityCredential, "client_id"),
@@ -88,8 +88,8 @@ def _listed(names: Any) -> tuple[str, ...]:
 def _options(url: URL) -> dict[str, str]:
     options = {name: value for name, value in url.query.items() if is_plugin_parameter(name) and name != "plugin"}
     for name, value in options.items():
-        if name not in _OPTIONS:
-            text = f"{name}: plugin=entra has no such option; expected one of {', '.join(_OPTIONS)}"
+        if name not in OPTIONS:
+            text = f"{name}: plugin=entra has no such option; expected one of {', '.join(OPTIONS)}"
             raise exc.ArgumentError(text)
         if not isinstance(value, str):
             text = f"{name} is in the URL more than once"
@@ -103,10 +103,10 @@ def _credential(options: dict[str, str]) -> object:
         return None
     kind = options.get("entra_credential") or "DefaultAzureCredential"
     client_id = options.get("entra_client_id") or None
-    if kind not in _CREDENTIALS:
-        text = f"entra_credential={kind}: expected one of {', '.join(_CREDENTIALS)}"
+    if kind not in CREDENTIALS:
+        text = f"entra_credential={kind}: expected one of {', '.join(CREDENTIALS)}"
         raise exc.ArgumentError(text)
-    make, keyword = _CREDENTIALS[kind]
+    make, keyword = CREDENTIALS[kind]
     made = _made.get((kind, client_id))
     if made is None:
         if client_id is not None and keyword is None:

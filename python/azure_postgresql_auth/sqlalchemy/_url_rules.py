@@ -29,10 +29,10 @@ _PORTS: Final = ("5432", "6432")
 
 _TEXT: Final = (str, bytes, int, float, bool, list, tuple, dict)
 _TLS: Final = ("sslmode", "ssl", "ssl_context")
-_PLACE_AND_NAMES: Final = frozenset({"host", "port", "user", "dbname", "database"})
+PLACE_AND_NAMES: Final = frozenset({"host", "port", "user", "dbname", "database"})
 # What programs set that changes neither where a token goes nor what protects it. All others are refused, and so are
 # those that a later version of a driver adds.
-_HARMLESS: Final = frozenset(
+HARMLESS: Final = frozenset(
     {
         "application_name",
         "autocommit",
@@ -85,7 +85,7 @@ def check_parameters(parameters: dict[str, Any], options: Options, arguments: li
         message = "plugin=entra does not support positional connection arguments"
         raise EntraConnectionValueError(message)
     for name, value in parameters.items():
-        if name in _PLACE_AND_NAMES | _HARMLESS or value is None:
+        if name in PLACE_AND_NAMES | HARMLESS or value is None:
             continue
         if name in _TLS:
             _check_tls(name, value)
@@ -130,7 +130,7 @@ def check_target(plan: ConnectionPlan) -> None:
         where = f"only an address, {addresses[0]}" if any(addresses) else "no host"
         message = f"plugin=entra requires the name of a server, and the URL names {where}"
         raise EntraConnectionValueError(message)
-    entries = list(_entries(os.environ.get(HOSTS_VARIABLE, "")))
+    entries = list(entries_of(os.environ.get(HOSTS_VARIABLE, "")))
     for host, port in _pairs(hosts, ports or ("5432",)):
         if not any(entry.matches(host, port or "5432") for entry in entries):
             raise EntraConnectionValueError(_unlisted(host, port or "5432", is_set=bool(entries)))
@@ -172,7 +172,12 @@ def _normal(host: str) -> str:
     return host if host.startswith("/") else host.lower().rstrip(".")
 
 
-def _entries(listed: str) -> Iterator[_Entry]:
+def entries_of(listed: str) -> Iterator[_Entry]:
+    """Read a list of servers.
+
+    Raises:
+        EntraConnectionValueError: it has an entry that is no server.
+    """
     for text in filter(None, map(str.strip, listed.split(","))):
         found = re.fullmatch(r"(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:]+|[^:]*:[^:]*:.*?))(?::(?P<port>\d+))?", text)
         is_domain = re.fullmatch(r"\*(\.[A-Za-z0-9-]+){2,}(:\d+)?", text) is not None

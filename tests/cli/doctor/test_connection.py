@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
-import socket
-import time
 from typing import TYPE_CHECKING
 
-from tests.support.doctor import AZURE, Doctor, answering
+from tests.support.doctor import AZURE, Doctor
+from tests.support.servers import DroppingServer, answering
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,18 +22,10 @@ class TestConnection:
         assert report.remedy.startswith("check the port (5432; 6432 for PgBouncer)")
 
     def test_a_firewall_drops_everything(self, doctor: Doctor, emulator: Emulator) -> None:
-        with contextlib.ExitStack() as stack:
-            # A server that never accepts: when its queue is full, the system drops what comes, as firewalls do.
-            server = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
-            place = server.getsockname()
-            for _ in range(20):
-                waiting = stack.enter_context(socket.socket())
-                waiting.setblocking(False)
-                waiting.connect_ex(place)
-            time.sleep(0.1)
-            report = doctor(f"port={place[1]} connect_timeout=2")
+        with DroppingServer() as server:
+            report = doctor(f"port={server.port} connect_timeout=2")
         assert report.code == 13
-        assert report.cause == f"localhost port {place[1]} does not answer: something on the way drops what is sent"
+        assert report.cause == f"localhost port {server.port} does not answer: something on the way drops what is sent"
         assert "firewall rules (Networking)" in report.remedy
 
 
@@ -115,12 +105,13 @@ class TestTls:
         assert report.cause == f"localhost port {emulator.port} takes connections and then says nothing"
 
     def test_it_is_no_postgresql(self, doctor: Doctor, emulator: Emulator) -> None:
-        with answering(b"HTTP/1.1 400 Bad Request\r\n") as port:
-            assert doctor(f"port={port}").cause == f"what listens at localhost port {port} does not speak PostgreSQL"
+        with answering(b"HTTP/1.1 400 Bad Request\r\n") as server:
+            cause = doctor(f"port={server.port}").cause
+        assert cause == f"what listens at localhost port {server.port} does not speak PostgreSQL"
 
     def test_it_breaks_off(self, doctor: Doctor, emulator: Emulator) -> None:
-        with answering(b"S") as port:
-            assert f"localhost port {port}" in doctor(f"port={port}").cause
+        with answering(b"S") as server:
+            assert f"localhost port {server.port}" in doctor(f"port={server.port}").cause
 
     def test_no_tls_passes_where_it_may(
         self, doctor: Doctor, emulator: Emulator, monkeypatch: pytest.MonkeyPatch

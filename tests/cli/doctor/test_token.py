@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import socket
-import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from azure_postgresql_auth.cli.doctor.credential import explained
 
-from tests.support.doctor import Doctor, relay
+from tests.support.servers import Server, forward
 
 if TYPE_CHECKING:
     from azure_postgresql_auth.emulator import Emulator
+
+    from tests.support.doctor import Doctor
 
 
 class TestCredential:
@@ -240,13 +240,11 @@ class TestToken:
     def test_it_is_too_long_for_the_pooler_that_it_goes_through(self, doctor: Doctor, emulator: Emulator) -> None:
         emulator.identity = emulator.add_identity("big", claims={"groups": ["x" * 36] * 20})
         try:
-            pooler = socket.create_server(("127.0.0.1", 6432))
+            pooler = Server(lambda client: forward(client, emulator.port), port=6432)
         except OSError:
             pytest.skip("port 6432 is taken here")
         with pooler:
-            threading.Thread(target=relay, args=(pooler, emulator.port), daemon=True).start()
             report = doctor("port=6432")
-            pooler.shutdown(socket.SHUT_RDWR)
         assert report.code == 0
         assert re.search(r"the token has 2,\d{3} characters, and PgBouncer 1.18 takes 2,047", report.cause)
         assert "connect to the server's own, 5432" in report.remedy

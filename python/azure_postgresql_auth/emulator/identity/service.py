@@ -77,11 +77,11 @@ class IdentityService:
 
     def _answer_managed_identity(self, request: Request) -> Response:
         if request.method == "GET" and request.path == managed_identity.IMDS_PATH:
-            return self._token_request(
+            return self.token_request(
                 "imds", request, lambda: managed_identity.imds(request, self._directory, self._issue)
             )
         if request.method == "GET" and request.path == managed_identity.APP_SERVICE_PATH:
-            return self._token_request(
+            return self.token_request(
                 "app-service",
                 request,
                 lambda: managed_identity.app_service(request, self._directory, self._issue, self.header),
@@ -92,13 +92,13 @@ class IdentityService:
             ("POST", hosts.CLOUD_SHELL_PATH): ("cloud-shell", self.hosts.cloud_shell),
         }
         endpoint, answer = further.get((request.method, request.path), ("", None))
-        return _NOT_FOUND if answer is None else self._token_request(endpoint, request, lambda: answer(request))
+        return _NOT_FOUND if answer is None else self.token_request(endpoint, request, lambda: answer(request))
 
     def _answer_entra(self, request: Request) -> Response:
         if (request.method, request.path) == ("GET", hosts.SERVICE_FABRIC_PATH):
-            return self._token_request("service-fabric", request, lambda: self.hosts.service_fabric(request))
+            return self.token_request("service-fabric", request, lambda: self.hosts.service_fabric(request))
         if request.method == "POST" and request.path.startswith(pipelines.PATH):
-            return self._token_request("pipelines", request, lambda: self.pipelines.answer(request))
+            return self.token_request("pipelines", request, lambda: self.pipelines.answer(request))
         return self._answer_tenant(request)
 
     def _answer_tenant(self, request: Request) -> Response:
@@ -107,7 +107,7 @@ class IdentityService:
             return _NOT_FOUND
         tenant, rest = match.groups()
         if (request.method, rest) == ("POST", "oauth2/v2.0/token"):
-            return self._token_request("token", request, lambda: self._entra.answer(request, tenant))
+            return self.token_request("token", request, lambda: self._entra.answer(request, tenant))
         if tenant.lower() != self._directory.tenant_id:
             return Response(*entra.unknown_tenant(tenant))
         if rest == "v2.0/.well-known/openid-configuration":
@@ -116,7 +116,8 @@ class IdentityService:
             return Response(200, self._issuer.key_set())
         return _NOT_FOUND
 
-    def _token_request(self, endpoint: str, request: Request, answer: Callable[[], Answer]) -> Response:
+    def token_request(self, endpoint: str, request: Request, answer: Callable[[], Answer]) -> Response:
+        """Answer one request for a token, and record it."""
         named = request.query.get("resource") or request.form.get("resource") or request.form.get("scope", "")
         client_id = request.query.get("client_id") or request.form.get("client_id", "")
         admitted = self._knobs.throttle.enter()
