@@ -141,7 +141,7 @@ wheel: $(VENV)/wheel ## Build the wheel in dist/
 	rm -f dist/*.whl
 	cargo fetch --locked --quiet
 	PATH="$(CURDIR)/$(BIN):$$PATH" RUSTFLAGS="$$RUSTFLAGS $(REMAP)" $(BIN)/maturin build --release --locked --out dist $(PORTABLE)
-	$(BIN)/python .ci/clean_sbom.py dist/*.whl
+	$(BIN)/python .ci/finish.py dist/*.whl
 
 # The wheel that can be published: others than we say that it is what its name says, and every CPython here tries it.
 MANYLINUX := is consistent with the following platform tag: "manylinux_2_17_[^"]*"
@@ -154,6 +154,7 @@ wheel-manylinux: $(VENV)/built wheel ## Check that the wheel can be published
 sdist: $(VENV)/wheel ## Build the sdist in dist/
 	rm -f dist/*.tar.gz
 	$(BIN)/maturin sdist --out dist
+	$(BIN)/python .ci/finish.py dist/*.tar.gz
 	$(BIN)/twine check --strict dist/*.tar.gz
 
 $(VENV)/wheel: $(VENV)/ready

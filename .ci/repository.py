@@ -6,11 +6,6 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-try:
-    import tomllib
-except ModuleNotFoundError:  # Python 3.10 and older
-    from pip._vendor import tomli as tomllib
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -18,12 +13,19 @@ ROOT = Path(__file__).parent.parent
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\[\]]*\])*)\]\((?!https?:|mailto:)([^()\s]+)\)")
 
 
+def url() -> str | None:
+    """Return the repository's address, from the one place where it is written."""
+    found = re.search(r'^Repository = "(.+)"$', (ROOT / "pyproject.toml").read_text("utf-8"), re.MULTILINE)
+    return found[1] if found else None
+
+
 def address(path: str, anchor: str = "") -> str | None:
     """Return where the repository shows a file, or None while it has no address."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    url = project.get("urls", {}).get("Repository")
-    kind = "tree" if (ROOT / path).is_dir() else "blob"
-    return f"{url.rstrip('/')}/{kind}/main/{path}" + (f"#{anchor}" if anchor else "") if url else None
+    repository = url()
+    if repository is None:
+        return None
+    kind = "tree" if (ROOT / path).is_dir() else "raw" if path.endswith(".svg") else "blob"
+    return f"{repository.rstrip('/')}/{kind}/main/{path}" + (f"#{anchor}" if anchor else "")
 
 
 def relinked(markdown: str, target: Callable[[str], str | None]) -> str:

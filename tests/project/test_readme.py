@@ -11,7 +11,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import finish
 import pytest
+import repository
 from azure_postgresql_auth.cli import parser
 
 if TYPE_CHECKING:
@@ -222,6 +224,33 @@ def test_links_lead_somewhere(page: Path) -> None:
     links = re.findall(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)", text)
     made = {"reference/command-line.md", "changelog.md"}  # by `make docs`
     assert [link for link in links if not (page.parent / link).is_file() and link not in made] == []
+
+
+PAGE = """\
+See [the `[a]` page](docs/tls.md#modes), [docs](docs/), [elsewhere](https://example.org) and [below](#why).
+![chart](benches/charts/startup.svg)
+```text
+[not a link](docs/tls.md)
+```
+"""
+
+
+def test_what_pypi_shows_has_absolute_links(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(repository, "url", lambda: "https://example.org/owner/name/")
+    metadata = finish.linked(f"Name: x\n\n{PAGE}".encode()).decode()
+    assert metadata == f"Name: x\n\n{PAGE}".replace(
+        "(docs/tls.md#modes)", "(https://example.org/owner/name/blob/main/docs/tls.md#modes)"
+    ).replace("(docs/)", "(https://example.org/owner/name/tree/main/docs/)").replace(
+        "(benches/", "(https://example.org/owner/name/raw/main/benches/"
+    )
+
+
+def test_what_pypi_shows_has_no_dead_links(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The repository may have no address; then there are texts instead."""
+    monkeypatch.setattr(repository, "url", lambda: None)
+    assert finish.linked(f"Name: x\n\n{PAGE}".encode()).decode().partition("```")[0] == (
+        "Name: x\n\nSee the `[a]` page, docs, [elsewhere](https://example.org) and [below](#why).\n\n"
+    )
 
 
 @pytest.mark.parametrize("name", PUBLIC_MODULES)

@@ -1,0 +1,84 @@
+"""Finishes what maturin has built, a wheel or an sdist, in its place.
+
+- The page that PyPI shows is the README, whose links lead into the repository: they become absolute, or plain text
+  while the repository has no address (`.ci/repository.py`).
+- A wheel's SBOM names the builder's folder, which cargo-cyclonedx puts there (its issue 556): it is taken out.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import re
+import sys
+import tarfile
+from pathlib import Path
+from zipfile import ZipFile
+
+import repository
+
+NAME = "azure-postgresql-auth-rs"
+
+
+def cleaned(sbom: bytes) -> bytes:
+    """Return the SBOM with the package itself called what its registry would call it."""
+    sbom = re.sub(rb'path\+file://[^"]*?#(?:[\w-]+@)?(\d[^" ]*)', rf"pkg:cargo/{NAME}@\1".encode(), sbom)
+    return re.sub(rb'\?download_url=file:[^"#]*', b"", sbom)
+
+
+def linked(metadata: bytes) -> bytes:
+    """Return the metadata with a description whose links work everywhere."""
+    head, _, readme = metadata.decode().partition("\n\n")
+    return f"{head}\n\n{repository.relinked(readme, _absolute)}".encode()
+
+
+def _absolute(target: str) -> str | None:
+    path, _, anchor = target.partition("#")
+    return repository.address(path, anchor) if path else target
+
+
+CHANGES = {".cyclonedx.json": cleaned, ".dist-info/METADATA": linked, "/PKG-INFO": linked}
+
+
+def finished(name: str, content: bytes) -> bytes:
+    """Return what a file of the archive should be."""
+    return next((change(content) for suffix, change in CHANGES.items() if name.endswith(suffix)), content)
+
+
+def wheel(path: Path) -> None:
+    """Rewrite the wheel, with the hashes and sizes in RECORD."""
+    with ZipFile(path) as archive:
+        members = [(info, archive.read(info)) for info in archive.infolist()]
+    record = {}
+    for index, (info, old) in enumerate(members):
+        new = finished(info.filename, old)
+        if new != old:
+            digest = base64.urlsafe_b64encode(hashlib.sha256(new).digest()).rstrip(b"=").decode()
+            record[info.filename] = f"{info.filename},sha256={digest},{len(new)}"
+            members[index] = info, new
+    fresh = path.with_suffix(".new")
+    with ZipFile(fresh, "w") as archive:
+        for info, content in members:
+            if info.filename.endswith(".dist-info/RECORD"):
+                lines = content.decode().splitlines()
+                content = ("\n".join(record.get(line.split(",")[0], line) for line in lines) + "\n").encode()  # noqa: PLW2901
+            archive.writestr(info, content, compress_type=info.compress_type, compresslevel=9)
+    fresh.replace(path)
+
+
+def sdist(path: Path) -> None:
+    """Rewrite the sdist."""
+    fresh = path.with_suffix(".new")
+    with tarfile.open(path) as old, tarfile.open(fresh, "w:gz") as new:
+        for member in old:
+            file = old.extractfile(member)
+            content = finished(member.name, file.read()) if file else b""
+            member.size = len(content)
+            new.addfile(member, io.BytesIO(content) if file else None)
+    fresh.replace(path)
+
+
+if __name__ == "__main__":
+    archive = Path(sys.argv[1])
+    (wheel if archive.suffix == ".whl" else sdist)(archive)
