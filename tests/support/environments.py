@@ -19,7 +19,7 @@ from tests.project.test_wheel import interpreter
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENTS = ROOT / ".venv" / "environments"
-# For pip, before other fixtures take proxies and certificates away.
+# For uv, before other fixtures take proxies and certificates away.
 OUTER_WORLD = dict(os.environ)
 
 
@@ -30,6 +30,8 @@ class Environment:
     name: str
     requirements: tuple[str, ...]
     pythons: tuple[str, ...] = ("3.12", "3.11", "3.13", "3.10")
+    without: tuple[str, ...] = ()
+    """Packages that are required and left out: they take gigabytes and are not used."""
     seconds: float = 900.0
     """How long the installation may take."""
 
@@ -45,26 +47,17 @@ class Environment:
         Skips the test, with the reason, where that is not possible.
         """
         python, done = self.folder / "bin" / "python", self.folder / "done"
-        wanted = " ".join(self.requirements)
+        wanted = " ".join([*self.requirements, *(f"without {package}" for package in self.without)])
         if not done.is_file() or done.read_text("utf-8") != wanted:
             base = next(filter(None, map(interpreter, self.pythons)), None)
             if base is None:
                 pytest.skip(f"{self.name} needs CPython {' or '.join(self.pythons)}, and there is none here")
-            subprocess.run([base, "-m", "venv", "--clear", self.folder], check=True)
-            command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
             try:
-                installed = subprocess.run(
-                    [*command, *self.requirements],
-                    env=OUTER_WORLD,
-                    capture_output=True,
-                    text=True,
-                    timeout=self.seconds,
-                    check=False,
-                )
+                installed = self._install(base)
             except subprocess.TimeoutExpired:
                 pytest.skip(f"{wanted} could not be installed within {self.seconds:g} s")
             if installed.returncode:
-                pytest.skip(f"{wanted} could not be installed: {installed.stderr.strip().splitlines()[-1]}")
+                pytest.skip(f"{wanted} could not be installed: {' '.join(installed.stderr.split())}")
             done.write_text(wanted, "utf-8")
         self._link()
         return python
@@ -72,6 +65,26 @@ class Environment:
     def remove(self) -> None:
         """Delete it."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _install(self, base: str) -> subprocess.CompletedProcess[str]:
+        # Without a cache, which would hold gigabytes; pip would take minutes where uv takes seconds.
+        uv = [sys.executable, "-m", "uv", "--quiet", "--no-cache"]
+        subprocess.run([*uv, "venv", "--clear", "--python", base, str(self.folder)], env=OUTER_WORLD, check=True)
+        overrides = self.folder / "without.txt"
+        overrides.write_text("".join(f"{package}; sys_platform == 'never'\n" for package in self.without), "utf-8")
+        command = [
+            *uv,
+            "pip",
+            "install",
+            "--python",
+            str(self.folder),
+            "--overrides",
+            str(overrides),
+            *self.requirements,
+        ]
+        return subprocess.run(
+            command, env=OUTER_WORLD, capture_output=True, text=True, timeout=self.seconds, check=False
+        )
 
     def _link(self) -> None:
         """Install this package as `maturin develop` does, for one extension serves every version of Python."""

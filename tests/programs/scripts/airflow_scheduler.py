@@ -1,41 +1,75 @@
-"""Airflow 3: migrations, the scheduler without a pool, and the command line."""
+"""Airflow 3: migrations, the scheduler and the command line; by URL, and by `airflow_local_settings.py`."""
 
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-home = str(Path("airflow").resolve())
-environment = {
-    **os.environ,
-    "AIRFLOW_HOME": home,
-    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2://{os.environ['PLACE']}?plugin=entra",
-    # So that each session logs in.
-    "AIRFLOW__DATABASE__SQL_ALCHEMY_POOL_ENABLED": "False",
-    "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
-}
-airflow = [sys.executable, "-m", "airflow"]
+from serving import going_on
+
+LOCAL_SETTINGS = """
+from azure_postgresql_auth.sqlalchemy import enable_entra_authentication
+from sqlalchemy import create_engine
+from sqlalchemy.ext.asyncio import create_async_engine
+
+__all__ = ["create_async_metadata_engine", "create_metadata_engine"]
 
 
-def run(*arguments: str) -> str:
-    """Run a command."""
-    done = subprocess.run([*airflow, *arguments], env=environment, check=True, stdout=subprocess.PIPE, text=True)
-    print(done.stdout)
-    return done.stdout
+def create_metadata_engine(sql_alchemy_conn, *, engine_args, connect_args):
+    engine = create_engine(sql_alchemy_conn, connect_args=connect_args, **engine_args)
+    enable_entra_authentication(engine)
+    return engine
 
 
-run("db", "migrate")
-with subprocess.Popen([*airflow, "scheduler"], env=environment) as scheduler:
-    try:
-        end, number = time.monotonic() + float(os.environ["SECONDS"]), 0
-        while time.monotonic() < end:
-            number += 1
-            run("variables", "set", "number", str(number))
-        assert str(number) in run("variables", "get", "number")
-        assert scheduler.poll() is None
-    finally:
-        scheduler.terminate()
-    scheduler.wait(60)
+def create_async_metadata_engine(sql_alchemy_conn_async, *, connect_args, engine_args=None):
+    engine = create_async_engine(sql_alchemy_conn_async, connect_args=connect_args, **(engine_args or {}))
+    enable_entra_authentication(engine)
+    return engine
+"""
+
+
+class Airflow:
+    """Airflow with a folder and settings of its own."""
+
+    def __init__(self, name: str, url: str, **settings: str) -> None:
+        self.home = Path(name).resolve()
+        self.environment = {
+            **os.environ,
+            "AIRFLOW_HOME": str(self.home),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__PARALLELISM": "2",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url,
+            # So that each session logs in.
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_POOL_ENABLED": "False",
+            "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+            **settings,
+        }
+
+    def start(self, *arguments: str) -> "subprocess.Popen[bytes]":
+        """Start a command."""
+        return subprocess.Popen([sys.executable, "-m", "airflow", *arguments], env=self.environment)
+
+    def run(self, *arguments: str) -> None:
+        """Run a command to its end."""
+        assert self.start(*arguments).wait() == 0
+
+    def use(self) -> None:
+        """Run the migrations and the scheduler, and write to the database beside it."""
+        self.run("db", "migrate")
+        with self.start("scheduler") as scheduler:
+            try:
+                for number in going_on():
+                    self.run("variables", "set", "number", str(number))
+                self.run("variables", "get", "number")
+                assert scheduler.poll() is None
+            finally:
+                scheduler.terminate()
+            scheduler.wait(60)
+
+
+Airflow("by-url", f"postgresql+psycopg2://{os.environ['PLACE']}?plugin=entra").use()
+by_code = Airflow("by-code", f"postgresql+psycopg2://{os.environ['PLACE']}", AZURE_POSTGRESQL_AUTH_PLUGIN_HOSTS="")
+(by_code.home / "config").mkdir(parents=True)
+(by_code.home / "config" / "airflow_local_settings.py").write_text(LOCAL_SETTINGS, "utf-8")
+by_code.use()
 print("done")

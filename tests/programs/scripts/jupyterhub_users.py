@@ -2,18 +2,13 @@
 
 import json
 import os
-import socket
-import subprocess
 import sys
 import time
-import urllib.request
-from contextlib import suppress
 from pathlib import Path
 
-ports = []
-for _ in range(3):
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        ports.append(listener.getsockname()[1])
+from serving import fetch, free_port, serving
+
+ports = [free_port(), free_port()]
 Path("jupyterhub_config.py").write_text(
     f"""
 from jupyterhub.proxy import Proxy
@@ -54,30 +49,16 @@ jupyterhub = [sys.executable, "-m", "jupyterhub"]
 
 def users(name: str = "") -> list[object]:
     """List the users, or add one."""
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{ports[1]}/hub/api/users{name}",
-        headers={"Authorization": "token of-this-test-alone"},
-        method="POST" if name else "GET",
-    )
-    with urllib.request.urlopen(request, timeout=20) as answer:
-        return json.load(answer)
+    headers = {"Authorization": "token of-this-test-alone"}
+    url = f"http://127.0.0.1:{ports[1]}/hub/api/users{name}"
+    return json.loads(fetch(url, headers=headers, method="POST" if name else "GET"))
 
 
 end = time.monotonic() + float(os.environ["SECONDS"])
 number = 0
 while time.monotonic() < end or number < 3:
-    with subprocess.Popen([*jupyterhub, "--upgrade-db"]) as hub:
-        try:
-            limit = time.monotonic() + 60
-            while True:
-                time.sleep(0.3)
-                with suppress(OSError):
-                    assert len(users()) == number
-                    break
-                assert time.monotonic() < limit
-                assert hub.poll() is None
-            users(f"/user{number}")
-            number += 1
-        finally:
-            hub.terminate()
+    with serving([*jupyterhub, "--upgrade-db"], users):
+        assert len(users()) == number
+        users(f"/user{number}")
+        number += 1
 print("done")

@@ -65,8 +65,9 @@ class Chats:
         (folder / "app.py").write_text(app, "utf-8")
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
+        address = ["--host", "127.0.0.1", "--port", str(port)]
         app_file = str((folder / "app.py").resolve())
-        command = [sys.executable, "-m", "chainlit", "run", app_file, "--headless", "--host", "127.0.0.1", "--port", str(port)]
+        command = [sys.executable, "-m", "chainlit", "run", app_file, "--headless", *address]
         environment |= {
             "CHAINLIT_APP_ROOT": str(folder.resolve()),
             "CHAINLIT_AUTH_SECRET": "for this test alone, it protects nothing",

@@ -32,8 +32,8 @@ listeners:
   - {{port: {http}, bind_addresses: [127.0.0.1], type: http, resources: [{{names: [client]}}]}}
 database:
   name: psycopg2
-  # So that each transaction logs in.
-  txn_limit: 1
+  # So that it often logs in.
+  txn_limit: 5
   allow_unsafe_locale: true
   args:
     host: {server}
@@ -60,7 +60,8 @@ def call(path: str, content: object = None, method: str = "", token: str = "") -
 def register() -> str:
     """Add a user, and return an access token of Synapse's."""
     nonce = call("/_synapse/admin/v1/register")["nonce"]
-    mac = hmac.new(SECRET.encode(), "\0".join([nonce, "ada", "password", "notadmin"]).encode(), hashlib.sha1).hexdigest()
+    signed = f"{nonce}\0ada\0password\0notadmin"
+    mac = hmac.new(SECRET.encode(), signed.encode(), hashlib.sha1).hexdigest()
     user = {"nonce": nonce, "username": "ada", "password": "password", "mac": mac}
     return call("/_synapse/admin/v1/register", user)["access_token"]
 
