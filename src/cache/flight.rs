@@ -1,4 +1,4 @@
-//! One fetch, and those who wait for it.
+//! One fetch, and the callers that wait for it.
 
 use std::{
     fmt,
@@ -22,21 +22,21 @@ use crate::{
 /// before, but a person at a browser takes minutes; azure-identity gives them 300 seconds (`InteractiveBrowserCredential`).
 pub const OVERDUE_AFTER: Duration = Duration::from_secs(300);
 
-/// What everybody who waited gets.
+/// What every waiter gets.
 pub type FetchResult = Result<Arc<AccessToken>, Error>;
 
-/// What came of a fetch's requests so far, for those who cannot wait for its end. Texts are as those of errors.
+/// The outcome of a fetch's requests so far, for callers that cannot wait for its end. Worded as errors are.
 #[derive(Debug, Clone, Default)]
 pub struct Progress(Arc<Mutex<Option<String>>>);
 
 impl Progress {
-    /// Takes the place of what was told before.
+    /// Replaces the previous report.
     pub fn report(&self, text: String) {
         let _guard = fork::guarded();
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
     }
 
-    /// What was told last.
+    /// The last report.
     #[must_use]
     pub fn last(&self) -> Option<String> {
         let _guard = fork::guarded();
@@ -44,7 +44,7 @@ impl Progress {
     }
 }
 
-/// A fetch that is under way, for those who wait; more than one, if the first takes very long. The first token, or the
+/// A fetch that is under way, as its waiters see it; more than one, if the first takes very long. The first token, or the
 /// failure of the last fetch, is for all of them. Resolves to `None` when all were abandoned: then look again, one of the
 /// waiters takes over.
 #[derive(Clone)]
@@ -132,7 +132,7 @@ impl Fetch {
         Self { scope, cache, flight, waiters: Some(waiters), known }
     }
 
-    /// How long not to ask yet, because the service throttles.
+    /// How long to wait before the first request, because the service throttles.
     #[must_use]
     pub fn pause(&self) -> Duration {
         self.flight.pause
@@ -166,13 +166,13 @@ impl Fetch {
         &self.scope
     }
 
-    /// The token that there is and that another one is wanted for.
+    /// The current token, which this fetch is to replace.
     #[must_use]
     pub fn known(&self) -> Option<&Secret> {
         self.known.as_ref().map(|token| &token.secret)
     }
 
-    /// Where to tell what comes of its requests.
+    /// Where to report the outcome of its requests.
     #[must_use]
     pub fn progress(&self) -> &Progress {
         &self.flight.progress

@@ -1,16 +1,18 @@
 //! The token cache: one token per scope, one fetch at a time, no I/O.
 //!
-//! [`TokenCache::lookup`] answers at once, either with a token or with a [`Flight`] to wait for. Where somebody has to ask
-//! the identity service it also hands out the [`Fetch`], the right and the duty to do so. How a fetch is made is not known
-//! here: natively it runs on [`crate::platform::runtime`], for a Python credential Python runs it, in tests the test answers it.
+//! [`TokenCache::lookup`] returns at once, either a token or a [`Flight`] to wait for. Where the identity service has to be
+//! asked it also hands out the [`Fetch`], the right and the duty to do so. The cache does not know how a fetch is made:
+//! native ones run on [`crate::platform::runtime`], Python runs those of a Python credential, and tests answer their own.
 //!
-//! A server may refuse a token before its time: it was revoked, or belongs to a key that is no more. Then
-//! [`TokenCache::replace`] fetches another in its place. The refused one stays until that has ended, because one user's
-//! refusal (a role that is not there) is no reason to leave all others without a token when the identity service is down.
+//! A server may refuse a token before it expires: it was revoked, or its signing key was withdrawn. Then
+//! [`TokenCache::replace`] fetches another in its place. The refused one stays until that succeeds, because one user's
+//! refusal (a missing role) must not leave all others without a token while the identity service is down.
 
 mod flight;
 pub mod policy;
 pub mod stats;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::HashMap,
@@ -36,7 +38,7 @@ use crate::{
     },
 };
 
-/// How often a login looks how a renewal gets on.
+/// How often a login checks whether a renewal has ended.
 const PEEK: Duration = Duration::from_millis(100);
 
 /// An access token as it is kept.
@@ -44,9 +46,9 @@ const PEEK: Duration = Duration::from_millis(100);
 pub struct AccessToken {
     /// The token itself.
     pub secret: Secret,
-    /// When it was had, should be renewed and expires.
+    /// When it was obtained, should be renewed and expires.
     pub lifetime: Lifetime,
-    /// It comes from a cache that is older than this process's.
+    /// It was read from the cache that processes share.
     pub from_shared_cache: bool,
     /// The PostgreSQL role that it logs in as, once that has been worked out.
     pub principal: OnceLock<Arc<str>>,
@@ -57,9 +59,9 @@ pub struct AccessToken {
 pub struct FetchedToken {
     /// The token.
     pub secret: Secret,
-    /// End of its life.
+    /// When it expires.
     pub expires_at: SystemTime,
-    /// When its issuer wishes it renewed, if it said so.
+    /// When its issuer asks for it to be renewed, if it states that.
     pub refresh_at: Option<SystemTime>,
 }
 
@@ -68,9 +70,9 @@ pub struct FetchedToken {
 pub enum Lookup {
     /// A usable token; with a fetch if it is time for a new one, which nobody needs to wait for.
     Ready(Arc<AccessToken>, Option<Fetch>),
-    /// None; wait for the flight. With a fetch if the caller is the one to make it.
+    /// No token yet; wait for the flight. With a fetch if the caller is the one to make it.
     Pending(Flight, Option<Fetch>),
-    /// None, and the service does not want to be asked within the time that the caller has.
+    /// No token, and the service throttles requests for longer than the caller waits.
     Throttled(Error),
 }
 
@@ -78,11 +80,11 @@ struct Slot {
     scope: Arc<str>,
     token: Option<Arc<AccessToken>>,
     flight: Option<Flight>,
-    /// Attempts to renew the token that failed.
+    /// Failed attempts to renew the token.
     retry: Retry,
-    /// What the last of them failed with. As text: an error may hold a Python exception, whose end runs other people's code.
+    /// The last failure. As text: an error may hold a Python exception, and dropping that can run arbitrary Python code.
     failure: Option<String>,
-    /// The service is asked too often: since when, for how long, and what it said. Never an exception of Python's.
+    /// The service throttles requests: since when, for how long, and its error. Never a Python exception.
     throttled: Option<(Moment, Duration, Error)>,
     /// Tokens that the server refused, one after the other.
     refused: Retry,
@@ -94,7 +96,7 @@ pub struct TokenCache {
     /// Counts the changes to any token, so that copies outside know when they are old.
     version: AtomicU64,
     clock: Arc<dyn Clock>,
-    /// What it did so far.
+    /// Counters of its operation.
     pub stats: Stats,
 }
 
@@ -134,7 +136,7 @@ impl TokenCache {
         self.slots().get(scope).and_then(|slot| slot.token.as_ref()).is_some_and(|token| token.lifetime.is_usable(now))
     }
 
-    /// As long as the version stays the same, nobody needs to look at the token again before this moment.
+    /// While the version stays the same, a copy of the token stays valid until this moment.
     #[must_use]
     pub fn look_again(&self, scope: &str) -> Moment {
         let _guard = fork::guarded();
@@ -145,13 +147,13 @@ impl TokenCache {
         };
         let fresh_until = token.lifetime.fresh_until(&slot.retry, policy::spread());
         match slot.flight_under_way() {
-            // Its success is another version; its failure shows a little later.
+            // Success changes the version; a failure is noticed at the next check.
             Some(_) => fresh_until.max(now.after(PEEK).min(token.lifetime.usable_until())),
             None => fresh_until,
         }
     }
 
-    /// The token for `scope`, or how to come by it for a caller who waits until `deadline`.
+    /// The token for `scope`, or how to obtain it for a caller that waits until `deadline`.
     #[must_use]
     pub fn lookup(self: &Arc<Self>, scope: &str, deadline: Moment) -> Lookup {
         let _guard = fork::guarded();
@@ -179,7 +181,7 @@ impl TokenCache {
             });
         }
         self.stats.refused();
-        // Those who were refused together wait for one flight together.
+        // Callers that were refused at the same time wait for the same flight.
         if slot.flight_under_way().is_none() {
             if !slot.refused.permits(&token.lifetime, self.clock.now()) {
                 return None;
@@ -189,7 +191,7 @@ impl TokenCache {
         Some(self.join(slot, deadline))
     }
 
-    /// The server took the token that [`Self::replace`] gave: the next refusal is another story.
+    /// The server took the token that [`Self::replace`] gave: the next refusal is treated as a new one.
     pub fn accepted(&self, scope: &str) {
         let _guard = fork::guarded();
         if let Some(slot) = self.slots().get_mut(scope) {
@@ -204,7 +206,7 @@ impl TokenCache {
         self.slots().values().filter_map(dated).collect()
     }
 
-    /// What to tell somebody who has waited for as long as he could.
+    /// The error for a caller whose timeout has passed.
     #[must_use]
     pub fn too_late(&self, scope: &str, after: Duration) -> Error {
         let _guard = fork::guarded();
@@ -227,7 +229,8 @@ impl TokenCache {
         }
     }
 
-    /// The flight to wait for, with a fetch if one has to begin; where the service throttles, only for who can wait for so long.
+    /// The flight to wait for, with a fetch if one has to begin; where the service throttles, only for a caller that waits
+    /// long enough.
     fn join(self: &Arc<Self>, slot: &mut Slot, deadline: Moment) -> Lookup {
         let now = self.clock.now();
         let pause = match slot.throttling(now) {
@@ -318,7 +321,7 @@ impl TokenCache {
         let scope = &slot.scope;
         let until = date(token.lifetime.expires_on);
         let took = seconds(took);
-        // The same token again, out of a cache of the credential's own, is no progress.
+        // The same token again, from a cache of the credential's own, is not a renewal.
         let same = slot.token.as_ref().is_some_and(|old| {
             let as_long = old.lifetime.expires_on == token.lifetime.expires_on;
             old.secret == token.secret || (as_long && !slot.refused.is_failing())
@@ -334,7 +337,7 @@ impl TokenCache {
             );
         } else {
             let verb = if slot.token.is_some() { "renewed" } else { "acquired" };
-            // One that is renewed as it should be is no news, and where tokens are short there are many.
+            // Routine renewals are not worth more than a debug record: short-lived tokens cause many.
             let routine = slot.token.is_some() && !slot.retry.is_failing() && !slot.refused.is_failing();
             log_buffer::record(
                 if routine { Level::Debug } else { Level::Info },
@@ -434,254 +437,5 @@ impl Slot {
 impl fmt::Debug for TokenCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TokenCache").finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use futures_util::FutureExt;
-
-    use super::*;
-    use crate::platform::clock::TestClock;
-
-    const SCOPE: &str = "https://ossrdbms-aad.database.windows.net/.default";
-
-    struct Bench {
-        clock: Arc<TestClock>,
-        cache: Arc<TokenCache>,
-    }
-
-    impl Bench {
-        fn new() -> Self {
-            let clock = Arc::new(TestClock::default());
-            Self { cache: TokenCache::new(clock.clone()), clock }
-        }
-
-        fn token(&self, text: &str, life: u64) -> FetchedToken {
-            FetchedToken {
-                secret: text.into(),
-                expires_at: self.clock.wall() + Duration::from_secs(life),
-                refresh_at: None,
-            }
-        }
-
-        /// By a caller who waits for half a minute.
-        fn lookup(&self) -> Lookup {
-            self.lookup_within(30)
-        }
-
-        fn lookup_within(&self, seconds: u64) -> Lookup {
-            self.cache.lookup(SCOPE, self.clock.now().after(Duration::from_secs(seconds)))
-        }
-
-        fn lead(&self) -> (Flight, Fetch) {
-            match self.lookup() {
-                Lookup::Pending(flight, Some(fetch)) => (flight, fetch),
-                other => panic!("expected to lead, got {other:?}"),
-            }
-        }
-
-        fn ready(&self) -> (String, Option<Fetch>) {
-            match self.lookup() {
-                Lookup::Ready(token, fetch) => (token.secret.expose().to_owned(), fetch),
-                other => panic!("expected a token, got {other:?}"),
-            }
-        }
-    }
-
-    fn result_of(flight: &Flight) -> FetchResult {
-        flight.clone().now_or_never().expect("has ended").expect("was not abandoned")
-    }
-
-    #[test]
-    fn one_leads_and_all_others_wait_for_it() {
-        let bench = Bench::new();
-        let (flight, fetch) = bench.lead();
-        let waiters: Vec<_> = (0..100)
-            .map(|_| match bench.lookup() {
-                Lookup::Pending(flight, None) => flight,
-                other => panic!("expected to wait, got {other:?}"),
-            })
-            .collect();
-        fetch.answer("test", Ok(bench.token("a", 3600)));
-        for waiter in waiters.iter().chain([&flight]) {
-            assert_eq!(result_of(waiter).unwrap().secret.expose(), "a");
-        }
-        assert_eq!(bench.ready().0, "a");
-    }
-
-    #[test]
-    fn a_failure_is_shared_and_not_kept() {
-        let bench = Bench::new();
-        let (flight, fetch) = bench.lead();
-        let Lookup::Pending(waiter, None) = bench.lookup() else { panic!("expected to wait") };
-        fetch.answer("test", Err(Error::InvalidArgument("no".into())));
-        assert_eq!(result_of(&flight).unwrap_err().to_string(), "no");
-        assert_eq!(result_of(&waiter).unwrap_err().to_string(), "no");
-        bench.lead().1.answer("test", Ok(bench.token("b", 3600)));
-        assert_eq!(bench.ready().0, "b");
-    }
-
-    fn throttled(retry_after: Option<u64>) -> Error {
-        let retry_after = retry_after.map(Duration::from_secs);
-        Error::Throttled { credential: "test", reason: "429".into(), retry_after }
-    }
-
-    #[test]
-    fn a_service_that_throttles_is_not_asked_before_its_time() {
-        let bench = Bench::new();
-        bench.lead().1.answer("test", Err(throttled(Some(60))));
-        bench.clock.advance(Duration::from_secs(20));
-        for _ in 0..700 {
-            let Lookup::Throttled(error) = bench.lookup() else { panic!("expected the last error") };
-            assert!(error.to_string().contains("429"));
-        }
-        let Lookup::Pending(flight, Some(fetch)) = bench.lookup_within(41) else { panic!("expected to wait") };
-        assert_eq!(fetch.pause(), Duration::from_secs(40));
-        assert!(matches!(bench.lookup_within(50), Lookup::Pending(_, None)), "one fetch, not begun yet");
-        assert!(matches!(bench.lookup_within(30), Lookup::Throttled(_)), "there is none in time for this one");
-        bench.clock.advance(Duration::from_secs(65));
-        assert!(matches!(bench.lookup(), Lookup::Pending(_, None)), "under way since its time");
-        fetch.answer("test", Ok(bench.token("a", 3600)));
-        assert_eq!(result_of(&flight).unwrap().secret.expose(), "a");
-        assert_eq!(bench.ready().0, "a");
-    }
-
-    #[test]
-    fn one_that_does_not_say_for_how_long_is_left_alone_for_a_while() {
-        let bench = Bench::new();
-        for wait in [1, 2, 4, 8, 10, 10] {
-            bench.lead().1.answer("test", Err(throttled(None)));
-            assert!(matches!(bench.lookup_within(wait), Lookup::Throttled(_)));
-            bench.clock.advance(Duration::from_secs(wait));
-        }
-        bench.lead().1.answer("test", Ok(bench.token("a", 3600)));
-    }
-
-    #[test]
-    fn a_dropped_fetch_hands_the_lead_to_a_waiter() {
-        let bench = Bench::new();
-        let (flight, fetch) = bench.lead();
-        drop(fetch);
-        let outcome = flight.now_or_never().expect("is over");
-        assert!(outcome.is_none(), "waiters are told that it was abandoned");
-        bench.lead();
-    }
-
-    #[test]
-    fn a_fetch_that_takes_minutes_is_the_only_one_and_serves_all_who_wait() {
-        let bench = Bench::new();
-        let (flight, fetch) = bench.lead();
-        bench.clock.advance(OVERDUE_AFTER * 9 / 10);
-        let Lookup::Pending(waiter, None) = bench.lookup() else { panic!("expected to wait") };
-        fetch.answer("test", Ok(bench.token("a", 3600)));
-        for waiter in [&flight, &waiter] {
-            assert_eq!(result_of(waiter).unwrap().secret.expose(), "a");
-        }
-    }
-
-    #[test]
-    fn whichever_fetch_of_a_flight_has_a_token_first_serves_all_who_wait() {
-        for slow_first in [true, false] {
-            let bench = Bench::new();
-            let (flight, slow) = bench.lead();
-            bench.clock.advance(OVERDUE_AFTER);
-            let (later, second) = bench.lead();
-            let Lookup::Pending(waiter, None) = bench.lookup() else { panic!("expected to wait") };
-            let (first, last) = if slow_first { (slow, second) } else { (second, slow) };
-            first.answer("test", Ok(bench.token("first", 3600)));
-            for waiter in [&flight, &later, &waiter] {
-                assert_eq!(result_of(waiter).unwrap().secret.expose(), "first");
-            }
-            last.answer("test", Ok(bench.token("older", 3000)));
-            assert_eq!(bench.ready().0, "first", "an answer that comes late does not replace a newer token");
-        }
-    }
-
-    #[test]
-    fn a_late_token_that_lives_longer_is_kept() {
-        let bench = Bench::new();
-        let (_, slow) = bench.lead();
-        bench.clock.advance(OVERDUE_AFTER);
-        bench.lead().1.answer("test", Ok(bench.token("first", 3000)));
-        slow.answer("test", Ok(bench.token("longer", 3600)));
-        assert_eq!(bench.ready().0, "longer");
-    }
-
-    #[test]
-    fn a_flight_fails_with_its_last_fetch() {
-        let bench = Bench::new();
-        let (flight, slow) = bench.lead();
-        bench.clock.advance(OVERDUE_AFTER);
-        let (_, second) = bench.lead();
-        slow.answer("test", Err(Error::InvalidArgument("slow".into())));
-        assert!(flight.clone().now_or_never().is_none(), "the second may have a token");
-        second.answer("test", Err(Error::InvalidArgument("second".into())));
-        assert_eq!(result_of(&flight).unwrap_err().to_string(), "second");
-    }
-
-    #[test]
-    fn a_flight_is_abandoned_with_its_last_fetch() {
-        let bench = Bench::new();
-        let (flight, slow) = bench.lead();
-        bench.clock.advance(OVERDUE_AFTER);
-        let (_, second) = bench.lead();
-        drop(second);
-        assert!(flight.clone().now_or_never().is_none(), "the first may have a token");
-        slow.answer("test", Err(Error::InvalidArgument("slow".into())));
-        assert!(flight.now_or_never().expect("is over").is_none(), "waiters are told that it was abandoned");
-        bench.lead();
-    }
-
-    #[test]
-    fn a_refresh_is_begun_once_and_nobody_waits_for_it() {
-        let bench = Bench::new();
-        bench.lead().1.answer("test", Ok(bench.token("a", 3600)));
-        bench.clock.advance(Duration::from_secs(2400));
-        let (token, fetch) = bench.ready();
-        assert_eq!(token, "a");
-        let fetch = fetch.expect("past the refresh point");
-        let (token, second) = bench.ready();
-        assert_eq!(token, "a");
-        assert!(second.is_none(), "one refresh at a time");
-        fetch.answer("test", Ok(bench.token("b", 3600)));
-        assert_eq!(bench.ready().0, "b");
-    }
-
-    #[test]
-    fn a_valid_token_outlives_a_failing_service() {
-        let bench = Bench::new();
-        bench.lead().1.answer("test", Ok(bench.token("a", 3600)));
-        bench.clock.advance(Duration::from_secs(2400));
-        let mut attempts = 0;
-        for _ in 0..1100 {
-            let (token, fetch) = bench.ready();
-            assert_eq!(token, "a");
-            if let Some(fetch) = fetch {
-                attempts += 1;
-                fetch.answer("test", Err(Error::InvalidArgument("503".into())));
-            }
-            bench.clock.advance(Duration::from_secs(1));
-        }
-        assert!((4..=10).contains(&attempts), "backed off: {attempts} attempts in 1,100 s");
-        bench.clock.advance(Duration::from_secs(101));
-        bench.lead();
-    }
-
-    #[test]
-    fn a_token_that_is_expired_on_arrival_is_an_error() {
-        let bench = Bench::new();
-        let (flight, fetch) = bench.lead();
-        fetch.answer("test", Ok(bench.token("a", 0)));
-        assert!(matches!(result_of(&flight), Err(Error::ExpiredOnArrival)));
-    }
-
-    #[test]
-    fn scopes_do_not_share() {
-        let bench = Bench::new();
-        bench.lead().1.answer("test", Ok(bench.token("a", 3600)));
-        assert!(matches!(bench.cache.lookup("other", bench.clock.now()), Lookup::Pending(_, Some(_))));
     }
 }

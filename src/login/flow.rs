@@ -20,32 +20,32 @@ use crate::{
     },
 };
 
-/// What a driver is handed.
+/// What a driver gets.
 #[derive(Debug, Clone)]
 pub struct Login {
-    /// The PostgreSQL role; `None` where the caller has one.
+    /// The PostgreSQL role; `None` where the caller gives one.
     pub user: Option<Arc<str>>,
     /// The password.
     pub token: Arc<AccessToken>,
 }
 
-/// What is asked for.
+/// What the caller asks for.
 #[derive(Debug, Clone)]
 pub struct LoginRequest {
     /// Scope of the token.
     pub scope: Arc<str>,
-    /// The caller named the user: the token's claims are not looked at.
+    /// The caller gives the user: the token's claims are not read.
     pub user_known: bool,
-    /// A token that the server refused: another is wanted.
+    /// A token that the server refused, to be replaced.
     pub instead_of: Option<Secret>,
-    /// Until when the caller waits; as long as that is not known, not at all.
+    /// Until when the caller waits; while it is not set, the login does not wait.
     pub deadline: Arc<OnceLock<Moment>>,
 }
 
-/// How often a login looks again after a fetch that was abandoned, by an event loop that ended for one.
+/// How often a login tries again after a fetch was abandoned, for example by an event loop that ended.
 const HANDOVERS: usize = 5;
 
-/// Fetches that a login has begun, for whoever drives it to make.
+/// Fetches that a login has begun and that its driver has to make.
 pub type Fetches = Arc<Mutex<Vec<Fetch>>>;
 
 /// The tokens of one credential, and whose they are.
@@ -58,7 +58,7 @@ pub struct Logins {
 }
 
 impl Logins {
-    /// Nothing known yet.
+    /// An empty cache.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self { tokens: TokenCache::new(clock), names: Mutex::default() }
@@ -72,7 +72,7 @@ impl Logins {
         Some((Login { user, token }, fetch))
     }
 
-    /// The whole way of a login.
+    /// Obtain a token, and the user that it names.
     ///
     /// # Errors
     /// See [`Error`]; nothing is left half-done.
@@ -110,7 +110,7 @@ impl Logins {
                 Ok(token) => return Ok(token),
                 Err(flight) => {
                     match flight.await {
-                        // Its waiter may have slept through its life: a busy event loop, a suspended machine.
+                        // It may have expired before its waiter ran: a busy event loop, a suspended machine.
                         Some(Ok(token)) if !token.lifetime.is_usable(self.tokens.now()) => {}
                         Some(result) => return result,
                         None => {}

@@ -1,7 +1,7 @@
 //! Surviving `fork`.
 //!
-//! A child process has one thread: whatever lock another thread held at that moment stays locked in it for ever, and
-//! whatever another thread was fetching is never answered. So:
+//! A child process has one thread: a lock that another thread holds at the fork stays locked in the child for ever, and a
+//! fetch that another thread makes is never answered there. So:
 //!
 //! - [`guarded`] marks every section that holds one of our locks. Such sections are short and wait for nothing, least of all
 //!   for the GIL; the *prepare* handler waits until none is running, and lets none begin until the fork is done. The

@@ -1,8 +1,8 @@
-//! What happened, for Python's logging.
+//! Log records, kept until Python's `logging` takes them.
 //!
-//! A fetch ends on a thread that may not touch Python, often while nobody waits for it. So its story is written down here,
-//! and whoever asks for a login next hands it to `logging`. Nothing here is secret: texts come from [`crate::error`] and from
-//! credentials' public names.
+//! A fetch ends on a thread that may not touch Python, often while nobody waits for it. Its records are kept here, and the
+//! next caller that asks for a login hands them to `logging`. Nothing here is secret: texts come from [`crate::error`] and
+//! from credentials' public names.
 
 use std::{
     collections::VecDeque,
@@ -16,31 +16,31 @@ use std::{
 
 use super::fork;
 
-/// How much it matters; the numbers are those of Python's logging.
+/// Severity; the numbers are those of Python's logging.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
-    /// For who looks for a fault.
+    /// Details for troubleshooting.
     Debug = 10,
-    /// As it should be.
+    /// Normal operation.
     Info = 20,
-    /// Something failed that is tried again, or that a caller hears of.
+    /// Something failed; it is tried again, or its caller gets the error.
     Warning = 30,
 }
 
-/// One thing that happened.
+/// One log record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// When.
     pub at: SystemTime,
-    /// How much it matters.
+    /// Its severity.
     pub level: Level,
-    /// What, in words.
+    /// The message.
     pub text: String,
     generation: u32,
 }
 
-/// Nobody may come to read for a long time.
-const AT_MOST: usize = 1000;
+/// Records kept at most: a process may not ask for a login for a long time.
+const CAPACITY: usize = 1000;
 
 static ENTRIES: Mutex<VecDeque<Entry>> = Mutex::new(VecDeque::new());
 static WAITING: AtomicBool = AtomicBool::new(false);
@@ -49,25 +49,25 @@ fn entries() -> MutexGuard<'static, VecDeque<Entry>> {
     ENTRIES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Writes something down.
+/// Add a record.
 pub fn record(level: Level, text: &impl fmt::Display) {
     let entry = Entry { at: SystemTime::now(), level, text: text.to_string(), generation: fork::generation() };
     let _guard = fork::guarded();
     let mut entries = entries();
-    if entries.len() == AT_MOST {
+    if entries.len() == CAPACITY {
         entries.pop_front();
     }
     entries.push_back(entry);
     WAITING.store(true, Ordering::Release);
 }
 
-/// Whether there is something to read.
+/// Whether there are records to take.
 #[must_use]
 pub fn is_waiting() -> bool {
     WAITING.load(Ordering::Relaxed)
 }
 
-/// What this process has written down since the last call. A parent's own is its own to read.
+/// Take the records that this process has added since the last call. A forked child does not take its parent's.
 #[must_use]
 pub fn take() -> Vec<Entry> {
     let _guard = fork::guarded();
@@ -83,12 +83,15 @@ mod tests {
 
     #[test]
     fn is_read_once_in_order_and_never_grows_without_end() {
-        for number in 0..=AT_MOST {
-            record(Level::Debug, &format_args!("journal-test {number}"));
+        for number in 0..=CAPACITY {
+            record(Level::Debug, &format_args!("log-buffer-test {number}"));
         }
         assert!(is_waiting());
-        let texts: Vec<_> = take().into_iter().filter(|entry| entry.text.starts_with("journal-test")).collect();
-        assert!(texts.len() <= AT_MOST && texts.last().is_some_and(|entry| entry.text.ends_with(" 1000")), "{texts:?}");
-        assert!(take().iter().all(|entry| !entry.text.starts_with("journal-test")));
+        let texts: Vec<_> = take().into_iter().filter(|entry| entry.text.starts_with("log-buffer-test")).collect();
+        assert!(
+            texts.len() <= CAPACITY && texts.last().is_some_and(|entry| entry.text.ends_with(" 1000")),
+            "{texts:?}"
+        );
+        assert!(take().iter().all(|entry| !entry.text.starts_with("log-buffer-test")));
     }
 }

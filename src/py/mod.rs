@@ -4,10 +4,12 @@ mod claims;
 mod credentials;
 mod errors;
 mod fetch;
+mod login;
 mod pending;
 mod plan;
 mod provider;
 mod proxy;
+mod stats;
 mod wakeup_fd;
 
 use std::sync::OnceLock;
@@ -44,13 +46,17 @@ mod _core {
     #[pymodule_export]
     use super::fetch::Fetch;
     #[pymodule_export]
+    use super::login::Login;
+    #[pymodule_export]
     use super::pending::PendingLogin;
     #[pymodule_export]
     use super::plan::{ConnectionPlan, Driver};
     #[pymodule_export]
-    use super::provider::{Login, TokenProvider, TokenStats, stop_commands, take_log_records};
+    use super::provider::{TokenProvider, stop_commands, take_log_records};
     #[pymodule_export]
     use super::proxy::Proxy;
+    #[pymodule_export]
+    use super::stats::TokenStats;
     #[pymodule_export]
     use super::wakeup_fd::WakeupFd;
 
@@ -59,6 +65,6 @@ mod _core {
         super::belong_to_one_interpreter(module.py())?;
         crate::platform::fork::install();
         super::errors::warm_up(module.py())?;
-        super::provider::redacted_type(module.py()).map(drop)
+        super::login::redacted_type(module.py()).map(drop)
     }
 }

@@ -14,7 +14,8 @@ use pyo3::{exceptions::PyRuntimeError, prelude::*};
 
 use super::{
     errors,
-    provider::{Login, TokenProvider, duration},
+    login::Login,
+    provider::{TokenProvider, duration},
     wakeup_fd::WakeupFd,
 };
 use crate::{

@@ -7,7 +7,7 @@ use pyo3::{
     types::{PyDict, PyList, PyString, PyTuple},
 };
 
-use super::{errors, provider::Login};
+use super::{errors, login::Login};
 use crate::connection::{
     self, Given,
     asyncpg::HostSources,

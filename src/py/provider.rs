@@ -3,20 +3,20 @@
 use std::{
     ops::Range,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, UNIX_EPOCH},
 };
 
-use pyo3::{
-    exceptions::{PyTypeError, PyValueError},
-    intern,
-    prelude::*,
-    sync::PyOnceLock,
-    types::{PyDict, PyString, PyType},
-};
+use pyo3::{exceptions::PyValueError, prelude::*, types::PyDict};
 
-use super::{errors, fetch::Fetch, pending::PendingLogin};
+use super::{
+    errors,
+    fetch::Fetch,
+    login::{Login, unix_seconds},
+    pending::PendingLogin,
+    stats::TokenStats,
+};
 use crate::{
-    cache::{self, stats},
+    cache,
     connection::cloud::Cloud,
     credential::{self, FallbackChain, TokenSource},
     error::Error,
@@ -27,120 +27,6 @@ use crate::{
         secret::Secret,
     },
 };
-
-/// User and access token for one new connection.
-#[pyclass(frozen, module = "azure_postgresql_auth._core")]
-pub struct Login {
-    #[pyo3(get)]
-    user: Option<Py<PyString>>,
-    /// A string whose `repr` does not show it.
-    #[pyo3(get)]
-    password: Py<PyAny>,
-    /// Seconds since 1970.
-    #[pyo3(get)]
-    expires_on: u64,
-}
-
-impl Login {
-    /// Adds user, where there is one, and password to a driver's keywords.
-    pub fn add_to(&self, keywords: &Bound<'_, PyDict>) -> PyResult<()> {
-        let py = keywords.py();
-        if let Some(user) = &self.user {
-            keywords.set_item(intern!(py, "user"), user)?;
-        }
-        keywords.set_item(intern!(py, "password"), &self.password)
-    }
-
-    /// User and password; `None` without a user.
-    fn conninfo(&self, py: Python<'_>) -> PyResult<Option<Py<PyDict>>> {
-        self.user.as_ref().map(|_| self.parameters(py).map(Bound::unbind)).transpose()
-    }
-}
-
-#[pymethods]
-impl Login {
-    /// User, where there is one, and password, as drivers take them.
-    fn parameters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let parameters = PyDict::new(py);
-        self.add_to(&parameters)?;
-        Ok(parameters)
-    }
-
-    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        let user = match &self.user {
-            Some(user) => user.bind(py).repr()?.to_string(),
-            None => "None".to_owned(),
-        };
-        Ok(format!("Login(user={user}, password=****, expires_on={})", self.expires_on))
-    }
-
-    #[allow(clippy::unused_self, reason = "Python calls it on an object")]
-    fn __reduce__(&self) -> PyResult<()> {
-        Err(PyTypeError::new_err(
-            "a Login holds an access token and cannot be pickled; ask for a new one in each process",
-        ))
-    }
-}
-
-/// What a credential's tokens cost so far.
-#[pyclass(frozen, module = "azure_postgresql_auth._core")]
-pub struct TokenStats {
-    counted: stats::Snapshot,
-    #[pyo3(get)]
-    expires_on: Py<PyDict>,
-}
-
-#[pymethods]
-impl TokenStats {
-    #[getter]
-    fn requests(&self) -> u64 {
-        self.counted.requests
-    }
-
-    #[getter]
-    fn hits(&self) -> u64 {
-        self.counted.hits
-    }
-
-    #[getter]
-    fn refreshes(&self) -> u64 {
-        self.counted.refreshes
-    }
-
-    #[getter]
-    fn failures(&self) -> u64 {
-        self.counted.failures
-    }
-
-    #[getter]
-    fn refusals(&self) -> u64 {
-        self.counted.refusals
-    }
-
-    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        let stats::Snapshot { requests, hits, refreshes, failures, refusals } = self.counted;
-        let expires_on = self.expires_on.bind(py).repr()?;
-        Ok(format!(
-            "TokenStats(requests={requests}, hits={hits}, refreshes={refreshes}, failures={failures}, \
-             refusals={refusals}, expires_on={expires_on})"
-        ))
-    }
-}
-
-/// A string that prints as stars; what it was made of is freed at once.
-fn redacted(py: Python<'_>, secret: &str) -> PyResult<Py<PyAny>> {
-    Ok(redacted_type(py)?.call1((secret,))?.unbind())
-}
-
-/// The class of such strings. Imported while nothing is urgent, see [`errors::warm_up`].
-pub fn redacted_type(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
-    static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
-    CLASS.import(py, "azure_postgresql_auth._redacted", "RedactedStr")
-}
-
-fn unix_seconds(date: SystemTime) -> u64 {
-    date.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
-}
 
 /// Where a provider's tokens come from.
 enum Source {
@@ -244,14 +130,7 @@ impl TokenProvider {
     /// Makes the Python object of a login, and keeps it.
     pub fn remember(&self, py: Python<'_>, scope: &str, login: &login::Login, version: u64) -> PyResult<Py<Login>> {
         let lifetime = &login.token.lifetime;
-        let made = Py::new(
-            py,
-            Login {
-                user: login.user.as_deref().map(|user| PyString::new(py, user).unbind()),
-                password: redacted(py, login.token.secret.expose())?,
-                expires_on: unix_seconds(lifetime.expires_on),
-            },
-        )?;
+        let made = Py::new(py, Login::new(py, login)?)?;
         let user_known = login.user.is_none();
         let conninfo = made.get().conninfo(py)?;
         let cached = CachedLogin {
