@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote
 
 from azure_postgresql_auth.cli import conninfo
-from azure_postgresql_auth.cli.failure import Failure
-from azure_postgresql_auth.cli.logins import USAGE
+from azure_postgresql_auth.cli.failure import USAGE, Failure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

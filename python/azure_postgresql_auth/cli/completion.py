@@ -6,9 +6,21 @@ from typing import TYPE_CHECKING
 
 from azure_postgresql_auth.cli import parser, terminal
 from azure_postgresql_auth.cli.failure import Failure
+from azure_postgresql_auth.cli.terminal import PROGRAM
 
 if TYPE_CHECKING:
     import argparse
+    from typing import Final
+
+DESCRIPTION: Final = f"""\
+Prints a script that makes a shell complete the arguments. Needs the extra `completion`.
+
+  {PROGRAM} completion bash > ~/.local/share/bash-completion/completions/{PROGRAM}"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("shell", choices=("bash", "zsh", "fish", "tcsh"))
 
 
 def run(options: argparse.Namespace) -> int:

@@ -10,13 +10,57 @@ import threading
 from typing import TYPE_CHECKING
 
 from azure_postgresql_auth.cli import child, signals, terminal
-from azure_postgresql_auth.cli.failure import Failure
+from azure_postgresql_auth.cli.failure import USAGE, Failure
+from azure_postgresql_auth.cli.terminal import PROGRAM
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
+    from typing import Final
 
     from azure_postgresql_auth.emulator import Emulator
+
+DESCRIPTION: Final = f"""\
+Azure on this machine, for tests in any language: token endpoints, and a PostgreSQL that takes only their tokens.
+
+  {PROGRAM} emulator -- pytest
+  {PROGRAM} emulator --identity orders --identity ann@contoso.com:user --lifetime 60 > azure.env"""
+
+EPILOG: Final = """\
+With a command, it runs with the variables set by which every Azure SDK and libpq find the emulator; it gets the
+signals, and its exit code is this one's. Programs of the virtual environment that the emulator is called from are found
+first.
+Without a command, the variables are printed for a shell, and the emulator runs until SIGINT, SIGTERM or SIGHUP.
+
+kinds of identities: user-assigned (the default), system-assigned, service-principal, user, guest. The endpoints answer
+for the first; each has a role of its name. A service principal that is first gets AZURE_CLIENT_SECRET and the like.
+
+exit codes: the command's (128 and the signal's number where one killed it); 126 and 127 where it cannot be run or
+found; 1 where the emulator does not start"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument(
+        "--identity",
+        action="append",
+        default=[],
+        metavar="NAME[:KIND]",
+        help="who exists, with a role of that name; may be given again; by default emulator-identity",
+    )
+    parser.add_argument(
+        "--lifetime", type=float, default=3600.0, metavar="SECONDS", help="how long tokens are good; default: 3600"
+    )
+    parser.add_argument(
+        "--latency", type=float, default=0.0, metavar="SECONDS", help="how long the token endpoints take; default: 0"
+    )
+    parser.add_argument(
+        "--dsn",
+        metavar="URL",
+        help="a local PostgreSQL to put behind, postgresql://ADMIN:PASSWORD@HOST:PORT/DATABASE; by default its own",
+    )
+    parser.add_argument("--json", action="store_true", help="print the variables as a JSON object, not for a shell")
+    parser.add_argument("command", nargs="*", metavar="-- COMMAND ...", help="what to run inside")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -56,7 +100,7 @@ def _make(options: argparse.Namespace) -> Emulator:
     try:
         return Emulator(lifetime=options.lifetime, latency=options.latency, dsn=options.dsn)
     except ValueError as error:
-        raise Failure(f"emulator: {error}", 2) from error
+        raise Failure(f"emulator: {error}", USAGE) from error
 
 
 def _variables(emulator: Emulator, identities: Sequence[str]) -> dict[str, str]:
@@ -70,7 +114,7 @@ def _variables(emulator: Emulator, identities: Sequence[str]) -> dict[str, str]:
             else:
                 made.append(emulator.add_identity(name, kind, default=not made))
         except ValueError as error:
-            raise Failure(f"--identity {text}: {error}", 2) from error
+            raise Failure(f"--identity {text}: {error}", USAGE) from error
     if made and made[0].client_secret is not None:
         return emulator.client_secret_env(made[0])
     return emulator.env

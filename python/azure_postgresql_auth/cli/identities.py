@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from azure_postgresql_auth import core
-from azure_postgresql_auth.cli import logins
-from azure_postgresql_auth.cli.failure import Failure
+from azure_postgresql_auth.cli.failure import USAGE, Failure
 from azure_postgresql_auth.identity import (
     ChainedTokenCredential,
     DefaultAzureCredential,
@@ -53,14 +52,14 @@ def identities(given: Sequence[str]) -> list[Identity]:
         # Azure's names cannot hold an equals sign, client ids neither.
         user, equals, client_id = text.rpartition("=") if "=" in text else (text, "", "")
         if not user or not user.isprintable():
-            raise Failure(f"--identity {text!r}: a role has a name of printable characters", logins.USAGE)
+            raise Failure(f"--identity {text!r}: a role has a name of printable characters", USAGE)
         if any(identity.user == user for identity in found):
-            raise Failure(f"--identity {user} is given twice", logins.USAGE)
+            raise Failure(f"--identity {user} is given twice", USAGE)
         if not equals:
             found.append(Identity(user, default))
             continue
         if not client_id:
-            raise Failure(f"--identity {text}: the client id after the equals sign is missing", logins.USAGE)
+            raise Failure(f"--identity {text}: the client id after the equals sign is missing", USAGE)
         chain = ChainedTokenCredential(
             WorkloadIdentityCredential(client_id=client_id), ManagedIdentityCredential(client_id=client_id)
         )

@@ -8,9 +8,33 @@ from typing import TYPE_CHECKING
 
 from azure_postgresql_auth._core import decode_jwt
 from azure_postgresql_auth.cli import logins, terminal, token_info
+from azure_postgresql_auth.cli.arguments import add_scope
+from azure_postgresql_auth.cli.terminal import PROGRAM
 
 if TYPE_CHECKING:
     import argparse
+    from typing import Final
+
+DESCRIPTION: Final = f"""\
+Says what is in a token: who, for what, until when, and which user name it gives. A token that is given needs no
+network.
+
+  pbpaste | {PROGRAM} inspect -"""
+
+EPILOG: Final = """\
+exit codes: 0 good for a login now, as far as can be seen; 1 not (expired, another audience, no token at all)"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument(
+        "token",
+        nargs="?",
+        metavar="TOKEN|-",
+        help="a token, or - to read it from stdin, where nobody sees it; by default the one that logins would use",
+    )
+    add_scope(parser)
+    parser.add_argument("--json", action="store_true", help="the same for a program")
 
 
 def run(options: argparse.Namespace) -> int:

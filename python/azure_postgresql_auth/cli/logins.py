@@ -8,17 +8,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from azure_postgresql_auth import core, tls
 from azure_postgresql_auth._core import Driver
 from azure_postgresql_auth.cli import terminal
-from azure_postgresql_auth.cli.failure import Failure
+from azure_postgresql_auth.cli.failure import USAGE, Failure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any, Final
 
     from azure_postgresql_auth._core import ConnectionPlan, Login
-
-USAGE = 2
-"""argparse's exit code for arguments that cannot be."""
-
 
 PROGRAM: Final = Driver("libpq", tls.AZURE_ROOTS, libpq_version=180_000)
 """A program on libpq; it is told by variables, and an older libpq takes no notice of those that it does not know."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import time
 from typing import TYPE_CHECKING
 
 from azure_postgresql_auth.cli import events, secret_file
 from azure_postgresql_auth.cli.failure import Failure
 from azure_postgresql_auth.cli.refresh import keep_fresh
+from azure_postgresql_auth.cli.signals import Stopped, StopSignals
 from azure_postgresql_auth.errors import AzurePgEntraError
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
             ...
 
 
-class Keeper:
+class Refresher:
     """The tokens as the file's readers have them."""
 
     def __init__(self, keep: Sequence[Identity], scope: str, file: File, health_file: str | None) -> None:
@@ -73,6 +75,15 @@ class Keeper:
             keep_fresh(look, wait)
         finally:
             self._tell_health({})
+
+    def keep_until_stopped(self) -> None:
+        """`keep`, until SIGTERM or SIGINT; SIGHUP makes it look at once."""
+        signals = StopSignals()
+        self.interrupting = signals.interrupting
+        events.tell("info", "started", pid=os.getpid())
+        with contextlib.suppress(Stopped):
+            self.keep(signals.wait)
+        events.tell("info", "stopped")
 
     def round(self) -> dict[Identity, Login]:
         """Look once; return the logins, or none where the readers may lack one of them."""

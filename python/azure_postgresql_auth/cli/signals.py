@@ -1,10 +1,15 @@
-"""Signals that end a command, at every stage: what was begun is undone, and the exit code is 128 and the number."""
+"""Signals that end a command, at every stage: what was begun is undone, and the exit code is 128 and the number.
+
+Commands that keep something fresh end with 0 instead: see `StopSignals`.
+"""
 
 from __future__ import annotations
 
+import os
+import select
 import signal
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -66,3 +71,45 @@ def handled(handlers: dict[signal.Signals, Callable[[int, FrameType | None], Any
     finally:
         for number, previous in before.items():
             signal.signal(number, previous)
+
+
+class StopSignals:
+    """SIGTERM and SIGINT, which stop the process, and SIGHUP, which has it look at once."""
+
+    def __init__(self) -> None:
+        self.stopped = False
+        self._number = 0
+        self._interrupts = False
+        # A handler may run at any place, also while a lock is held: a pipe needs none.
+        self._reader, self._writer = os.pipe()
+        for descriptor in (self._reader, self._writer):
+            os.set_blocking(descriptor, False)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self._receive)
+
+    def _receive(self, number: int, _: object) -> None:
+        if number != signal.SIGHUP:
+            self.stopped, self._number = True, number
+        with suppress(BlockingIOError):
+            os.write(self._writer, b"\0")
+        if self.stopped and self._interrupts:
+            raise Stopped(self._number)
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for a signal; whether it was, or has been, one to stop."""
+        if not self.stopped:
+            select.select([self._reader], [], [], seconds)
+            with suppress(BlockingIOError):
+                os.read(self._reader, 4096)
+        return self.stopped
+
+    @contextmanager
+    def interrupting(self) -> Iterator[None]:
+        """Raise `Stopped` in this block: for what may take long, and can be left at any place."""
+        self._interrupts = True
+        try:
+            if self.stopped:
+                raise Stopped(self._number)
+            yield
+        finally:
+            self._interrupts = False

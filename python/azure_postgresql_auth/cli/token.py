@@ -7,9 +7,37 @@ import shlex
 from typing import TYPE_CHECKING
 
 from azure_postgresql_auth.cli import logins, passfile, terminal
+from azure_postgresql_auth.cli.arguments import SERVER, add_scope
+from azure_postgresql_auth.cli.terminal import PROGRAM
 
 if TYPE_CHECKING:
     import argparse
+    from typing import Final
+
+DESCRIPTION: Final = f"""\
+Prints a token to log in with as the password.
+
+  PGPASSWORD=$({PROGRAM} token) psql "host={SERVER} dbname=postgres user=me@contoso.com sslmode=require"
+
+pgAdmin takes `{PROGRAM} token` for a server's password exec command."""
+
+EPILOG: Final = """\
+formats:
+  password  the token alone
+  json      user, password and expires_on (seconds since 1970)
+  env       lines for a shell: eval "$(... token --format env --host ...)"
+  pgpass    a line of a password file; libpq before 13, 12.5, 11.10 and 10.15 (2020) cuts such long ones off"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("--user", metavar="ROLE", help="the role; by default PGUSER, else whom the token names")
+    add_scope(parser)
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument(
+        "--format", choices=("password", "json", "env", "pgpass"), default="password", help="default: password"
+    )
+    form.add_argument("--json", action="store_const", dest="format", const="json", help="the same as --format json")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -7,6 +7,39 @@ cause and its remedy.
 
 from __future__ import annotations
 
-from azure_postgresql_auth.cli.doctor.runner import run
+from typing import TYPE_CHECKING
 
-__all__ = ["run"]
+from azure_postgresql_auth.cli.arguments import SERVER
+from azure_postgresql_auth.cli.terminal import PROGRAM
+
+if TYPE_CHECKING:
+    import argparse
+    from typing import Final
+
+DESCRIPTION: Final = f"""\
+Walks the whole way of a login and says for each step what it saw, how long it took and what to do; at the end it names
+the cause and the remedy, with SQL where that is the remedy. It changes nothing, and prints no token and no secret.
+
+  {PROGRAM} doctor "host={SERVER} dbname=postgres"
+
+Without a connection string, PGHOST and the like say where to; its keywords and URIs are libpq's. The URLs of
+SQLAlchemy, Django and asyncpg are read too."""
+
+EPILOG: Final = """\
+exit codes: 0 the login works, perhaps with warnings; 3 nothing wrong was found, but there is no driver to log in with;
+the first step that failed: 10 installation, 11 settings, 12 name, 13 connection, 14 tls, 15 credential, 16 token,
+17 user, 18 login"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("conninfo", nargs="?", default="", metavar="CONNINFO", help="a connection string")
+    parser.add_argument("--json", action="store_true", help="the same for a program or a support ticket")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command."""
+    # Here, so that `help` and `completion` load no more than the arguments.
+    from azure_postgresql_auth.cli.doctor.runner import run  # noqa: PLC0415
+
+    return run(options)

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import parse_qsl, quote, urlencode
 
-from azure_postgresql_auth.cli.failure import Failure
+from azure_postgresql_auth.cli.failure import USAGE, Failure
 
 if TYPE_CHECKING:
     from typing import Final
@@ -76,7 +76,7 @@ def read(text: str) -> ProgramUrl:
     if url is None:
         return ProgramUrl(text)
     if url["scheme"].lower() not in _SCHEMES:
-        raise Failure(f"{url['scheme']}:// is not a URL of PostgreSQL: expected postgresql://", 2)
+        raise Failure(f"{url['scheme']}:// is not a URL of PostgreSQL: expected postgresql://", USAGE)
     driver = (url["driver"] or "").removesuffix("_async")
     query = url["query"] or ""
     names = {pair.partition("=")[0] for pair in query.split("&")}

@@ -23,7 +23,7 @@ from azure_postgresql_auth.cli.doctor import (
     user,
 )
 from azure_postgresql_auth.cli.doctor.finding import FAILURE, OK, PASSED_OVER, WARNING, Case, Endpoint
-from azure_postgresql_auth.cli.failure import Failure
+from azure_postgresql_auth.cli.failure import USAGE, Failure
 
 if TYPE_CHECKING:
     import argparse
@@ -91,18 +91,18 @@ def _case(text: str) -> Case:
         plan = cli_login.PROGRAM.plan(conninfo.parse(url.conninfo), allow_insecure_transport=True)
         scope = plan.scope or scope_for(())
     except ValueError as error:
-        raise Failure(str(error).partition(", and no token")[0] + ": say one of them", 2) from error
+        raise Failure(str(error).partition(", and no token")[0] + ": say one of them", USAGE) from error
     parameters = plan.parameters()
     hosts, addresses, _ = plan.target or ((), (), ())
     hosts = hosts or ("",) * max(len(addresses), 1)
     addresses = addresses or ("",) * len(hosts)
     ports = str(parameters.get("port") or "5432").split(",")
     if len(ports) not in {1, len(hosts)} or len(addresses) != len(hosts):
-        raise Failure("host, hostaddr and port have to name equally many servers", 2)
+        raise Failure("host, hostaddr and port have to name equally many servers", USAGE)
     try:
         numbers = [int(port or "5432") for port in ports] * (len(hosts) if len(ports) == 1 else 1)
     except ValueError as error:
-        raise Failure(f"port={parameters['port']}: expected a number", 2) from error
+        raise Failure(f"port={parameters['port']}: expected a number", USAGE) from error
     return Case(
         parameters, plan, scope, [Endpoint(*place) for place in zip(hosts, addresses, numbers)], url.driver, url.note
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from typing import TYPE_CHECKING
 
 from azure_postgresql_auth._core import scope_for
@@ -13,9 +12,7 @@ from azure_postgresql_auth.cli.pgbouncer import reload
 from azure_postgresql_auth.cli.pgbouncer.limit import Limit
 from azure_postgresql_auth.cli.pgbouncer.template import template
 from azure_postgresql_auth.cli.pgbouncer.userlist import Userlist
-from azure_postgresql_auth.cli.refresh import Signals
-from azure_postgresql_auth.cli.refresher import Keeper
-from azure_postgresql_auth.cli.signals import Stopped
+from azure_postgresql_auth.cli.refresher import Refresher
 
 if TYPE_CHECKING:
     import argparse
@@ -34,16 +31,11 @@ def run(options: argparse.Namespace) -> int:
     # What can be seen to be unsafe ends the command here; what may pass, as a folder that is not there yet, does not.
     with contextlib.suppress(OSError):
         userlist.check()
-    keeper = _PgBouncer(identities(options.identity), scope, userlist, options.health_file, _teller(options))
+    refresher = _PgBouncer(identities(options.identity), scope, userlist, options.health_file, _teller(options))
     events.listen(debug=options.debug)
     if options.once:
-        return 0 if keeper.round() else 1
-    signals = Signals()
-    keeper.interrupting = signals.interrupting
-    events.tell("info", "started", pid=os.getpid())
-    with contextlib.suppress(Stopped):
-        keeper.keep(signals.wait)
-    events.tell("info", "stopped")
+        return 0 if refresher.round() else 1
+    refresher.keep_until_stopped()
     return 0
 
 
@@ -53,7 +45,7 @@ def _teller(options: argparse.Namespace) -> Callable[[], None] | None:
     return reload.by_console(options.admin_dsn) if options.admin_dsn else None
 
 
-class _PgBouncer(Keeper):
+class _PgBouncer(Refresher):
     def __init__(
         self,
         keep: list[Identity],

@@ -9,7 +9,7 @@ import socket
 import stat
 from typing import TYPE_CHECKING
 
-from azure_postgresql_auth.cli.failure import Failure
+from azure_postgresql_auth.cli.failure import USAGE, Failure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,7 +23,6 @@ SOCKET_NAME: Final = ".s.PGSQL.5432"
 _BACKLOG: Final = 1024
 _FIRST_DESCRIPTOR: Final = 3
 """sd_listen_fds(3)."""
-_USAGE: Final = 2
 
 
 class Sockets:
@@ -112,7 +111,7 @@ def parse_address(option: str, text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
     host = host.strip("[]")
     if not (port.isascii() and port.isdigit() and int(port) <= 65535):  # noqa: PLR2004 - the highest port
-        raise Failure(f"proxy: {option} {text}: expected [HOST:]PORT", _USAGE)
+        raise Failure(f"proxy: {option} {text}: expected [HOST:]PORT", USAGE)
     return host or "127.0.0.1", int(port)
 
 
@@ -138,7 +137,7 @@ def activated(servers: Sequence[Server]) -> Iterator[tuple[Server, socket.socket
         server = servers[0] if len(servers) == 1 else by_name.get(name)
         if server is None:
             message = f"proxy: a socket of the service manager is named {name!r}; expected one of: {', '.join(by_name)}"
-            raise Failure(message, _USAGE)
+            raise Failure(message, USAGE)
         yield server, socket.socket(fileno=_FIRST_DESCRIPTOR + index)
 
 

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from azure_postgresql_auth._core import is_azure_server, scope_for
-from azure_postgresql_auth.cli.failure import Failure
+from azure_postgresql_auth.cli.failure import USAGE, Failure
 from azure_postgresql_auth.tls import AZURE_ROOTS
 
 if TYPE_CHECKING:
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 _PORT: Final = 5432
 _HIGHEST_PORT: Final = 65535
-_USAGE: Final = 2
 _SERVER: Final = re.compile(
     r"(?:(?P<name>[A-Za-z0-9][A-Za-z0-9_.-]*)=)?(?:\[(?P<literal>[0-9A-Fa-f:.]+)\]|(?P<host>[^\s\[\]:/@=]+))(?::(?P<port>\d+))?"
 )
@@ -47,13 +46,13 @@ def parse(texts: Sequence[str], scope: str | None, roots: str | None) -> list[Se
     servers = [_parse(text, scope, roots) for text in texts]
     if not servers:
         raise Failure(
-            "proxy: name the server to connect to: HOST[:PORT], or NAME=HOST[:PORT] for each of several", _USAGE
+            "proxy: name the server to connect to: HOST[:PORT], or NAME=HOST[:PORT] for each of several", USAGE
         )
     names = [server.name for server in servers]
     if len(set(names)) < len(names):
-        raise Failure("proxy: two servers have the same name; give each one its own, as NAME=HOST[:PORT]", _USAGE)
+        raise Failure("proxy: two servers have the same name; give each one its own, as NAME=HOST[:PORT]", USAGE)
     if len(servers) > 1 and any("=" not in text for text in texts):
-        raise Failure("proxy: several servers need names, as NAME=HOST[:PORT]", _USAGE)
+        raise Failure("proxy: several servers need names, as NAME=HOST[:PORT]", USAGE)
     return servers
 
 
@@ -61,12 +60,12 @@ def _parse(text: str, scope: str | None, roots: str | None) -> Server:
     found = _SERVER.fullmatch(text)
     port = int(found["port"] or _PORT) if found else 0
     if found is None or not 0 < port <= _HIGHEST_PORT:
-        raise Failure(f"proxy: {text!r} is not a server: expected HOST[:PORT] or NAME=HOST[:PORT]", _USAGE)
+        raise Failure(f"proxy: {text!r} is not a server: expected HOST[:PORT] or NAME=HOST[:PORT]", USAGE)
     host = found["literal"] or found["host"]
     if roots is None and not is_azure_server(host):
         message = (
             f"proxy: {host} is not named like a server of Azure, so its certificate cannot be verified against Azure's "
             f"roots; give the name that it has there, or --sslrootcert FILE with the roots of its certificate"
         )
-        raise Failure(message, _USAGE)
+        raise Failure(message, USAGE)
     return Server(found["name"] or host, host, port, scope or scope_for((host,)), roots or AZURE_ROOTS)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from azure_postgresql_auth._core import Proxy
 from azure_postgresql_auth._engine import registry
 from azure_postgresql_auth.cli import child, signals
-from azure_postgresql_auth.cli.failure import Failure
+from azure_postgresql_auth.cli.failure import USAGE, Failure
 from azure_postgresql_auth.cli.proxy import listeners, server_arguments
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from azure_postgresql_auth.cli.proxy.server_arguments import Server
 
-_USAGE: Final = 2
 _MISLEADING: Final = (
     "PGHOSTADDR",
     "PGPASSWORD",
@@ -40,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
     """Serve until told to stop, or until the command ends."""
     servers = server_arguments.parse(options.servers, options.scope, options.sslrootcert)
     if (options.tls_cert is None) != (options.tls_key is None):
-        raise Failure("proxy: --tls-cert and --tls-key belong together", _USAGE)
+        raise Failure("proxy: --tls-cert and --tls-key belong together", USAGE)
     _raise_limit()
     with contextlib.ExitStack() as stack:
         sockets = listeners.Sockets()
@@ -80,7 +79,7 @@ def _listen(
         variables = {"PGHOST": str(first.absolute()), "PGPORT": "5432"}
     if not sockets.of_server:
         message = "proxy: say where clients come in: --socket DIR, --listen [HOST:]PORT, or a command after `--`"
-        raise Failure(message, _USAGE)
+        raise Failure(message, USAGE)
     pinned = {"PGUSER": options.user, "PGDATABASE": options.database}
     return {**variables, **{name: value for name, value in pinned.items() if value is not None}}
 
@@ -94,7 +93,7 @@ def _listen_http(options: argparse.Namespace) -> int:
         message = (
             f"proxy: --http {options.http} can be reached from other machines; use 127.0.0.1, or give --allow-remote"
         )
-        raise Failure(message, _USAGE)
+        raise Failure(message, USAGE)
     return listener.detach()
 
 
@@ -116,7 +115,7 @@ def _start(sockets: listeners.Sockets, servers: list[Server], http: int | None, 
             debug=options.debug,
         )
     except ValueError as error:
-        raise Failure(f"proxy: {error}", _USAGE) from error
+        raise Failure(f"proxy: {error}", USAGE) from error
 
 
 def _wait(proxy: Proxy, grace: float, sockets: listeners.Sockets) -> None:

@@ -8,12 +8,10 @@ import threading
 from typing import TYPE_CHECKING
 
 from azure_postgresql_auth.cli import child, events, logins
-from azure_postgresql_auth.cli.failure import Failure
+from azure_postgresql_auth.cli.failure import USAGE, Failure
 from azure_postgresql_auth.cli.identities import Identity
 from azure_postgresql_auth.cli.passfile import Passfile
-from azure_postgresql_auth.cli.refresh import Signals
-from azure_postgresql_auth.cli.refresher import Keeper
-from azure_postgresql_auth.cli.signals import Stopped
+from azure_postgresql_auth.cli.refresher import Refresher
 from azure_postgresql_auth.identity import DefaultAzureCredential
 
 if TYPE_CHECKING:
@@ -26,30 +24,25 @@ _STOP_SECONDS: Final = 2.0
 def run(options: argparse.Namespace) -> int:
     """Keep on until it is told to stop or the command ends; with `--once`, one round."""
     if options.once and options.command:
-        raise Failure("pgpass: --once and a command exclude each other", logins.USAGE)
+        raise Failure("pgpass: --once and a command exclude each other", USAGE)
     hosts = options.host or list(filter(None, os.environ.get("PGHOST", "").split(",")))
     if not hosts:
-        raise Failure("pgpass: the server is missing; give --host, or set PGHOST", logins.USAGE)
+        raise Failure("pgpass: the server is missing; give --host, or set PGHOST", USAGE)
     user = logins.said_user(options.user)
     variables, scope = logins.settings({"host": ",".join(hosts), "user": user or ""}, options.scope)
     file = Passfile(options.file, hosts)
     # What can be seen to be unsafe ends the command here; what may pass, as a folder that is not there yet, does not.
     with contextlib.suppress(OSError):
         file.check()
-    keeper = Keeper([Identity(user, DefaultAzureCredential())], scope, file, options.health_file)
+    refresher = Refresher([Identity(user, DefaultAzureCredential())], scope, file, options.health_file)
     events.listen(debug=options.debug)
     _tell_settings(variables)
     if options.once:
-        return 0 if keeper.round() else 1
+        return 0 if refresher.round() else 1
     if options.command:
         names = {"PGHOST": ",".join(hosts), "PGPASSFILE": os.path.abspath(file.path), **variables}  # noqa: PTH100
-        return _run_inside(options.command, keeper, names)
-    signals = Signals()
-    keeper.interrupting = signals.interrupting
-    events.tell("info", "started", pid=os.getpid())
-    with contextlib.suppress(Stopped):
-        keeper.keep(signals.wait)
-    events.tell("info", "stopped")
+        return _run_inside(options.command, refresher, names)
+    refresher.keep_until_stopped()
     return 0
 
 
@@ -76,8 +69,8 @@ def _tell_settings(variables: dict[str, str]) -> None:
     )
 
 
-def _run_inside(command: list[str], keeper: Keeper, variables: dict[str, str]) -> int:
-    fresh = keeper.round()
+def _run_inside(command: list[str], refresher: Refresher, variables: dict[str, str]) -> int:
+    fresh = refresher.round()
     if not fresh:
         return 1
     ((identity, login),) = fresh.items()
@@ -85,7 +78,7 @@ def _run_inside(command: list[str], keeper: Keeper, variables: dict[str, str]) -
     # libpq prefers this variable to the file, and would use the same token for ever.
     environment.pop("PGPASSWORD", None)
     stop = threading.Event()
-    thread = threading.Thread(target=keeper.keep, args=(stop.wait,), daemon=True, name="password file")
+    thread = threading.Thread(target=refresher.keep, args=(stop.wait,), daemon=True, name="password file")
     thread.start()
     try:
         code = child.run(command, environment, "pgpass")
