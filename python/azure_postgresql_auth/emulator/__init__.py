@@ -5,7 +5,7 @@
         ...                              # emulator.dsn is the server
 
 Three parts, all on loopback: the identity endpoints (App Service, IMDS and the Entra token endpoint), a
-front door that speaks PostgreSQL over TLS and verifies tokens as Azure Database for PostgreSQL does, and
+front end that speaks PostgreSQL over TLS and verifies tokens as Azure Database for PostgreSQL does, and
 a real PostgreSQL behind it. Nothing of Azure is contacted.
 
 Needs the extra `emulator`; runs on Linux and macOS.

@@ -13,13 +13,13 @@ from azure_postgresql_auth.emulator.identity.directory import Directory
 from azure_postgresql_auth.emulator.identity.service import IdentityService
 from azure_postgresql_auth.emulator.identity.tokens import Issuer
 from azure_postgresql_auth.emulator.records import Records
-from azure_postgresql_auth.emulator.server import binaries, verdict
+from azure_postgresql_auth.emulator.server import authentication, binaries
 from azure_postgresql_auth.emulator.server.backend import Backend, BackendError
 from azure_postgresql_auth.emulator.server.certificates import Certificates
 from azure_postgresql_auth.emulator.server.cluster import Cluster
+from azure_postgresql_auth.emulator.server.event_loop import EventLoop
 from azure_postgresql_auth.emulator.server.faults import ServerFaults
-from azure_postgresql_auth.emulator.server.frontend import Door
-from azure_postgresql_auth.emulator.server.portal import Loop
+from azure_postgresql_auth.emulator.server.frontend import Frontend
 from azure_postgresql_auth.emulator.server.protocol import ProtocolError
 from azure_postgresql_auth.emulator.server.roles import Roles
 from azure_postgresql_auth.emulator.server.watchdog import Watchdog
@@ -27,20 +27,20 @@ from azure_postgresql_auth.emulator.server.watchdog import Watchdog
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from azure_postgresql_auth.emulator.identity.faults import Knobs
+    from azure_postgresql_auth.emulator.identity.faults import Settings
     from azure_postgresql_auth.emulator.records import Login
-    from azure_postgresql_auth.emulator.server.verdict import Verdict
+    from azure_postgresql_auth.emulator.server.authentication import AuthResult
 
 _LONGEST_DIRECTORY = 80  # a socket's path has 107 bytes at most, on some systems 103
 
 
-class Run:
+class Services:
     """Everything that exists between start and stop."""
 
-    def __init__(self, knobs: Knobs, dsn: str | None, postgres: Path | None, records: int | None) -> None:
+    def __init__(self, settings: Settings, dsn: str | None, postgres: Path | None, records: int | None) -> None:
         """Start every part."""
         self.directory = Directory()
-        self.issuer = Issuer(self.directory.tenant_id, knobs.now)
+        self.issuer = Issuer(self.directory.tenant_id, settings.now)
         self.revoked: dict[str, int] = {}
         with contextlib.ExitStack() as stack:
             self.work = _work_directory()
@@ -48,7 +48,7 @@ class Run:
             stack.callback(self._watchdog.stop)
             stack.callback(shutil.rmtree, self.work, ignore_errors=True)
             self.certificates = Certificates(self.work)
-            self._loop = Loop()
+            self._loop = EventLoop()
             stack.callback(self._loop.stop)
             self.backend = self._behind(dsn, postgres, stack.callback)
             self.roles = Roles(self.sql, self.backend.user, ours=dsn is None)
@@ -56,12 +56,12 @@ class Run:
             self.arc_keys = self.work / "azure-arc-keys"
             context = self.certificates.server_context()
             self.identities = IdentityService(
-                self.directory, self.issuer, knobs, context, self.arc_keys, Records(records)
+                self.directory, self.issuer, settings, context, self.arc_keys, Records(records)
             )
             stack.callback(self.identities.stop)
             self.identities.start()
             self.server_faults = ServerFaults(self.certificates)
-            self.door, self.port = self._open_door(Records(records))
+            self.frontend, self.port = self._open_frontend(Records(records))
             self._stack = stack.pop_all()
 
     def stop(self) -> None:
@@ -86,14 +86,14 @@ class Run:
         cluster.start()
         return cluster.backend
 
-    def _open_door(self, logins: Records[Login]) -> tuple[Door, int]:
-        door = Door(self.server_faults, self.backend, self._judge, self._password_of, logins)
-        listeners, port = self._loop.portal.call(door.listen)
-        self._loop.portal.start_task_soon(door.serve, listeners)
-        return door, port
+    def _open_frontend(self, logins: Records[Login]) -> tuple[Frontend, int]:
+        frontend = Frontend(self.server_faults, self.backend, self._authenticate, self._password_of, logins)
+        listeners, port = self._loop.portal.call(frontend.listen)
+        self._loop.portal.start_task_soon(frontend.serve, listeners)
+        return frontend, port
 
-    def _judge(self, password: str, role: str) -> Verdict:
-        return verdict.judge(password, role, self.directory, self.issuer, self.revoked)
+    def _authenticate(self, password: str, role: str) -> AuthResult:
+        return authentication.authenticate(password, role, self.directory, self.issuer, self.revoked)
 
     def _password_of(self, role: str) -> str:
         return self.roles.passwords.get(role, "")

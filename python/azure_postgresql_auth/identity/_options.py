@@ -76,7 +76,7 @@ _REFUSED: Final = {
 }
 
 
-def read(kind: str, keywords: Mapping[str, Any], known: Sequence[str] = ()) -> ClientOptions | None:
+def read_options(kind: str, keywords: Mapping[str, Any], known: Sequence[str] = ()) -> ClientOptions | None:
     """Return the options among a constructor's keywords; None where there are none.
 
     Args:

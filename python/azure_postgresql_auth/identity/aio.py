@@ -21,6 +21,7 @@ from azure_postgresql_auth.identity import (
     AsyncTokenCredential,  # noqa: F401 - public here, too
     TokenCredential,  # noqa: F401
 )
+from azure_postgresql_auth.identity._base import NativeCredential
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -34,7 +35,7 @@ __all__: list[str] = []
 __all__ += identity.__all__
 
 
-class _Asynchronous(identity._NativeCredential):  # noqa: SLF001 - the other half of it
+class _Asynchronous(NativeCredential):
     """What every credential of this module can do: the methods of azure-identity's asynchronous credentials."""
 
     async def get_token(  # type: ignore[override]

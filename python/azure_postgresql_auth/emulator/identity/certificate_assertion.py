@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import jwt
 
-from azure_postgresql_auth.emulator.identity.entra_error import entra_error
+from azure_postgresql_auth.emulator.identity.answer import entra_error
 from azure_postgresql_auth.emulator.identity.tokens import decode
 
 if TYPE_CHECKING:

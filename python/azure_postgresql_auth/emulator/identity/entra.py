@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any, Callable
 
 import jwt
 
-from azure_postgresql_auth.emulator.identity.answer import Answer
+from azure_postgresql_auth.emulator.identity.answer import Answer, entra_error
 from azure_postgresql_auth.emulator.identity.certificate_assertion import bad_certificate_assertion, is_of_certificate
 from azure_postgresql_auth.emulator.identity.clouds import audience
-from azure_postgresql_auth.emulator.identity.entra_error import entra_error
 
 if TYPE_CHECKING:
     from azure_postgresql_auth.emulator.identity.application_keys import ApplicationKeys

@@ -95,7 +95,7 @@ class Throttle:
 
 
 @dataclass
-class Knobs:
+class Settings:
     """Everything a test turns while the emulator runs."""
 
     lifetime: float

@@ -8,9 +8,8 @@ import threading
 from typing import TYPE_CHECKING, Callable
 
 from azure_postgresql_auth.emulator.identity import entra, hosts, managed_identity, pipelines
-from azure_postgresql_auth.emulator.identity.answer import Answer
+from azure_postgresql_auth.emulator.identity.answer import Answer, entra_error
 from azure_postgresql_auth.emulator.identity.application_keys import ApplicationKeys
-from azure_postgresql_auth.emulator.identity.entra_error import entra_error
 from azure_postgresql_auth.emulator.identity.http import Response, Server
 from azure_postgresql_auth.emulator.records import TokenRequest
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from azure_postgresql_auth.emulator.identity.directory import Directory, Identity
-    from azure_postgresql_auth.emulator.identity.faults import Fault, Knobs
+    from azure_postgresql_auth.emulator.identity.faults import Fault, Settings
     from azure_postgresql_auth.emulator.identity.http import Request
     from azure_postgresql_auth.emulator.identity.tokens import Issued, Issuer
     from azure_postgresql_auth.emulator.records import Records
@@ -35,7 +34,7 @@ class IdentityService:
         self,
         directory: Directory,
         issuer: Issuer,
-        knobs: Knobs,
+        settings: Settings,
         tls: ssl.SSLContext,
         arc_keys: Path,
         requests: Records[TokenRequest],
@@ -45,14 +44,14 @@ class IdentityService:
         self.header = secrets.token_hex(16).upper()
         self._directory = directory
         self._issuer = issuer
-        self._knobs = knobs
+        self._settings = settings
         self._stopping = threading.Event()
         self.keys = ApplicationKeys()
         self.hosts = hosts.Hosts(directory, self._issue, arc_keys)
         self._entra = entra.TokenEndpoint(directory, issuer, self._issue, self.keys)
-        self._http = Server(self._answer_managed_identity, knobs.now)
+        self._http = Server(self._answer_managed_identity, settings.now)
         try:
-            self._https = Server(self._answer_entra, knobs.now, tls)
+            self._https = Server(self._answer_entra, settings.now, tls)
         except BaseException:
             self._http.server_close()
             raise
@@ -68,12 +67,12 @@ class IdentityService:
     def stop(self) -> None:
         """Let go of whoever waits, and end."""
         self._stopping.set()
-        self._knobs.faults.set(None)
+        self._settings.faults.set(None)
         self._http.stop()
         self._https.stop()
 
     def _issue(self, identity: Identity, audience: str) -> Issued:
-        return self._issuer.issue(identity, audience, self._knobs.lifetime)
+        return self._issuer.issue(identity, audience, self._settings.lifetime)
 
     def _answer_managed_identity(self, request: Request) -> Response:
         if request.method == "GET" and request.path == managed_identity.IMDS_PATH:
@@ -120,14 +119,14 @@ class IdentityService:
         """Answer one request for a token, and record it."""
         named = request.query.get("resource") or request.form.get("resource") or request.form.get("scope", "")
         client_id = request.query.get("client_id") or request.form.get("client_id", "")
-        admitted = self._knobs.throttle.enter()
+        admitted = self._settings.throttle.enter()
         try:
             if not admitted:
                 self._record(endpoint, Answer(429, {}, named, client_id))
                 return Response(429, _THROTTLED, {"Retry-After": "1"})
-            fault = self._knobs.faults.take(probe=managed_identity.is_probe(request))
-            if self._knobs.latency > 0:
-                self._stopping.wait(self._knobs.latency)
+            fault = self._settings.faults.take(probe=managed_identity.is_probe(request))
+            if self._settings.latency > 0:
+                self._stopping.wait(self._settings.latency)
             if fault is not None and not fault.truncate:
                 response = _failure(endpoint, fault)
                 status = 0 if fault.hang or fault.reset else response.status
@@ -142,7 +141,7 @@ class IdentityService:
             return Response(granted.status, granted.body, granted.headers, fault)
         finally:
             if admitted:
-                self._knobs.throttle.leave()
+                self._settings.throttle.leave()
 
     def _record(self, endpoint: str, answer: Answer) -> None:
         self.requests.add(TokenRequest(endpoint, answer.resource, answer.client_id, answer.status))

@@ -16,7 +16,7 @@ KINDS = ("no-tls", "old-tls", "other-name", "expired-certificate", "silence", "h
 
 
 class ServerFaults:
-    """What befalls clients at the door."""
+    """What befalls clients."""
 
     def __init__(self, certificates: Certificates) -> None:
         """Start in order."""

@@ -1,4 +1,4 @@
-"""The front door: speaks PostgreSQL over TLS, asks for the token, and joins accepted clients to the server behind."""
+"""The front end: speaks PostgreSQL over TLS, asks for the token, and joins accepted clients to the server behind."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from anyio.streams.stapled import MultiListener
 
     from azure_postgresql_auth.emulator.records import Records
+    from azure_postgresql_auth.emulator.server.authentication import AuthResult
     from azure_postgresql_auth.emulator.server.backend import Backend
     from azure_postgresql_auth.emulator.server.faults import ServerFaults
-    from azure_postgresql_auth.emulator.server.verdict import Verdict
 
 logger = logging.getLogger("azure_postgresql_auth.emulator")
 
@@ -38,22 +38,22 @@ _FAREWELL_SECONDS = 0.5
 GONE = (EndOfStream, IncompleteRead, BrokenResourceError, ClosedResourceError, ssl.SSLError, OSError)
 
 
-class Door:
+class Frontend:
     """Serves clients until its task is cancelled."""
 
     def __init__(
         self,
         faults: ServerFaults,
         backend: Backend,
-        judge: Callable[[str, str], Verdict],
+        authenticate: Callable[[str, str], AuthResult],
         password_of: Callable[[str], str],
         logins: Records[Login],
     ) -> None:
-        """Take the means to check a login: `judge(password, role)`, and the role's password behind."""
+        """Take the means to check a login: `authenticate(password, role)`, and the role's password behind."""
         self.logins = logins
         self._faults = faults
         self._backend = backend
-        self._judge = judge
+        self._authenticate = authenticate
         self._password_of = password_of
 
     async def listen(self) -> tuple[list[MultiListener[SocketStream]], int]:
@@ -159,16 +159,14 @@ class Door:
         except protocol.ProtocolError as error:
             await client.send(protocol.fatal("08P01", str(error)))
             return None
-        verdict = self._judge(password, role)
+        result = self._authenticate(password, role)
         if self._faults.refusal is not None:
             sqlstate, message = self._faults.refusal
-            verdict = dataclasses.replace(verdict, sqlstate=sqlstate, message=message)
+            result = dataclasses.replace(result, sqlstate=sqlstate, message=message)
         tls_version = client.extra(TLSAttribute.tls_version)  # noqa: S610 - not Django
-        self.logins.add(
-            Login(role, verdict.object_id, verdict.accepted, verdict.message, verdict.token_age, tls_version)
-        )
-        if not verdict.accepted:
-            await client.send(protocol.fatal(verdict.sqlstate, verdict.message))
+        self.logins.add(Login(role, result.object_id, result.accepted, result.message, result.token_age, tls_version))
+        if not result.accepted:
+            await client.send(protocol.fatal(result.sqlstate, result.message))
             return None
         return await self._enter(client, startup.raw, role)
 

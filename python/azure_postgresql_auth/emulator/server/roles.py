@@ -30,7 +30,7 @@ SELECT pg_terminate_backend(pid) FROM (
 
 
 class Roles:
-    """Roles that log in with a random password that only the front door knows."""
+    """Roles that log in with a random password that only the front end knows."""
 
     def __init__(self, query: Query, administrator: str, *, ours: bool) -> None:
         """Administer through `query`, as `administrator`; `ours`: the server lives and dies with the emulator."""

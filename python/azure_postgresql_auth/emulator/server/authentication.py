@@ -27,7 +27,7 @@ _AUDIENCES = DATABASE_RESOURCES + tuple(f"{resource}/" for resource in DATABASE_
 
 
 @dataclass(frozen=True)
-class Verdict:
+class AuthResult:
     """Accepted where there is no message."""
 
     object_id: str = ""
@@ -41,11 +41,13 @@ class Verdict:
         return not self.message
 
 
-def judge(password: str, role: str, directory: Directory, issuer: Issuer, revoked: Mapping[str, int]) -> Verdict:
+def authenticate(
+    password: str, role: str, directory: Directory, issuer: Issuer, revoked: Mapping[str, int]
+) -> AuthResult:
     """Check the token, then the role, in Azure's order."""
     claims = _unverified(password)
     if claims is None:
-        return Verdict(sqlstate=_INVALID_AUTHORIZATION, message="The access token has invalid format.")
+        return AuthResult(sqlstate=_INVALID_AUTHORIZATION, message="The access token has invalid format.")
     refusal = _bad_token(password, issuer)
     if refusal is None and not _is_text(claims.get("oid")):
         refusal = (_INVALID_AUTHORIZATION, "The access token does not have a valid oid claim.")
@@ -56,7 +58,7 @@ def judge(password: str, role: str, directory: Directory, issuer: Issuer, revoke
     issued = claims.get("iat")
     age = issuer.now() - issued if isinstance(issued, (int, float)) else 0.0
     sqlstate, message = refusal or ("", "")
-    return Verdict(str(claims.get("oid", "")), age, sqlstate, message)
+    return AuthResult(str(claims.get("oid", "")), age, sqlstate, message)
 
 
 def _unverified(token: str) -> dict[str, Any] | None:

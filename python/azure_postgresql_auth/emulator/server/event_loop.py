@@ -13,7 +13,7 @@ import anyio
 from anyio.from_thread import BlockingPortal
 
 
-class Loop:
+class EventLoop:
     """A portal and its thread."""
 
     def __init__(self) -> None:

@@ -1,0 +1,189 @@
+"""Applications (service principals), by a secret, a certificate or an assertion."""
+
+from __future__ import annotations
+
+import functools
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from azure_postgresql_auth._core import TokenProvider
+from azure_postgresql_auth._engine import registry
+from azure_postgresql_auth._engine.external import AssertionCaller
+from azure_postgresql_auth.identity._base import Narrowed, NativeCredential, PicklableCredential
+from azure_postgresql_auth.identity._options import read_options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from azure_postgresql_auth._core import Fetch
+
+
+class EnvironmentCredential(PicklableCredential):
+    """A service principal: `AZURE_TENANT_ID`, `AZURE_CLIENT_ID` and `AZURE_CLIENT_SECRET`.
+
+    Or, instead of the secret, `AZURE_CLIENT_CERTIFICATE_PATH`, if needed with `AZURE_CLIENT_CERTIFICATE_PASSWORD` and
+    `AZURE_CLIENT_SEND_CERTIFICATE_CHAIN`; see `CertificateCredential`.
+
+    Args:
+        authority: host of the Entra ID authority; by default `AZURE_AUTHORITY_HOST`, else the public cloud's.
+        options: further keywords of azure-identity, see this module.
+    """
+
+    def __init__(self, *, authority: str | None = None, **options: Any) -> None:
+        super().__init__(TokenProvider.environment(authority=authority), read_options("EnvironmentCredential", options))
+
+
+class ClientSecretCredential(NativeCredential):
+    """A service principal with a client secret.
+
+    Args:
+        tenant_id: directory (tenant) id or domain.
+        client_id: application (client) id.
+        client_secret: a secret that was made for the application.
+        authority: host of the Entra ID authority; by default `AZURE_AUTHORITY_HOST`, else the public cloud's.
+        options: further keywords of azure-identity, see this module.
+    """
+
+    def __init__(
+        self, tenant_id: str, client_id: str, client_secret: str, *, authority: str | None = None, **options: Any
+    ) -> None:
+        super().__init__(
+            TokenProvider.client_secret(tenant_id, client_id, client_secret, authority=authority),
+            read_options("ClientSecretCredential", options),
+            tenant_id=tenant_id,
+            client_id=client_id,
+        )
+
+
+class CertificateCredential(NativeCredential):
+    """A service principal with a certificate, which has an RSA key.
+
+    Args:
+        tenant_id: directory (tenant) id or domain.
+        client_id: application (client) id.
+        certificate_path: file with certificate and private key, PEM or PKCS#12; read at every fetch, as certificates
+            are renewed.
+        certificate_data: the content of such a file instead.
+        password: what the private key is encrypted with.
+        send_certificate_chain: send the certificates along, for applications that trust a subject name and issuer.
+        authority: host of the Entra ID authority; by default `AZURE_AUTHORITY_HOST`, else the public cloud's.
+        options: further keywords of azure-identity, see this module.
+    """
+
+    def __init__(  # noqa: PLR0913 - azure-identity's
+        self,
+        tenant_id: str,
+        client_id: str,
+        certificate_path: str | None = None,
+        *,
+        certificate_data: bytes | None = None,
+        password: str | bytes | None = None,
+        send_certificate_chain: bool = False,
+        authority: str | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(
+            TokenProvider.client_certificate(
+                tenant_id,
+                client_id,
+                path=certificate_path,
+                data=certificate_data,
+                password=password.decode() if isinstance(password, bytes) else password,
+                send_certificate_chain=send_certificate_chain,
+                authority=authority,
+            ),
+            read_options("CertificateCredential", options),
+            tenant_id=tenant_id,
+            client_id=client_id,
+        )
+
+
+ClientCertificateCredential = CertificateCredential
+"""What Azure's other languages call it."""
+
+
+class ClientAssertionCredential(NativeCredential):
+    """An application that says who it is by a JSON Web Token that others have signed, such as a federated identity.
+
+    Args:
+        tenant_id: directory (tenant) id or domain.
+        client_id: application (client) id.
+        func: returns the assertion; called on a thread of its own for each token that is fetched.
+        authority: host of the Entra ID authority; by default `AZURE_AUTHORITY_HOST`, else the public cloud's.
+        options: further keywords of azure-identity, see this module.
+    """
+
+    def __init__(
+        self, tenant_id: str, client_id: str, func: Callable[[], str], *, authority: str | None = None, **options: Any
+    ) -> None:
+        self._application = tenant_id, client_id
+        self._func = func
+        self._authority = authority
+        provider = TokenProvider.client_assertion(tenant_id, client_id, authority=authority)
+        self._client_options = read_options("ClientAssertionCredential", options)
+        caller = AssertionCaller(provider, weakref.ref(self), "_answer")
+        super().__init__(registry.Adopted(provider, caller), tenant_id=tenant_id, client_id=client_id)
+
+    def _narrowed(self, tenant_id: str | None, claims: str | None) -> object:
+        return _NarrowedAssertion(self, tenant_id, claims)
+
+    def _answer(self, fetch: Fetch, tenant_id: str | None = None, claims: str | None = None) -> None:
+        assertion = self._func()
+        if not isinstance(assertion, str) or not assertion:
+            # Not the value: it may be one that others accept.
+            message = f"func of ClientAssertionCredential returned {type(assertion).__name__}, expected text"
+            raise TypeError(message)
+        fetch.exchange(
+            *self._application,
+            assertion,
+            authority=self._authority,
+            options=self._client_options,
+            other_tenant_id=tenant_id,
+            claims=claims,
+        )
+
+
+class _NarrowedAssertion(Narrowed):
+    """The same of a `ClientAssertionCredential`, which makes the assertions."""
+
+    def __init__(self, credential: ClientAssertionCredential, tenant_id: str | None, claims: str | None) -> None:
+        self._answer = functools.partial(credential._answer, tenant_id=tenant_id, claims=claims)  # noqa: SLF001 - ours
+        provider = credential._provider.narrowed(tenant_id=tenant_id, claims=claims)  # noqa: SLF001
+        caller = AssertionCaller(provider, weakref.ref(self), "_answer")
+        registry.keep(self, registry.Adopted(provider, caller))
+
+
+class AzurePipelinesCredential(NativeCredential):
+    """A service connection of Azure Pipelines with workload identity federation.
+
+    Args:
+        tenant_id: directory (tenant) id of the service connection.
+        client_id: application (client) id of the service connection.
+        service_connection_id: its id, the "resourceId" in its page's URL.
+        system_access_token: the job's `System.AccessToken`.
+        authority: host of the Entra ID authority; by default `AZURE_AUTHORITY_HOST`, else the public cloud's.
+        options: further keywords of azure-identity, see this module.
+    """
+
+    def __init__(
+        self,
+        *,
+        tenant_id: str,
+        client_id: str,
+        service_connection_id: str,
+        system_access_token: str,
+        authority: str | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(
+            TokenProvider.azure_pipelines(
+                tenant_id=tenant_id,
+                client_id=client_id,
+                service_connection_id=service_connection_id,
+                system_access_token=system_access_token,
+                authority=authority,
+            ),
+            read_options("AzurePipelinesCredential", options),
+            tenant_id=tenant_id,
+            client_id=client_id,
+        )

@@ -1,0 +1,196 @@
+"""What all credentials have in common: tokens for Azure's clients, tenants and claims, and pickling."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from azure_postgresql_auth._core import TokenProvider, TokenStats
+from azure_postgresql_auth._engine import registry
+from azure_postgresql_auth._shapes import AccessToken, AccessTokenInfo
+from azure_postgresql_auth.core import login
+from azure_postgresql_auth.identity._options import hold_secret
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from azure.core.credentials import TokenRequestOptions
+    from typing_extensions import Self
+
+    from azure_postgresql_auth._core import ClientOptions
+
+
+class NativeCredential:
+    """What all credentials here can do."""
+
+    def __init__(
+        self, tokens: TokenProvider | registry.Adopted, options: ClientOptions | None = None, **shown: str
+    ) -> None:
+        if isinstance(tokens, TokenProvider):
+            tokens = registry.Adopted(tokens if options is None else tokens.configured(options))
+        self._provider = tokens.provider
+        self._shown = shown
+        self._by_tenant: dict[str, object] = {}
+        self._tokens = tokens
+        registry.keep_own(self, tokens, *self._own)
+
+    def get_token(
+        self,
+        *scopes: str,
+        claims: str | None = None,
+        tenant_id: str | None = None,
+        enable_cae: bool = False,  # noqa: ARG002 - azure-core's
+        **_: Any,
+    ) -> AccessToken:
+        """Return an access token for one scope, cached or fetched.
+
+        Args:
+            scopes: one OAuth 2.0 scope.
+            claims: the claims of a challenge, as JSON, that the token is to satisfy; it is fetched then.
+            tenant_id: the tenant that the token is to be of. Applications and command lines serve their own and those
+                in `additionally_allowed_tenants`, and command lines without a tenant all.
+            enable_cae: azure-core's, without effect: tokens do not announce continuous access evaluation.
+
+        Raises:
+            ValueError: not exactly one scope, or no tenant.
+            EntraConnectionValueError: no token could be had, or none of that tenant; lists every attempt.
+        """
+        found = login(self._for(tenant_id, claims), self._only(scopes), user_known=True)
+        return AccessToken(found.password, found.expires_on)
+
+    def get_token_info(self, *scopes: str, options: TokenRequestOptions | None = None) -> AccessTokenInfo:
+        """Return the same for azure-core's `SupportsTokenInfo`; `options` has `claims` and `tenant_id`."""
+        found = login(self._wanted(options), self._only(scopes), user_known=True)
+        return AccessTokenInfo(found.password, found.expires_on)
+
+    # As they are defined here, whatever is put in their place.
+    _own: tuple[Any, Any] = (get_token, get_token_info)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        super().__setattr__(name, value)
+        if name in {"get_token", "get_token_info"}:
+            registry.distrust(self._tokens)
+
+    def _wanted(self, options: TokenRequestOptions | None) -> object:
+        return self._tokens if options is None else self._for(options.get("tenant_id"), options.get("claims"))
+
+    def _for(self, tenant_id: str | None, claims: str | None) -> object:
+        """Return its own tokens, or what stands for those of a tenant or for claims."""
+        if claims:
+            # Not kept: it answers one challenge.
+            return self._narrowed(tenant_id, claims)
+        if not tenant_id:
+            return self._tokens
+        known = self._by_tenant.get(tenant_id)
+        # setdefault: threads may come here together.
+        return self._by_tenant.setdefault(tenant_id, self._narrowed(tenant_id, None)) if known is None else known
+
+    def _narrowed(self, tenant_id: str | None, claims: str | None) -> object:
+        made = Narrowed()
+        provider = self._provider.narrowed(tenant_id=tenant_id, claims=claims)
+        fallback = self._tokens.fallback
+        if fallback is not None:
+            fallback = fallback.narrowed(provider, tenant_id=tenant_id, claims=claims)
+        registry.keep(made, registry.Adopted(provider, fallback=fallback))
+        return made
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self._shown.items())})"
+
+    def _only(self, scopes: tuple[str, ...]) -> str:
+        if len(scopes) != 1:
+            message = f"{type(self).__name__} gives a token for exactly one scope, not for {len(scopes)}"
+            raise ValueError(message)
+        return scopes[0]
+
+    def stats(self) -> TokenStats:
+        """What its tokens cost so far; see `core.token_stats`, which takes any credential."""
+        return self._provider.stats()
+
+    def close(self) -> None:
+        """Does nothing: there is nothing to close. Here because azure-identity's credentials have it."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None = None,
+        value: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
+        self.close()
+
+    def __copy__(self) -> Self:
+        # It never changes, and a copy would have to fetch tokens of its own.
+        return self
+
+    def __deepcopy__(self, _: object) -> Self:
+        return self
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        message = (
+            f"{type(self).__name__} holds a secret, and so it cannot be pickled. Make one in each process, with a "
+            f"secret that the process finds itself; or use a credential without one, as ManagedIdentityCredential is, "
+            f"or EnvironmentCredential with the secret in AZURE_CLIENT_SECRET"
+        )
+        raise TypeError(message)
+
+
+class Narrowed:
+    """Stands for a credential's tokens of one tenant or for claims."""
+
+
+class PicklableCredential(NativeCredential):
+    """One without a secret: where it is unpickled, its like is made with the same arguments, and finds its own tokens.
+
+    Only arguments that may be written to a disk or sent to another machine make a class a portable one.
+    """
+
+    _arguments: tuple[tuple[Any, ...], dict[str, Any]]
+
+    # Here and not in __init__, so that subclasses that take other arguments are made with theirs.
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        self = super().__new__(cls)
+        self._arguments = tuple(map(_copied, args)), {name: _copied(value) for name, value in kwargs.items()}
+        return self
+
+    def __repr__(self) -> str:
+        args, kwargs = self._arguments
+        # A proxy's URL may hold a password.
+        shown = [f"{name}={value!r}" for name, value in kwargs.items() if name != "proxies"]
+        return f"{type(self).__name__}({', '.join([*map(repr, args), *shown])})"
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        args, kwargs = self._arguments
+        if hold_secret(kwargs):
+            message = f"{type(self).__name__} has proxies with a password, and so it cannot be pickled"
+            raise TypeError(message)
+        return restore, (type(self), args, kwargs)
+
+
+def _copied(value: Any) -> Any:
+    """An argument as it is now, whatever its owner does to it later."""
+    return value.copy() if isinstance(value, (dict, list)) else value
+
+
+# By class and arguments. A scheduler's worker unpickles its credential anew with every task: if that were another
+# object each time, or one that ended with the task, every task would fetch a token. They stay; configurations are few.
+_unpickled: dict[Any, NativeCredential] = {}
+
+
+def restore(kind: type[NativeCredential], args: tuple[Any, ...], kwargs: dict[str, Any]) -> NativeCredential:
+    """The one credential of this process that is unpickled from these."""
+    try:
+        key = kind, _hashable(args), _hashable(kwargs)
+        known = _unpickled.get(key)
+    except TypeError:
+        # A subclass's argument that cannot be compared.
+        return kind(*args, **kwargs)
+    # setdefault: threads may come here together.
+    return _unpickled.setdefault(key, kind(*args, **kwargs)) if known is None else known
+
+
+def _hashable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return frozenset((name, _hashable(item)) for name, item in value.items())
+    return tuple(map(_hashable, value)) if isinstance(value, (list, tuple)) else value
