@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from azure_postgresql_auth._core import PendingLogin, TokenStats, decode_jwt, parse_principal_name
 from azure_postgresql_auth._engine import registry
-from azure_postgresql_auth._engine.registry import adopted_by_id
+from azure_postgresql_auth._engine.registry import entries
 from azure_postgresql_auth._engine.waiting import DEFAULT_TIMEOUT, wait, wait_async
 
 TYPE_CHECKING = False  # typing's own costs milliseconds of start-up
@@ -86,19 +86,19 @@ def get_entra_conninfo(credential: TokenCredential | None = None, scope: str | N
     if scope is None:
         # The short way, in as few steps as Python allows.
         try:
-            adopted = adopted_by_id[id(credential)]
-            method = adopted.method
+            entry = entries[id(credential)]
+            method = entry.method
             if method is None:
-                refers = adopted.refers
-                is_current = refers() is credential and not adopted.asynchronous
+                owner = entry.owner
+                is_current = owner() is credential and not entry.asynchronous
             else:
                 # One of ours, whose `get_token` may be overridden.
-                is_current = type(credential).get_token is method and credential._tokens is adopted  # type: ignore[union-attr]  # noqa: SLF001
+                is_current = type(credential).get_token is method and credential._tokens is entry  # type: ignore[union-attr]  # noqa: SLF001
         except (AttributeError, KeyError):
             pass
         else:
             if is_current:
-                cached = adopted.provider.conninfo()
+                cached = entry.provider.conninfo()
                 if cached is not None:
                     return cached
     found = login(credential, scope)
@@ -122,7 +122,7 @@ def token_stats(credential: TokenCredential | AsyncTokenCredential | None = None
     Raises:
         CredentialValueError: `credential` is not a credential object.
     """
-    return registry.adopt(credential).provider.stats()
+    return registry.resolve(credential).provider.stats()
 
 
 def _user(found: Login) -> str:
@@ -141,8 +141,8 @@ def login(
         user_known: the caller has a user: claims are not looked at.
         timeout: seconds that this call may wait; a cached login is there at once.
     """
-    adopted, found = registry.start(credential, scope, user_known, blocking=True)
-    return wait(adopted, found, timeout) if isinstance(found, PendingLogin) else found
+    entry, found = registry.start(credential, scope, user_known, blocking=True)
+    return wait(entry, found, timeout) if isinstance(found, PendingLogin) else found
 
 
 async def login_async(
@@ -153,5 +153,5 @@ async def login_async(
     timeout: float = DEFAULT_TIMEOUT,
 ) -> Login:
     """`login` on an event loop, which is not touched when the login is cached."""
-    adopted, found = registry.start(credential, scope, user_known, blocking=False)
-    return await wait_async(adopted, found, timeout) if isinstance(found, PendingLogin) else found
+    entry, found = registry.start(credential, scope, user_known, blocking=False)
+    return await wait_async(entry, found, timeout) if isinstance(found, PendingLogin) else found

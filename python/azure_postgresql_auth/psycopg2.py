@@ -122,7 +122,7 @@ class EntraConnection(connection, metaclass=_SecondAttempt):
         url = parsed(dsn or "")
         with _TRAITS.translating:
             plan = plan_for(url, kwargs, options)
-        plainly = super().__init__
+        driver_connect = super().__init__
         is_second, is_used = _is_second.get(), False
         # For this object alone: one that a subclass makes on the way has two attempts of its own.
         _is_second.set(False)
@@ -133,7 +133,7 @@ class EntraConnection(connection, metaclass=_SecondAttempt):
                 raise _TokenRefused
             is_used = True
             # By position: a replication connection calls the second one `async`.
-            plainly(make_dsn(**{**url, **arguments}), asynchronous)  # type: ignore[call-arg]
+            driver_connect(make_dsn(**{**url, **arguments}), asynchronous)  # type: ignore[call-arg]
 
         connect(plan, options, _TRAITS, attempt, tries=1 if is_second else 2)
         if is_second:

@@ -142,7 +142,7 @@ class EntraConnection(psycopg.Connection[Row]):
         url = parsed(conninfo)
         with _TRAITS.translating:
             plan = plan_for(url, kwargs, options)
-        plainly = functools.partial(
+        driver_connect = functools.partial(
             super().connect,
             conninfo,
             autocommit=autocommit,
@@ -151,7 +151,7 @@ class EntraConnection(psycopg.Connection[Row]):
             row_factory=row_factory,
             cursor_factory=cursor_factory,
         )
-        return connect(plan, options, _TRAITS, lambda arguments: plainly(**arguments))
+        return connect(plan, options, _TRAITS, lambda arguments: driver_connect(**arguments))
 
 
 class AsyncEntraConnection(psycopg.AsyncConnection[Row]):
@@ -219,7 +219,7 @@ class AsyncEntraConnection(psycopg.AsyncConnection[Row]):
         url = parsed(conninfo)
         with _TRAITS.translating:
             plan = plan_for(url, kwargs, options)
-        plainly = functools.partial(
+        driver_connect = functools.partial(
             super().connect,
             conninfo,
             autocommit=autocommit,
@@ -228,7 +228,7 @@ class AsyncEntraConnection(psycopg.AsyncConnection[Row]):
             row_factory=row_factory,
             cursor_factory=cursor_factory,
         )
-        return await connect_async(plan, options, _TRAITS, lambda arguments: plainly(**arguments))
+        return await connect_async(plan, options, _TRAITS, lambda arguments: driver_connect(**arguments))
 
 
 def plan_for(url: dict[str, Any], keywords: dict[str, Any], options: Options) -> ConnectionPlan:

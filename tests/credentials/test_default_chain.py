@@ -309,9 +309,9 @@ class TestFallback:
 
     def test_is_of_the_process_default_too(self, nowhere: Emulator, theirs: type[Theirs]) -> None:
         assert theirs
-        registry.adopted_by_id.pop(id(None), None)
+        registry.entries.pop(id(None), None)
         assert core.get_entra_conninfo()["user"] == nowhere.identity.role
-        registry.adopted_by_id.pop(id(None), None)
+        registry.entries.pop(id(None), None)
 
     def test_is_not_asked_where_a_link_was_refused(
         self, emulator: Emulator, theirs: type[Theirs], monkeypatch: pytest.MonkeyPatch

@@ -145,7 +145,7 @@ class TestWaiting:
         def no_descriptor() -> None:
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
-        monkeypatch.setattr(waiting, "Bell", no_descriptor)
+        monkeypatch.setattr(waiting, "WakeupFd", no_descriptor)
         assert core.get_entra_token(identity.ManagedIdentityCredential())
         assert asyncio.run(core.get_entra_token_async(identity.ManagedIdentityCredential()))
         assert len(emulator.token_requests) == 2

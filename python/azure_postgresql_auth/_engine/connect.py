@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from typing import Final, Union
 
     from azure_postgresql_auth._core import ConnectionPlan, Login
-    from azure_postgresql_auth._engine.registry import Adopted
+    from azure_postgresql_auth._engine.registry import CredentialEntry
 
 Connection = TypeVar("Connection")
 
@@ -86,7 +86,7 @@ class Traits:
 if TYPE_CHECKING:
     # What a login has to be done for: waits (for how many seconds at most), and attempts to connect with such
     # arguments; their outcomes are sent in.
-    Steps = Generator[Union[tuple[Adopted, PendingLogin, float], dict[str, Any]], Any, Connection]
+    LoginGenerator = Generator[Union[tuple[CredentialEntry, PendingLogin, float], dict[str, Any]], Any, Connection]
 
 
 def connect(  # noqa: PLR0913 - each driver needs some
@@ -94,7 +94,7 @@ def connect(  # noqa: PLR0913 - each driver needs some
     options: Options,
     traits: Traits,
     attempt: Callable[[dict[str, Any]], Connection],
-    waiting: Callable[[Adopted, PendingLogin, float], Login] | None = None,
+    waiting: Callable[[CredentialEntry, PendingLogin, float], Login] | None = None,
     *,
     tries: int = 2,
     handled: BaseException | None = None,
@@ -110,29 +110,29 @@ def connect(  # noqa: PLR0913 - each driver needs some
         tries: with 1, a refused token is not tried again with a new one.
         handled: the exception that the caller handles meanwhile, where `sys.exc_info` does not tell.
     """
-    steps = _steps(plan, options, traits, blocking=waiting is None, tries=tries)
-    told: dict[str, Any] | None = None
+    generator = _login_generator(plan, options, traits, blocking=waiting is None, tries=tries)
+    arguments: dict[str, Any] | None = None
     handled = handled or sys.exc_info()[1]
     try:
-        step = next(steps)
+        step = next(generator)
         while True:
             try:
                 if isinstance(step, tuple):
                     outcome: Any = (waiting or wait)(*step)
                 else:
-                    told = step
+                    arguments = step
                     outcome = attempt(step)
-            except BaseException as error:  # noqa: BLE001, PERF203 - the steps raise it again
-                step = steps.throw(error)
+            except BaseException as error:  # noqa: BLE001, PERF203 - the generator raises it again
+                step = generator.throw(error)
             else:
-                step = steps.send(outcome)
+                step = generator.send(outcome)
     except StopIteration as end:
         connection: Connection = end.value
         return connection
     except BaseException as error:
-        if told is not None:
+        if arguments is not None:
             # The driver's frames hold the token. Here and not sooner, for a time limit can strike at any line above.
-            without_frames(error, told.get("password"), handled)
+            without_frames(error, arguments.get("password"), handled)
         raise
 
 
@@ -140,39 +140,41 @@ async def connect_async(
     plan: ConnectionPlan, options: Options, traits: Traits, attempt: Callable[[dict[str, Any]], Awaitable[Connection]]
 ) -> Connection:
     """`connect` on an event loop."""
-    steps = _steps(plan, options, traits, blocking=False)
-    told: dict[str, Any] | None = None
+    generator = _login_generator(plan, options, traits, blocking=False)
+    arguments: dict[str, Any] | None = None
     handled = sys.exc_info()[1]
     try:
-        step = next(steps)
+        step = next(generator)
         while True:
             try:
                 if isinstance(step, tuple):
                     outcome: Any = await wait_async(*step)
                 else:
-                    told = step
+                    arguments = step
                     outcome = await attempt(step)
-            except BaseException as error:  # noqa: BLE001, PERF203 - the steps raise it again
-                step = steps.throw(error)
+            except BaseException as error:  # noqa: BLE001, PERF203 - the generator raises it again
+                step = generator.throw(error)
             else:
-                step = steps.send(outcome)
+                step = generator.send(outcome)
     except StopIteration as end:
         connection: Connection = end.value
         return connection
     except BaseException as error:
-        if told is not None:
-            without_frames(error, told.get("password"), handled)
+        if arguments is not None:
+            without_frames(error, arguments.get("password"), handled)
         raise
 
 
-def _steps(plan: ConnectionPlan, options: Options, traits: Traits, *, blocking: bool, tries: int = 2) -> Steps[Any]:
+def _login_generator(
+    plan: ConnectionPlan, options: Options, traits: Traits, *, blocking: bool, tries: int = 2
+) -> LoginGenerator[Any]:
     """The way of a login, for whoever can wait and connect."""
     if plan.has_credentials:
         return (yield plan.arguments())
     with traits.translating:
         clock = _Clock(plan, traits)
-        adopted, found = registry.start(options.credential, plan.scope, plan.user_known, blocking=blocking)
-        login: Login = (yield adopted, found, clock.left) if isinstance(found, PendingLogin) else found
+        entry, found = registry.start(options.credential, plan.scope, plan.user_known, blocking=blocking)
+        login: Login = (yield entry, found, clock.left) if isinstance(found, PendingLogin) else found
     try:
         return (yield clock.arguments(login))
     except Exception as error:
@@ -180,10 +182,10 @@ def _steps(plan: ConnectionPlan, options: Options, traits: Traits, *, blocking: 
             raise
         other = None
         if tries > 1 and not getattr(found, "waited", False):
-            again = adopted.provider.login_instead_of(plan.scope, plan.user_known, login.password)
+            again = entry.provider.login_instead_of(plan.scope, plan.user_known, login.password)
             # Why there is none has been logged; the refusal is what the caller has to hear of.
             with contextlib.suppress(Exception):
-                other = yield adopted, again, clock.left
+                other = yield entry, again, clock.left
         if other is None or other.password == login.password:
             # The same comes out of a cache of the credential's own; the server has said what it thinks of it.
             explain(error, plan.user or login.user, login.password)
@@ -201,7 +203,7 @@ def _steps(plan: ConnectionPlan, options: Options, traits: Traits, *, blocking: 
 
 def accepted(plan: ConnectionPlan, options: Options) -> None:
     """The server took the second token: its next refusal is another story."""
-    registry.adopt(options.credential).provider.accepted(plan.scope)
+    registry.resolve(options.credential).provider.accepted(plan.scope)
 
 
 class _Clock:
@@ -258,6 +260,6 @@ class ErrorTranslation:
             raise self._insecure(str(error)) from error
         if isinstance(error, EntraConnectionValueError):
             raise self._operational(str(error)) from error
-        told = [text_of(error) or type(error).__name__, *getattr(error, "__notes__", ())]
-        message = "Could not retrieve Entra credentials: " + "\n".join(told)
+        reasons = [text_of(error) or type(error).__name__, *getattr(error, "__notes__", ())]
+        message = "Could not retrieve Entra credentials: " + "\n".join(reasons)
         raise self._operational(message) from error

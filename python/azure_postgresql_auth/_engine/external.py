@@ -46,7 +46,7 @@ def needs_sync(credential: object) -> CredentialValueError:
     )
 
 
-class Caller:
+class ExternalFetcher:
     """Makes the fetches that the engine asks a credential object for."""
 
     __slots__ = ("_name", "_provider", "_reference")
@@ -92,7 +92,7 @@ class Caller:
         _in_thread(_fetch, fetch, method, blocking=blocking)
 
 
-class AssertionCaller(Caller):
+class AssertionFetcher(ExternalFetcher):
     """Has a credential make an assertion about itself, which the engine then exchanges."""
 
     __slots__ = ()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from azure_postgresql_auth._core import Fetch, TokenProvider
 
 _NATIVE: Final = ("environment", "workload_identity", "managed_identity", "cli", "powershell", "developer_cli")
-_FOREIGN: Final = {
+_EXTERNAL: Final = {
     "shared_token_cache": "the shared token cache",
     "visual_studio_code": "Visual Studio Code",
     "interactive_browser": "a browser",
@@ -77,7 +77,7 @@ class Fallback:
                 self._credential = self._new()
             complete(fetch, self._credential.get_token(fetch.scope, **self._wanted))
         except ImportError:
-            more = ", ".join(_FOREIGN[link] for link in self._links)
+            more = ", ".join(_EXTERNAL[link] for link in self._links)
             self._provider.exhaust(fetch, f"not installed; `pip install azure-identity` would add {more}")
         except BaseException as error:  # noqa: BLE001 - it would end this thread alone, and those who wait are others
             self._provider.exhaust(fetch, _attempts_of(error))
@@ -85,7 +85,7 @@ class Fallback:
     def _new(self) -> object:
         from azure.identity import DefaultAzureCredential  # noqa: PLC0415 - see above
 
-        exclude = {f"exclude_{link}_credential": link not in self._links for link in (*_NATIVE, *_FOREIGN)}
+        exclude = {f"exclude_{link}_credential": link not in self._links for link in (*_NATIVE, *_EXTERNAL)}
         return DefaultAzureCredential(**exclude, **self._keywords)
 
 

@@ -30,7 +30,7 @@ def _logger() -> logging.Logger | None:
     return logger
 
 
-def tell() -> None:
+def emit() -> None:
     """Tells what has been written down since the last time."""
     entries = take_log_records()
     if not entries:

@@ -23,9 +23,9 @@ _INVALID_PASSWORD: Final = "28P01"  # noqa: S105 - SQLSTATE, no password
 
 def is_refusal(error: BaseException) -> bool:
     """Whether it is a server's refusal of a user name and password."""
-    told = error.args[0] if error.args else None
+    first = error.args[0] if error.args else None
     # pg8000 has the fields of the server's message, by their one-letter names.
-    fields = told if isinstance(told, dict) else {}
+    fields = first if isinstance(first, dict) else {}
     if _INVALID_PASSWORD in (getattr(error, "sqlstate", None), fields.get("C")):
         return True
     text = str(fields.get("M") or error).lower()

@@ -12,7 +12,7 @@ import weakref
 from collections import deque
 
 from azure_postgresql_auth._core import TokenProvider, stop_commands
-from azure_postgresql_auth._engine.external import Caller, is_asynchronous, needs_sync
+from azure_postgresql_auth._engine.external import ExternalFetcher, is_asynchronous, needs_sync
 from azure_postgresql_auth._engine.fallback import Fallback
 from azure_postgresql_auth.errors import CredentialValueError
 
@@ -29,26 +29,26 @@ _HELD: Final = 64
 atexit.register(stop_commands)
 
 
-class Adopted:
+class CredentialEntry:
     """A credential's tokens, and what kind of code can have them."""
 
-    __slots__ = ("asynchronous", "caller", "fallback", "method", "overrides", "own", "provider", "refers", "scope")
+    __slots__ = ("asynchronous", "fallback", "fetcher", "method", "overrides", "own", "owner", "provider", "scope")
 
     def __init__(
         self,
         provider: TokenProvider,
-        caller: Caller | None = None,
+        fetcher: ExternalFetcher | None = None,
         *,
         asynchronous: bool = False,
         fallback: Fallback | None = None,
     ) -> None:
         self.provider = provider
         # Gives the credential whose tokens these are, if it lives.
-        self.refers: Callable[[], object | None] = lambda: None
+        self.owner: Callable[[], object | None] = lambda: None
         self.asynchronous = asynchronous
         # None: native, the engine makes its fetches itself.
-        self.caller: Caller | Fallback | None = caller
-        # What becomes the caller when the engine finds nothing itself; until then it costs a cached login nothing.
+        self.fetcher: ExternalFetcher | Fallback | None = fetcher
+        # What becomes the fetcher when the engine finds nothing itself; until then it costs a cached login nothing.
         self.fallback = fallback
         # For who names neither a scope nor a host; settled once, for looking it up costs more than a login.
         self.scope: str | None = None
@@ -57,44 +57,44 @@ class Adopted:
         self.own: dict[str, object] = {}
         self.method: object = None
         # The tokens of those others.
-        self.overrides: dict[int, Adopted] = {}
+        self.overrides: dict[int, CredentialEntry] = {}
 
     def make_fetches(self, *, blocking: bool) -> None:
         """Begins the fetches that a look into the cache has left for Python to make."""
-        if self.caller is not None:
-            self.caller.make(blocking=blocking)
+        if self.fetcher is not None:
+            self.fetcher.make(blocking=blocking)
         elif self.fallback is not None and self.fallback.make(blocking=blocking):
-            self.caller = self.fallback
+            self.fetcher = self.fallback
 
-    def settle_scope(self) -> str:
+    def resolve_scope(self) -> str:
         """The scope for who names none."""
         self.scope = self.provider.default_scope()
         return self.scope
 
 
-# By id: credentials need not be hashable, and may be equal without being the same. An id is used again, so `refers` is
+# By id: credentials need not be hashable, and may be equal without being the same. An id is used again, so `owner` is
 # asked whose it is.
-adopted_by_id: dict[int, Adopted] = {}
+entries: dict[int, CredentialEntry] = {}
 
 
-def adopt(credential: object) -> Adopted:
+def resolve(credential: object) -> CredentialEntry:
     """The tokens of `credential`; of the default credential for None.
 
     Raises:
         CredentialValueError: it has not the shape of a credential.
     """
-    known = adopted_by_id.get(id(credential))
-    if known is not None and known.refers() is credential:
+    known = entries.get(id(credential))
+    if known is not None and known.owner() is credential:
         if known.method is None or type(credential).get_token is known.method:  # type: ignore[attr-defined]
             return known
-        return _adopt_override(credential, known)
-    if isinstance(credential, Adopted):
+        return _resolve_override(credential, known)
+    if isinstance(credential, CredentialEntry):
         # A credential of ours asks for the tokens that it gives out itself.
         return credential
     if credential is None:
         # One default credential per process is what shares its tokens. setdefault: threads may come here together.
-        return adopted_by_id.setdefault(id(None), default())
-    return _adopt_foreign(credential)
+        return entries.setdefault(id(None), default())
+    return _resolve_external(credential)
 
 
 def start(
@@ -103,7 +103,7 @@ def start(
     user_known: bool,  # noqa: FBT001 - as it is called
     *,
     blocking: bool,
-) -> tuple[Adopted, Login | PendingLogin]:
+) -> tuple[CredentialEntry, Login | PendingLogin]:
     """Look for a login, and start the fetch that it takes if it is not cached.
 
     Args:
@@ -115,12 +115,12 @@ def start(
     Raises:
         CredentialValueError: `credential` is no credential, or an asynchronous one in blocking code.
     """
-    adopted = adopt(credential)
-    if blocking and adopted.asynchronous:
+    entry = resolve(credential)
+    if blocking and entry.asynchronous:
         raise needs_sync(credential)
-    found = adopted.provider.login(scope or adopted.scope or adopted.settle_scope(), user_known)
-    adopted.make_fetches(blocking=blocking)
-    return adopted, found
+    found = entry.provider.login(scope or entry.scope or entry.resolve_scope(), user_known)
+    entry.make_fetches(blocking=blocking)
+    return entry, found
 
 
 def default(
@@ -128,7 +128,7 @@ def default(
     python: Mapping[str, object] | None = None,
     options: ClientOptions | None = None,
     **settings: Any,
-) -> Adopted:
+) -> CredentialEntry:
     """The tokens of the default credential.
 
     Args:
@@ -140,7 +140,7 @@ def default(
     provider, links = TokenProvider.default_chain(excluded=list((exclude or {}).items()), **settings)
     if options is not None:
         provider = provider.configured(options)
-    return Adopted(provider, fallback=Fallback(provider, links, python or {}) if links else None)
+    return CredentialEntry(provider, fallback=Fallback(provider, links, python or {}) if links else None)
 
 
 class _Holder:
@@ -156,23 +156,23 @@ class _Holder:
 _holders: deque[_Holder] = deque(maxlen=_HELD)
 
 
-def keep_own(credential: object, adopted: Adopted, get_token: object, get_token_info: object) -> None:
+def keep_own(credential: object, entry: CredentialEntry, get_token: object, get_token_info: object) -> None:
     """Remember the tokens of a credential of ours, and its own methods.
 
     A method that is overridden, in a subclass or by `unittest.mock.patch`, is called instead, like that of any other
     credential object.
     """
-    adopted.own = {"get_token": get_token, "get_token_info": get_token_info}
-    adopted.method = get_token
+    entry.own = {"get_token": get_token, "get_token_info": get_token_info}
+    entry.method = get_token
     if _function(credential, "get_token_info") is not get_token_info:
-        distrust(adopted)
-    keep(credential, adopted)
+        distrust(entry)
+    keep(credential, entry)
 
 
-def distrust(adopted: Adopted) -> None:
+def distrust(entry: CredentialEntry) -> None:
     """Look at all methods of a credential of ours at each login, because one may be overridden."""
     # The dictionary is no method, so that none is the same.
-    adopted.method = adopted.own
+    entry.method = entry.own
 
 
 def _function(credential: Any, name: str) -> object:
@@ -180,7 +180,7 @@ def _function(credential: Any, name: str) -> object:
     return getattr(method, "__func__", method)
 
 
-def _adopt_override(credential: object, known: Adopted) -> Adopted:
+def _resolve_override(credential: object, known: CredentialEntry) -> CredentialEntry:
     for name in ("get_token_info", "get_token"):
         function = _function(credential, name)
         if function is not known.own[name]:
@@ -191,7 +191,7 @@ def _adopt_override(credential: object, known: Adopted) -> Adopted:
     if override is None:
         provider = TokenProvider.python(type(credential).__name__)
         asynchronous = is_asynchronous(getattr(credential, name))
-        override = Adopted(provider, Caller(provider, known.refers, name), asynchronous=asynchronous)
+        override = CredentialEntry(provider, ExternalFetcher(provider, known.owner, name), asynchronous=asynchronous)
         # Keeps the function alive, so that no other one has its id.
         override.own[name] = function
         # setdefault: threads may come here together.
@@ -199,24 +199,24 @@ def _adopt_override(credential: object, known: Adopted) -> Adopted:
     return override
 
 
-def keep(credential: object, adopted: Adopted) -> Adopted:
+def keep(credential: object, entry: CredentialEntry) -> CredentialEntry:
     """Remembers the tokens of `credential` for as long as it lives; gives those that another thread was faster with."""
     key = id(credential)
 
     def forget(_: object) -> None:
-        adopted_by_id.pop(key, None)
+        entries.pop(key, None)
 
     try:
-        adopted.refers = weakref.ref(credential, forget)
+        entry.owner = weakref.ref(credential, forget)
     except TypeError:
         holder = _Holder(credential)
         held = weakref.ref(holder, forget)
-        adopted.refers = lambda: getattr(held(), "credential", None)
+        entry.owner = lambda: getattr(held(), "credential", None)
         _holders.append(holder)
-    return adopted_by_id.setdefault(key, adopted)
+    return entries.setdefault(key, entry)
 
 
-def _adopt_foreign(credential: object) -> Adopted:
+def _resolve_external(credential: object) -> CredentialEntry:
     # Looked up on the class first: a mock has every attribute, and get_token is what everybody implements.
     name = "get_token_info" if callable(getattr(type(credential), "get_token_info", None)) else "get_token"
     method = getattr(credential, name, None)
@@ -237,4 +237,6 @@ def _adopt_foreign(credential: object) -> Adopted:
         def reference() -> object:
             return credential
 
-    return keep(credential, Adopted(provider, Caller(provider, reference, name), asynchronous=asynchronous))
+    return keep(
+        credential, CredentialEntry(provider, ExternalFetcher(provider, reference, name), asynchronous=asynchronous)
+    )

@@ -1,8 +1,8 @@
 """Waiting for a login, on a thread and on an event loop.
 
 The engine's threads never touch Python. They write to a socket (a `WakeupFd`) that whoever waits watches: a thread with
-a selector, an event loop among its other descriptors, one bell for each loop however many wait on it. Where there is no
-descriptor left for a bell or a selector, the wait looks again a hundred times a second.
+a selector, an event loop among its other descriptors, one for each loop however many wait on it. Where there is no
+descriptor left for it or for a selector, the wait looks again a hundred times a second.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ if TYPE_CHECKING:
     from typing import Final
 
     from azure_postgresql_auth._core import Login, PendingLogin
-    from azure_postgresql_auth._engine.registry import Adopted
+    from azure_postgresql_auth._engine.registry import CredentialEntry
 
 DEFAULT_TIMEOUT: Final = 30.0
 """How long a login waits for its token unless its caller says otherwise, in seconds."""
 
-_NO_BELL: Final = 0.01
+_POLL_INTERVAL: Final = 0.01
 """Seconds between two looks."""
 _SELECT_AT_MOST: Final = 3600.0
 """Seconds; a timeout of ours has no limit, that of a selector has one."""
 
 
-def _new_bell() -> WakeupFd | None:
+def _new_wakeup_fd() -> WakeupFd | None:
     try:
         return WakeupFd()
     except OSError:
         return None
 
 
-def _watch(bell: WakeupFd | None) -> selectors.BaseSelector | None:
-    if bell is None:
+def _watch(wakeup: WakeupFd | None) -> selectors.BaseSelector | None:
+    if wakeup is None:
         return None
     try:
         # Looked up at each call: gevent and eventlet put one there that lets other greenlets run, and take away `poll`
@@ -47,11 +47,11 @@ def _watch(bell: WakeupFd | None) -> selectors.BaseSelector | None:
         selector = selectors.DefaultSelector()
     except OSError:
         return None
-    selector.register(bell.fileno(), selectors.EVENT_READ)
+    selector.register(wakeup.fileno(), selectors.EVENT_READ)
     return selector
 
 
-def wait(adopted: Adopted, pending: PendingLogin, timeout: float) -> Login:
+def wait(entry: CredentialEntry, pending: PendingLogin, timeout: float) -> Login:
     """The login.
 
     Raises:
@@ -60,74 +60,74 @@ def wait(adopted: Adopted, pending: PendingLogin, timeout: float) -> Login:
     """
     pending.set_timeout(timeout)
     deadline = time.monotonic() + timeout
-    bell = _new_bell()
-    selector = _watch(bell)
+    wakeup = _new_wakeup_fd()
+    selector = _watch(wakeup)
     try:
         while True:
-            login = pending.poll(bell, 0)
-            adopted.make_fetches(blocking=True)
+            login = pending.poll(wakeup, 0)
+            entry.make_fetches(blocking=True)
             if login is not None:
                 return login
             left = deadline - time.monotonic()
             if left <= 0:
                 raise pending.timed_out(timeout)
-            if bell is None or selector is None:
-                time.sleep(min(left, _NO_BELL))
+            if wakeup is None or selector is None:
+                time.sleep(min(left, _POLL_INTERVAL))
             else:
                 selector.select(min(left, _SELECT_AT_MOST))
-                bell.drain()
+                wakeup.drain()
     finally:
         if selector is not None:
             selector.close()
-        if bell is not None:
-            bell.close()
-        log.tell()
+        if wakeup is not None:
+            wakeup.close()
+        log.emit()
 
 
-class _Doorbell:
-    """The bell of one event loop, and who listens for it."""
+class _LoopWaiter:
+    """The descriptor of one event loop, and who waits for it."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self.bell = _new_bell()
+        self.wakeup = _new_wakeup_fd()
         self._waiting: dict[int, asyncio.Future[None]] = {}
         self._keys = 0
-        if self.bell is not None:
-            loop.add_reader(self.bell.fileno(), self._answer)
+        if self.wakeup is not None:
+            loop.add_reader(self.wakeup.fileno(), self._notify)
 
-    def _answer(self) -> None:
-        assert self.bell is not None, "it has rung"  # noqa: S101 - for the type checker
-        for key in self.bell.drain():
+    def _notify(self) -> None:
+        assert self.wakeup is not None, "it was written to"  # noqa: S101 - for the type checker
+        for key in self.wakeup.drain():
             waiting = self._waiting.get(key)
             if waiting is not None and not waiting.done():
                 waiting.set_result(None)
 
-    async def wait(self, adopted: Adopted, pending: PendingLogin, timeout: float) -> Login:
+    async def wait(self, entry: CredentialEntry, pending: PendingLogin, timeout: float) -> Login:
         self._keys = key = self._keys + 1
         # Not asyncio.timeout, which Python 3.9 and 3.10 lack, nor wait_for, which takes a task for each wait.
         pending.set_timeout(timeout)
         alarm = self.loop.call_later(timeout, self._expire, key, pending, timeout)
         try:
             while True:
-                # In place before the look: the bell may ring at once.
-                self._waiting[key] = rung = self.loop.create_future()
-                if self.bell is None:
-                    self.loop.call_later(_NO_BELL, _look_again, rung)
-                login = pending.poll(self.bell, key)
-                adopted.make_fetches(blocking=False)
+                # In place before the look: it may be written to at once.
+                self._waiting[key] = written = self.loop.create_future()
+                if self.wakeup is None:
+                    self.loop.call_later(_POLL_INTERVAL, _look_again, written)
+                login = pending.poll(self.wakeup, key)
+                entry.make_fetches(blocking=False)
                 if login is not None:
                     return login
-                await rung
+                await written
         finally:
             alarm.cancel()
-            del self._waiting[key], rung
+            del self._waiting[key], written
 
     def _expire(self, key: int, pending: PendingLogin, timeout: float) -> None:
         waiting = self._waiting.get(key)
         if waiting is None:
             return
         if waiting.done():
-            # The bell rang in this very turn of the loop: look again when the wait has, too.
+            # It was written to in this very turn of the loop: look again when the wait has, too.
             self.loop.call_soon(self._expire, key, pending, timeout)
         else:
             waiting.set_exception(pending.timed_out(timeout))
@@ -137,40 +137,40 @@ class _Doorbell:
         return not self._waiting
 
     def close(self) -> None:
-        if self.bell is not None:
+        if self.wakeup is not None:
             if not self.loop.is_closed():
-                self.loop.remove_reader(self.bell.fileno())
-            self.bell.close()
+                self.loop.remove_reader(self.wakeup.fileno())
+            self.wakeup.close()
 
 
-def _look_again(rung: asyncio.Future[None]) -> None:
-    if not rung.done():
-        rung.set_result(None)
+def _look_again(written: asyncio.Future[None]) -> None:
+    if not written.done():
+        written.set_result(None)
 
 
 # By id(loop), only while somebody waits on it.
-_doorbells: dict[int, _Doorbell] = {}
-os.register_at_fork(after_in_child=_doorbells.clear)
+_loop_waiters: dict[int, _LoopWaiter] = {}
+os.register_at_fork(after_in_child=_loop_waiters.clear)
 
 
-async def wait_async(adopted: Adopted, pending: PendingLogin, timeout: float) -> Login:
+async def wait_async(entry: CredentialEntry, pending: PendingLogin, timeout: float) -> Login:
     """`wait` on the running event loop."""
     # Loaded long since: an event loop runs.
     from asyncio import get_running_loop  # noqa: PLC0415
 
     loop = get_running_loop()
-    doorbell = _doorbells.get(id(loop))
-    if doorbell is None or doorbell.loop is not loop:
+    waiter = _loop_waiters.get(id(loop))
+    if waiter is None or waiter.loop is not loop:
         # Loops that were closed while somebody waited never come back to tidy up.
-        for key, other in list(_doorbells.items()):
+        for key, other in list(_loop_waiters.items()):
             # None: another thread's loop has tidied up meanwhile.
-            if other.loop.is_closed() and (closed := _doorbells.pop(key, None)) is not None:
+            if other.loop.is_closed() and (closed := _loop_waiters.pop(key, None)) is not None:
                 closed.close()
-        doorbell = _doorbells[id(loop)] = _Doorbell(loop)
+        waiter = _loop_waiters[id(loop)] = _LoopWaiter(loop)
     try:
-        return await doorbell.wait(adopted, pending, timeout)
+        return await waiter.wait(entry, pending, timeout)
     finally:
-        if doorbell.idle and _doorbells.get(id(loop)) is doorbell:
-            del _doorbells[id(loop)]
-            doorbell.close()
-        log.tell()
+        if waiter.idle and _loop_waiters.get(id(loop)) is waiter:
+            del _loop_waiters[id(loop)]
+            waiter.close()
+        log.emit()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _STDERR: Final = 2
 
 
-def tell(level: str, event: str, **facts: Any) -> None:
+def log(level: str, event: str, **facts: Any) -> None:
     """Write one line, without facts that are None; a log that cannot be written stops nothing."""
     known = {name: value for name, value in facts.items() if value is not None}
     if sys.stderr is None:
@@ -38,7 +38,7 @@ class Handler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Writes it."""
-        tell(record.levelname.lower(), "library", message=record.getMessage())
+        log(record.levelname.lower(), "library", message=record.getMessage())
 
 
 def listen(*, debug: bool) -> None:

@@ -48,12 +48,12 @@ def run(options: argparse.Namespace) -> int:
         token = options.token
         terminal.note("a token on a command line is seen by others on this machine; `inspect -` reads it from stdin")
     token = "".join(token.split()).removeprefix("Bearer")
-    facts = token_info.read(token, decode_jwt(token))
-    problems = [problem for problem in (facts.audience_problem, facts.life_problem) if problem]
+    info = token_info.read(token, decode_jwt(token))
+    problems = [problem for problem in (info.audience_problem, info.life_problem) if problem]
     if options.json:
-        terminal.data(json.dumps({**facts.told(), "problems": problems, "claims": facts.claims}, indent=2))
+        terminal.data(json.dumps({**info.as_dict(), "problems": problems, "claims": info.claims}, indent=2))
         return 1 if problems else 0
-    for name, value in facts.lines():
+    for name, value in info.lines():
         label = f"{terminal.printable(name, keep=''):<12}"
         terminal.data(terminal.painted(label, "bold", sys.stdout) + terminal.printable(value, keep=""))
     for problem in problems:

@@ -62,12 +62,12 @@ def access(parameters: dict[str, str], scope: str | None = None, *, is_certain: 
     plan = _plan(parameters, scope)
     # A program that may connect to another place is told what the environment alone demands.
     decided = plan if is_certain else PROGRAM.plan({}, scope=plan.scope, is_opaque=True)
-    found = _variables(decided.settings)
+    variables = _variables(decided.settings)
     if plan.has_credentials:
-        return Access(found, None, "")
+        return Access(variables, None, "")
     _check_service(plan, parameters, is_protected=decided.tls is not None)
-    had = login(plan)
-    return Access({"PGUSER": plan.user or had.user or "", **found}, had, plan.scope)
+    found = login(plan)
+    return Access({"PGUSER": plan.user or found.user or "", **variables}, found, plan.scope)
 
 
 def settings(parameters: dict[str, str], scope: str | None = None) -> tuple[dict[str, str], str]:
@@ -92,15 +92,15 @@ def _variables(settings: Mapping[str, Any]) -> dict[str, str]:
 
 def _check_service(plan: ConnectionPlan, parameters: dict[str, str], *, is_protected: bool) -> None:
     """Refuse what variables cannot overrule: libpq takes a service's settings and a connection string's before them."""
-    said = plan.parameters()
-    service = said.get("service")
+    parameters = plan.parameters()
+    service = parameters.get("service")
     if plan.has_unresolved_service:
         message = (
             f"service={service} could not be read, so where the token would go is not known; correct the service file, "
             "or name the server by host"
         )
         raise Failure(message, USAGE)
-    gssencmode = said.get("gssencmode", "disable")
+    gssencmode = parameters.get("gssencmode", "disable")
     if is_protected and gssencmode != "disable" and (service or "gssencmode" in parameters):
         message = (
             f"gssencmode={gssencmode} could send the token under GSSAPI encryption, which does not verify the server; "
@@ -109,6 +109,6 @@ def _check_service(plan: ConnectionPlan, parameters: dict[str, str], *, is_prote
         raise Failure(message, USAGE)
 
 
-def said_user(given: str | None) -> str | None:
+def user_of(given: str | None) -> str | None:
     """The user by the command's own option, else by libpq's variable."""
     return given or os.environ.get("PGUSER") or None

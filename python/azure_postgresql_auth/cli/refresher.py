@@ -46,7 +46,7 @@ class Refresher:
         self._file = file
         self._health_file = health_file
         self._written: dict[Identity, Login] = {}
-        self._said: set[str] = set()
+        self._logged: set[str] = set()
         self.interrupting: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
         """What surrounds the wait for a token, while nothing is written."""
 
@@ -66,24 +66,24 @@ class Refresher:
 
         def look() -> float:
             logins = self.round()
-            self._tell_health(logins)
+            self._write_health(logins)
             return float(min((login.expires_on for login in logins.values()), default=0))
 
         # One that a killed process left behind says what was.
-        self._tell_health({})
+        self._write_health({})
         try:
             keep_fresh(look, wait)
         finally:
-            self._tell_health({})
+            self._write_health({})
 
     def keep_until_stopped(self) -> None:
         """`keep`, until SIGTERM or SIGINT; SIGHUP makes it look at once."""
         signals = StopSignals()
         self.interrupting = signals.interrupting
-        events.tell("info", "started", pid=os.getpid())
+        events.log("info", "started", pid=os.getpid())
         with contextlib.suppress(Stopped):
             self.keep(signals.wait)
-        events.tell("info", "stopped")
+        events.log("info", "stopped")
 
     def round(self) -> dict[Identity, Login]:
         """Look once; return the logins, or none where the readers may lack one of them."""
@@ -100,7 +100,7 @@ class Refresher:
             with self.interrupting():
                 return identity.login(self._scope)
         except (AzurePgEntraError, ValueError) as error:
-            events.tell("error", "token_failed", user=identity.name, error=str(error))
+            events.log("error", "token_failed", user=identity.name, error=str(error))
             return None
 
     def _write(self, logins: dict[Identity, Login]) -> bool:
@@ -109,7 +109,7 @@ class Refresher:
         try:
             changed = self._file.update({_user(identity, login): login.password for identity, login in logins.items()})
         except (Failure, OSError) as error:
-            events.tell("error", "write_failed", path=self._file.path, error=str(error))
+            events.log("error", "write_failed", path=self._file.path, error=str(error))
             return False
         if not changed:
             return True
@@ -119,14 +119,14 @@ class Refresher:
             if identity not in self._written or self._written[identity].password != login.password
         }
         if not fresh:
-            events.tell(
+            events.log(
                 "warning",
                 "restored",
                 path=self._file.path,
                 message="another program had changed the file; the tokens are in it again",
             )
         for identity, login in fresh.items():
-            events.tell(
+            events.log(
                 "info",
                 "written",
                 user=_user(identity, login),
@@ -137,12 +137,12 @@ class Refresher:
         self.changed()
         return True
 
-    def _once(self, level: str, event: str, message: str) -> None:
-        if event not in self._said:
-            self._said.add(event)
-            events.tell(level, event, message=message)
+    def _log_once(self, level: str, event: str, message: str) -> None:
+        if event not in self._logged:
+            self._logged.add(event)
+            events.log(level, event, message=message)
 
-    def _tell_health(self, logins: dict[Identity, Login]) -> None:
+    def _write_health(self, logins: dict[Identity, Login]) -> None:
         """Have the file there if there are logins: new at each look, for liveness probes by its age."""
         path = self._health_file
         if path is None:
@@ -158,7 +158,7 @@ class Refresher:
             text = json.dumps({"checked": events.date(time.time()), "users": users}) + "\n"
             secret_file.write_file(path, text.encode(), 0o644)
         except (Failure, OSError) as error:
-            events.tell("error", "health_failed", path=path, error=str(error))
+            events.log("error", "health_failed", path=path, error=str(error))
 
 
 def _user(identity: Identity, login: Login) -> str:

@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Prints it."""
-    user = logins.said_user(options.user)
+    user = logins.user_of(options.user)
     parameters = {"host": options.host or "", "user": user or ""}
     if options.format == "env":
         # A program that is started later may connect to any place, unless the command names one.
@@ -54,12 +54,12 @@ def run(options: argparse.Namespace) -> int:
     only_password = options.format == "password"
     # Where it will be used is not known here; what a connection must be like, `--format env` says.
     plan = logins.PROGRAM.plan(parameters, scope=options.scope, allow_insecure_transport=True)
-    had = logins.login(plan, user_known=only_password or user is not None)
-    name = user or had.user or ""
+    found = logins.login(plan, user_known=only_password or user is not None)
+    name = user or found.user or ""
     if options.format == "json":
-        terminal.data(json.dumps({"user": name, "password": had.password, "expires_on": had.expires_on}))
+        terminal.data(json.dumps({"user": name, "password": found.password, "expires_on": found.expires_on}))
     elif options.format == "pgpass":
-        terminal.data(passfile.line(had.password, host=options.host or passfile.ANY, user=name))
+        terminal.data(passfile.line(found.password, host=options.host or passfile.ANY, user=name))
     else:
-        terminal.data(had.password)
+        terminal.data(found.password)
     return 0

@@ -22,7 +22,7 @@ _LAST_MOMENT: Final = 253_402_300_799
 """The end of the year 9999, past which no calendar of ours goes."""
 
 
-class Facts(NamedTuple):
+class TokenInfo(NamedTuple):
     """What is in a token."""
 
     claims: dict[str, Any]
@@ -70,7 +70,7 @@ class Facts(NamedTuple):
             )
         return ""
 
-    def told(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """For a program."""
         return {
             "user": self.user,
@@ -88,16 +88,16 @@ class Facts(NamedTuple):
 
     def lines(self) -> list[tuple[str, str]]:
         """For a person."""
-        told = self.told()
+        values = self.as_dict()
         audience = self.audience or "none"
         if self.cloud:
             audience += f" (Azure Database for PostgreSQL, {self.cloud} cloud)"
         rows = [
             ("user name", self._user_name()),
             ("who", self.kind),
-            ("tenant", told["tenant"]),
-            ("object id", told["object_id"]),
-            ("application", told["application_id"]),
+            ("tenant", values["tenant"]),
+            ("object id", values["object_id"]),
+            ("application", values["application_id"]),
             ("audience", audience),
             ("issued", self._moment("iat")),
             ("expires", self._moment("exp")),
@@ -125,13 +125,13 @@ class Facts(NamedTuple):
         return f"{local(moment)} ({away} ago)" if moment <= self.now else f"{local(moment)} (in {away})"
 
 
-def read(token: str, claims: dict[str, Any], now: float | None = None) -> Facts:
+def read(token: str, claims: dict[str, Any], now: float | None = None) -> TokenInfo:
     """What a token says; `claims` are its own."""
     principal = principal_of(token)
     guest = guest_of(token)
     audience = claims.get("aud")
     audiences = [str(one) for one in (audience if isinstance(audience, list) else [audience]) if one]
-    return Facts(
+    return TokenInfo(
         claims=claims,
         length=len(token),
         user=principal[1] if principal else None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from django.db.backends.postgresql.psycopg_any import is_psycopg3
 
 from azure_postgresql_auth._redacted import without_frames
-from azure_postgresql_auth.django._concealed import revealed
+from azure_postgresql_auth.django._redacted_settings import unredacted
 
 if TYPE_CHECKING or is_psycopg3:
     import psycopg as driver
@@ -59,7 +59,7 @@ class Connection(EntraConnection):
         handled = sys.exc_info()[1]
         try:
             # In no variable of this frame, which stays in the traceback.
-            connection: Self = super().connect(*args, **{**kwargs, "credential": revealed(kwargs.get("credential"))})
+            connection: Self = super().connect(*args, **{**kwargs, "credential": unredacted(kwargs.get("credential"))})
         except driver.Error as error:
             cls.last_failure = type(error)(*error.args)  # which keeps no frames alive
             raise without_frames(error, handled=handled) from error.__cause__

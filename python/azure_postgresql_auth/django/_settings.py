@@ -24,7 +24,7 @@ from django.utils.module_loading import import_string
 from azure_postgresql_auth import identity
 from azure_postgresql_auth._engine import registry
 from azure_postgresql_auth._engine.external import needs_sync
-from azure_postgresql_auth.django._concealed import revealed
+from azure_postgresql_auth.django._redacted_settings import unredacted
 from azure_postgresql_auth.errors import CredentialValueError
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ _OURS = ("credential", "scope", _FLAG)
 _IN_OPTIONS = (*_OURS, "pool", "service", "sslmode", "sslrootcert")
 
 
-class Whose(NamedTuple):
+class LoginSettings(NamedTuple):
     """Whose login it is."""
 
     credential: object
@@ -52,7 +52,7 @@ class Whose(NamedTuple):
     """What works, and should be written differently."""
 
 
-def whose_login(settings: Mapping[str, Any], alias: str) -> Whose:
+def login_settings(settings: Mapping[str, Any], alias: str) -> LoginSettings:
     """Reads the entry of one database.
 
     Raises:
@@ -67,7 +67,7 @@ def whose_login(settings: Mapping[str, Any], alias: str) -> Whose:
         if meant in _OURS and name != meant:
             message = f"{where}['OPTIONS'] has {name!r}; it is called {meant!r} here"
             raise ImproperlyConfigured(message)
-    given = revealed(options.get("credential"))
+    given = unredacted(options.get("credential"))
     said = [source for source in (_beside(entry, where), _in_aad_options(entry, where, notes)) if source]
     sources = [*(["OPTIONS['credential']"] if given is not None else []), *(source.name for source in said)]
     if len(sources) > 1:
@@ -81,11 +81,11 @@ def whose_login(settings: Mapping[str, Any], alias: str) -> Whose:
                 f"{said[0].name} for a plain login"
             )
             raise ImproperlyConfigured(message)
-        return Whose(None, tuple(notes))
+        return LoginSettings(None, tuple(notes))
     if said:
         make = partial(identity.ClientSecretCredential, *said[0].values)
-        return Whose(_made(said[0].values, make, f"{where}: {said[0].name}"), tuple(notes))
-    return Whose(_credential(given, f"{where}['OPTIONS']['credential']"), tuple(notes))
+        return LoginSettings(_made(said[0].values, make, f"{where}: {said[0].name}"), tuple(notes))
+    return LoginSettings(_credential(given, f"{where}['OPTIONS']['credential']"), tuple(notes))
 
 
 def set_flag(params: dict[str, Any], alias: str) -> None:
@@ -206,11 +206,11 @@ def _credential(given: object, where: str) -> object:
     if callable(credential) and (isinstance(credential, type) or not _has_a_token(credential)):
         credential = _made(id(credential), credential, where)
     try:
-        adopted = registry.adopt(credential)
+        entry = registry.resolve(credential)
     except CredentialValueError as error:
         message = f"{where}: {error}"
         raise ImproperlyConfigured(message) from error
-    if adopted.asynchronous:
+    if entry.asynchronous:
         message = f"{where}: {needs_sync(credential)}"
         raise ImproperlyConfigured(message)
     return credential

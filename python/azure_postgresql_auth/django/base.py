@@ -13,9 +13,9 @@ from django.db.backends.postgresql import base as postgresql
 
 from azure_postgresql_auth._engine.connect import Options
 from azure_postgresql_auth._redacted import without_frames
-from azure_postgresql_auth.django._concealed import Concealed, conceal
 from azure_postgresql_auth.django._connection import Connection, Driver, driver, plan_for
-from azure_postgresql_auth.django._settings import set_flag, whose_login
+from azure_postgresql_auth.django._redacted_settings import Redacted, redact
+from azure_postgresql_auth.django._settings import login_settings, set_flag
 from azure_postgresql_auth.django.client import DatabaseClient
 from azure_postgresql_auth.django.validation import DatabaseValidation
 
@@ -40,7 +40,7 @@ class DatabaseWrapper(postgresql.DatabaseWrapper):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        conceal(self.settings_dict)
+        redact(self.settings_dict)
         _wrappers.add(self)
 
     def get_connection_params(self) -> dict[str, Any]:
@@ -50,7 +50,7 @@ class DatabaseWrapper(postgresql.DatabaseWrapper):
             params: dict[str, Any] = super().get_connection_params()
             # In no variable of this frame, which a debug page may show.
             params.pop("credential", None)
-            credential, notes = whose_login(self.settings_dict, self.alias)
+            credential, notes = login_settings(self.settings_dict, self.alias)
             set_flag(params, self.alias)
         except ImproperlyConfigured as error:
             raise without_frames(error, handled=handled) from error.__cause__
@@ -62,7 +62,7 @@ class DatabaseWrapper(postgresql.DatabaseWrapper):
                 f"Entra ID no PASSWORD"
             )
             raise ImproperlyConfigured(message)
-        params["credential"] = Concealed(credential)
+        params["credential"] = Redacted(credential)
         return params
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:

@@ -11,13 +11,13 @@ from django.db.backends.postgresql import client as postgresql
 from azure_postgresql_auth import tls
 from azure_postgresql_auth._engine.connect import NO_OPTIONS, ErrorTranslation, Traits, connect
 from azure_postgresql_auth._redacted import without_frames
-from azure_postgresql_auth.django._concealed import revealed
 from azure_postgresql_auth.django._connection import (
     EntraOperationalError,
     InsecureTransportOperationalError,
     make_conninfo,
     plan_for,
 )
+from azure_postgresql_auth.django._redacted_settings import unredacted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -82,7 +82,7 @@ class _ByConnectionString(postgresql.DatabaseClient):
 def _with_login(connection: Any) -> tuple[type[postgresql.DatabaseClient], dict[str, Any]]:
     """The client, and settings of which it makes psql's arguments and environment; only the latter holds the token."""
     params = connection.get_connection_params()
-    params["credential"] = revealed(params["credential"])
+    params["credential"] = unredacted(params["credential"])
     options = NO_OPTIONS.taken_from(params)
     with TRAITS.translating:
         plan = plan_for({}, params, options)
@@ -90,11 +90,13 @@ def _with_login(connection: Any) -> tuple[type[postgresql.DatabaseClient], dict[
         settings: dict[str, Any] = connection.settings_dict
         return postgresql.DatabaseClient, settings
     # psql connects by itself, as it is told here: by a connection string, which wins over services and variables.
-    told = connect(plan, options, TRAITS, lambda arguments: arguments)
-    password = told.get("password")
+    arguments = connect(plan, options, TRAITS, lambda arguments: arguments)
+    password = arguments.get("password")
     # Said explicitly, because the variables are for other places.
-    said = plan.parameters()
+    parameters = plan.parameters()
     for keyword, default in (("sslmode", "prefer"), ("sslrootcert", ""), ("gssencmode", "prefer")):
-        told.setdefault(keyword, said.get(keyword, default))
-    conninfo = make_conninfo(**{keyword: told[keyword] for keyword in _LIBPQ if told.get(keyword) is not None})
+        arguments.setdefault(keyword, parameters.get(keyword, default))
+    conninfo = make_conninfo(
+        **{keyword: arguments[keyword] for keyword in _LIBPQ if arguments.get(keyword) is not None}
+    )
     return _ByConnectionString, {"NAME": conninfo, "PASSWORD": password}

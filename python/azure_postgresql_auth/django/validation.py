@@ -18,7 +18,7 @@ from django.db.backends.base.validation import BaseDatabaseValidation
 from django.db.utils import Error
 
 from azure_postgresql_auth._engine.refusal import hint_for
-from azure_postgresql_auth.django._settings import whose_login
+from azure_postgresql_auth.django._settings import login_settings
 from azure_postgresql_auth.errors import EntraConnectionValueError, InsecureTransportError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class DatabaseValidation(BaseDatabaseValidation):
         options = {key: value for key, value in settings["OPTIONS"].items() if key != "pool"}
         connection = type(self.connection)({**settings, "OPTIONS": options}, alias)
         try:
-            for note in whose_login(settings, alias).notes:
+            for note in login_settings(settings, alias).notes:
                 yield checks.Warning(note, id="azure_postgresql_auth.W001")
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # said just now

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from azure_postgresql_auth._core import TokenProvider
 from azure_postgresql_auth._engine import registry
-from azure_postgresql_auth._engine.external import AssertionCaller
+from azure_postgresql_auth._engine.external import AssertionFetcher
 from azure_postgresql_auth.identity._base import Narrowed, NativeCredential, PicklableCredential
 from azure_postgresql_auth.identity._options import read_options
 
@@ -121,8 +121,8 @@ class ClientAssertionCredential(NativeCredential):
         self._authority = authority
         provider = TokenProvider.client_assertion(tenant_id, client_id, authority=authority)
         self._client_options = read_options("ClientAssertionCredential", options)
-        caller = AssertionCaller(provider, weakref.ref(self), "_answer")
-        super().__init__(registry.Adopted(provider, caller), tenant_id=tenant_id, client_id=client_id)
+        fetcher = AssertionFetcher(provider, weakref.ref(self), "_answer")
+        super().__init__(registry.CredentialEntry(provider, fetcher), tenant_id=tenant_id, client_id=client_id)
 
     def _narrowed(self, tenant_id: str | None, claims: str | None) -> object:
         return _NarrowedAssertion(self, tenant_id, claims)
@@ -149,8 +149,8 @@ class _NarrowedAssertion(Narrowed):
     def __init__(self, credential: ClientAssertionCredential, tenant_id: str | None, claims: str | None) -> None:
         self._answer = functools.partial(credential._answer, tenant_id=tenant_id, claims=claims)  # noqa: SLF001 - ours
         provider = credential._provider.narrowed(tenant_id=tenant_id, claims=claims)  # noqa: SLF001
-        caller = AssertionCaller(provider, weakref.ref(self), "_answer")
-        registry.keep(self, registry.Adopted(provider, caller))
+        fetcher = AssertionFetcher(provider, weakref.ref(self), "_answer")
+        registry.keep(self, registry.CredentialEntry(provider, fetcher))
 
 
 class AzurePipelinesCredential(NativeCredential):

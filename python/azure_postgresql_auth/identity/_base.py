@@ -23,10 +23,10 @@ class NativeCredential:
     """What all credentials here can do."""
 
     def __init__(
-        self, tokens: TokenProvider | registry.Adopted, options: ClientOptions | None = None, **shown: str
+        self, tokens: TokenProvider | registry.CredentialEntry, options: ClientOptions | None = None, **shown: str
     ) -> None:
         if isinstance(tokens, TokenProvider):
-            tokens = registry.Adopted(tokens if options is None else tokens.configured(options))
+            tokens = registry.CredentialEntry(tokens if options is None else tokens.configured(options))
         self._provider = tokens.provider
         self._shown = shown
         self._by_tenant: dict[str, object] = {}
@@ -90,7 +90,7 @@ class NativeCredential:
         fallback = self._tokens.fallback
         if fallback is not None:
             fallback = fallback.narrowed(provider, tenant_id=tenant_id, claims=claims)
-        registry.keep(made, registry.Adopted(provider, fallback=fallback))
+        registry.keep(made, registry.CredentialEntry(provider, fallback=fallback))
         return made
 
     def __repr__(self) -> str:

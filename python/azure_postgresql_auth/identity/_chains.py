@@ -48,7 +48,7 @@ class ChainedTokenCredential(PicklableCredential):
                     "azure.identity.ChainedTokenCredential takes it"
                 )
                 raise ValueError(message)  # noqa: TRY004 - as above
-            if registry.adopt(credential) is not credential._tokens:  # noqa: SLF001 - its own kind
+            if registry.resolve(credential) is not credential._tokens:  # noqa: SLF001 - its own kind
                 message = (
                     f"{type(credential).__name__} overrides get_token or get_token_info, which a chain here does not "
                     f"call; azure.identity.ChainedTokenCredential does"

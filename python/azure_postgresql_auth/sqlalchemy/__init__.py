@@ -130,7 +130,7 @@ def create_asyncpg_engine(
     from azure_postgresql_auth._engine import registry  # noqa: PLC0415
 
     _ = asyncpg
-    registry.adopt(credential)
+    registry.resolve(credential)
     from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415 - synchronous programs need none of it
 
     parsed = make_url(url)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Dialect, Engine
 
     from azure_postgresql_auth._core import ConnectionPlan, Login, PendingLogin
-    from azure_postgresql_auth._engine.registry import Adopted
+    from azure_postgresql_auth._engine.registry import CredentialEntry
 
 DRIVERS: Final = ("psycopg", "psycopg2", "pg8000", "asyncpg")
 _PG8000 = Driver("pg8000", tls.AZURE_ROOTS)
@@ -105,7 +105,9 @@ def open_connection(dialect: Dialect, record: object, arguments: list[Any], para
     with traits.translating:
         plan, options = _decide(dialect, arguments, parameters, login)
     waiting, handled = (_await, await_only(_handled())) if dialect.is_async else (None, None)
-    return connect(plan, options, traits, lambda told: dialect.connect(*arguments, **told), waiting, handled=handled)
+    return connect(
+        plan, options, traits, lambda keywords: dialect.connect(*arguments, **keywords), waiting, handled=handled
+    )
 
 
 _TRANSLATION = ErrorTranslation(EntraOperationalError, InsecureTransportOperationalError)
@@ -114,9 +116,9 @@ _TRAITS = Traits(_TRANSLATION)
 _SLOW_TRAITS = Traits(_TRANSLATION, timeout=60.0)
 
 
-def _await(adopted: Adopted, pending: PendingLogin, timeout: float) -> Login:
+def _await(entry: CredentialEntry, pending: PendingLogin, timeout: float) -> Login:
     # SQLAlchemy calls its drivers from a greenlet of the event loop's, where this gives way to other tasks.
-    return await_only(wait_async(adopted, pending, timeout))
+    return await_only(wait_async(entry, pending, timeout))
 
 
 async def _handled() -> BaseException | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from azure_postgresql_auth import tls
 from azure_postgresql_auth._core import is_azure_server
 from azure_postgresql_auth.cli.doctor import settings, wire
-from azure_postgresql_auth.cli.doctor.finding import FAILURE, OK, PASSED_OVER, Case, Finding, Stopwatch
+from azure_postgresql_auth.cli.doctor.finding import FAILURE, OK, PASSED_OVER, Context, Finding, Stopwatch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,34 +32,34 @@ _FEW: Final = 8
 """Roots that are tried one by one."""
 
 
-def check(case: Case) -> Iterator[Finding]:
+def check(context: Context) -> Iterator[Finding]:
     """Shakes hands as the drivers will."""
-    if case.reached is None:
+    if context.reached is None:
         yield Finding(PASSED_OVER, "no TLS on a Unix socket")
         return
-    mode = effective_mode(case)
+    mode = effective_mode(context)
     if mode == "disable":
         yield Finding(PASSED_OVER, "sslmode=disable")
         return
     clock = Stopwatch()
-    finding = _shake_hands(case, mode)
+    finding = _shake_hands(context, mode)
     yield finding._replace(seconds=clock.seconds)
 
 
-def effective_mode(case: Case) -> str:
+def effective_mode(context: Context) -> str:
     """The `sslmode` that holds: with a file of roots, libpq takes `require` for `verify-ca`."""
-    mode = settings.sslmode(case)
-    return "verify-ca" if mode == "require" and os.path.exists(_roots(case)) else mode  # noqa: PTH110 - may be ""
+    mode = settings.sslmode(context)
+    return "verify-ca" if mode == "require" and os.path.exists(_roots(context)) else mode  # noqa: PTH110 - may be ""
 
 
-def _roots(case: Case) -> str:
-    return settings.sslrootcert(case) or os.path.expanduser(_DEFAULT_ROOTS)  # noqa: PTH111
+def _roots(context: Context) -> str:
+    return settings.sslrootcert(context) or os.path.expanduser(_DEFAULT_ROOTS)  # noqa: PTH111
 
 
-def _shake_hands(case: Case, mode: str) -> Finding:
-    assert case.reached is not None, "connected"  # noqa: S101 - for the type checker
-    endpoint, address = case.reached
-    place, roots = (address, endpoint.port), _roots(case)
+def _shake_hands(context: Context, mode: str) -> Finding:
+    assert context.reached is not None, "connected"  # noqa: S101 - for the type checker
+    endpoint, address = context.reached
+    place, roots = (address, endpoint.port), _roots(context)
     verifies = mode.startswith("verify")
     if verifies and roots != "system" and not os.path.exists(roots):  # noqa: PTH110
         return Finding(
@@ -69,28 +69,28 @@ def _shake_hands(case: Case, mode: str) -> Finding:
             "name a file by sslrootcert; for a server of Azure, leave sslmode and sslrootcert out",
         )
     try:
-        context = wire.verifying(roots, check_hostname=mode == "verify-full") if verifies else wire.trusting()
-        shaken = wire.shake_hands(place, endpoint.host or address, context, case.patience)
+        tls_context = wire.verifying(roots, check_hostname=mode == "verify-full") if verifies else wire.trusting()
+        shaken = wire.shake_hands(place, endpoint.host or address, tls_context, context.timeout)
     except (wire.NoTlsError, OSError) as error:
-        return _explained(case, error, mode, roots)
-    told = _told(place, endpoint.host, shaken, case.patience)
+        return _explained(context, error, mode, roots)
+    described = _describe(place, endpoint.host, shaken, context.timeout)
     if not verifies:
-        return Finding(OK, f"{shaken.version}, not verified (sslmode={mode}); {told}")
-    root = _root_of(place, endpoint.host, roots, case.patience)
-    return Finding(OK, f"{shaken.version}, {mode} passes; {told}{f', root {root}' if root else ''}")
+        return Finding(OK, f"{shaken.version}, not verified (sslmode={mode}); {described}")
+    root = _root_of(place, endpoint.host, roots, context.timeout)
+    return Finding(OK, f"{shaken.version}, {mode} passes; {described}{f', root {root}' if root else ''}")
 
 
-def _explained(case: Case, error: Exception, mode: str, roots: str) -> Finding:
-    assert case.reached is not None, "connected"  # noqa: S101 - for the type checker
-    place = str(case.reached[0])
+def _explained(context: Context, error: Exception, mode: str, roots: str) -> Finding:
+    assert context.reached is not None, "connected"  # noqa: S101 - for the type checker
+    place = str(context.reached[0])
     if isinstance(error, wire.NoTlsError):
         return _no_tls(error.answer, place, mode)
     if isinstance(error, ssl.SSLCertVerificationError):
-        return _not_verified(case, error, roots)
+        return _not_verified(context, error, roots)
     if isinstance(error, ssl.SSLError):
         return _no_handshake(error, place)
     assert isinstance(error, OSError), "nothing else is caught"  # noqa: S101 - for the type checker
-    return _broken(error, place, case.patience)
+    return _broken(error, place, context.timeout)
 
 
 def _no_tls(answer: bytes, place: str, mode: str) -> Finding:
@@ -135,11 +135,11 @@ def _no_handshake(error: ssl.SSLError, place: str) -> Finding:
     )
 
 
-def _broken(error: OSError, place: str, patience: float) -> Finding:
+def _broken(error: OSError, place: str, timeout: float) -> Finding:
     if isinstance(error, TimeoutError) or "timed out" in str(error):
         return Finding(
             FAILURE,
-            f"no answer within {patience:g} s",
+            f"no answer within {timeout:g} s",
             f"{place} takes connections and then says nothing",
             "check host and port, that the server is not overloaded or stopped, and what stands in between",
         )
@@ -151,13 +151,13 @@ def _broken(error: OSError, place: str, patience: float) -> Finding:
     )
 
 
-def _not_verified(case: Case, error: ssl.SSLCertVerificationError, roots: str) -> Finding:
-    assert case.reached is not None, "connected"  # noqa: S101 - for the type checker
-    endpoint, address = case.reached
+def _not_verified(context: Context, error: ssl.SSLCertVerificationError, roots: str) -> Finding:
+    assert context.reached is not None, "connected"  # noqa: S101 - for the type checker
+    endpoint, address = context.reached
     place, host = (address, endpoint.port), endpoint.host or address
-    certificate = _certificate(place, host, case.patience)
+    certificate = _certificate(place, host, context.timeout)
     names = [name for kind, name in certificate.get("subjectAltName", ()) if kind in {"DNS", "IP Address"}]
-    passing = [mode for mode in ("verify-ca", "require") if _passes(mode, place, host, roots, case.patience)]
+    passing = [mode for mode in ("verify-ca", "require") if _passes(mode, place, host, roots, context.timeout)]
     would = f"would pass with sslmode={' or '.join(passing)}" if passing else "would pass with no sslmode that verifies"
     saw = f"{error.verify_message}; {_described(certificate)}; {would}"
     if error.verify_code in {_OTHER_NAME, _OTHER_ADDRESS}:
@@ -189,26 +189,26 @@ def _not_verified(case: Case, error: ssl.SSLCertVerificationError, roots: str) -
     )
 
 
-def _passes(mode: str, place: tuple[str, int], host: str, roots: str, patience: float) -> bool:
-    context = wire.trusting() if mode == "require" else wire.verifying(roots, check_hostname=False)
+def _passes(mode: str, place: tuple[str, int], host: str, roots: str, timeout: float) -> bool:
+    tls_context = wire.trusting() if mode == "require" else wire.verifying(roots, check_hostname=False)
     try:
-        wire.shake_hands(place, host, context, patience)
+        wire.shake_hands(place, host, tls_context, timeout)
     except OSError:
         return False
     return True
 
 
-def _certificate(place: tuple[str, int], host: str, patience: float) -> dict[str, Any]:
+def _certificate(place: tuple[str, int], host: str, timeout: float) -> dict[str, Any]:
     """What stands in a certificate that was not verified."""
     try:
-        der = wire.shake_hands(place, host, wire.trusting(), patience).der
-        return wire.shake_hands(place, host, wire.reading(der), patience).certificate
+        der = wire.shake_hands(place, host, wire.trusting(), timeout).der
+        return wire.shake_hands(place, host, wire.reading(der), timeout).certificate
     except OSError:
         return {}
 
 
-def _told(place: tuple[str, int], host: str, shaken: wire.Handshake, patience: float) -> str:
-    return _described(shaken.certificate or _certificate(place, host, patience))
+def _describe(place: tuple[str, int], host: str, shaken: wire.Handshake, timeout: float) -> str:
+    return _described(shaken.certificate or _certificate(place, host, timeout))
 
 
 def _described(certificate: dict[str, Any]) -> str:
@@ -224,19 +224,19 @@ def _name_in(parts: Any) -> str:
     return str(found.get("commonName") or found.get("organizationName") or "")
 
 
-def _root_of(place: tuple[str, int], host: str, roots: str, patience: float) -> str:
+def _root_of(place: tuple[str, int], host: str, roots: str, timeout: float) -> str:
     """Which of the trusted roots it was; Python tells only since 3.13, so each is tried alone."""
     if roots == "system":
         return ""
     text = Path(roots).read_text("utf-8", "replace")
     found = re.findall(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", text, re.DOTALL)
     for pem in found if len(found) <= _FEW else ():
-        context = wire.trusting()
-        context.verify_mode = ssl.CERT_REQUIRED
-        context.load_verify_locations(cadata=pem)
+        tls_context = wire.trusting()
+        tls_context.verify_mode = ssl.CERT_REQUIRED
+        tls_context.load_verify_locations(cadata=pem)
         try:
-            wire.shake_hands(place, host, context, patience)
+            wire.shake_hands(place, host, tls_context, timeout)
         except OSError:
             continue
-        return _name_in(context.get_ca_certs()[0].get("subject", ()))
+        return _name_in(tls_context.get_ca_certs()[0].get("subject", ()))
     return ""

@@ -60,11 +60,11 @@ def seconds_ahead(link: str) -> float | None:
         return None
     now = (asked + time.time()) / 2
     try:
-        told = parsedate_to_datetime(date).timestamp()
+        theirs = parsedate_to_datetime(date).timestamp()
     except (TypeError, ValueError):
         return None
     # It is cut to whole seconds.
-    return now - (told + 0.5)
+    return now - (theirs + 0.5)
 
 
 def _date(opener: urllib.request.OpenerDirector, url: str) -> str | None:

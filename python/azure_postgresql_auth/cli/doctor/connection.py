@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING
 
-from azure_postgresql_auth.cli.doctor.finding import FAILURE, OK, PASSED_OVER, WARNING, Case, Finding, Stopwatch
+from azure_postgresql_auth.cli.doctor.finding import FAILURE, OK, PASSED_OVER, WARNING, Context, Finding, Stopwatch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,17 +18,17 @@ _FIREWALL = (
 )
 
 
-def check(case: Case) -> Iterator[Finding]:
+def check(context: Context) -> Iterator[Finding]:
     """Connects to one address after the other until one answers."""
     failed: list[Finding] = []
-    for endpoint, addresses in case.resolved.items():
+    for endpoint, addresses in context.resolved.items():
         if endpoint.is_socket:
             yield Finding(PASSED_OVER, "a Unix socket is left to the driver")
             return
         for address in addresses:
-            finding = _connect(case, endpoint, address)
+            finding = _connect(context, endpoint, address)
             if finding.status == OK:
-                case.reached = (endpoint, address)
+                context.reached = (endpoint, address)
                 for earlier in failed:
                     yield earlier._replace(status=WARNING)
                 yield finding
@@ -37,11 +37,11 @@ def check(case: Case) -> Iterator[Finding]:
     yield from failed
 
 
-def _connect(case: Case, endpoint: Endpoint, address: str) -> Finding:
+def _connect(context: Context, endpoint: Endpoint, address: str) -> Finding:
     place = f"{address} port {endpoint.port}"
     clock = Stopwatch()
     try:
-        socket.create_connection((address, endpoint.port), case.patience).close()
+        socket.create_connection((address, endpoint.port), context.timeout).close()
     except socket.timeout:
         saw, cause = f"{place} did not answer", f"{endpoint} does not answer: something on the way drops what is sent"
         remedy = _FIREWALL.format(port=endpoint.port)

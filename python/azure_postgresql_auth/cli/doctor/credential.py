@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from azure_postgresql_auth import core
 from azure_postgresql_auth.cli.doctor import clocks
-from azure_postgresql_auth.cli.doctor.finding import FAILURE, OK, PASSED_OVER, WARNING, Case, Finding, Stopwatch
+from azure_postgresql_auth.cli.doctor.finding import FAILURE, OK, PASSED_OVER, WARNING, Context, Finding, Stopwatch
 from azure_postgresql_auth.errors import AzurePgEntraError
 from azure_postgresql_auth.identity import DefaultAzureCredential
 
@@ -58,9 +58,9 @@ _REMEDIES: Final = (
 )
 
 
-def check(case: Case) -> Iterator[Finding]:
+def check(context: Context) -> Iterator[Finding]:
     """Asks the default credential for a token, and tells what each link said to it."""
-    if case.plan.has_credentials:
+    if context.plan.has_credentials:
         yield Finding(PASSED_OVER, "user and password are given, so no token is asked for")
         return
     clock = Stopwatch()
@@ -73,15 +73,15 @@ def check(case: Case) -> Iterator[Finding]:
     logger.propagate = level == logging.DEBUG
     error: Exception | None = None
     try:
-        case.credential = DefaultAzureCredential()
-        case.token = core.login(case.credential, case.scope, user_known=True).password
+        context.credential = DefaultAzureCredential()
+        context.token = core.login(context.credential, context.scope, user_known=True).password
     except (AzurePgEntraError, ValueError) as raised:
         error = raised
     finally:
         logger.setLevel(level)
         logger.propagate = propagate
         logger.removeHandler(heard)
-    yield from _links(case, heard.texts, error, clock.seconds)
+    yield from _links(context, heard.texts, error, clock.seconds)
 
 
 class _Heard(logging.Handler):
@@ -93,7 +93,7 @@ class _Heard(logging.Handler):
         self.texts.append(record.getMessage())
 
 
-def _links(case: Case, texts: list[str], error: Exception | None, took: float) -> Iterator[Finding]:
+def _links(context: Context, texts: list[str], error: Exception | None, took: float) -> Iterator[Finding]:
     attempts = [match for text in texts if (match := _FAILED.fullmatch(text))]
     refused = _refused(error)
     for attempt in attempts:
@@ -104,7 +104,7 @@ def _links(case: Case, texts: list[str], error: Exception | None, took: float) -
             yield Finding(PASSED_OVER, f"{name}: {reason}", seconds=seconds)
     gave = next((match for text in texts if (match := _GAVE.fullmatch(text))), None)
     if gave:
-        case.link = gave[1]
+        context.link = gave[1]
         yield Finding(OK, f"{gave[1]} gave a token", seconds=float(gave[2]))
         if error is not None:
             yield _not_usable(_text_of(error), gave[1])

@@ -18,7 +18,7 @@ _AROUND = (
 _SERVERS = r"(?:FATAL|ERROR|PANIC):\s+(.*)"
 
 
-class Said(NamedTuple):
+class DriverError(NamedTuple):
     """What a driver's exception says."""
 
     text: str
@@ -26,15 +26,17 @@ class Said(NamedTuple):
     """Whether it quotes the server."""
 
 
-def read(error: Exception) -> Said:
+def read(error: Exception) -> DriverError:
     """Separate the reason from what drivers say around it."""
     text = " ".join(str(error).partition(_MANY)[0].split())
     # libpq tries each address of a name, and gives each a reason.
     reasons = list(dict.fromkeys(reason.strip() for reason in re.split(_AROUND, text) if reason.strip()))
     for reason in reasons:
         if found := re.search(_SERVERS, reason):
-            return Said(found[1], by_server=True)
-    return Said("; ".join(reasons) or type(error).__name__, by_server=_is_servers(getattr(error, "sqlstate", None)))
+            return DriverError(found[1], by_server=True)
+    return DriverError(
+        "; ".join(reasons) or type(error).__name__, by_server=_is_servers(getattr(error, "sqlstate", None))
+    )
 
 
 def _is_servers(sqlstate: str | None) -> bool:

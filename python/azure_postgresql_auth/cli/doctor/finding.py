@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from typing import Final
 
     from azure_postgresql_auth._core import ConnectionPlan
-    from azure_postgresql_auth.cli.token_info import Facts
+    from azure_postgresql_auth.cli.token_info import TokenInfo
 
 OK: Final = "ok"
 WARNING: Final = "warning"
@@ -69,7 +69,7 @@ class Endpoint(NamedTuple):
 
 
 @dataclass
-class Case:
+class Context:
     """What is known so far."""
 
     parameters: dict[str, Any]
@@ -91,7 +91,7 @@ class Case:
     link: str = ""
     """The credential that gave the token."""
     token: str = ""
-    facts: Facts | None = None
+    info: TokenInfo | None = None
     user: str = ""
     expired: Advice | None = None
     """Why the token's dates are wrong by this machine's clock, and the remedy; the server judges by its own clock."""
@@ -101,7 +101,7 @@ class Case:
     """Why the user name may be the wrong one, and the remedy, for the case that the server refuses it."""
 
     @property
-    def patience(self) -> float:
+    def timeout(self) -> float:
         """Seconds for one step on the network."""
         return self.plan.timeout or 5.0
 

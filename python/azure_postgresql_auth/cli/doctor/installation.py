@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import azure_postgresql_auth
 from azure_postgresql_auth.cli import drivers
-from azure_postgresql_auth.cli.doctor.finding import FAILURE, OK, WARNING, Case, Finding
+from azure_postgresql_auth.cli.doctor.finding import FAILURE, OK, WARNING, Context, Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,9 +18,9 @@ _OURS = "azure-postgresql-auth-rs"
 _MICROSOFTS = "azure-postgresql-auth"
 
 
-def check(case: Case) -> Iterator[Finding]:
+def check(context: Context) -> Iterator[Finding]:
     """Versions; whether Microsoft's package lies in the same folder."""
-    del case
+    del context
     version = azure_postgresql_auth.__version__
     yield Finding(OK, f"{_OURS} {version}, {platform.python_implementation()} {platform.python_version()}")
     if _installed(_MICROSOFTS):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from azure_postgresql_auth.cli import drivers
 from azure_postgresql_auth.cli.doctor import driver_errors, server_errors
-from azure_postgresql_auth.cli.doctor.finding import FAILURE, OK, PASSED_OVER, Case, Finding, Stopwatch
+from azure_postgresql_auth.cli.doctor.finding import FAILURE, OK, PASSED_OVER, Context, Finding, Stopwatch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 _WHO = "SELECT session_user || ', PostgreSQL ' || current_setting('server_version')"
 
 
-def check(case: Case) -> Iterator[Finding]:
+def check(context: Context) -> Iterator[Finding]:
     """Logs in, asks who it is, and leaves."""
-    driver = drivers.first(case.driver)
+    driver = drivers.first(context.driver)
     if driver is None:
         yield Finding(
             PASSED_OVER,
@@ -26,19 +26,19 @@ def check(case: Case) -> Iterator[Finding]:
         return
     clock = Stopwatch()
     try:
-        told = driver.ask(_parameters(case), _WHO)
+        who = driver.ask(_parameters(context), _WHO)
     except Exception as error:  # noqa: BLE001 - each driver has its own
         text, by_server = driver_errors.read(error)
-        advice = server_errors.explained(text, case) if by_server else driver_errors.explained(driver.name, text)
-        case.refused_for_dates = by_server and case.expired is not None and server_errors.is_about_dates(text)
+        advice = server_errors.explained(text, context) if by_server else driver_errors.explained(driver.name, text)
+        context.refused_for_dates = by_server and context.expired is not None and server_errors.is_about_dates(text)
         yield Finding(FAILURE, f"{driver.name}: {text}", *advice, seconds=clock.seconds)
     else:
-        yield Finding(OK, f"{driver.name}: logged in as {told}", seconds=clock.seconds)
+        yield Finding(OK, f"{driver.name}: logged in as {who}", seconds=clock.seconds)
 
 
-def _parameters(case: Case) -> dict[str, Any]:
-    password = case.plan.password if case.plan.has_credentials else case.token
-    limit = {"connect_timeout": str(max(2, round(case.patience * 3)))}
+def _parameters(context: Context) -> dict[str, Any]:
+    password = context.plan.password if context.plan.has_credentials else context.token
+    limit = {"connect_timeout": str(max(2, round(context.timeout * 3)))}
     # A service was read already, and names nothing that is not in the parameters.
-    given = {name: value for name, value in case.parameters.items() if name not in {"service", "servicefile"}}
-    return {**limit, **given, **case.settings, "user": case.user, "password": password}
+    given = {name: value for name, value in context.parameters.items() if name not in {"service", "servicefile"}}
+    return {**limit, **given, **context.settings, "user": context.user, "password": password}

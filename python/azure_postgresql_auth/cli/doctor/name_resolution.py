@@ -7,7 +7,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from azure_postgresql_auth._core import is_azure_server
-from azure_postgresql_auth.cli.doctor.finding import FAILURE, OK, WARNING, Case, Finding, Stopwatch
+from azure_postgresql_auth.cli.doctor.finding import FAILURE, OK, WARNING, Context, Finding, Stopwatch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,32 +15,32 @@ if TYPE_CHECKING:
     from azure_postgresql_auth.cli.doctor.finding import Endpoint
 
 
-def check(case: Case) -> Iterator[Finding]:
+def check(context: Context) -> Iterator[Finding]:
     """Resolves each; one that can be resolved is enough."""
     failed = []
-    for endpoint in case.endpoints:
-        finding = _resolve(case, endpoint)
+    for endpoint in context.endpoints:
+        finding = _resolve(context, endpoint)
         if finding.status == FAILURE:
             failed.append(finding)
         else:
             yield finding
     for finding in failed:
-        yield finding._replace(status=WARNING) if case.resolved else finding
+        yield finding._replace(status=WARNING) if context.resolved else finding
 
 
-def _resolve(case: Case, endpoint: Endpoint) -> Finding:
+def _resolve(context: Context, endpoint: Endpoint) -> Finding:
     if endpoint.is_socket:
-        case.resolved[endpoint] = []
+        context.resolved[endpoint] = []
         return Finding(OK, f"{endpoint.host or 'the default directory'} is a Unix socket's")
     if endpoint.address:
-        case.resolved[endpoint] = [endpoint.address]
+        context.resolved[endpoint] = [endpoint.address]
         return Finding(OK, f"{endpoint.address}, by hostaddr")
     clock = Stopwatch()
     try:
         found = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         return _unresolved(endpoint.host, error)._replace(seconds=clock.seconds)
-    case.resolved[endpoint] = addresses = list(dict.fromkeys(str(place[0]) for *_, place in found))
+    context.resolved[endpoint] = addresses = list(dict.fromkeys(str(place[0]) for *_, place in found))
     private = is_azure_server(endpoint.host) and any(ipaddress.ip_address(one).is_private for one in addresses)
     hint = ", private: to be reached from its virtual network alone" if private else ""
     return Finding(OK, f"{endpoint.host} is {', '.join(addresses)}{hint}", seconds=clock.seconds)

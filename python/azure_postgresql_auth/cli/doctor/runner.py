@@ -22,7 +22,7 @@ from azure_postgresql_auth.cli.doctor import (
     token,
     user,
 )
-from azure_postgresql_auth.cli.doctor.finding import FAILURE, OK, PASSED_OVER, WARNING, Case, Endpoint
+from azure_postgresql_auth.cli.doctor.finding import FAILURE, OK, PASSED_OVER, WARNING, Context, Endpoint
 from azure_postgresql_auth.cli.failure import USAGE, Failure
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ _MARKS: Final = {OK: ("✓", "green"), WARNING: ("!", "yellow"), FAILURE: ("✗"
 
 def run(options: argparse.Namespace) -> int:
     """Walks; returns the exit code."""
-    case = _case(options.conninfo)
+    context = _context(options.conninfo)
     found: list[tuple[str, Finding]] = []
     taken: set[str] = set()
     code = 0
@@ -59,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
             continue
         findings = []
         with terminal.waiting(f"checking {name}"):
-            findings = [_redacted(case, finding) for finding in check(case)]
+            findings = [_redacted(context, finding) for finding in check(context)]
         for finding in findings:
             found.append((name, finding))
             if not options.json:
@@ -70,12 +70,12 @@ def run(options: argparse.Namespace) -> int:
             taken.add(name)
     tried = any(name == "login" and finding.status != PASSED_OVER for name, finding in found)
     code = code or (0 if tried else NOT_TRIED)
-    if (code == NOT_TRIED and case.expired is not None) or (code == _CODES["login"] and case.refused_for_dates):
+    if (code == NOT_TRIED and context.expired is not None) or (code == _CODES["login"] and context.refused_for_dates):
         # By this machine's clock alone it was only a warning.
         code = _CODES["token"]
     worst, verdict = _verdict(found, code)
     if options.json:
-        terminal.data(json.dumps(_told(found, worst, verdict, code), indent=2))
+        terminal.data(json.dumps(_report(found, worst, verdict, code), indent=2))
     else:
         colour = "red" if worst and worst.status == FAILURE else "yellow" if worst else "green"
         terminal.data(terminal.painted(terminal.printable(verdict, keep=""), colour, sys.stdout))
@@ -84,7 +84,7 @@ def run(options: argparse.Namespace) -> int:
     return code
 
 
-def _case(text: str) -> Case:
+def _context(text: str) -> Context:
     url = program_url.read(text)
     try:
         # What forbids a login is the settings step's to say.
@@ -103,13 +103,13 @@ def _case(text: str) -> Case:
         numbers = [int(port or "5432") for port in ports] * (len(hosts) if len(ports) == 1 else 1)
     except ValueError as error:
         raise Failure(f"port={parameters['port']}: expected a number", USAGE) from error
-    return Case(
+    return Context(
         parameters, plan, scope, [Endpoint(*place) for place in zip(hosts, addresses, numbers)], url.driver, url.note
     )
 
 
-def _redacted(case: Case, finding: Finding) -> Finding:
-    saw, cause, remedy, sql = map(case.redacted, (finding.saw, finding.cause, finding.remedy, finding.sql))
+def _redacted(context: Context, finding: Finding) -> Finding:
+    saw, cause, remedy, sql = map(context.redacted, (finding.saw, finding.cause, finding.remedy, finding.sql))
     return finding._replace(saw=saw, cause=cause, remedy=remedy, sql=sql)
 
 
@@ -137,7 +137,7 @@ def _verdict(found: list[tuple[str, Finding]], code: int) -> tuple[Finding | Non
     return None, "The login works."
 
 
-def _told(found: list[tuple[str, Finding]], worst: Finding | None, verdict: str, code: int) -> dict[str, Any]:
+def _report(found: list[tuple[str, Finding]], worst: Finding | None, verdict: str, code: int) -> dict[str, Any]:
     return {
         "version": azure_postgresql_auth.__version__,
         "steps": [{"step": name, **finding._asdict()} for name, finding in found],

@@ -14,7 +14,7 @@ from azure_postgresql_auth.cli.doctor.finding import Advice
 from azure_postgresql_auth.cli.token_info import is_application
 
 if TYPE_CHECKING:
-    from azure_postgresql_auth.cli.doctor.finding import Case
+    from azure_postgresql_auth.cli.doctor.finding import Context
 
 _ADMINISTRATOR = "-- as an Entra administrator of the server, in the database postgres\n"
 _EXPIRED = r"access token has expired"
@@ -22,16 +22,16 @@ _NOT_VALIDATED = r"validating the access token"
 _LIST = "SELECT * FROM pgaadauth_list_principals(false);"
 
 
-def explained(text: str, case: Case) -> Advice:
+def explained(text: str, context: Context) -> Advice:
     """Return cause and remedy of a refusal.
 
     Args:
         text: what the server said.
-        case: what the earlier steps found.
+        context: what the earlier steps found.
     """
     for pattern, explain in _WORDS:
         if re.search(pattern, text, re.IGNORECASE):
-            return explain(text, case)
+            return explain(text, context)
     return Advice(f"the server refuses the login: {text}", "look into the server's log, by the time of this attempt")
 
 
@@ -40,60 +40,60 @@ def is_about_dates(text: str) -> bool:
     return re.search(f"{_EXPIRED}|{_NOT_VALIDATED}", text, re.IGNORECASE) is not None
 
 
-def _no_role(_: str, case: Case) -> Advice:
-    if case.suspicion is not None:
-        return case.suspicion
-    oid, kind = _principal(case)
+def _no_role(_: str, context: Context) -> Advice:
+    if context.suspicion is not None:
+        return context.suspicion
+    oid, kind = _principal(context)
     if not oid:
         return Advice(
-            f'the server does not take this password for "{case.user}"',
+            f'the server does not take this password for "{context.user}"',
             "leave the password out, so that a token is used; or correct it",
         )
-    assert case.facts is not None, "they have the object id"  # noqa: S101 - for the type checker
-    named, asked = case.facts.user, case.plan.user
-    whose = f"this identity (object id {oid})" if named == case.user else case.facts.who
+    assert context.info is not None, "they have the object id"  # noqa: S101 - for the type checker
+    named, asked = context.info.user, context.plan.user
+    whose = f"this identity (object id {oid})" if named == context.user else context.info.who
     remedies = []
     if asked and named and named != asked:
         remedies.append(f'leave out user= (and PGUSER) to log in as "{named}"')
-    elif asked and "identity" in case.facts.kind and not named:
+    elif asked and "identity" in context.info.kind and not named:
         remedies.append("leave out user= (and PGUSER) to log in as the identity itself")
     if asked and named != asked:
         remedies.append(f'if "{asked}" is a group, make the identity a member of it')
     remedies.append("let the role be created or corrected by the SQL below")
-    cause = f'the server has no role "{case.user}" for {whose}'
-    arguments = f"{_literal(case.user)}, {_literal(oid)}, '{kind}', false, false"
+    cause = f'the server has no role "{context.user}" for {whose}'
+    arguments = f"{_literal(context.user)}, {_literal(oid)}, '{kind}', false, false"
     sql = (
         f"{_ADMINISTRATOR}{_LIST}\n-- if the role is missing\n"
         f"SELECT * FROM pgaadauth_create_principal_with_oid({arguments});\n"
         "-- if it has another object id, such as that of an identity of the same name that was deleted\n"
-        f"{_label(case, kind)}"
+        f"{_label(context, kind)}"
     )
     return Advice(cause, "; or ".join(remedies), sql)
 
 
-def _wrong_type(_: str, case: Case) -> Advice:
-    _, kind = _principal(case)
+def _wrong_type(_: str, context: Context) -> Advice:
+    _, kind = _principal(context)
     other = "a user's or a group's" if kind == "service" else "a service's"
     whose = "an application's (a service principal's or a managed identity's)" if kind == "service" else "a user's"
     return Advice(
-        f'the role "{case.user}" was created as {other}, and the token is {whose}',
+        f'the role "{context.user}" was created as {other}, and the token is {whose}',
         "give the role the token's type by the SQL below, or use a credential of the role's type",
-        f"{_ADMINISTRATOR}{_LIST}\n{_label(case, kind)}",
+        f"{_ADMINISTRATOR}{_LIST}\n{_label(context, kind)}",
     )
 
 
-def _label(case: Case, kind: str) -> str:
-    label = _literal(f"aadauth,oid={_principal(case)[0]},type={kind}")
-    return f'SECURITY LABEL FOR "pgaadauth" ON ROLE {_identifier(case.user)} IS {label};'
+def _label(context: Context, kind: str) -> str:
+    label = _literal(f"aadauth,oid={_principal(context)[0]},type={kind}")
+    return f'SECURITY LABEL FOR "pgaadauth" ON ROLE {_identifier(context.user)} IS {label};'
 
 
 def _identifier(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _principal(case: Case) -> tuple[str, str]:
+def _principal(context: Context) -> tuple[str, str]:
     """Object id and type, as the server's functions call them."""
-    claims = case.facts.claims if case.facts else {}
+    claims = context.info.claims if context.info else {}
     return str(claims.get("oid") or ""), "service" if is_application(claims) else "user"
 
 
@@ -101,33 +101,33 @@ def _literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _expired(_: str, case: Case) -> Advice:
-    if case.expired is not None:
-        return case.expired
+def _expired(_: str, context: Context) -> Advice:
+    if context.expired is not None:
+        return context.expired
     return Advice("the token has expired by the server's clock", clocks.REMEDY)
 
 
-def _audience(_: str, case: Case) -> Advice:
-    audience = case.facts.audience if case.facts else ""
+def _audience(_: str, context: Context) -> Advice:
+    audience = context.info.audience if context.info else ""
     return Advice(
         f"the server does not take tokens for {audience}",
-        f"ask for one with the scope {case.scope}",
+        f"ask for one with the scope {context.scope}",
     )
 
 
-def _not_validated(_: str, case: Case) -> Advice:
-    if case.expired is not None:
-        return case.expired
-    tenant = case.facts.claims.get("tid") if case.facts else None
+def _not_validated(_: str, context: Context) -> Advice:
+    if context.expired is not None:
+        return context.expired
+    tenant = context.info.claims.get("tid") if context.info else None
     return Advice(
         f"the server does not accept the token: it was revoked, or its tenant {tenant} is not the server's",
         "sign in again, in the tenant of the server (its Authentication page tells it)",
     )
 
 
-def _format(_: str, case: Case) -> Advice:
+def _format(_: str, context: Context) -> Advice:
     return Advice(
-        f'the server takes "{case.user}" for an Entra role, and what it got is no token',
+        f'the server takes "{context.user}" for an Entra role, and what it got is no token',
         "leave the password out, so that a token is used",
     )
 
@@ -138,36 +138,36 @@ def _no_oid(*_: object) -> Advice:
     )
 
 
-def _no_database(_: str, case: Case) -> Advice:
-    name = case.parameters.get("dbname") or case.user
+def _no_database(_: str, context: Context) -> Advice:
+    name = context.parameters.get("dbname") or context.user
     return Advice(
         f'the identity is accepted, but there is no database "{name}"',
         "name one that there is: dbname=postgres always is",
     )
 
 
-def _connect_right(_: str, case: Case) -> Advice:
-    name = case.parameters.get("dbname") or case.user
+def _connect_right(_: str, context: Context) -> Advice:
+    name = context.parameters.get("dbname") or context.user
     return Advice(
-        f'the identity is accepted, but "{case.user}" may not connect to the database "{name}"',
-        f"GRANT CONNECT ON DATABASE {_identifier(name)} TO {_identifier(case.user)};",
+        f'the identity is accepted, but "{context.user}" may not connect to the database "{name}"',
+        f"GRANT CONNECT ON DATABASE {_identifier(name)} TO {_identifier(context.user)};",
     )
 
 
-def _no_login(_: str, case: Case) -> Advice:
-    return Advice(f'the role "{case.user}" may not log in', f"ALTER ROLE {_identifier(case.user)} LOGIN;")
+def _no_login(_: str, context: Context) -> Advice:
+    return Advice(f'the role "{context.user}" may not log in', f"ALTER ROLE {_identifier(context.user)} LOGIN;")
 
 
-def _hba(text: str, case: Case) -> Advice:
+def _hba(text: str, context: Context) -> Advice:
     if "no encryption" in text or "SSL off" in text:
         return Advice("the server wants TLS and got none", "say sslmode=require or stronger, or leave sslmode out")
     return Advice(
-        f"the server's access rules do not let {case.user} in from here",
+        f"the server's access rules do not let {context.user} in from here",
         "allow this machine's address in the server's firewall rules (Networking)",
     )
 
 
-def _parameter(text: str, _: Case) -> Advice:
+def _parameter(text: str, _: Context) -> Advice:
     return Advice(
         f"the identity is accepted, but the server refuses a setting of the connection: {text}",
         "correct or remove it: in options (PGOPTIONS), or among the connection's parameters",

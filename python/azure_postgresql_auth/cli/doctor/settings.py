@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from azure_postgresql_auth import tls
 from azure_postgresql_auth._core import is_azure_server
 from azure_postgresql_auth.cli import logins
-from azure_postgresql_auth.cli.doctor.finding import FAILURE, OK, WARNING, Case, Finding
+from azure_postgresql_auth.cli.doctor.finding import FAILURE, OK, WARNING, Context, Finding
 from azure_postgresql_auth.errors import InsecureTransportError
 
 if TYPE_CHECKING:
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 _OTHER_SERVICES = (".mysql.database.azure.com", ".mariadb.database.azure.com", ".database.windows.net")
 
 
-def check(case: Case) -> Iterator[Finding]:
+def check(context: Context) -> Iterator[Finding]:
     """Reads the settings as the drivers here do."""
-    if case.note:
-        yield Finding(OK, case.note)
-    if case.plan.has_unresolved_service:
-        service = case.parameters.get("service")
+    if context.note:
+        yield Finding(OK, context.note)
+    if context.plan.has_unresolved_service:
+        service = context.parameters.get("service")
         yield Finding(
             FAILURE,
             f"service={service}",
@@ -29,7 +29,7 @@ def check(case: Case) -> Iterator[Finding]:
             "check ~/.pg_service.conf, PGSERVICEFILE and PGSYSCONFDIR; a line of a section is host=..., without blanks",
         )
         return
-    if not any(endpoint.host or endpoint.address for endpoint in case.endpoints):
+    if not any(endpoint.host or endpoint.address for endpoint in context.endpoints):
         yield Finding(
             FAILURE,
             "no host",
@@ -38,10 +38,10 @@ def check(case: Case) -> Iterator[Finding]:
         )
         return
     try:
-        case.settings = logins.PROGRAM.plan(case.parameters).settings
+        context.settings = logins.PROGRAM.plan(context.parameters).settings
     except InsecureTransportError:
-        gss = case.parameters.get("gssencmode") == "require"
-        setting = "gssencmode=require" if gss else f"sslmode={case.parameters.get('sslmode')}"
+        gss = context.parameters.get("gssencmode") == "require"
+        setting = "gssencmode=require" if gss else f"sslmode={context.parameters.get('sslmode')}"
         yield Finding(
             FAILURE,
             setting,
@@ -51,12 +51,14 @@ def check(case: Case) -> Iterator[Finding]:
             else "remove sslmode and PGSSLMODE (Azure's servers get verify-full), or say require or stronger",
         )
         return
-    for endpoint in case.endpoints:
+    for endpoint in context.endpoints:
         yield from _host(endpoint.host)
-    mode, roots = sslmode(case), sslrootcert(case)
-    places = ", ".join(map(str, case.endpoints))
+    mode, roots = sslmode(context), sslrootcert(context)
+    places = ", ".join(map(str, context.endpoints))
     trust = "" if not roots else ", Azure's roots" if roots == tls.AZURE_ROOTS else f", roots in {roots}"
-    yield Finding(OK, f"{places}, database {case.parameters.get('dbname') or '(of the user)'}, sslmode={mode}{trust}")
+    yield Finding(
+        OK, f"{places}, database {context.parameters.get('dbname') or '(of the user)'}, sslmode={mode}{trust}"
+    )
 
 
 def _host(host: str) -> Iterator[Finding]:
@@ -79,11 +81,11 @@ def _host(host: str) -> Iterator[Finding]:
         )
 
 
-def sslmode(case: Case) -> str:
+def sslmode(context: Context) -> str:
     """The one that holds; libpq's default where nothing else says one."""
-    return case.settings.get("sslmode") or case.parameters.get("sslmode") or "prefer"
+    return context.settings.get("sslmode") or context.parameters.get("sslmode") or "prefer"
 
 
-def sslrootcert(case: Case) -> str:
+def sslrootcert(context: Context) -> str:
     """The file that holds, "" if none is named."""
-    return case.settings.get("sslrootcert") or case.parameters.get("sslrootcert") or ""
+    return context.settings.get("sslrootcert") or context.parameters.get("sslrootcert") or ""

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from azure_postgresql_auth import core
 from azure_postgresql_auth.cli.doctor import credential
-from azure_postgresql_auth.cli.doctor.finding import FAILURE, OK, WARNING, Advice, Case, Finding
+from azure_postgresql_auth.cli.doctor.finding import FAILURE, OK, WARNING, Advice, Context, Finding
 from azure_postgresql_auth.errors import AzurePgEntraError, ScopePermissionError, UsernameExtractionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Final
 
-    from azure_postgresql_auth.cli.token_info import Facts
+    from azure_postgresql_auth.cli.token_info import TokenInfo
 
 _LONGEST: Final = 63
 """Bytes of a name in PostgreSQL."""
@@ -22,25 +22,25 @@ _GIVE: Final = "give the guest's name in the server's tenant as user=, which has
 _PRINT_NAME: Final = "`az ad signed-in-user show --query userPrincipalName` prints it"
 
 
-def check(case: Case) -> Iterator[Finding]:
+def check(context: Context) -> Iterator[Finding]:
     """The name that is sent, and what speaks against it."""
-    if case.plan.user:
-        case.user = case.plan.user
-        whose = f"; the token is of {case.facts.who}" if case.facts else ""
-        yield Finding(OK, f"{case.user}, as given{whose}")
-    elif case.facts is not None and case.facts.user:
-        case.user = case.facts.user
-        yield Finding(OK, f"{case.user}, by the token's {case.facts.rule} ({case.facts.kind})")
-    elif case.facts is not None and case.facts.guest:
-        yield _guest(*case.facts.guest)
+    if context.plan.user:
+        context.user = context.plan.user
+        whose = f"; the token is of {context.info.who}" if context.info else ""
+        yield Finding(OK, f"{context.user}, as given{whose}")
+    elif context.info is not None and context.info.user:
+        context.user = context.info.user
+        yield Finding(OK, f"{context.user}, by the token's {context.info.rule} ({context.info.kind})")
+    elif context.info is not None and context.info.guest:
+        yield _guest(*context.info.guest)
         return
     else:
-        yield from _by_management(case)
-        if not case.user:
+        yield from _by_management(context)
+        if not context.user:
             return
-    doubt = _doubt(case.user, case.facts, case.endpoints[0].host)
+    doubt = _doubt(context.user, context.info, context.endpoints[0].host)
     if doubt is not None:
-        case.suspicion = doubt
+        context.suspicion = doubt
         yield Finding(WARNING, doubt.cause, *doubt)
 
 
@@ -49,9 +49,9 @@ def _guest(account: str, role: str) -> Finding:
     return Finding(FAILURE, cause, cause, f"{_GIVE} {role}; {_PRINT_NAME}")
 
 
-def _by_management(case: Case) -> Iterator[Finding]:
+def _by_management(context: Context) -> Iterator[Finding]:
     try:
-        case.user = core.login(case.credential, case.scope).user or ""
+        context.user = core.login(context.credential, context.scope).user or ""
     except (ScopePermissionError, UsernameExtractionError) as error:
         yield Finding(
             FAILURE,
@@ -63,13 +63,13 @@ def _by_management(case: Case) -> Iterator[Finding]:
     except AzurePgEntraError as error:
         yield Finding(FAILURE, str(error), *credential.explained(str(error)))
         return
-    yield Finding(OK, f"{case.user}, by a second token, for Azure Resource Manager: the database's names nobody")
+    yield Finding(OK, f"{context.user}, by a second token, for Azure Resource Manager: the database's names nobody")
 
 
-def _doubt(user: str, facts: Facts | None, host: str) -> Advice | None:
+def _doubt(user: str, info: TokenInfo | None, host: str) -> Advice | None:
     """Why it may be the wrong name, and the remedy."""
     server = host.partition(".")[0]
-    named = facts.user if facts else None
+    named = info.user if info else None
     if user != user.strip():
         return Advice(f'the user name "{user}" begins or ends with a blank', f"user={user.strip()}")
     if server and user.lower().endswith(f"@{server.lower()}"):
@@ -84,18 +84,18 @@ def _doubt(user: str, facts: Facts | None, host: str) -> Advice | None:
         return Advice(
             f'"{user}" differs from the token\'s "{named}" in upper and lower case, which counts', f"user={named}"
         )
-    return _guest_doubt(user, facts) if facts else None
+    return _guest_doubt(user, info) if info else None
 
 
-def _guest_doubt(user: str, facts: Facts) -> Advice | None:
-    if facts.guest:
-        account, role = facts.guest
+def _guest_doubt(user: str, info: TokenInfo) -> Advice | None:
+    if info.guest:
+        account, role = info.guest
         if user.lower().rpartition("#")[2] == account.lower().rpartition("#")[2]:
             return Advice(
                 f"\"{user}\" is a guest's home account, not the role's name", f"{_GIVE} {role}; {_PRINT_NAME}"
             )
-    elif facts.user and _GUEST in facts.user and user.lower() == _home_name(facts.user).lower():
-        return Advice(f'"{user}" is a guest here, whose name is "{facts.user}"', f"user='{facts.user}'")
+    elif info.user and _GUEST in info.user and user.lower() == _home_name(info.user).lower():
+        return Advice(f'"{user}" is a guest here, whose name is "{info.user}"', f"user='{info.user}'")
     return None
 
 

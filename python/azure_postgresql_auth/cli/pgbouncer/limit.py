@@ -54,8 +54,8 @@ class Limit:
         """What it calls itself."""
         if self.program is None:
             return None
-        told = _run(self.program, "--version")
-        return told.splitlines()[0] if told else None
+        output = _run(self.program, "--version")
+        return output.splitlines()[0] if output else None
 
 
 def _ask(program: str, length: int) -> bool | None:
@@ -64,13 +64,13 @@ def _ask(program: str, length: int) -> bool | None:
             auth_file, ini = Path(folder, "users"), Path(folder, "ini")
             auth_file.write_text(f'"probe" "{"x" * length}"\n', "utf-8")
             ini.write_text(_INI.format(auth_file=auth_file), "utf-8")
-            told = _run(program, str(ini))
+            output = _run(program, str(ini))
     except OSError:
         # No folder for temporary files, as where the root file system is read-only.
         return None
-    if _TOO_LONG.search(told):
+    if _TOO_LONG.search(output):
         return False
-    return True if _READ.search(told) else None
+    return True if _READ.search(output) else None
 
 
 def _run(program: str, *arguments: str) -> str:

@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
     # What can be seen to be unsafe ends the command here; what may pass, as a folder that is not there yet, does not.
     with contextlib.suppress(OSError):
         userlist.check()
-    refresher = _PgBouncer(identities(options.identity), scope, userlist, options.health_file, _teller(options))
+    refresher = _PgBouncer(identities(options.identity), scope, userlist, options.health_file, _reloader(options))
     events.listen(debug=options.debug)
     if options.once:
         return 0 if refresher.round() else 1
@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _teller(options: argparse.Namespace) -> Callable[[], None] | None:
+def _reloader(options: argparse.Namespace) -> Callable[[], None] | None:
     if options.pid_file:
         return reload.by_signal(options.pid_file)
     return reload.by_console(options.admin_dsn) if options.admin_dsn else None
@@ -52,10 +52,10 @@ class _PgBouncer(Refresher):
         scope: str,
         userlist: Userlist,
         health_file: str | None,
-        tell_pgbouncer: Callable[[], None] | None,
+        reload_pgbouncer: Callable[[], None] | None,
     ) -> None:
         super().__init__(keep, scope, userlist, health_file)
-        self._tell_pgbouncer = tell_pgbouncer
+        self._reload = reload_pgbouncer
         self._limit = Limit()
         # What an earlier process wrote, it may not have lived to tell.
         self._to_be_told = True
@@ -65,14 +65,14 @@ class _PgBouncer(Refresher):
         length = len(login.password)
         takes = self._limit.takes(length)
         if takes is None:
-            self._once(
+            self._log_once(
                 "warning",
                 "limit_unknown",
                 f"PgBouncer is not installed here or could not be run, so whether it takes {length} characters is not "
                 "known; versions before 1.17 do not take 1,000, and 1.18 does not take 2,048",
             )
         elif not takes:
-            events.tell(
+            events.log(
                 "error",
                 "too_long",
                 user=login.user or identity.user,
@@ -88,20 +88,20 @@ class _PgBouncer(Refresher):
     def changed(self) -> None:
         """Note that PgBouncer is to be told."""
         self._to_be_told = True
-        self._said.discard("not_running")
+        self._logged.discard("not_running")
 
     def announce(self) -> bool:
         """Tell PgBouncer to read the file; return whether it has, or will when it starts."""
-        if not self._to_be_told or self._tell_pgbouncer is None:
+        if not self._to_be_told or self._reload is None:
             return True
         try:
-            self._tell_pgbouncer()
+            self._reload()
         except reload.NotRunning as error:
-            self._once("warning", "not_running", f"{error}: PgBouncer reads the file when it starts")
+            self._log_once("warning", "not_running", f"{error}: PgBouncer reads the file when it starts")
             return True
         except Exception as error:  # noqa: BLE001 - drivers have their own; the next round tries again
-            events.tell("error", "reload_failed", error=str(error))
+            events.log("error", "reload_failed", error=str(error))
             return False
-        events.tell("info", "reloaded")
+        events.log("info", "reloaded")
         self._to_be_told = False
         return True

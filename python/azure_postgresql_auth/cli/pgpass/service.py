@@ -28,7 +28,7 @@ def run(options: argparse.Namespace) -> int:
     hosts = options.host or list(filter(None, os.environ.get("PGHOST", "").split(",")))
     if not hosts:
         raise Failure("pgpass: the server is missing; give --host, or set PGHOST", USAGE)
-    user = logins.said_user(options.user)
+    user = logins.user_of(options.user)
     variables, scope = logins.settings({"host": ",".join(hosts), "user": user or ""}, options.scope)
     file = Passfile(options.file, hosts)
     # What can be seen to be unsafe ends the command here; what may pass, as a folder that is not there yet, does not.
@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
         file.check()
     refresher = Refresher([Identity(user, DefaultAzureCredential())], scope, file, options.health_file)
     events.listen(debug=options.debug)
-    _tell_settings(variables)
+    _log_settings(variables)
     if options.once:
         return 0 if refresher.round() else 1
     if options.command:
@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _tell_settings(variables: dict[str, str]) -> None:
+def _log_settings(variables: dict[str, str]) -> None:
     """Check and print what keeps the token safe, which is up to the programs that read the file.
 
     Raises:
@@ -58,7 +58,7 @@ def _tell_settings(variables: dict[str, str]) -> None:
         raise Failure(
             f"pgpass: sslrootcert={roots} cannot be read, so no server could be verified; correct PGSSLROOTCERT"
         )
-    events.tell(
+    events.log(
         "info",
         "settings",
         sslmode=sslmode,

@@ -14,12 +14,12 @@ from azure_postgresql_auth._redacted import RedactedStr
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-# Everything else is concealed that has no business here, for it may be a secret under a misspelt key.
+# Everything else is redacted that has no business here, for it may be a secret under a misspelt key.
 _DJANGOS = {"ENGINE", "NAME", "USER", "HOST", "PORT", "TIME_ZONE"}
 _NOT_SECRET = {*_DJANGOS, "TENANT_ID", "CLIENT_ID", "SP_TENANT_ID", "SP_CLIENT_ID"}
 
 
-class Concealed:
+class Redacted:
     """An object that does not print, and stays the same one when the settings around it are copied."""
 
     __slots__ = ("value",)
@@ -48,8 +48,8 @@ class RedactedOptions(dict[str, Any]):
         """Show the credential by the name of its class."""
         shown = dict(self)
         credential = self.get("credential")
-        if credential is not None and not isinstance(credential, (str, Concealed)):
-            shown["credential"] = Concealed(credential)
+        if credential is not None and not isinstance(credential, (str, Redacted)):
+            shown["credential"] = Redacted(credential)
         return shown.items()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
@@ -60,18 +60,18 @@ class RedactedOptions(dict[str, Any]):
         return type(self), (dict(self),)
 
 
-def revealed(value: object) -> object:
-    """What was concealed; anything else as it is."""
-    return value.value if isinstance(value, Concealed) else value
+def unredacted(value: object) -> object:
+    """What was redacted; anything else as it is."""
+    return value.value if isinstance(value, Redacted) else value
 
 
-def conceal(settings: dict[str, Any]) -> None:
+def redact(settings: dict[str, Any]) -> None:
     """Conceals the secrets of one database's settings, where they stand."""
-    _conceal_texts(settings)
+    _redact_texts(settings)
     for value in settings.values():
         # AAD_OPTIONS, however it is spelt.
         if isinstance(value, dict) and value is not settings.get("OPTIONS") and value is not settings.get("TEST"):
-            _conceal_texts(value)
+            _redact_texts(value)
     options = settings.get("OPTIONS")
     if isinstance(options, dict):
         for key in options:
@@ -80,7 +80,7 @@ def conceal(settings: dict[str, Any]) -> None:
         settings["OPTIONS"] = RedactedOptions(options)
 
 
-def _conceal_texts(settings: dict[str, Any]) -> None:
+def _redact_texts(settings: dict[str, Any]) -> None:
     for key, value in settings.items():
         if isinstance(value, str) and value and key not in _NOT_SECRET:
             settings[key] = RedactedStr(value)
