@@ -60,7 +60,7 @@ soak: $(VENV)/built ## Run connection pools while the identity service fails, fo
 stress: $(VENV)/built wheel ## Fork and exit during fetches, thousands of times
 	$(BIN)/python -m tests.stress.processes
 
-lint: lint-rust lint-python lint-text ## Check formatting, lints, types, documentation and spelling
+lint: lint-rust lint-python lint-text docs ## Check formatting, lints, types, documentation and spelling
 
 lint-rust: ## rustfmt, clippy, rustdoc
 	cargo fmt --check

@@ -32,6 +32,7 @@ import repository  # noqa: E402
 
 ELSEWHERE = {
     "CHANGELOG.md": "changelog.md",
+    "CODE_OF_CONDUCT.md": "code-of-conduct.md",
     "CONTRIBUTING.md": "contributing.md",
     "SECURITY.md": "security.md",
     "benches/README.md": "benchmarks.md",

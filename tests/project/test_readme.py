@@ -20,7 +20,13 @@ if TYPE_CHECKING:
     from azure_postgresql_auth.emulator import Emulator
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    *(
+        ROOT / name
+        for name in ("README.md", "CODE_OF_CONDUCT.md", "CONTRIBUTING.md", "SECURITY.md", "benches/README.md")
+    ),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 
 
 class Block(NamedTuple):
