@@ -9,13 +9,14 @@ import os
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Callable
 
 import pytest
 from azure_postgresql_auth import core, errors, identity, service_connector
 from azure_postgresql_auth.psycopg3 import EntraConnection
 
 from tests.support.credentials import make_token
+from tests.support.polling import quickest
 from tests.support.servers import DroppingServer, Server
 
 if TYPE_CHECKING:
@@ -257,14 +258,17 @@ class TestSomebodyElseAtTheAddress:
     @pytest.mark.parametrize("chain", [identity.DefaultAzureCredential, own_chain, connected_service])
     def test_a_chain_goes_on(self, imposter: str, signed_in: str, chain: Any) -> None:
         assert imposter
-        begun = time.monotonic()
-        assert object_id(chain()) == signed_in
-        assert time.monotonic() - begun < 0.9
+
+        def go_on() -> None:
+            assert object_id(chain()) == signed_in
+
+        assert quickest(go_on, below=0.9) < 0.9
 
     def test_alone_it_says_so_at_once(self, imposter: str) -> None:
-        begun = time.monotonic()
-        assert failure(identity.ManagedIdentityCredential()) == imposter
-        assert time.monotonic() - begun < 0.9
+        def fail() -> None:
+            assert failure(identity.ManagedIdentityCredential()) == imposter
+
+        assert quickest(fail, below=0.9) < 0.9
 
 
 class TestLateImds:
@@ -319,13 +323,16 @@ class TestNotUpYet:
             monkeypatch.setenv("IDENTITY_ENDPOINT", f"{relay.url}/msi/token")
             monkeypatch.setenv("IDENTITY_HEADER", nowhere.env["IDENTITY_HEADER"])
         credential = identity.ManagedIdentityCredential()
+
+        def give_up() -> None:
+            with pytest.raises(errors.EntraConnectionValueError, match="refused .*asked again"):
+                core.login(credential, timeout=0.4)
+
+        assert quickest(give_up, below=1) < 1
         begun = time.monotonic()
-        with pytest.raises(errors.EntraConnectionValueError, match="refused .*asked again"):
-            core.login(credential, timeout=0.4)
-        assert time.monotonic() - begun < 1
         relay.start_after(1.0)
         assert core.decode_jwt(core.login(credential, timeout=20).password)["oid"] == nowhere.identity.object_id
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 4.6
 
     def test_by_a_driver(self, nowhere: Emulator, relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("IDENTITY_ENDPOINT", f"{relay.url}/msi/token")
@@ -366,38 +373,70 @@ class TestExpiries:
 
 
 @pytest.fixture(params=[Server, DroppingServer], ids=["never answers", "drops packets"])
-def dead_imds(request: pytest.FixtureRequest, nowhere: Emulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+def dead_imds(
+    request: pytest.FixtureRequest, nowhere: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[], Server]]:
+    """Makes a metadata service that is dead, at an address of which nothing is known yet."""
     assert nowhere
-    with request.param() as server:
-        monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", server.url)
-        yield server
+    with contextlib.ExitStack() as stack:
+
+        def make() -> Server:
+            server: Server = stack.enter_context(request.param())
+            monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", server.url)
+            return server
+
+        yield make
 
 
 @pytest.mark.parametrize("chain", [lambda: identity.DefaultAzureCredential(**NO_FALLBACK), own_chain])
-def test_a_dead_imds_costs_a_second_once(dead_imds: Server, signed_in: str, chain: Any) -> None:
+def test_a_dead_imds_costs_a_second_once(dead_imds: Callable[[], Server], signed_in: str, chain: Any) -> None:
     """Not once for each credential or connection."""
-    begun = time.monotonic()
-    assert object_id(chain()) == signed_in
-    assert 0.9 < time.monotonic() - begun < 1.8
-    seen = len(dead_imds.clients)
-    begun = time.monotonic()
-    for _ in range(3):
+    after_the_first = []
+
+    def first() -> float:
+        server = dead_imds()
+        begun = time.monotonic()
         assert object_id(chain()) == signed_in
-    assert time.monotonic() - begun < 0.9
-    assert len(dead_imds.clients) == seen
+        took = time.monotonic() - begun
+        assert took > 0.9
+        seen, begun = len(server.clients), time.monotonic()
+        for _ in range(3):
+            assert object_id(chain()) == signed_in
+        after_the_first.append((time.monotonic() - begun, len(server.clients) - seen))
+        return took
+
+    assert quickest(first, below=1.8) < 1.8
+    # What is remembered is so for some seconds, in which a busy machine may not come this far.
+    for _ in range(5):
+        if min(after_the_first) < (0.9, 0):
+            break
+        first()
+    took, looked = min(after_the_first)
+    assert took < 0.9
+    assert looked == 0
 
 
 @pytest.mark.parametrize("chain", [lambda: identity.DefaultAzureCredential(**NO_FALLBACK), own_chain])
-def test_where_there_is_nothing_else_it_has_three(dead_imds: Server, chain: Any) -> None:
+def test_where_there_is_nothing_else_it_has_three(dead_imds: Callable[[], Server], chain: Any) -> None:
     """As on a virtual machine whose service is slow, which is told apart by waiting only."""
-    for at_least, at_most in ((2.9, 3.8), (0.0, 0.2)):
-        begun = time.monotonic()
+
+    def fail() -> None:
         with pytest.raises(
             errors.EntraConnectionValueError, match="127.0.0.1 did not answer within 1 s, so this machine"
         ):
             chain().get_token(SCOPE)
-        assert at_least <= time.monotonic() - begun < at_most
-    assert len(dead_imds.clients) <= 1
+
+    def first() -> float:
+        server = dead_imds()
+        begun = time.monotonic()
+        fail()
+        took = time.monotonic() - begun
+        assert took >= 2.9
+        assert quickest(fail, below=0.2) < 0.2
+        assert len(server.clients) <= 1
+        return took
+
+    assert quickest(first, below=3.8) < 3.8
 
 
 def test_imds_is_looked_for_once(imds: Emulator) -> None:

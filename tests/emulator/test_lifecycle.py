@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -191,6 +192,38 @@ def test_killed_while_it_starts_leaves_nothing(temporary: Path, program: str) ->
     with subprocess.Popen([sys.executable, "-c", script], start_new_session=True) as process:
         eventually(lambda: bool((temporary / "running").read_text().strip()), 30)
         process.kill()
+    pid = int((temporary / "running").read_text())
+    eventually(lambda: not is_alive(pid), 15)
+    eventually(lambda: sorted(path.name for path in temporary.iterdir()) == ["running", "tools"], 15)
+
+
+def test_killed_before_it_knows_of_its_server_leaves_nothing(temporary: Path) -> None:
+    """Between the start of a process and the line of code after it."""
+    tools = temporary / "tools"
+    tools.mkdir()
+    for name in ("initdb", "postgres"):
+        program = f'[ "$1" = --version ] && exec {binaries.find(None)}/{name} --version'
+        (tools / name).write_text(f"#!/bin/sh\n{program}\necho $$ > {temporary}/running; sleep 30\n")
+        (tools / name).chmod(0o755)
+    (temporary / "running").touch()
+    (temporary / "running").chmod(0o666)
+    script = f"""
+        import os, signal, subprocess, time
+
+        class Popen(subprocess.Popen):
+            def __init__(self, command, **options):
+                super().__init__(command, **options)
+                if "-D" in command:
+                    while not open("{temporary}/running").read().strip():
+                        time.sleep(0.01)
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        subprocess.Popen = Popen
+        from azure_postgresql_auth.emulator import Emulator
+
+        Emulator(postgres="{tools}").__enter__()
+        """
+    assert run_script(script).returncode == -signal.SIGKILL
     pid = int((temporary / "running").read_text())
     eventually(lambda: not is_alive(pid), 15)
     eventually(lambda: sorted(path.name for path in temporary.iterdir()) == ["running", "tools"], 15)

@@ -78,28 +78,28 @@ def test_the_health_file_follows_no_link(run_proxy: RunProxy, tmp_path: Path) ->
 
 
 def test_a_stop_lets_open_connections_end(run_proxy: RunProxy) -> None:
-    proxy = run_proxy("--stop-timeout", "30")
+    proxy = run_proxy("--stop-timeout", "3600")
     with psycopg.connect(proxy.conninfo) as connection:
         proxy.process.send_signal(signal.SIGTERM)
         proxy.told("stopping", open=1)
         assert not (proxy.folder / ".s.PGSQL.5432").exists()
         assert session_user(connection) == ROLE
         assert proxy.process.poll() is None
-    assert proxy.process.wait(10) == 0
+    assert proxy.process.wait(100) == 0
     assert proxy.told("stopped", open=0)
 
 
-@pytest.mark.parametrize("arguments", [("--stop-timeout", "0.5"), ("--stop-timeout", "60")])
-def test_a_stop_ends_after_its_time_or_at_the_second_signal(run_proxy: RunProxy, arguments: tuple[str, str]) -> None:
-    proxy = run_proxy(*arguments)
+@pytest.mark.parametrize("seconds", [0.5, 3600.0])
+def test_a_stop_ends_after_its_time_or_at_the_second_signal(run_proxy: RunProxy, seconds: float) -> None:
+    proxy = run_proxy("--stop-timeout", str(seconds))
     with psycopg.connect(proxy.conninfo) as connection:
-        begun = time.monotonic()
         proxy.process.send_signal(signal.SIGINT)
-        proxy.told("stopping", open=1)
-        if arguments[1] == "60":
+        proxy.told("stopping", open=1, grace=seconds)
+        if seconds == 3600:
             proxy.process.send_signal(signal.SIGTERM)
-        assert proxy.process.wait(20) == 0
-        assert time.monotonic() - begun < 15
+            proxy.told("stopping", open=1, grace=0.0)
+        assert proxy.process.wait(100) == 0
+        proxy.told("stopped", open=1)
         with pytest.raises(psycopg.OperationalError):
             connection.execute("SELECT 1")
 

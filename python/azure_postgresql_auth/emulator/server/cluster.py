@@ -60,18 +60,15 @@ class Cluster:
 
     def _run(self, command: list[str]) -> subprocess.Popen[bytes]:
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(  # noqa: S603
+            # In a session of its own: Ctrl-C is for the program, which then stops the server in order.
+            self._process = self._watchdog.run(
                 command,
-                stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=str(self._home),  # the current one may be closed to the account
                 env=_environment(),
-                # A session of its own: Ctrl-C is for the program, which then stops the server in order.
-                start_new_session=True,
                 **self._account.options(),
             )
-        self._watchdog.watch(self._process.pid)
         return self._process
 
     def _wait(self) -> None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import weakref
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-# Its input ends when the program is gone, however it ended; the last line is the process group that runs then. A group
-# that the program had no time to name loses its files instead and ends by that; what it still writes goes in the next
-# round.
+# Its input ends when the program is gone, however it ended; the last line is the process group that runs then. What it
+# still writes goes in the next round.
 _SCRIPT = """
 group=
 while read -r line; do group=$line; done
@@ -27,6 +26,9 @@ for round in 1 2 3 4 5; do
     [ -e "$1" ] || exit
 done
 """
+
+# Names the group by itself before the command runs: the program may be killed before it knows of its child.
+_NAMED = 'echo "$$" >&0; exec "$@" </dev/null'
 
 _running: weakref.WeakSet[subprocess.Popen[bytes]] = weakref.WeakSet()
 
@@ -46,11 +48,14 @@ class Watchdog:
         )
         _running.add(self._process)
 
-    def watch(self, group: int) -> None:
-        """Make it end this process group, in place of the one named before."""
-        if self._process.stdin is not None:
-            self._process.stdin.write(f"{group}\n".encode())
-            self._process.stdin.flush()
+    def run(self, command: list[str], **options: Any) -> subprocess.Popen[bytes]:
+        """Start a command in a process group of its own, which this process ends in place of the one before."""
+        return subprocess.Popen(  # noqa: S603
+            ["/bin/sh", "-c", _NAMED, "sh", *command],
+            stdin=self._process.stdin,
+            start_new_session=True,
+            **options,
+        )
 
     def stop(self) -> None:
         """End it; nothing is left to clean up."""
