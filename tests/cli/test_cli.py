@@ -22,7 +22,7 @@ from azure_postgresql_auth.cli.failure import Failure
 from azure_postgresql_auth.tls import AZURE_ROOTS
 from psycopg.conninfo import conninfo_to_dict
 
-from tests.support.cli import COMMAND
+from tests.support.cli import COMMAND, LOGIN
 from tests.support.credentials import make_token
 
 if TYPE_CHECKING:
@@ -38,11 +38,6 @@ env = {name: value for name, value in os.environ.items() if name.startswith("PG"
 line = pathlib.Path(env["PGPASSFILE"]).read_text() if "PGPASSFILE" in env else ""
 print(json.dumps({"env": env, "argv": sys.argv, "line": line}))
 """
-LOGIN = (
-    "import psycopg, sys\n"
-    "with psycopg.connect(sys.argv[1] if len(sys.argv) > 1 else '') as connection:\n"
-    "    print(connection.execute('SELECT session_user').fetchone()[0])"
-)
 
 
 def in_child(cli: Run, *arguments: str, **options: Any) -> dict[str, Any]:

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cli.test_cli import LOGIN
-from tests.support.cli import COMMAND
+from tests.support.cli import COMMAND, LOGIN
 
 if TYPE_CHECKING:
     from pathlib import Path

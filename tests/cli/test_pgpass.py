@@ -17,8 +17,8 @@ from azure_postgresql_auth import core
 from azure_postgresql_auth.cli.passfile import merged
 from azure_postgresql_auth.tls import AZURE_ROOTS
 
-from tests.cli.test_pgbouncer import events, stopped
 from tests.support.cli import COMMAND
+from tests.support.keeping import events, stopped
 from tests.support.polling import eventually
 
 if TYPE_CHECKING:

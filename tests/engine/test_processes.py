@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import subprocess
-import sys
 import textwrap
 import time
 from pathlib import Path
@@ -14,35 +12,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.stress.process_load import ENDINGS, EXIT_CODE, KINDS
+from tests.support.processes import LOAD, execute, run
 
 if TYPE_CHECKING:
     from azure_postgresql_auth.emulator import Emulator
 
+
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-
-LOAD = Path(__file__).parents[1] / "stress" / "process_load.py"
-PRELUDE = f"""
-import sys; sys.path.insert(0, {str(LOAD.parent)!r})
-from process_load import *
-"""
-
-
-def execute(emulator: Emulator, *arguments: str, exit_code: int = 0) -> str:
-    """Runs Python among the emulator's variables; gives what it printed, once it ended as it should, in silence."""
-    done = subprocess.run(
-        [sys.executable, *arguments],
-        env={**os.environ, **emulator.env},
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (exit_code, ""), done.stdout
-    return done.stdout
-
-
-def run(emulator: Emulator, script: str) -> str:
-    return execute(emulator, "-c", PRELUDE + textwrap.dedent(script))
 
 
 @pytest.fixture

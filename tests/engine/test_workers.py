@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.engine.test_processes import run
+from tests.support.processes import run
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import azure_postgresql_auth
 import pytest
 
-from tests.project.test_wheel import WHEELS
+from tests.support.wheels import WHEELS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.project.test_wheel import VERSIONS
 from tests.support.django_project import POSTGIS, STACKS
+from tests.support.wheels import VERSIONS
 
 PYPROJECT = (Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8")
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.project.test_wheel import runs_alone
 from tests.support.django_project import OUTER_WORLD
+from tests.support.wheels import runs_alone
 
 if TYPE_CHECKING:
     from azure_postgresql_auth.emulator import Emulator

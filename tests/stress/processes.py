@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from azure_postgresql_auth.emulator import Emulator
 
-from tests.project.test_wheel import VERSIONS, WHEELS, interpreter
 from tests.stress.process_load import ENDINGS, EXIT_CODE, KINDS
 from tests.support.emulator import hidden_world
+from tests.support.wheels import VERSIONS, WHEELS, interpreter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,6 +11,11 @@ import pytest
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 COMMAND = [sys.executable, "-m", "azure_postgresql_auth"]
+LOGIN = (
+    "import psycopg, sys\n"
+    "with psycopg.connect(sys.argv[1] if len(sys.argv) > 1 else '') as connection:\n"
+    "    print(connection.execute('SELECT session_user').fetchone()[0])"
+)
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from tests.project.test_wheel import interpreter
 from tests.support.django import ENGINE
+from tests.support.wheels import interpreter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.project.test_wheel import interpreter
+from tests.support.wheels import interpreter
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENTS = ROOT / ".venv" / "environments"

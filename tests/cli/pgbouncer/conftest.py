@@ -1,0 +1,113 @@
+"""PgBouncer, its files, and the command that keeps its tokens fresh."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import socket
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Callable
+
+import pytest
+
+from tests.support.cli import COMMAND
+from tests.support.keeping import PROGRAM, PgBouncer
+from tests.support.polling import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from azure_postgresql_auth.emulator import Emulator
+
+
+@pytest.fixture
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder of this user, with one of PgBouncer's user, who is not root, in it."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="pgbouncer-") as name:
+        path = Path(name)
+        path.chmod(0o755)
+        (path / "run").mkdir()
+        if os.geteuid() == 0:
+            nobody = pwd.getpwnam("nobody")
+            os.chown(path / "run", nobody.pw_uid, nobody.pw_gid)
+        yield path
+
+
+@pytest.fixture
+def auth_file(home: Path) -> Path:
+    """As its administrator left it."""
+    path = home / "userlist.txt"
+    path.write_text(';; kept\n"admin" "secret"\n')
+    path.chmod(0o640)
+    if os.geteuid() == 0:
+        os.chown(path, -1, (home / "run").stat().st_gid)
+    return path
+
+
+def free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
+
+
+@pytest.fixture
+def pgbouncer(emulator: Emulator, home: Path, auth_file: Path) -> Iterator[PgBouncer]:
+    """Starts it in front of the emulator; it forgets its connections to the server at once."""
+    assert PROGRAM is not None
+    port, pid_file, log, ini, roots = (
+        free_port(),
+        home / "run" / "pid",
+        home / "run" / "log",
+        home / "ini",
+        home / "ca.pem",
+    )
+    roots.write_bytes(Path(emulator.ca_file).read_bytes())
+    ini.write_text(
+        f"""\
+[databases]
+* = host=localhost port={emulator.port}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {port}
+unix_socket_dir =
+pidfile = {pid_file}
+logfile = {log}
+auth_type = trust
+auth_file = {auth_file}
+admin_users = admin
+server_tls_sslmode = verify-full
+server_tls_ca_file = {roots}
+pool_mode = session
+server_lifetime = 0
+server_login_retry = 1
+query_wait_timeout = 15
+"""
+    )
+    account = {"user": "nobody", "group": (home / "run").stat().st_gid, "extra_groups": []} if os.geteuid() == 0 else {}
+    process = subprocess.Popen([PROGRAM, "-q", str(ini)], cwd="/", stderr=subprocess.DEVNULL, **account)  # type: ignore[call-overload]
+    try:
+        eventually(pid_file.exists)
+        eventually(lambda: "process up" in log.read_text())
+        yield PgBouncer(port, pid_file, log, process)
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+@pytest.fixture
+def keeper(auth_file: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts `azure-postgresql-auth pgbouncer`; stops what still runs."""
+    running = []
+
+    def start(*arguments: str) -> subprocess.Popen[str]:
+        command = [*COMMAND, "pgbouncer", "--auth-file", str(auth_file), *arguments]
+        running.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
+        return running[-1]
+
+    yield start
+    for process in running:
+        process.kill()
+        process.communicate()
