@@ -32,7 +32,3 @@ pub mod platform;
 pub mod proxy;
 #[cfg(feature = "python")]
 mod py;
-#[cfg(not(unix))]
-compile_error!(
-    "Windows has no descriptor that both threads and event loops can watch; py/wakeup_fd.rs needs another way there"
-);

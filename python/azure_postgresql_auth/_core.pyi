@@ -351,13 +351,15 @@ class Fetch:
 
 @final
 class WakeupFd:
-    """A file descriptor that becomes readable when a wait is over; one serves a whole event loop."""
+    """A socket that becomes readable when a wait is over; one serves a whole event loop."""
 
     def __new__(cls) -> WakeupFd: ...
     def fileno(self) -> int:
-        """To watch; -1 once it is closed."""
+        """To watch; -1 once it is closed or detached."""
+    def detach(self) -> int:
+        """The socket's number, for the caller to read from and to close."""
     def close(self) -> None:
-        """Closes the descriptor."""
+        """Closes the socket, if it is not detached."""
     def drain(self) -> list[int]:
         """Keys of the waits that are over."""
 

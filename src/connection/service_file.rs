@@ -10,13 +10,10 @@ use std::{
 };
 
 use super::params::{Environment, Param, Params};
+use crate::platform::folders;
 
 /// libpq reads lines into a buffer of 1,024 bytes and refuses one that fills it.
 const LONGEST_LINE: usize = 1022;
-
-/// Where libpq looks for `pg_service.conf` unless `PGSYSCONFDIR` says so. It is a directory chosen when libpq is built and
-/// cannot be asked for; this is that of Debian's packages and of the wheels `psycopg-binary` and `psycopg2-binary`.
-const SYSTEM_DIRECTORY: &str = "/etc/postgresql-common";
 
 /// The service is not found, or in a place or a form that only libpq itself can tell: nothing may be taken for granted.
 #[derive(Debug, PartialEq, Eq)]
@@ -30,18 +27,15 @@ pub struct Unresolved;
 /// [`Unresolved`].
 pub fn lookup(name: &str, file: Option<&str>, environment: &dyn Environment) -> Result<Params, Unresolved> {
     let first = file.map(str::to_owned).or_else(|| environment.var("PGSERVICEFILE")).map(PathBuf::from);
-    // A named file has to exist; the one in the home directory may be missing.
-    let first = first.or_else(|| {
-        let home = environment.var("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
-        // Without it libpq asks the user database, as this does.
-        Some(home.or_else(std::env::home_dir)?.join(".pg_service.conf")).filter(|path| path.exists())
-    });
+    // A named file has to exist; the user's own may be missing.
+    let first = first.or_else(|| folders::service_file(|name| environment.var(name)).filter(|path| path.exists()));
     if let Some(path) = first
         && let Some(params) = section(&path, name)?
     {
         return Ok(params);
     }
-    let directory = environment.var("PGSYSCONFDIR").unwrap_or_else(|| SYSTEM_DIRECTORY.to_owned());
+    let directory =
+        environment.var("PGSYSCONFDIR").or_else(|| folders::LIBPQ_SYSTEM.map(str::to_owned)).ok_or(Unresolved)?;
     section(&Path::new(&directory).join("pg_service.conf"), name)?.ok_or(Unresolved)
 }
 
@@ -162,6 +156,8 @@ mod tests {
 
     impl Environment for Variables<'_> {
         fn var(&self, name: &str) -> Option<String> {
+            // The latter is Windows'.
+            let name = if name == "APPDATA" { "HOME" } else { name };
             self.0.iter().find(|(key, _)| *key == name).map(|(_, value)| value.clone())
         }
     }
@@ -172,6 +168,7 @@ mod tests {
         let path = |name: &str| folder.join(name).to_string_lossy().into_owned();
         for (name, text) in [
             ("home/.pg_service.conf", "[a]\nhost=home\n"),
+            ("home/postgresql/.pg_service.conf", "[a]\nhost=home\n"), // on Windows
             ("system/pg_service.conf", "[a]\nhost=system\n[s]\nhost=s\n"),
             ("named", "[a]\nhost=named\n"),
             ("broken", "[a]\nbroken\n"),

@@ -27,9 +27,7 @@ use async_trait::async_trait;
 use azure_core::credentials::TokenCredential;
 pub use chain::{ChainedTokenCredential, DefaultChain, EnvironmentCredential, FallbackChain, Selection};
 pub use defect::{check as check_value, defect as value_defect};
-pub use developer_tools::{
-    AzureCliCredential, AzureDeveloperCliCredential, AzurePowerShellCredential, stop_all as stop_commands,
-};
+pub use developer_tools::{AzureCliCredential, AzureDeveloperCliCredential, AzurePowerShellCredential};
 pub use entra::{
     Authority, AzurePipelinesCredential, CertificateSource, ClientAssertionCredential, ClientCertificateCredential,
     ClientSecretCredential, SigningCertificate, WorkloadIdentityCredential,

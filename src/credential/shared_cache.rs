@@ -4,8 +4,9 @@
 //! service once each. [`VARIABLE`] names a folder that they share; it should lie in memory (`/run`, `/dev/shm`), for what is
 //! in it is as good as a password until it expires. So:
 //!
-//! - The folder is 0700 and the files in it 0600, all of the current user, and none of them a symbolic link. What is not like
-//!   that is not used, and the log says so.
+//! - The folder is 0700 and the files in it 0600, all of the current user, and none of them a symbolic link; on Windows their
+//!   access control lists name nobody but the user, the system and its administrators. What is not like that is not used, and
+//!   the log says so.
 //! - A file's name says whose token it is, as a keyed hash: of the credential's settings and of the environment that it
 //!   reads, a secret included. Another identity has another file.
 //! - Each file ends in a keyed hash of what it holds. Half a file and a changed one are not used.
@@ -13,10 +14,9 @@
 //! - Nobody waits long for the folder or for a lock in it: a login without them only costs a request.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     hash::Hasher,
     io::{self, Read, Write},
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering},
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -37,6 +37,7 @@ use crate::{
         clock::{Clock, SystemClock},
         fork,
         log_buffer::{self, Level},
+        private_file,
         secret::Secret,
     },
 };
@@ -259,8 +260,8 @@ impl Entry {
         bytes.extend_from_slice(tag.as_ref());
         let fresh = nobody_elses(&self.file);
         let replaced = (|| {
-            private(OpenOptions::new().write(true).create_new(true)).open(&fresh)?.write_all(&bytes)?;
-            let lock = private(OpenOptions::new().write(true).create(true)).open(self.file.with_extension("lock"))?;
+            private_file::options().write(true).create_new(true).open(&fresh)?.write_all(&bytes)?;
+            let lock = private_file::options().write(true).create(true).open(self.file.with_extension("lock"))?;
             // Not waited for: a process that was stopped may hold it, and not every file system has locks. Without it, one
             // that lives longer might be replaced.
             let locked = lock.try_lock().is_ok();
@@ -299,7 +300,7 @@ struct FetchLock(PathBuf);
 impl FetchLock {
     fn acquire(entry: &Path) -> io::Result<Self> {
         let path = entry.with_extension("fetching");
-        let created = private(OpenOptions::new().write(true).create_new(true)).open(&path);
+        let created = private_file::options().write(true).create_new(true).open(&path);
         if let Err(error) = &created
             && error.kind() == io::ErrorKind::AlreadyExists
             && age(&path).is_some_and(|age| age > FETCH_LIMIT)
@@ -353,39 +354,15 @@ fn environment() -> Vec<(String, String)> {
     settings
 }
 
-fn private(options: &mut OpenOptions) -> &mut OpenOptions {
-    options.mode(0o600).custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
-}
-
 /// Makes the folder if it is not there.
 fn check_folder(folder: &Path) -> Result<(), String> {
     let shown = folder.display();
     if !folder.is_absolute() {
         return Err(format!("{VARIABLE}={shown} is no absolute path; tokens are not shared"));
     }
-    match fs::DirBuilder::new().mode(0o700).create(folder) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-            return Err(format!("could not make {VARIABLE}={shown}: {error}; tokens are not shared"));
-        }
-        _ => {}
-    }
-    let metadata = fs::symlink_metadata(folder).map_err(|error| format!("{shown}: {error}; tokens are not shared"))?;
-    if !metadata.is_dir() {
-        return Err(format!("{VARIABLE}={shown} is no folder; tokens are not shared"));
-    }
-    check_owner_and_mode(&metadata).map_err(|reason| format!("{VARIABLE}={shown} {reason}; tokens are not shared"))
-}
-
-fn check_owner_and_mode(metadata: &fs::Metadata) -> Result<(), String> {
-    let user = nix::unistd::geteuid().as_raw();
-    if metadata.uid() != user {
-        return Err(format!("belongs to user {}, not to {user}", metadata.uid()));
-    }
-    let mode = metadata.mode() & 0o777;
-    if mode & 0o077 != 0 {
-        return Err(format!("is open to other users (mode {mode:04o})"));
-    }
-    Ok(())
+    private_file::create_folder(folder)
+        .map_err(|error| format!("could not make {VARIABLE}={shown}: {error}; tokens are not shared"))?;
+    private_file::check_folder(folder).map_err(|reason| format!("{VARIABLE}={shown} {reason}; tokens are not shared"))
 }
 
 enum Unreadable {
@@ -396,7 +373,7 @@ enum Unreadable {
 /// The content of a file that nobody else can have written or read.
 fn read_private(path: &Path, at_most: u64) -> Result<zeroize::Zeroizing<Vec<u8>>, Unreadable> {
     let refused = |reason: String| Unreadable::Refused(format!("{} {reason}; it is not used", path.display()));
-    let file = match private(OpenOptions::new().read(true)).open(path) {
+    let file = match private_file::options().read(true).open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Unreadable::Absent),
         Err(error) => return Err(refused(format!("could not be opened ({error})"))),
@@ -405,7 +382,7 @@ fn read_private(path: &Path, at_most: u64) -> Result<zeroize::Zeroizing<Vec<u8>>
     if !metadata.is_file() || metadata.len() > at_most {
         return Err(refused("is no file of ours".to_owned()));
     }
-    check_owner_and_mode(&metadata).map_err(refused)?;
+    private_file::check_file(&file).map_err(refused)?;
     let mut bytes = zeroize::Zeroizing::new(Vec::new());
     File::take(file, at_most).read_to_end(&mut bytes).map_err(|error| refused(error.to_string()))?;
     Ok(bytes)
@@ -433,7 +410,7 @@ fn key(folder: &Path) -> Result<hmac::Key, String> {
         ring::rand::SystemRandom::new().fill(&mut *bytes).map_err(|_| "no random numbers".to_owned())?;
         let fresh = nobody_elses(&path);
         let made = (|| {
-            private(OpenOptions::new().write(true).create_new(true)).open(&fresh)?.write_all(&*bytes)?;
+            private_file::options().write(true).create_new(true).open(&fresh)?.write_all(&*bytes)?;
             // Unlike a rename, this does not replace the key of somebody who was faster.
             match fs::hard_link(&fresh, &path) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),

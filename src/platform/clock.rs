@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use super::system;
+
 /// A point in time that only serves to be compared with others of the same machine: how long it has been running, time spent
 /// suspended included. Unlike the wall clock it is never set, so a token's age is what it is, whatever NTP does meanwhile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -42,17 +44,9 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> Moment {
-        use nix::time::{ClockId, clock_gettime};
-        // Rust's Instant stands still while Linux is suspended. Elsewhere CLOCK_MONOTONIC goes on (macOS: clock_gettime(3)).
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        const RUNNING: ClockId = ClockId::CLOCK_BOOTTIME;
-        #[cfg(not(any(target_os = "linux", target_os = "android")))]
-        const RUNNING: ClockId = ClockId::CLOCK_MONOTONIC;
-        // Err: a sandbox without this clock; then the wall clock has to do.
-        clock_gettime(RUNNING).map_or_else(
-            |_| Moment(self.wall().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()),
-            |time| Moment(time.into()),
-        )
+        // None: then the wall clock has to do.
+        let running = system::clock::since_boot();
+        Moment(running.unwrap_or_else(|| self.wall().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()))
     }
 
     fn wall(&self) -> SystemTime {

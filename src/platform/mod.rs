@@ -1,7 +1,12 @@
-//! What the engine stands on: the runtime, the clock, forks, secrets and the log buffer.
+//! What the engine stands on: the runtime, the clock, forks, secrets and the log buffer; and what differs between operating
+//! systems, for which `unix` and `windows` have the same names.
 
 pub mod clock;
-pub mod fork;
 pub mod log_buffer;
 pub mod runtime;
 pub mod secret;
+#[cfg_attr(unix, path = "unix/mod.rs")]
+#[cfg_attr(windows, path = "windows/mod.rs")]
+mod system;
+
+pub use system::{folders, fork, local_socket, private_file, process, socket};

@@ -19,8 +19,10 @@ use rustls::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpStream, UnixStream},
+    net::TcpStream,
 };
+
+use crate::platform::local_socket;
 
 /// What one system call reads or writes at most.
 const AT_ONCE: usize = 128 * 1024;
@@ -50,21 +52,21 @@ pub enum Socket {
     /// Of this machine or another.
     Tcp(TcpStream),
     /// Of this machine.
-    Unix(UnixStream),
+    Local(local_socket::AsyncStream),
 }
 
 impl Socket {
     fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, into),
-            Self::Unix(stream) => Pin::new(stream).poll_read(cx, into),
+            Self::Local(stream) => Pin::new(stream).poll_read(cx, into),
         }
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = match self {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Self::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Local(stream) => Pin::new(stream).poll_write(cx, bytes),
         };
         written.map(|written| {
             written.and_then(|count| if count == 0 { Err(ErrorKind::WriteZero.into()) } else { Ok(count) })
@@ -74,7 +76,7 @@ impl Socket {
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Local(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }

@@ -35,10 +35,6 @@ pub mod wire;
 use std::{
     fmt,
     net::{TcpListener, TcpStream},
-    os::{
-        fd::{AsRawFd, OwnedFd, RawFd},
-        unix::net::{UnixListener, UnixStream},
-    },
     path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError,
@@ -49,6 +45,7 @@ use std::{
 };
 
 use channel::{Channel, Socket};
+use futures_util::future::Either;
 use log::Log;
 use metrics::Counters;
 use rustls::pki_types::ServerName;
@@ -61,7 +58,15 @@ use tokio::{
     time::{Instant, sleep, timeout_at},
 };
 
-use crate::{credential::TokenSource, login::Logins, platform::log_buffer::Level};
+use crate::{
+    credential::TokenSource,
+    login::Logins,
+    platform::{
+        local_socket,
+        log_buffer::Level,
+        socket::{self, PairedSocket},
+    },
+};
 
 /// Who logs in.
 #[derive(Debug)]
@@ -78,7 +83,7 @@ pub enum Listener {
     /// From this machine or others.
     Tcp(TcpListener),
     /// From this machine.
-    Unix(UnixListener),
+    Local(local_socket::Listener),
 }
 
 /// A server, and where its clients come in.
@@ -214,7 +219,7 @@ struct Arrival {
 
 enum Accepted {
     Tcp(TcpStream),
-    Unix(UnixStream),
+    Local(local_socket::Stream),
 }
 
 /// A running proxy.
@@ -222,7 +227,7 @@ enum Accepted {
 pub struct Proxy {
     stops: UnboundedSender<Duration>,
     /// Becomes readable when it has ended.
-    ended: UnixStream,
+    ended: PairedSocket,
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// Writes the log.
     writer: Mutex<Option<JoinHandle<()>>>,
@@ -274,7 +279,7 @@ impl Proxy {
             stopping: AtomicBool::new(false),
             no_token: Mutex::default(),
         });
-        let (ended, end) = UnixStream::pair().map_err(|error| error.to_string())?;
+        let (ended, end) = socket::pair().map_err(|error| error.to_string())?;
         let (stops, stop) = unbounded_channel();
         let mut threads = Vec::new();
         let mut others = Vec::new();
@@ -298,8 +303,8 @@ impl Proxy {
 
     /// Becomes readable when the proxy has ended.
     #[must_use]
-    pub fn fileno(&self) -> RawFd {
-        self.ended.as_raw_fd()
+    pub fn fileno(&self) -> i64 {
+        socket::number(&self.ended)
     }
 
     /// Takes no more clients, and ends when those that are there have, or after `grace`. A later call's `grace` counts from then.
@@ -360,7 +365,7 @@ async fn take_in(shared: Arc<Shared>, mut queue: UnboundedReceiver<Arrival>) {
     while let Some(arrival) = queue.recv().await {
         let socket = match arrival.socket {
             Accepted::Tcp(stream) => tokio::net::TcpStream::from_std(stream).map(Socket::Tcp),
-            Accepted::Unix(stream) => tokio::net::UnixStream::from_std(stream).map(Socket::Unix),
+            Accepted::Local(stream) => local_socket::AsyncStream::from_std(stream).map(Socket::Local),
         };
         if let Ok(socket) = socket {
             begin(socket, arrival.open, Arc::clone(&shared), arrival.exposed, arrival.excess);
@@ -440,18 +445,18 @@ async fn until_stopped(shared: &Shared, stop: &mut UnboundedReceiver<Duration>) 
 async fn accept(gate: Gate, shared: Arc<Shared>, others: Arc<Vec<UnboundedSender<Arrival>>>) {
     enum Ready {
         Tcp(tokio::net::TcpListener),
-        Unix(tokio::net::UnixListener),
+        Local(local_socket::AsyncListener),
     }
     let ready = match gate.listener {
         Listener::Tcp(listener) => tokio::net::TcpListener::from_std(listener).map(Ready::Tcp),
-        Listener::Unix(listener) => tokio::net::UnixListener::from_std(listener).map(Ready::Unix),
+        Listener::Local(listener) => local_socket::AsyncListener::from_std(listener).map(Ready::Local),
     };
     let Ok(listener) = ready else { return };
     let mut next = 0;
     loop {
         let accepted = match &listener {
             Ready::Tcp(listener) => listener.accept().await.map(|(stream, _)| Socket::Tcp(stream)),
-            Ready::Unix(listener) => listener.accept().await.map(|(stream, _)| Socket::Unix(stream)),
+            Ready::Local(listener) => listener.accept().await.map(|(stream, _)| Socket::Local(stream)),
         };
         let socket = match accepted {
             Ok(socket) => socket,
@@ -484,7 +489,7 @@ async fn accept(gate: Gate, shared: Arc<Shared>, others: Arc<Vec<UnboundedSender
             Some(other) => {
                 let socket = match socket {
                     Socket::Tcp(stream) => stream.into_std().map(Accepted::Tcp),
-                    Socket::Unix(stream) => stream.into_std().map(Accepted::Unix),
+                    Socket::Local(stream) => stream.into_std().map(Accepted::Local),
                 };
                 if let Ok(socket) = socket {
                     // Err: that thread has ended.
@@ -496,33 +501,22 @@ async fn accept(gate: Gate, shared: Arc<Shared>, others: Arc<Vec<UnboundedSender
 }
 
 impl Listener {
-    /// A listening socket that somebody else has set up.
+    /// A listening socket that somebody else has set up, by its number.
     ///
     /// # Errors
     /// It is none.
-    pub fn new(socket: OwnedFd) -> std::io::Result<Self> {
-        let family = socket2::SockRef::from(&socket).local_addr()?;
-        let listener = if family.is_unix() {
-            let listener = UnixListener::from(socket);
-            listener.set_nonblocking(true)?;
-            Self::Unix(listener)
-        } else {
-            let listener = TcpListener::from(socket);
-            listener.set_nonblocking(true)?;
-            Self::Tcp(listener)
-        };
-        Ok(listener)
+    pub fn new(number: i64) -> std::io::Result<Self> {
+        socket::take_listener(number).map(|listener| match listener {
+            Either::Left(listener) => Self::Tcp(listener),
+            Either::Right(listener) => Self::Local(listener),
+        })
     }
 
     /// For the log.
     fn place(&self) -> String {
         match self {
             Self::Tcp(listener) => listener.local_addr().map(|address| address.to_string()).unwrap_or_default(),
-            Self::Unix(listener) => {
-                let address = listener.local_addr().ok();
-                let path = address.as_ref().and_then(|address| address.as_pathname());
-                path.map(|path| path.display().to_string()).unwrap_or_default()
-            }
+            Self::Local(listener) => local_socket::place(listener),
         }
     }
 }

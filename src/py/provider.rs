@@ -23,7 +23,7 @@ use crate::{
     login::{self, LoginRequest, Logins},
     platform::{
         clock::{Moment, SystemClock},
-        fork, log_buffer,
+        fork, log_buffer, process,
         secret::Secret,
     },
 };
@@ -313,7 +313,7 @@ impl TokenProvider {
 /// Ends the command lines that are being asked for tokens, for a process that ends.
 #[pyfunction]
 pub fn stop_commands() {
-    credential::stop_commands();
+    process::stop_all();
 }
 
 /// Raises what goes wrong before anything is asked.

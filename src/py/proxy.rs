@@ -2,11 +2,6 @@
 
 use std::{
     fs,
-    net::TcpListener,
-    os::{
-        fd::{FromRawFd, OwnedFd, RawFd},
-        unix::fs::PermissionsExt,
-    },
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -18,33 +13,21 @@ use pyo3::{
 use zeroize::Zeroizing;
 
 use super::provider::{TokenProvider, duration};
-use crate::proxy::{self, Access, Config, Identity, Limits, Listener, Upstream, scram::Passwords, tls};
+use crate::{
+    platform::private_file,
+    proxy::{self, Access, Config, Identity, Limits, Listener, Upstream, scram::Passwords, tls},
+};
 
 /// A running proxy. Its threads never touch Python.
 #[pyclass(frozen, module = "azure_postgresql_auth._core")]
 pub struct Proxy(proxy::Proxy);
 
-/// Name, host, port, scope, file of root certificates, and descriptors of listening sockets.
-type Server = (String, String, u16, String, PathBuf, Vec<RawFd>);
+/// Name, host, port, scope, file of root certificates, and listening sockets, by their numbers.
+type Server = (String, String, u16, String, PathBuf, Vec<i64>);
 
-/// A descriptor that Python has let go of.
-#[allow(unsafe_code)]
-fn owned(descriptor: RawFd) -> PyResult<OwnedFd> {
-    if descriptor < 0 {
-        return Err(PyValueError::new_err("a descriptor is required"));
-    }
-    // SAFETY: the caller has detached it from its socket object, or got it from the service manager: nobody else closes it.
-    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
-}
-
-/// Refuses a file with secrets that everybody on this machine can read.
+/// Refuses a file with secrets that other users of this machine can read.
 fn check_private(path: &Path) -> Result<(), String> {
-    let mode = fs::metadata(path).map_err(|error| format!("{}: {error}", path.display()))?.permissions().mode();
-    let others = mode & 0o007;
-    if others == 0 {
-        return Ok(());
-    }
-    Err(format!("{}: other users can read it (mode {:03o}); chmod it to 0600", path.display(), mode & 0o777))
+    private_file::check_not_public(path).map_err(|reason| format!("{}: {reason}", path.display()))
 }
 
 fn read_passwords(path: &Path) -> Result<Passwords, String> {
@@ -77,22 +60,22 @@ impl Proxy {
         max_connections: usize,
         client_timeout: f64,
         login_timeout: f64,
-        http: Option<RawFd>,
+        http: Option<i64>,
         health_file: Option<PathBuf>,
         debug: bool,
     ) -> PyResult<Self> {
         let invalid = |error: String| PyValueError::new_err(error);
         let source = provider.source().ok_or_else(|| PyValueError::new_err("the credential is not a native one"))?;
         let mut upstreams = Vec::new();
-        for (name, host, port, scope, roots, descriptors) in servers {
-            let listeners = descriptors.into_iter().map(|descriptor| Ok(Listener::new(owned(descriptor)?)?));
-            let listeners = listeners.collect::<PyResult<_>>()?;
+        for (name, host, port, scope, roots, numbers) in servers {
+            let listeners = numbers.into_iter().map(Listener::new).collect::<std::io::Result<_>>()?;
             upstreams.push(Upstream { name, host, port, scope: scope.into(), roots, listeners });
         }
-        let http = http.map(owned).transpose()?.map(TcpListener::from);
-        if let Some(listener) = &http {
-            listener.set_nonblocking(true)?;
-        }
+        let http = match http.map(Listener::new).transpose()? {
+            Some(Listener::Local(_)) => return Err(PyValueError::new_err("http: a TCP socket is required")),
+            Some(Listener::Tcp(listener)) => Some(listener),
+            None => None,
+        };
         let passwords = password_file.map(|path| read_passwords(&path)).transpose().map_err(invalid)?;
         let tls = certificate.map(|(certificate, key)| read_tls(&certificate, &key)).transpose().map_err(invalid)?;
         let config = Config {
@@ -113,7 +96,7 @@ impl Proxy {
         proxy::Proxy::start(config, identity).map(Self).map_err(invalid)
     }
 
-    fn fileno(&self) -> RawFd {
+    fn fileno(&self) -> i64 {
         self.0.fileno()
     }
 

@@ -2,28 +2,27 @@
 
 use std::{
     io::{Read, Write},
-    os::{
-        fd::{AsRawFd, RawFd},
-        unix::net::UnixStream,
-    },
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Wake, Waker},
 };
 
 use pyo3::prelude::*;
 
-use crate::platform::fork;
+use crate::platform::{
+    fork,
+    socket::{self, PairedSocket},
+};
 
-/// A file descriptor that becomes readable when one of the waits that it serves is over. One serves a whole event loop.
+/// A socket that becomes readable when one of the waits that it serves is over. One serves a whole event loop.
 #[pyclass(frozen, module = "azure_postgresql_auth._core")]
 pub struct WakeupFd {
-    reader: Mutex<Option<UnixStream>>,
+    reader: Mutex<Option<PairedSocket>>,
     writer: Arc<Writer>,
 }
 
 /// The engine's end, which makes the descriptor readable.
 struct Writer {
-    socket: UnixStream,
+    socket: PairedSocket,
     /// Keys of the waits that are over and that [`WakeupFd::drain`] has not returned yet.
     woken: Mutex<Vec<u64>>,
 }
@@ -44,7 +43,7 @@ impl Wake for KeyWaker {
 }
 
 impl WakeupFd {
-    fn reader(&self) -> MutexGuard<'_, Option<UnixStream>> {
+    fn reader(&self) -> MutexGuard<'_, Option<PairedSocket>> {
         self.reader.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -58,16 +57,19 @@ impl WakeupFd {
 impl WakeupFd {
     #[new]
     fn new() -> PyResult<Self> {
-        let (reader, socket) = UnixStream::pair()?;
-        reader.set_nonblocking(true)?;
-        socket.set_nonblocking(true)?;
+        let (reader, socket) = socket::pair()?;
         let writer = Arc::new(Writer { socket, woken: Mutex::default() });
         Ok(Self { reader: Mutex::new(Some(reader)), writer })
     }
 
-    /// The descriptor, or -1 once it is closed.
-    fn fileno(&self) -> RawFd {
-        self.reader().as_ref().map_or(-1, AsRawFd::as_raw_fd)
+    /// Its number, or -1 once it is closed or detached.
+    fn fileno(&self) -> i64 {
+        self.reader().as_ref().map_or(-1, socket::number)
+    }
+
+    /// Its number, for a caller who reads it, and closes it.
+    fn detach(&self) -> i64 {
+        self.reader().take().map_or(-1, socket::release)
     }
 
     fn close(&self) {

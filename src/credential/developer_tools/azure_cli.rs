@@ -19,6 +19,7 @@ use crate::{
 const TOOL: Tool = Tool {
     credential: "AzureCliCredential",
     program: "az",
+    other_programs: &[],
     title: "Azure CLI (az)",
     sign_in: "az login",
     tenant_option: "--tenant",

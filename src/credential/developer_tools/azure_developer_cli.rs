@@ -20,6 +20,7 @@ use crate::{
 const TOOL: Tool = Tool {
     credential: "AzureDeveloperCliCredential",
     program: "azd",
+    other_programs: &[],
     title: "Azure Developer CLI (azd)",
     sign_in: "azd auth login",
     tenant_option: "--tenant-id",

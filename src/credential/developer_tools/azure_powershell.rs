@@ -15,11 +15,13 @@ use crate::{
         resource_of,
     },
     error::Error,
+    platform::process,
 };
 
 const TOOL: Tool = Tool {
     credential: "AzurePowerShellCredential",
     program: "pwsh",
+    other_programs: process::OTHER_POWERSHELLS,
     title: "PowerShell (pwsh)",
     sign_in: "Connect-AzAccount",
     tenant_option: "-Tenant",

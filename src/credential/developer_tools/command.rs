@@ -2,99 +2,35 @@
 
 use std::{
     env, io,
-    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
-    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use nix::{
-    sys::signal::{self, Signal},
-    unistd::Pid,
-};
-
-use process_wrap::tokio::{ChildWrapper, CommandWrap, ProcessGroup};
+use process_wrap::tokio::CommandWrap;
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
     time::Instant,
 };
 
-use crate::platform::fork;
+use crate::platform::process::{self, ProcessTree};
 
-/// Where they run: not in the program's own directory, whose files they might take for theirs.
-const DIRECTORY: &str = "/bin";
 /// Nobody's token is as long; a command that never stops talking is stopped.
 const OUTPUT_LIMIT: u64 = 1 << 20;
 
 /// What a command line said.
 #[derive(Debug)]
 pub struct Output {
-    /// `None` where the program ignores SIGCHLD: then the system does not keep it for us.
+    /// `None` where the system does not keep it for us.
     pub status: Option<ExitStatus>,
     pub stdout: String,
     pub stderr: String,
 }
 
-/// Process groups of commands that run now, by their leader's id.
-static RUNNING: Mutex<Vec<(u32, i32)>> = Mutex::new(Vec::new());
-
-fn running() -> MutexGuard<'static, Vec<(u32, i32)>> {
-    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Ends all commands that run, for a process that ends.
-pub fn stop_all() {
-    let _guard = fork::guarded();
-    // A parent's are its own to end.
-    for (_, leader) in running().drain(..).filter(|(generation, _)| *generation == fork::generation()) {
-        let _ = signal::killpg(Pid::from_raw(leader), Signal::SIGKILL); // Err: it ended by itself just now
-    }
-}
-
-/// A child that does not outlive this value, nor do its own children: `az` is a shell script that starts Python, and killing
-/// the script alone would leave that behind.
-struct Group {
-    child: Box<dyn ChildWrapper>,
-    leader: Option<i32>,
-    ended: bool,
-}
-
-impl Group {
-    fn new(child: Box<dyn ChildWrapper>) -> Self {
-        let leader = child.id().and_then(|id| i32::try_from(id).ok());
-        running().extend(leader.map(|leader| (fork::generation(), leader)));
-        Self { child, leader, ended: false }
-    }
-
-    async fn wait(&mut self) -> io::Result<Option<ExitStatus>> {
-        let outcome = self.child.wait().await;
-        let unknown = |error: &io::Error| error.raw_os_error() == Some(libc::ECHILD);
-        let status = match outcome {
-            Err(error) if unknown(&error) => None,
-            outcome => Some(outcome?),
-        };
-        self.ended = true;
-        Ok(status)
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        running().retain(|(_, leader)| Some(*leader) != self.leader);
-        if !self.ended {
-            // Err: it ended by itself just now.
-            let _ = self.child.start_kill();
-        }
-    }
-}
-
 /// The program that a shell would run for `name`.
 pub fn find(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
-    env::split_paths(&path).map(|directory| directory.join(name)).find(|candidate| {
-        candidate.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
-    })
+    env::split_paths(&path).find_map(|directory| process::find_in(&directory, name))
 }
 
 /// Runs a program for at most `limit`; when time is up, it ends together with all it started.
@@ -108,18 +44,17 @@ pub async fn run(
     limit: Duration,
     deadline: Instant,
 ) -> io::Result<Output> {
-    let mut command = CommandWrap::with_new(program, |command| {
+    let command = CommandWrap::with_new(program, |command| {
         // Nothing can be asked: there is no terminal that belongs to us.
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command.current_dir(DIRECTORY).env(variable.0, variable.1);
+        // Not in the program's own directory, whose files they might take for theirs.
+        command.current_dir(process::neutral_directory()).env(variable.0, variable.1);
     });
-    command.wrap(ProcessGroup::leader());
-    let mut child = command.spawn()?;
-    let (stdout, stderr) = (child.stdout().take(), child.stderr().take());
-    let mut group = Group::new(child);
+    let mut tree = ProcessTree::start(command)?;
+    let (stdout, stderr) = (tree.child().stdout().take(), tree.child().stderr().take());
     let ended = async {
         let (stdout, stderr) = futures_util::future::try_join(read(stdout), read(stderr)).await?;
-        Ok(Output { status: group.wait().await?, stdout, stderr })
+        Ok(Output { status: tree.wait().await?, stdout, stderr })
     };
     tokio::time::timeout_at(deadline.min(Instant::now() + limit), ended)
         .await

@@ -15,7 +15,6 @@ pub use azure_developer_cli::AzureDeveloperCliCredential;
 pub use azure_powershell::AzurePowerShellCredential;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use command::Output;
-pub use command::stop_all;
 use serde_json::{Deserializer, Map, Value};
 use tokio::time::Instant;
 
@@ -23,10 +22,8 @@ use super::{expiry, http::transport::AttemptLog};
 use crate::{
     cache::FetchedToken,
     error::{Error, entra_codes, seconds},
+    platform::process,
 };
-
-/// The exit status by which a shell says that there is no such program.
-const NO_PROGRAM: i32 = 127;
 
 /// A command line that knows who is signed in.
 ///
@@ -38,6 +35,8 @@ pub struct Tool {
     pub credential: &'static str,
     /// What is run.
     pub program: &'static str,
+    /// Its other names.
+    pub other_programs: &'static [&'static str],
     /// Its name for people.
     pub title: &'static str,
     /// How one signs in.
@@ -51,7 +50,8 @@ pub struct Tool {
 impl Tool {
     /// Runs it. Its output is without colours; what it means is for [`Self::token`] to tell.
     pub async fn run(&self, arguments: &[&str], limit: Duration, deadline: Instant) -> Result<Output, Error> {
-        let Some(path) = command::find(self.program) else { return Err(self.not_installed()) };
+        let mut names = std::iter::once(&self.program).chain(self.other_programs);
+        let Some(path) = names.find_map(|name| command::find(name)) else { return Err(self.not_installed()) };
         let output = command::run(&path, arguments, self.plain, limit, deadline).await.map_err(|error| {
             self.unavailable(match error.kind() {
                 io::ErrorKind::TimedOut => format!(
@@ -91,7 +91,7 @@ impl Tool {
         }
         Err(if succeeded == Some(true) {
             self.unexpected(&output.stdout)
-        } else if output.status.and_then(|status| status.code()) == Some(NO_PROGRAM) {
+        } else if output.status.and_then(|status| status.code()) == Some(process::NO_PROGRAM) {
             self.not_installed()
         } else {
             refusal(output)

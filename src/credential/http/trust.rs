@@ -1,25 +1,40 @@
 //! Which certification authorities Entra ID's certificate may come from.
 //!
-//! rustls asks the system, or what `SSL_CERT_FILE` and `SSL_CERT_DIR` name. Companies that look into TLS also set
-//! `REQUESTS_CA_BUNDLE` or `CURL_CA_BUNDLE`, which is what requests and so azure-identity for Python goes by.
+//! rustls asks the system. `SSL_CERT_FILE` and `SSL_CERT_DIR` name others, which rustls itself reads on Linux only. Companies
+//! that look into TLS also set `REQUESTS_CA_BUNDLE` or `CURL_CA_BUNDLE`, which is what requests and so azure-identity for
+//! Python goes by.
 
-use std::{fs, io, path::Path};
+use std::{
+    env, fs, io,
+    path::{Path, PathBuf},
+};
 
 use reqwest::Certificate;
+use rustls::{
+    RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject},
+};
 
 use crate::credential::variable;
 
 /// In the order of requests.
 const VARIABLES: [&str; 2] = ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"];
 
-/// The authorities that one of these names, a file or a directory; `None` if none is set, or if one of the variables is
-/// that every TLS library reads.
+/// The authorities that the environment names; `None` if it names none.
 ///
 /// # Errors
-/// It cannot be read, or holds no certificates.
+/// They cannot be read, or are no certificates.
 pub fn named() -> Result<Option<Vec<Certificate>>, String> {
-    if variable("SSL_CERT_FILE").is_some() || variable("SSL_CERT_DIR").is_some() {
-        return Ok(None);
+    let (file, directories) = (variable("SSL_CERT_FILE"), variable("SSL_CERT_DIR"));
+    if file.is_some() || directories.is_some() {
+        let directories = directories.iter().flat_map(|paths| env::split_paths(paths));
+        let paths = file.map(PathBuf::from).into_iter().chain(directories);
+        // One of them may not be there, as in OpenSSL.
+        let certificates: Vec<_> = paths.flat_map(|path| read(&path).unwrap_or_default()).collect();
+        if certificates.is_empty() {
+            return Err("no certificates in PEM are where SSL_CERT_FILE or SSL_CERT_DIR leads".to_owned());
+        }
+        return Ok(Some(certificates));
     }
     let set = VARIABLES.into_iter().find_map(|name| variable(name).map(|path| (name, path)));
     let Some((name, path)) = set else { return Ok(None) };
@@ -40,13 +55,20 @@ pub fn bundle(name: &str, path: &str) -> Result<Vec<Certificate>, String> {
 
 fn read(path: &Path) -> io::Result<Vec<Certificate>> {
     if !path.is_dir() {
-        return Ok(Certificate::from_pem_bundle(&fs::read(path)?).unwrap_or_default());
+        return Ok(parse(&fs::read(path)?));
     }
     let mut all = Vec::new();
     for entry in fs::read_dir(path)? {
         // A directory for OpenSSL holds links by hash beside the files; some may lead nowhere.
         let content = fs::read(entry?.path()).unwrap_or_default();
-        all.extend(Certificate::from_pem_bundle(&content).unwrap_or_default());
+        all.extend(parse(&content));
     }
     Ok(all)
+}
+
+/// The certificates in a PEM file, without those that rustls cannot use: reqwest would refuse all because of one.
+fn parse(content: &[u8]) -> Vec<Certificate> {
+    let usable = |certificate: &CertificateDer<'static>| RootCertStore::empty().add(certificate.clone()).is_ok();
+    let certificates = CertificateDer::pem_slice_iter(content).flatten().filter(usable);
+    certificates.filter_map(|certificate| Certificate::from_der(&certificate).ok()).collect()
 }

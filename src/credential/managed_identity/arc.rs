@@ -10,10 +10,8 @@ use azure_core::http::RawResponse;
 use serde_json::Value;
 
 use super::UserAssigned;
-use crate::platform::secret::Secret;
+use crate::platform::{folders, secret::Secret};
 
-/// Where the agent puts its keys, readable for the group `himds`.
-pub const KEYS: &str = "/var/opt/azcmagent/tokens";
 const KEY_LIMIT: u64 = 4096;
 
 /// The key that the agent's challenge asks for.
@@ -40,7 +38,7 @@ pub fn key(response: &RawResponse, keys: &Path) -> Result<Secret, String> {
         return Err(format!("Azure Arc's agent named the file {shown}, which is no .key file; it was not read"));
     }
     let unreadable = |error| {
-        format!("{shown} could not be read: {error}; the user that this runs as has to be a member of the group himds")
+        format!("{shown} could not be read: {error}; the user that this runs as has to {}", folders::ARC_READERS)
     };
     let mut text = String::new();
     let read = File::open(&path).and_then(|file| file.take(KEY_LIMIT + 1).read_to_string(&mut text));
@@ -110,7 +108,7 @@ mod tests {
             (Some(at("../good.key")), Err("it was not read")),
             (Some(at("good.txt")), Err("no .key file")),
             (Some(at("big.key")), Err("it was not sent")),
-            (Some(at("absent.key")), Err("member of the group himds")),
+            (Some(at("absent.key")), Err(folders::ARC_READERS)),
         ] {
             let found = key(&answer(challenge.as_deref(), ""), &keys);
             match (found, expected) {

@@ -11,7 +11,7 @@ use azure_core::{
 };
 
 use super::{
-    NAME, UserAssigned, arc, imds,
+    NAME, UserAssigned, imds,
     service_fabric::{self, Thumbprint},
 };
 use crate::{
@@ -21,7 +21,7 @@ use crate::{
         variable,
     },
     error::Error,
-    platform::secret::Secret,
+    platform::{folders, secret::Secret},
 };
 
 const IMDS: &str = "http://169.254.169.254";
@@ -65,7 +65,7 @@ impl Host {
                 }),
                 (Some(header), None) => Ok(Self::AppService { endpoint: url()?, header: header.into() }),
                 (None, _) if variable("IMDS_ENDPOINT").is_some() => {
-                    Ok(Self::AzureArc { endpoint: url()?, keys: arc::KEYS.into() })
+                    Ok(Self::AzureArc { endpoint: url()?, keys: folders::arc_keys() })
                 }
                 (None, _) => {
                     Err("IDENTITY_ENDPOINT is set, but neither IDENTITY_HEADER (App Service, Service Fabric) \

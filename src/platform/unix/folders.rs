@@ -1,0 +1,24 @@
+//! Where other programs keep their files.
+
+use std::path::PathBuf;
+
+/// Where Azure Arc's agent puts its keys.
+#[must_use]
+pub fn arc_keys() -> PathBuf {
+    PathBuf::from("/var/opt/azcmagent/tokens")
+}
+
+/// Who may read them.
+pub const ARC_READERS: &str = "be a member of the group himds";
+
+/// The user's own service file for libpq, by the environment.
+#[must_use]
+pub fn service_file(variable: impl Fn(&str) -> Option<String>) -> Option<PathBuf> {
+    let home = variable("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
+    // Without it libpq asks the user database, as this does.
+    Some(home.or_else(std::env::home_dir)?.join(".pg_service.conf"))
+}
+
+/// Where libpq looks for `pg_service.conf` unless `PGSYSCONFDIR` says so. It is a directory chosen when libpq is built and
+/// cannot be asked for; this is that of Debian's packages and of the wheels `psycopg-binary` and `psycopg2-binary`.
+pub const LIBPQ_SYSTEM: Option<&str> = Some("/etc/postgresql-common");

@@ -1,0 +1,9 @@
+//! Unix's part of the platform; `windows` has the same names.
+
+pub mod clock;
+pub mod folders;
+pub mod fork;
+pub mod local_socket;
+pub mod private_file;
+pub mod process;
+pub mod socket;

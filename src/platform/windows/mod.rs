@@ -1,0 +1,10 @@
+//! Windows' part of the platform; `unix` has the same names.
+
+mod access;
+pub mod clock;
+pub mod folders;
+pub mod fork;
+pub mod local_socket;
+pub mod private_file;
+pub mod process;
+pub mod socket;
