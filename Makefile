@@ -101,7 +101,6 @@ $(VENV)/deny: $(VENV)/ready
 	touch $@
 
 lock: $(VENV)/ready ## Write the newest versions of the development tools to .ci/constraints.txt
-	$(BIN)/python -m pip install --quiet --group lock
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.9 --all-extras $(addprefix --group ,bench deny dev docs wheel) --no-annotate \
 		--custom-compile-command 'make lock' --output-file .ci/constraints.txt pyproject.toml
 

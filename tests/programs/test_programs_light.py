@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.environments import Environment
+from tests.support.environments import ROOT, Environment
 from tests.support.programs import SCRIPTS
 
 if TYPE_CHECKING:
@@ -66,3 +67,13 @@ def test_they_outlive_their_tokens(programs: Programs) -> None:
         assert program.running[0].wait(100) == 0, (program.name, program.logs())
         assert "done" in program.logs()
         program.check()
+
+
+def test_the_page_shows_code_that_runs_here() -> None:
+    page = (ROOT / "docs" / "programs.md").read_text("utf-8")
+    shown = [block for block in re.findall(r"^```text\n(.*?)^```", page, re.DOTALL | re.MULTILINE) if "def " in block]
+    scripts = "\n".join(path.read_text("utf-8") for path in SCRIPTS.glob("*.py"))
+    run = {line.strip() for line in scripts.splitlines()}
+    assert len(shown) == 3
+    for line in filter(None, (line.strip() for block in shown for line in block.splitlines())):
+        assert line in run or "HOST" in line, line
