@@ -1,4 +1,7 @@
-"""Arize Phoenix: its server, whose connections are closed from outside, because it keeps them for an hour."""
+"""Arize Phoenix: its server, by URL, and by code in place of Phoenix's own.
+
+Its connections are closed from outside, because it keeps them for an hour.
+"""
 
 import os
 import sys
@@ -7,8 +10,8 @@ from pathlib import Path
 from serving import close_connections, fetch, free_port, going_on, serving
 
 port = free_port()
+url = f"postgresql://{os.environ['PLACE']}"
 environment = {
-    "PHOENIX_SQL_DATABASE_URL": f"postgresql://{os.environ['PLACE']}?plugin=entra",
     "PHOENIX_HOST": "127.0.0.1",
     "PHOENIX_PORT": str(port),
     "PHOENIX_GRPC_PORT": str(free_port()),
@@ -18,6 +21,22 @@ environment = {
     "PHOENIX_ALLOWED_SANDBOX_PROVIDERS": "NONE",
     "PHOENIX_DISABLE_AGENT_ASSISTANT": "true",
 }
+# All that Phoenix would need instead of its `azure_auth.py`.
+BY_CODE = """
+import runpy, sys
+from azure_postgresql_auth.sqlalchemy import enable_entra_authentication
+from phoenix.db import azure_auth
+from sqlalchemy.ext.asyncio import create_async_engine
+
+def create_azure_engine(url, connect_args, **engine_kwargs):
+    engine = create_async_engine(url, connect_args=connect_args, **engine_kwargs)
+    enable_entra_authentication(engine)
+    return engine
+
+azure_auth.create_azure_engine = create_azure_engine
+sys.argv[1:] = ["serve"]
+runpy.run_module("phoenix.server.main", run_name="__main__", alter_sys=True)
+"""
 
 
 def check_projects() -> None:
@@ -25,8 +44,12 @@ def check_projects() -> None:
     assert b"default" in fetch(f"http://127.0.0.1:{port}/v1/projects")
 
 
-with serving([sys.executable, "-m", "phoenix.server.main", "serve"], check_projects, environment):
-    for _ in going_on():
-        close_connections()
-        check_projects()
+for command, settings in (
+    (["-m", "phoenix.server.main", "serve"], {"PHOENIX_SQL_DATABASE_URL": f"{url}?plugin=entra"}),
+    (["-c", BY_CODE], {"PHOENIX_SQL_DATABASE_URL": url, "PHOENIX_POSTGRES_USE_AZURE_MANAGED_IDENTITY": "true"}),
+):
+    with serving([sys.executable, *command], check_projects, {**environment, **settings}):
+        for _ in going_on():
+            close_connections()
+            check_projects()
 print("done")
