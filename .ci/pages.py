@@ -40,6 +40,8 @@ ELSEWHERE = {
 """Pages that lie outside `docs/`, where readers of the repository look for them."""
 PAGES = {page: source for source, page in ELSEWHERE.items()}
 CHARTS = "benches/charts"
+BOOSTS = {"changelog": 0.3, "decisions/": 0.3, "reference/environment": 3, "reference/errors": 2}
+"""What the search prefers: those who look for a name want what it means before its history."""
 SHOWN = re.compile(r"^::: azure_postgresql_auth\.([a-z0-9_.]+)$", re.MULTILINE)
 """How a page of the reference names its module."""
 
@@ -57,6 +59,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001 - mkdocs passes them by name
     """Make every link one that works on the site."""
     here = page.file.src_uri
+    boost = next((boost for start, boost in BOOSTS.items() if here.startswith(start)), None)
+    if boost is not None:
+        page.meta["search"] = {"boost": boost}
     return repository.relinked(markdown, lambda target: _target(PAGES.get(here, f"docs/{here}"), here, target))
 
 
