@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 
-TYPE_CHECKING = False  # typing's own costs milliseconds of start-up
+TYPE_CHECKING = False  # see "Start-up" in docs/architecture.md
 if TYPE_CHECKING:
     from typing import SupportsIndex, TypeVar
 

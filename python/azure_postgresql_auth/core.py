@@ -13,7 +13,7 @@ from azure_postgresql_auth._engine import registry
 from azure_postgresql_auth._engine.registry import entries
 from azure_postgresql_auth._engine.waiting import DEFAULT_TIMEOUT, wait, wait_async
 
-TYPE_CHECKING = False  # typing's own costs milliseconds of start-up
+TYPE_CHECKING = False  # see "Start-up" in docs/architecture.md
 if TYPE_CHECKING:
     from typing import Final
 

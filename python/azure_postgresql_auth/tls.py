@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
-TYPE_CHECKING = False  # typing's own costs milliseconds of start-up
 if TYPE_CHECKING:
     from ssl import SSLContext
     from typing import Any, Final

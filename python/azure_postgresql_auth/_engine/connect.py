@@ -42,7 +42,7 @@ _NOTICEABLE = 0.1
 class Options:
     """The keywords of ours that every `connect` takes."""
 
-    # A named tuple would take longer to make than the rest of this module.
+    # Not a named tuple, whose `repr` shows the credential to what collects local variables.
     __slots__ = ("allow_insecure_transport", "credential", "scope")
 
     def __init__(

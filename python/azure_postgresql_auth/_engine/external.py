@@ -14,7 +14,7 @@ import threading
 
 from azure_postgresql_auth.errors import CredentialValueError
 
-TYPE_CHECKING = False  # typing's own costs milliseconds of start-up
+TYPE_CHECKING = False  # see "Start-up" in docs/architecture.md
 if TYPE_CHECKING:
     import asyncio
     from typing import Any, Callable, Final

@@ -9,7 +9,7 @@ import threading
 
 from azure_postgresql_auth._engine.external import complete, text_of
 
-TYPE_CHECKING = False  # typing's own costs milliseconds of start-up
+TYPE_CHECKING = False  # see "Start-up" in docs/architecture.md
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any, Final

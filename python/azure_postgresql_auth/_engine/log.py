@@ -10,7 +10,7 @@ import sys
 
 from azure_postgresql_auth._core import take_log_records
 
-TYPE_CHECKING = False  # typing's own costs milliseconds of start-up
+TYPE_CHECKING = False  # see "Start-up" in docs/architecture.md
 if TYPE_CHECKING:
     import logging
 

@@ -7,11 +7,12 @@ Database for PostgreSQL: Microsoft Entra authentication"; the first ones are Pos
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from azure_postgresql_auth._core import principal_of
 from azure_postgresql_auth._engine import log
 from azure_postgresql_auth.errors import AzurePgEntraError
 
-TYPE_CHECKING = False  # typing's own costs milliseconds of start-up
 if TYPE_CHECKING:
     from typing import Final
 

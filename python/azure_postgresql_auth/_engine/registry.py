@@ -16,7 +16,7 @@ from azure_postgresql_auth._engine.external import ExternalFetcher, is_asynchron
 from azure_postgresql_auth._engine.fallback import Fallback
 from azure_postgresql_auth.errors import CredentialValueError
 
-TYPE_CHECKING = False  # typing's own costs milliseconds of start-up
+TYPE_CHECKING = False  # see "Start-up" in docs/architecture.md
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any, Callable, Final

@@ -14,7 +14,7 @@ import time
 from azure_postgresql_auth._core import WakeupFd
 from azure_postgresql_auth._engine import log
 
-TYPE_CHECKING = False  # typing's own costs milliseconds of start-up
+TYPE_CHECKING = False  # see "Start-up" in docs/architecture.md
 if TYPE_CHECKING:
     import asyncio
     from typing import Final

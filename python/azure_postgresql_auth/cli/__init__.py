@@ -8,8 +8,8 @@ installation, but for the server's own part of `doctor`, which needs one of the 
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
-TYPE_CHECKING = False  # typing's own costs milliseconds of start-up
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
