@@ -37,5 +37,5 @@ def relinked(markdown: str, target: Callable[[str], str | None]) -> str:
             return "" if match[1] else match[2]
         return f"{match[1]}[{match[2]}]({to})"
 
-    parts = re.split(r"(^```.*?^```$)", markdown, flags=re.DOTALL | re.MULTILINE)
-    return "".join(part if part.startswith("```") else LINK.sub(link, part) for part in parts)
+    parts = re.split(r"(^ *```.*?^ *```$)", markdown, flags=re.DOTALL | re.MULTILINE)
+    return "".join(part if part.lstrip(" ").startswith("```") else LINK.sub(link, part) for part in parts)
