@@ -9,4 +9,4 @@ pub mod secret;
 #[cfg_attr(windows, path = "windows/mod.rs")]
 mod system;
 
-pub use system::{folders, fork, local_socket, private_file, process, socket};
+pub use system::{folders, fork, private_file, process, socket, stream};

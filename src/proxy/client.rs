@@ -1,12 +1,12 @@
-//! The listening side: from a client's first byte to the moment it has said, and where that is asked for proved, who it is.
+//! What a client says first: who it is, and with a password file the proof of it.
 
 use std::io::{self, ErrorKind};
 
 use zeroize::Zeroizing;
 
 use super::{
-    Access,
     channel::Channel,
+    config::Access,
     failure::Failure,
     metrics::Reason,
     scram::{self, Passwords, Refusal},
@@ -17,36 +17,40 @@ use super::{
 
 /// What a client wants.
 #[derive(Debug)]
-pub enum Wish {
-    /// Another connection's statement cancelled.
+pub enum Request {
+    /// To cancel the statement of the connection with this process id and key.
     Cancel(Box<[u8]>),
     /// A session.
-    Session {
-        /// The startup message, word for word but for what is pinned and was left out.
-        message: Vec<u8>,
-        /// The role that it names, or that is pinned.
-        user: Option<String>,
-        /// What it has sent after it, too early.
-        early: Vec<u8>,
-    },
+    Session(Session),
+}
+
+/// The session that a client wants.
+#[derive(Debug)]
+pub struct Session {
+    /// The startup message, unchanged but for pinned parameters that the client left out.
+    pub message: Vec<u8>,
+    /// The role that it names, or that is pinned.
+    pub user: Option<String>,
+    /// What the client has sent ahead of the server's answer.
+    pub early: Vec<u8>,
 }
 
 const PROTOCOL_VIOLATION: &str = "08P01";
 const INVALID_AUTHORIZATION: &str = "28000";
 const INVALID_PASSWORD: &str = "28P01";
 
-/// Longer than PostgreSQL's clients ever make one.
-const LONGEST_SASL: usize = 4096;
+/// The longest SASL message; PostgreSQL's clients send much shorter ones.
+const MAX_SASL: usize = 4096;
 
 fn refused(sqlstate: &'static str, text: impl Into<String>) -> Failure {
     Failure::fatal(Reason::Refused, sqlstate, text)
 }
 
-/// Reads what a client wants.
+/// Reads what a client wants. `remote` tells whether it may be on another machine.
 ///
 /// # Errors
-/// It goes away, does not speak the protocol, or is not let in.
-pub async fn identify(channel: &mut Channel, access: &Access, exposed: bool) -> Result<Wish, Failure> {
+/// The client goes away, violates the protocol, or is refused.
+pub async fn identify(channel: &mut Channel, access: &Access, remote: bool) -> Result<Request, Failure> {
     let mut buffer = Vec::new();
     let (mut asked_tls, mut asked_gss) = (false, false);
     loop {
@@ -81,16 +85,16 @@ pub async fn identify(channel: &mut Channel, access: &Access, exposed: bool) -> 
                     continue;
                 };
                 if !buffer.is_empty() {
-                    // It would be taken for something that came encrypted (CVE-2021-23214 in PostgreSQL).
+                    // It would be treated as if it had arrived encrypted (CVE-2021-23214 in PostgreSQL).
                     return Err(refused(PROTOCOL_VIOLATION, "received unencrypted data after the request for TLS"));
                 }
                 channel.send(b"S").await?;
                 let session = tls::with_client(config).map_err(io::Error::other)?;
                 channel.encrypt(session, &mut buffer).await?;
             }
-            Packet::Cancel(key) => return Ok(Wish::Cancel(key.0.into())),
+            Packet::Cancel(key) => return Ok(Request::Cancel(key.0.into())),
             Packet::Startup(startup) => {
-                if exposed && !channel.is_encrypted() {
+                if remote && !channel.is_encrypted() {
                     return Err(refused(
                         INVALID_AUTHORIZATION,
                         "unencrypted connections from other machines are not accepted; use sslmode=verify-full",
@@ -104,14 +108,14 @@ pub async fn identify(channel: &mut Channel, access: &Access, exposed: bool) -> 
                 if let Some(passwords) = &access.passwords {
                     authenticate(channel, passwords, user.as_deref().unwrap_or_default(), &mut early).await?;
                 }
-                return Ok(Wish::Session { message, user, early });
+                return Ok(Request::Session(Session { message, user, early }));
             }
         }
     }
 }
 
-/// A parameter's value. Whoever names another one than is pinned is refused: a session as another role, or in another database,
-/// than a program believes would be worse than none.
+/// Return a parameter's value. A client that names another value than the pinned one is refused, because it would otherwise work as
+/// another role, or in another database, than it expects.
 fn pinned<'pin>(
     startup: &Startup<'_>,
     name: &'static str,
@@ -144,14 +148,15 @@ async fn more(channel: &mut Channel, buffer: &mut Vec<u8>) -> Result<(), Failure
     Ok(())
 }
 
-/// Has the client prove by SCRAM-SHA-256 that it knows the password.
+/// Checks by SCRAM-SHA-256 that the client knows the password.
 async fn authenticate(
     channel: &mut Channel,
     passwords: &Passwords,
     user: &str,
     buffer: &mut Vec<u8>,
 ) -> Result<(), Failure> {
-    let nonce = scram::new_nonce().ok_or_else(|| refused("58000", "the operating system gives no random numbers"))?;
+    let nonce =
+        scram::new_nonce().ok_or_else(|| refused("58000", "the operating system provides no random numbers"))?;
     let to_fatal = |refusal| match refusal {
         Refusal::Malformed => refused(PROTOCOL_VIOLATION, "malformed SCRAM message"),
         Refusal::ChannelBinding => {
@@ -176,7 +181,7 @@ async fn authenticate(
 
 async fn sasl_response(channel: &mut Channel, buffer: &mut Vec<u8>) -> Result<Zeroizing<Vec<u8>>, Failure> {
     loop {
-        match wire::first_message(buffer, LONGEST_SASL) {
+        match wire::first_message(buffer, MAX_SASL) {
             Ok(None) => more(channel, buffer).await?,
             Ok(Some(Message { kind: b'p', body, length })) => {
                 let body = Zeroizing::new(body.to_vec());

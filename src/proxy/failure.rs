@@ -1,43 +1,43 @@
-//! Why a client does not get its connection, in the words that it hears.
+//! Why a client does not get a session.
 
 use std::io;
 
 use super::{metrics::Reason, wire};
 
-/// An end before the relay.
+/// The reason why a client does not get a session.
 #[derive(Debug)]
 pub enum Failure {
-    /// The client went away or broke the connection: nobody is there to hear why.
+    /// The client went away, so there is nobody to tell.
     Gone(io::Error),
-    /// The client hears it from us.
+    /// The proxy tells the client.
     Fatal {
-        /// What kind it is, for figures.
+        /// Its kind, for metrics.
         reason: Reason,
         /// `PostgreSQL`'s code.
         sqlstate: &'static str,
         /// What happened, why, and what to do.
         text: String,
     },
-    /// The server's own messages, which the client hears word for word.
+    /// The server's own messages are passed on unchanged.
     Server {
         /// The messages.
         messages: Vec<u8>,
-        /// Code and text of the error among them.
+        /// The code and text of the error among them.
         text: String,
     },
 }
 
-/// `sqlclient_unable_to_establish_sqlconnection`: what pools and drivers try again after.
+/// `sqlclient_unable_to_establish_sqlconnection`, after which pools and drivers try again.
 pub const UNREACHABLE: &str = "08001";
 
 impl Failure {
-    /// An end that the client hears of from us.
+    /// Return a failure that the proxy tells the client about.
     #[must_use]
     pub fn fatal(reason: Reason, sqlstate: &'static str, text: impl Into<String>) -> Self {
         Self::Fatal { reason, sqlstate, text: text.into() }
     }
 
-    /// For figures.
+    /// Return the kind of failure, for metrics.
     #[must_use]
     pub const fn reason(&self) -> Reason {
         match self {
@@ -47,7 +47,7 @@ impl Failure {
         }
     }
 
-    /// For the log.
+    /// Return the text for the log.
     #[must_use]
     pub fn text(&self) -> String {
         match self {
@@ -56,7 +56,7 @@ impl Failure {
         }
     }
 
-    /// What the client is sent.
+    /// Return the messages for the client.
     #[must_use]
     pub fn messages(&self) -> Vec<u8> {
         match self {
@@ -70,7 +70,7 @@ impl Failure {
 }
 
 impl From<io::Error> for Failure {
-    /// A client's side; the server's is put into words where it happens.
+    /// An error of the client's connection. Those of the server's are described where they happen.
     fn from(error: io::Error) -> Self {
         Self::Gone(error)
     }

@@ -1,203 +1,195 @@
 //! One client's connection, from its first byte to its last.
 
 use std::{
-    collections::HashMap,
-    future::poll_fn,
     io::ErrorKind,
-    net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
-    task::Poll,
+    pin::pin,
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
+use futures_util::future::{Either, select};
 use serde_json::Value;
-use tokio::time::{Instant, timeout};
+use tokio::{
+    sync::SemaphorePermit,
+    time::{Instant, timeout, timeout_at},
+};
 
 use super::{
     Server, Shared,
-    channel::{Broken, Channel, Flow, pump},
-    client::{self, Wish},
+    cancel::KnownKey,
+    channel::Channel,
+    client::{self, Request},
     failure::Failure,
     metrics::{Reason, add},
+    relay::relay,
     startup::{self, CancelKey, Packet},
     upstream,
     wire::KeyFinder,
 };
 use crate::platform::log_buffer::Level;
 
-/// How long a client may take to read the last words and to go.
+/// How long a client may take to read an error and to close its connection.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// Which server a cancel request is for, by process id and secret key; a server's name may have several addresses.
-#[derive(Debug, Default)]
-pub struct CancelKeys(Mutex<HashMap<Box<[u8]>, SocketAddr>>);
-
-impl CancelKeys {
-    fn insert(&self, key: &[u8], address: SocketAddr) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key.into(), address);
-    }
-
-    fn remove(&self, key: &[u8]) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
-    }
-
-    fn find(&self, key: &[u8]) -> Option<SocketAddr> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key).copied()
-    }
-}
-
-/// A key that is known for as long as its session lasts.
-struct KnownKey<'server>(&'server Server, Box<[u8]>);
-
-impl Drop for KnownKey<'_> {
-    fn drop(&mut self) {
-        self.0.keys.remove(&self.1);
-    }
-}
-
-/// Serves one client.
-///
-/// # Arguments
-/// `exposed`: it came over a listener that other machines reach. `excess`: there are too many already.
-pub async fn serve(mut channel: Channel, server: Arc<Server>, shared: Arc<Shared>, exposed: bool, excess: bool) {
-    // In a box, so that what a session needs at its start takes no memory while it lasts.
-    let begun = Box::pin(begin(&mut channel, &server, &shared, exposed, excess)).await;
-    match begun {
-        Ok(None) => {}
-        Ok(Some((other, _key))) => {
-            relay(&mut channel, other, &server).await;
+/// Serves one client. `remote` tells whether it may be on another machine.
+pub async fn serve(mut channel: Channel, server: &Server, shared: &Shared, remote: bool) {
+    // What a session needs only at its start is in a box, so that it takes no memory later.
+    let accepted = {
+        let mut arrival = shared.arrivals.add();
+        let accepting = Box::pin(accept(&mut channel, server, shared, remote));
+        match select(accepting, pin!(arrival.displaced())).await {
+            Either::Left((accepted, _)) => accepted,
+            Either::Right(_) => {
+                let text = "too many clients have connected without saying who they are; this one did so first";
+                log_refusal(&Failure::fatal(Reason::Limit, TOO_MANY_CONNECTIONS, text), server, shared);
+                None
+            }
+        }
+    };
+    let Some((session, permit)) = accepted else { return };
+    match Box::pin(begin(&mut channel, session, server, shared)).await {
+        Ok((other, key)) => {
+            if relay(&mut channel, other, &server.counters).await {
+                Box::pin(async { drop(timeout(FAREWELL, channel.drain()).await) }).await;
+            }
+            drop(key);
             shared.log.event(Level::Debug, "closed", &[("server", server.name.as_str().into())]);
         }
+        Err(failure) => Box::pin(refuse(&mut channel, &failure, server, shared)).await,
+    }
+    drop(permit);
+}
+
+const TOO_MANY_CONNECTIONS: &str = "53300";
+
+/// Hears what a client wants and answers a cancel request. Return what it needs for a session, if it is accepted.
+async fn accept<'shared>(
+    channel: &mut Channel,
+    server: &Server,
+    shared: &'shared Shared,
+    remote: bool,
+) -> Option<(client::Session, SemaphorePermit<'shared>)> {
+    let identifying = client::identify(channel, &shared.access, remote);
+    let request = timeout(shared.limits.identify, identifying).await;
+    let accepted = match request.unwrap_or_else(|_| Err(Failure::Gone(ErrorKind::TimedOut.into()))) {
+        Ok(Request::Cancel(key)) => cancel(&key, server, shared).await.map(|()| None),
+        Ok(Request::Session(session)) => match shared.sessions.try_acquire() {
+            Ok(permit) => Ok(Some((session, permit))),
+            Err(_) => Err(Failure::fatal(
+                Reason::Limit,
+                TOO_MANY_CONNECTIONS,
+                format!("too many connections: --max-connections={} are open", shared.limits.connections),
+            )),
+        },
+        Err(failure) => Err(failure),
+    };
+    match accepted {
+        Ok(accepted) => accepted,
         Err(failure) => {
-            server.counters.failed(failure.reason());
-            let level = if failure.reason() == Reason::Client { Level::Debug } else { Level::Warning };
-            let facts: [(&str, Value); 3] = [
-                ("server", server.name.as_str().into()),
-                ("reason", failure.reason().name().into()),
-                ("message", failure.text().into()),
-            ];
-            shared.log.event(level, "refused", &facts);
-            Box::pin(farewell(&mut channel, &failure.messages())).await;
+            refuse(channel, &failure, server, shared).await;
+            None
         }
     }
 }
 
-async fn farewell(channel: &mut Channel, messages: &[u8]) {
-    let parting = async {
-        channel.send(messages).await?;
+/// Passes a cancel request on. The client is not told the result.
+async fn cancel(key: &[u8], server: &Server, shared: &Shared) -> Result<(), Failure> {
+    let Some(address) = server.keys.find(key) else { return Ok(()) };
+    add(&server.counters.cancels, 1);
+    upstream::cancel(server, address, CancelKey(key), Instant::now() + shared.limits.login).await
+}
+
+/// Logs a failure and tells the client about it.
+async fn refuse(channel: &mut Channel, failure: &Failure, server: &Server, shared: &Shared) {
+    log_refusal(failure, server, shared);
+    let farewell = async {
+        channel.send(&failure.messages()).await?;
         channel.close().await?;
         channel.drain().await;
         std::io::Result::Ok(())
     };
-    let _ = timeout(FAREWELL, parting).await;
+    let _ = timeout(FAREWELL, farewell).await;
 }
 
-/// Everything before the relay: the server's side, and its key. `None` where there is nothing to relay.
+fn log_refusal(failure: &Failure, server: &Server, shared: &Shared) {
+    server.counters.failed(failure.reason());
+    let level = if failure.reason() == Reason::Client { Level::Debug } else { Level::Warning };
+    let fields: [(&str, Value); 3] = [
+        ("server", server.name.as_str().into()),
+        ("reason", failure.reason().name().into()),
+        ("message", failure.text().into()),
+    ];
+    shared.log.event(level, "refused", &fields);
+}
+
+/// Logs in to the server. Return its side of the connection, and its key for cancel requests.
 async fn begin<'server>(
     channel: &mut Channel,
+    session: client::Session,
     server: &'server Server,
     shared: &Shared,
-    exposed: bool,
-    excess: bool,
-) -> Result<Option<(Channel, Option<KnownKey<'server>>)>, Failure> {
-    let identifying = client::identify(channel, &shared.access, exposed);
-    let wish = timeout(shared.limits.identify, identifying).await;
-    let wish = wish.unwrap_or_else(|_| Err(Failure::Gone(ErrorKind::TimedOut.into())))?;
-    let (message, user, early) = match wish {
-        Wish::Cancel(key) => {
-            if let Some(address) = server.keys.find(&key) {
-                add(&server.counters.cancels, 1);
-                let deadline = Instant::now() + shared.limits.login;
-                upstream::cancel(server, address, CancelKey(&key), deadline).await?;
-            }
-            // A client does not hear what became of its request.
-            return Ok(None);
-        }
-        Wish::Session { message, user, early } => (message, user, early),
-    };
-    if excess {
-        return Err(Failure::fatal(
-            Reason::Limit,
-            "53300",
-            format!("too many connections: --max-connections={} are open", shared.limits.connections),
-        ));
-    }
+) -> Result<(Channel, Option<KnownKey<'server>>), Failure> {
+    let client::Session { message, user, early } = session;
     let begun = Instant::now();
     let deadline = begun + shared.limits.login;
     let with_user = |found: Option<&str>| match (found, startup::read(&message)) {
         (Some(found), Ok(Some((Packet::Startup(startup), _)))) => startup.message(&[("user", found)]),
         _ => message.clone(),
     };
-    let upstream::Session { channel: mut other, address, heard } =
+    let upstream::Session { channel: mut other, address, messages } =
         upstream::open(server, &shared.identity, with_user, user.is_some(), deadline).await?;
     server.counters.logged_in(begun.elapsed());
-    shared.log.event(
-        Level::Debug,
-        "login",
-        &[
-            ("server", server.name.as_str().into()),
-            ("user", user.into()),
-            ("seconds", begun.elapsed().as_secs_f64().into()),
-        ],
-    );
-    let welcoming = welcome(channel, &mut other, heard);
-    let key = match tokio::time::timeout_at(deadline, welcoming).await {
-        Ok(key) => key?.map(|key| {
-            server.keys.insert(&key, address);
-            KnownKey(server, key)
-        }),
-        Err(_) => return Err(Failure::Gone(ErrorKind::TimedOut.into())),
-    };
+    let fields = [
+        ("server", server.name.as_str().into()),
+        ("user", user.into()),
+        ("seconds", begun.elapsed().as_secs_f64().into()),
+    ];
+    shared.log.event(Level::Debug, "login", &fields);
+    let key = timeout_at(deadline, pass_on_greeting(channel, &mut other, messages)).await;
+    let key = key.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()))?;
+    let key = key.map(|key| server.keys.insert(key, address));
     if !early.is_empty() {
         add(&server.counters.bytes_up, early.len() as u64);
-        // Err: the relay finds out, after it has passed on what the server said.
+        // If this fails, the relay notices it after it has passed on what the server said.
         let _ = other.send(&early).await;
     }
-    Ok(Some((other, key)))
+    Ok((other, key))
 }
 
-/// Passes on what the server says until it has given the session's key.
-async fn welcome(channel: &mut Channel, other: &mut Channel, mut heard: Vec<u8>) -> std::io::Result<Option<Box<[u8]>>> {
+/// Passes on the server's messages up to the one with the session's key.
+async fn pass_on_greeting(
+    channel: &mut Channel,
+    other: &mut Channel,
+    mut messages: Vec<u8>,
+) -> std::io::Result<Option<Box<[u8]>>> {
     let mut finder = KeyFinder::default();
     loop {
-        channel.send(&heard).await?;
-        if finder.read(&heard) {
+        channel.send(&messages).await?;
+        if finder.read(&messages) {
             return Ok(finder.key());
         }
-        heard.clear();
-        if other.receive(&mut heard).await.unwrap_or(0) == 0 {
-            // The relay finds the same.
+        messages.clear();
+        if other.receive(&mut messages).await.unwrap_or(0) == 0 {
+            // The relay notices the end as well.
             return Ok(None);
         }
     }
 }
 
-/// Passes bytes both ways until the server has ended or the client is gone.
-async fn relay(client: &mut Channel, mut server: Channel, place: &Server) {
-    let (mut up, mut down) = (Flow::Open, Flow::Open);
-    poll_fn(|cx| {
-        let (mut sent, mut received) = (0, 0);
-        let upwards = pump(cx, client, &mut server, &mut up, &mut sent);
-        let downwards = pump(cx, &mut server, client, &mut down, &mut received);
-        add(&place.counters.bytes_up, sent);
-        add(&place.counters.bytes_down, received);
-        match upwards {
-            Err(Broken::From) => return Poll::Ready(()),
-            // What the server said before it went is still to be passed on.
-            Err(Broken::To) => up = Flow::Closed,
-            Ok(()) => {}
-        }
-        if downwards.is_err() || down == Flow::Closed { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
-    if up == Flow::Open && down == Flow::Closed {
-        Box::pin(async { drop(timeout(FAREWELL, client.drain()).await) }).await;
+/// Counts a connection as open while it exists.
+#[derive(Debug)]
+pub struct Open(Arc<Shared>, pub Arc<Server>);
+
+impl Open {
+    /// Counts a new connection of a client.
+    #[must_use]
+    pub fn new(shared: &Arc<Shared>, server: &Arc<Server>) -> Self {
+        shared.open.fetch_add(1, Ordering::AcqRel);
+        add(&server.counters.open, 1);
+        add(&server.counters.connections, 1);
+        Self(Arc::clone(shared), Arc::clone(server))
     }
 }
-
-/// Counts a connection as open while it lives.
-#[derive(Debug)]
-pub struct Open(pub Arc<Shared>, pub Arc<Server>);
 
 impl Drop for Open {
     fn drop(&mut self) {

@@ -1,35 +1,31 @@
-//! What looks after the whole: keeps the token fresh, writes the log of the engine, tells of its health.
+//! What happens all the time: renews the token, passes on the engine's log, and keeps the health file.
 
 use std::{
     fs,
     io::{ErrorKind, Write},
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, PoisonError},
     time::Duration,
 };
 
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-    time::{Instant, MissedTickBehavior, interval, sleep, timeout},
-};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
-use super::{Shared, metrics};
+use super::Shared;
 use crate::{
     credential,
     login::LoginRequest,
     platform::log_buffer::{self, Level},
 };
 
-/// How often it looks.
+/// How often the token and the log are looked at.
 const EVERY: Duration = Duration::from_secs(1);
-/// How often it asks for a token while there is none; clients ask beside it.
+/// How long to wait after a failed request for a token. Clients make requests of their own.
 const TRY_AGAIN: Duration = Duration::from_secs(10);
-/// How old the health file may become.
+/// The greatest age of the health file.
 const HEARTBEAT: Duration = Duration::from_secs(20);
 
-/// Looks after everything until it is dropped.
-pub async fn watch(shared: Arc<Shared>) {
+/// Runs until it is dropped.
+pub async fn watch(shared: Arc<Shared>, health_file: Option<PathBuf>) {
     for scope in shared.scopes() {
         tokio::spawn(keep_token(Arc::clone(&shared), scope));
     }
@@ -39,20 +35,20 @@ pub async fn watch(shared: Arc<Shared>) {
     loop {
         tick.tick().await;
         write_log_records(&shared);
-        let Some(path) = &shared.health_file else { continue };
+        let Some(path) = &health_file else { continue };
         let ready = shared.problem().is_none();
         if written.is_some_and(|(was, at)| was == ready && (!ready || at.elapsed() < HEARTBEAT)) {
             continue;
         }
         written = Some((ready, Instant::now()));
         if let Err(error) = write_health(path, ready) {
-            let facts = [("file", path.display().to_string().into()), ("message", error.to_string().into())];
-            shared.log.event(Level::Warning, "health_file", &facts);
+            let fields = [("file", path.display().to_string().into()), ("message", error.to_string().into())];
+            shared.log.event(Level::Warning, "health_file", &fields);
         }
     }
 }
 
-/// Writes down what the engine has told.
+/// Passes the engine's log entries on to the proxy's log.
 pub fn write_log_records(shared: &Shared) {
     if log_buffer::is_waiting() {
         for entry in log_buffer::take() {
@@ -63,7 +59,7 @@ pub fn write_log_records(shared: &Shared) {
 
 fn write_health(path: &Path, ready: bool) -> std::io::Result<()> {
     if ready {
-        // A file of its own takes the name: what another user puts there, a link to a file of this user, is replaced.
+        // A new file takes the name, so that a link that another user may have put there is replaced, not followed.
         let mut fresh = path.as_os_str().to_owned();
         fresh.push(".new");
         remove(Path::new(&fresh))?;
@@ -80,7 +76,7 @@ fn remove(path: &Path) -> std::io::Result<()> {
     }
 }
 
-/// Has a token before the first client needs it, and renews it ahead of its expiry whether or not there are any.
+/// Requests a token before the first client needs it, and renews it ahead of its expiry even without clients.
 async fn keep_token(shared: Arc<Shared>, scope: Arc<str>) {
     let identity = &shared.identity;
     loop {
@@ -93,61 +89,11 @@ async fn keep_token(shared: Arc<Shared>, scope: Arc<str>) {
         }
         let request =
             LoginRequest { scope: Arc::clone(&scope), user_known: true, instead_of: None, deadline: Arc::default() };
-        let found = identity.login(request, Instant::now() + shared.limits.login).await;
-        let why = found.as_ref().err().map(ToString::to_string);
-        *shared.no_token.lock().unwrap_or_else(PoisonError::into_inner) = why;
-        if found.is_err() {
+        let login = identity.login(request, Instant::now() + shared.limits.login).await;
+        let error = login.as_ref().err().map(ToString::to_string);
+        *shared.token_error.lock().unwrap_or_else(PoisonError::into_inner) = error;
+        if login.is_err() {
             sleep(TRY_AGAIN).await;
         }
     }
-}
-
-const HTTP_LIMIT: Duration = Duration::from_secs(5);
-const LONGEST_REQUEST: usize = 8 * 1024;
-
-/// Answers probes and Prometheus.
-pub async fn serve_http(shared: Arc<Shared>, listener: TcpListener) {
-    loop {
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let shared = Arc::clone(&shared);
-                tokio::spawn(async move { drop(timeout(HTTP_LIMIT, answer(&shared, stream)).await) });
-            }
-            Err(_) => sleep(Duration::from_millis(100)).await,
-        }
-    }
-}
-
-async fn answer(shared: &Shared, mut stream: TcpStream) -> std::io::Result<()> {
-    let mut request = Vec::new();
-    while !request.windows(4).any(|bytes| bytes == b"\r\n\r\n") {
-        if request.len() > LONGEST_REQUEST || stream.read_buf(&mut request).await? == 0 {
-            return Ok(());
-        }
-    }
-    let line = request.split(|byte| *byte == b'\r').next().unwrap_or_default();
-    let line = String::from_utf8_lossy(line);
-    let mut words = line.split(' ');
-    let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-    let path = path.split('?').next().unwrap_or_default();
-    let (status, body) = match (method, path) {
-        ("GET" | "HEAD", "/livez") => ("200 OK", "alive\n".to_owned()),
-        ("GET" | "HEAD", "/readyz") => match shared.problem() {
-            None => ("200 OK", "ready\n".to_owned()),
-            Some(problem) => ("503 Service Unavailable", format!("{problem}\n")),
-        },
-        ("GET" | "HEAD", "/metrics") => ("200 OK", metrics::render(shared)),
-        ("GET" | "HEAD", _) => ("404 Not Found", "/livez, /readyz and /metrics are here\n".to_owned()),
-        _ => ("405 Method Not Allowed", String::new()),
-    };
-    let head = format!(
-        "HTTP/1.1 {status}\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\nContent-Length: {}\r\nConnection: \
-         close\r\n\r\n",
-        body.len()
-    );
-    stream.write_all(head.as_bytes()).await?;
-    if method != "HEAD" {
-        stream.write_all(body.as_bytes()).await?;
-    }
-    stream.shutdown().await
 }

@@ -1,4 +1,4 @@
-//! The proxy, as its command starts it.
+//! The proxy for its command.
 
 use std::{
     fs,
@@ -15,7 +15,14 @@ use zeroize::Zeroizing;
 use super::provider::{TokenProvider, duration};
 use crate::{
     platform::private_file,
-    proxy::{self, Access, Config, Identity, Limits, Listener, Upstream, scram::Passwords, tls},
+    proxy::{
+        self,
+        config::{Access, Config, Limits, Upstream},
+        identity::Identity,
+        listener::Listener,
+        scram::Passwords,
+        tls,
+    },
 };
 
 /// A running proxy. Its threads never touch Python.
@@ -71,11 +78,7 @@ impl Proxy {
             let listeners = numbers.into_iter().map(Listener::new).collect::<std::io::Result<_>>()?;
             upstreams.push(Upstream { name, host, port, scope: scope.into(), roots, listeners });
         }
-        let http = match http.map(Listener::new).transpose()? {
-            Some(Listener::Local(_)) => return Err(PyValueError::new_err("http: a TCP socket is required")),
-            Some(Listener::Tcp(listener)) => Some(listener),
-            None => None,
-        };
+        let http = http.map(Listener::new).transpose()?.map(Listener::into_tcp);
         let passwords = password_file.map(|path| read_passwords(&path)).transpose().map_err(invalid)?;
         let tls = certificate.map(|(certificate, key)| read_tls(&certificate, &key)).transpose().map_err(invalid)?;
         let config = Config {
@@ -91,7 +94,7 @@ impl Proxy {
             health_file,
             debug,
         };
-        // As a link, a chain does not hand over to Python.
+        // As a link of another chain, a chain does not fall back to Python.
         let identity = Identity { logins: Arc::clone(&provider.logins), source: source.as_link().unwrap_or(source) };
         proxy::Proxy::start(config, identity).map(Self).map_err(invalid)
     }

@@ -431,6 +431,21 @@ def test_gigabytes_would_pass_with_bounded_memory_and_back_pressure(proxy: Proxy
         assert rss(proxy) - memory < 4_000_000
 
 
+def test_a_long_answer_arrives_completely_though_the_server_pauses(proxy: Proxy) -> None:
+    rows = """
+        SELECT repeat('x', 1000), CASE WHEN number % 6000 = 0 THEN pg_sleep(0.01) END
+        FROM generate_series(1, 30000) AS number
+    """
+    with psycopg.connect(proxy.conninfo) as connection:
+        for _ in range(2):
+            with connection.cursor().copy(f"COPY ({rows}) TO STDOUT") as copy:
+                assert sum(map(len, copy)) > 30_000_000
+            assert who(connection) == ROLE
+        with connection.cursor() as cursor:
+            lengths = [len(row[0]) for row in cursor.stream(rows)]
+        assert lengths == [1000] * 30_000
+
+
 def rss(proxy: Proxy) -> int:
     lines = Path(f"/proc/{proxy.process.pid}/smaps_rollup").read_text("ascii").splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss_Anon"))

@@ -254,6 +254,29 @@ def test_too_many_connections_are_refused_in_words(run_proxy: RunProxy) -> None:
     assert proxy.figure("login_failures_total", reason="limit") == 1
 
 
+def test_silent_clients_keep_nobody_out(run_proxy: RunProxy) -> None:
+    proxy = run_proxy("--max-connections", "3", "--client-timeout", "60", "--http", "0")
+    with contextlib.ExitStack() as stack:
+        silent = [stack.enter_context(proxy.connect()) for _ in range(20)]
+        sessions = [stack.enter_context(psycopg.connect(proxy.conninfo)) for _ in range(3)]
+        assert [session_user(session) for session in sessions] == [ROLE] * 3
+        # The oldest ones had to give way.
+        assert [client.recv(1) for client in silent[:17]] == [b""] * 17
+        assert proxy.told("refused", reason="limit")
+        assert proxy.figure("connections_open") <= 6
+
+
+def test_silent_http_clients_keep_nobody_out(run_proxy: RunProxy) -> None:
+    proxy = run_proxy("--http", "0")
+    port = int(proxy.told("http")["on"].rpartition(":")[2])
+    with contextlib.ExitStack() as stack:
+        for _ in range(100):
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20))
+        assert proxy.get("/livez") == (200, "alive\n")
+        descriptors = os.listdir(f"/proc/{proxy.process.pid}/fd")  # noqa: PTH208 - a count alone
+        assert len(descriptors) < 80
+
+
 def test_a_client_that_requires_a_password_says_so_itself(run_proxy: RunProxy) -> None:
     proxy = run_proxy()
     for parameter in ("require_auth=scram-sha-256", "channel_binding=require"):

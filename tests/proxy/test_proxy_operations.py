@@ -220,6 +220,27 @@ def test_a_proxy_that_is_killed_leaves_no_session(run_proxy: RunProxy, emulator:
     assert eventually(lambda: not backends(emulator))
 
 
+def test_a_server_that_crashes_ends_its_sessions_and_is_found_again(run_proxy: RunProxy) -> None:
+    from azure_postgresql_auth.emulator import Emulator
+
+    with Emulator() as own:
+        variables = {name: value for name, value in own.env.items() if not name.startswith("PG")}
+        proxy = run_proxy("--sslrootcert", own.ca_file, server=f"localhost:{own.port}", env=variables)
+        with psycopg.connect(proxy.conninfo) as connection, psycopg.connect(proxy.conninfo) as other:
+            os.kill(connection.info.backend_pid, signal.SIGKILL)
+            for session in (connection, other):
+                with pytest.raises(psycopg.OperationalError):
+                    session.execute("SELECT 1")
+
+        def session_again() -> bool:
+            with contextlib.suppress(psycopg.OperationalError), psycopg.connect(proxy.conninfo) as connection:
+                return session_user(connection) == ROLE
+            return False
+
+        assert eventually(session_again)
+        assert proxy.stop() == 0
+
+
 def test_a_session_that_the_server_ends_hears_its_last_words(run_proxy: RunProxy, emulator: Emulator) -> None:
     proxy = run_proxy()
     with psycopg.connect(proxy.conninfo) as connection:

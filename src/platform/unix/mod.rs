@@ -3,7 +3,7 @@
 pub mod clock;
 pub mod folders;
 pub mod fork;
-pub mod local_socket;
 pub mod private_file;
 pub mod process;
 pub mod socket;
+pub mod stream;

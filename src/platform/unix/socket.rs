@@ -2,20 +2,16 @@
 
 use std::{
     io,
-    net::TcpListener,
     os::{
-        fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd},
-        unix::net::{UnixListener, UnixStream},
+        fd::{AsRawFd, FromRawFd, IntoRawFd, RawFd},
+        unix::net::UnixStream,
     },
 };
 
-use futures_util::future::Either;
+use socket2::Socket;
 
 /// One end of a [`pair`].
 pub type PairedSocket = UnixStream;
-
-/// A listening socket of either kind.
-pub type AnyListener = Either<TcpListener, UnixListener>;
 
 /// Makes two sockets that are connected with each other and never block.
 ///
@@ -40,21 +36,15 @@ pub fn release(socket: PairedSocket) -> i64 {
     socket.into_raw_fd().into()
 }
 
-/// Takes a listening socket over whose owner has let go of it; from then on it does not block.
+/// Takes over a listening socket that its owner has detached, and makes it non-blocking.
 ///
 /// # Errors
-/// It is no socket.
+/// It is not a socket.
 #[allow(unsafe_code)]
-pub fn take_listener(number: i64) -> io::Result<AnyListener> {
+pub fn take_listener(number: i64) -> io::Result<Socket> {
     let number = RawFd::try_from(number).ok().filter(|number| *number >= 0).ok_or(io::ErrorKind::InvalidInput)?;
-    // SAFETY: the caller has detached it from its socket object, or got it from the service manager: nobody else closes it.
-    let socket = unsafe { OwnedFd::from_raw_fd(number) };
-    if socket2::SockRef::from(&socket).local_addr()?.is_unix() {
-        let listener = UnixListener::from(socket);
-        listener.set_nonblocking(true)?;
-        return Ok(Either::Right(listener));
-    }
-    let listener = TcpListener::from(socket);
-    listener.set_nonblocking(true)?;
-    Ok(Either::Left(listener))
+    // SAFETY: the caller has detached it from its socket object, so nobody else closes it.
+    let socket = unsafe { Socket::from_raw_fd(number) };
+    socket.set_nonblocking(true)?;
+    Ok(socket)
 }

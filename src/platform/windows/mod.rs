@@ -4,7 +4,7 @@ mod access;
 pub mod clock;
 pub mod folders;
 pub mod fork;
-pub mod local_socket;
 pub mod private_file;
 pub mod process;
 pub mod socket;
+pub mod stream;

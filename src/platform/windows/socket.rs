@@ -3,18 +3,13 @@
 use std::{
     io,
     net::{Ipv4Addr, TcpListener, TcpStream},
-    os::windows::io::{AsRawSocket, FromRawSocket, IntoRawSocket, OwnedSocket, RawSocket},
+    os::windows::io::{AsRawSocket, FromRawSocket, IntoRawSocket, RawSocket},
 };
 
-use futures_util::future::Either;
-
-use super::local_socket::Listener;
+use socket2::Socket;
 
 /// One end of a [`pair`].
 pub type PairedSocket = TcpStream;
-
-/// A listening socket; of one kind only here.
-pub type AnyListener = Either<TcpListener, Listener>;
 
 /// Makes two sockets that are connected with each other and never block.
 ///
@@ -52,15 +47,15 @@ pub fn release(socket: PairedSocket) -> i64 {
     socket.into_raw_socket().cast_signed()
 }
 
-/// Takes a listening socket over whose owner has let go of it; from then on it does not block.
+/// Takes over a listening socket that its owner has detached, and makes it non-blocking.
 ///
 /// # Errors
-/// It is no socket.
+/// It is not a socket.
 #[allow(unsafe_code)]
-pub fn take_listener(number: i64) -> io::Result<AnyListener> {
+pub fn take_listener(number: i64) -> io::Result<Socket> {
     let number = RawSocket::try_from(number).map_err(|_| io::ErrorKind::InvalidInput)?;
-    // SAFETY: the caller has detached it from its socket object: nobody else closes it.
-    let listener = TcpListener::from(unsafe { OwnedSocket::from_raw_socket(number) });
-    listener.set_nonblocking(true)?;
-    Ok(Either::Left(listener))
+    // SAFETY: the caller has detached it from its socket object, so nobody else closes it.
+    let socket = unsafe { Socket::from_raw_socket(number) };
+    socket.set_nonblocking(true)?;
+    Ok(socket)
 }

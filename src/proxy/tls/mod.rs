@@ -1,4 +1,6 @@
-//! What TLS is set up with: always verified towards servers, with the operator's certificate towards clients.
+//! TLS: the server is always verified; clients see the operator's certificate.
+
+mod session;
 
 use std::{path::Path, sync::Arc};
 
@@ -10,9 +12,10 @@ use rustls::{
     server::{NoServerSessionStorage, UnbufferedServerConnection},
 };
 
-use super::channel::Tls;
+pub use session::TlsSession;
 
-/// PostgreSQL 17 and later answer to it, others pass it over; it keeps the connection from being led to another protocol.
+/// Keeps an attacker from diverting the connection to a service that speaks another protocol (ALPACA). PostgreSQL 17 and later
+/// confirm it, earlier versions ignore it.
 const ALPN: &[u8] = b"postgresql";
 
 fn provider() -> Arc<CryptoProvider> {
@@ -23,12 +26,12 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     let found = read.map_err(|error| format!("{}: {error}", path.display()))?;
     if found.is_empty() {
-        return Err(format!("{}: the file holds no certificate in PEM", path.display()));
+        return Err(format!("{}: the file contains no PEM certificate", path.display()));
     }
     Ok(found)
 }
 
-/// TLS towards servers, verified against the roots in a PEM file, name included.
+/// Return the configuration for servers, which are verified against the roots in a PEM file, their name included.
 ///
 /// # Errors
 /// The file cannot be read or holds no root certificates.
@@ -36,29 +39,29 @@ pub fn towards_servers(roots: &Path) -> Result<Arc<ClientConfig>, String> {
     let mut store = RootCertStore::empty();
     let (added, _) = store.add_parsable_certificates(certificates(roots)?);
     if added == 0 {
-        return Err(format!("{}: no certificate in it can be a root", roots.display()));
+        return Err(format!("{}: the file contains no usable root certificate", roots.display()));
     }
     let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
     let builder = builder.map_err(|error| error.to_string())?;
     let mut config = builder.with_root_certificates(store).with_no_client_auth();
-    // PostgreSQL resumes no sessions.
+    // PostgreSQL does not resume sessions.
     config.resumption = Resumption::disabled();
     config.alpn_protocols = vec![ALPN.to_vec()];
     Ok(Arc::new(config))
 }
 
-/// A session with the server of that name.
+/// Begins a session with the server of this name.
 ///
 /// # Errors
-/// It cannot be a server's name.
-pub fn with_server(config: &Arc<ClientConfig>, name: &ServerName<'static>) -> Result<Tls, rustls::Error> {
-    UnbufferedClientConnection::new(Arc::clone(config), name.clone()).map(Tls::Client)
+/// The configuration is unusable.
+pub fn with_server(config: &Arc<ClientConfig>, name: &ServerName<'static>) -> Result<TlsSession, rustls::Error> {
+    UnbufferedClientConnection::new(Arc::clone(config), name.clone()).map(TlsSession::Client)
 }
 
-/// TLS towards clients.
+/// Return the configuration for clients.
 ///
 /// # Errors
-/// A file cannot be read, or key and certificate do not belong together.
+/// A file cannot be read, or the key does not belong to the certificate.
 pub fn towards_clients(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, String> {
     let chain = certificates(certificate)?;
     let private = PrivateKeyDer::from_pem_file(key).map_err(|error| format!("{}: {error}", key.display()))?;
@@ -72,10 +75,10 @@ pub fn towards_clients(certificate: &Path, key: &Path) -> Result<Arc<ServerConfi
     Ok(Arc::new(config))
 }
 
-/// A session with a client.
+/// Begins a session with a client.
 ///
 /// # Errors
 /// The configuration is unusable.
-pub fn with_client(config: &Arc<ServerConfig>) -> Result<Tls, rustls::Error> {
-    UnbufferedServerConnection::new(Arc::clone(config)).map(Tls::Server)
+pub fn with_client(config: &Arc<ServerConfig>) -> Result<TlsSession, rustls::Error> {
+    UnbufferedServerConnection::new(Arc::clone(config)).map(TlsSession::Server)
 }
