@@ -1,6 +1,6 @@
 //! The log: a JSON object on each line of stderr.
 //!
-//! Written by a thread of its own, so that who reads it slowly does not hold up connections; what it cannot take is counted.
+//! A thread of its own writes it, so that a slow reader does not delay connections. Lines that do not fit its queue are counted.
 
 use std::{
     io::Write,
@@ -21,7 +21,7 @@ use crate::{
 
 const QUEUED: usize = 1024;
 
-/// Takes events of every thread.
+/// Takes events from every thread.
 #[derive(Debug)]
 pub struct Log {
     lines: SyncSender<String>,
@@ -37,7 +37,7 @@ const fn name(level: Level) -> &'static str {
     }
 }
 
-/// One line, in ASCII: names that clients choose may hold what a terminal acts on, such as U+009B.
+/// Return one line, in ASCII: names that clients choose may contain characters that control a terminal, such as U+009B.
 fn line(object: &Value) -> String {
     let json = object.to_string();
     let mut line = String::with_capacity(json.len() + 1);
@@ -52,33 +52,33 @@ fn line(object: &Value) -> String {
 }
 
 impl Log {
-    /// Begins; the thread ends after the log is dropped.
+    /// Starts the thread, which ends after the log is dropped.
     ///
     /// # Errors
-    /// The operating system gives no thread.
+    /// The operating system has no resources left.
     pub fn start(debug: bool) -> std::io::Result<(Self, JoinHandle<()>)> {
         let (lines, queue) = sync_channel(QUEUED);
         let thread = thread::Builder::new().name("proxy-log".to_owned()).spawn(move || write(&queue))?;
         Ok((Self { lines, debug, lost: AtomicU64::new(0) }, thread))
     }
 
-    /// Whether debug events are written.
+    /// Return whether debug events are written.
     #[must_use]
     pub const fn debugs(&self) -> bool {
         self.debug
     }
 
-    /// Writes an event and what there is to know about it; what is null is left out.
-    pub fn event(&self, level: Level, event: &str, facts: &[(&str, Value)]) {
-        self.write(SystemTime::now(), level, event, facts);
+    /// Writes an event with its fields, except for those that are null.
+    pub fn event(&self, level: Level, event: &str, fields: &[(&str, Value)]) {
+        self.write(SystemTime::now(), level, event, fields);
     }
 
-    /// Writes what the engine has told.
+    /// Writes an entry of the engine's log.
     pub fn engine(&self, entry: &Entry) {
         self.write(entry.at, entry.level, "token", &[("message", Value::from(&*entry.text))]);
     }
 
-    fn write(&self, at: SystemTime, level: Level, event: &str, facts: &[(&str, Value)]) {
+    fn write(&self, at: SystemTime, level: Level, event: &str, fields: &[(&str, Value)]) {
         if level == Level::Debug && !self.debug {
             return;
         }
@@ -86,7 +86,7 @@ impl Log {
         object.insert("time".to_owned(), date(at).into());
         object.insert("level".to_owned(), name(level).into());
         object.insert("event".to_owned(), event.into());
-        for (name, value) in facts.iter().filter(|(_, value)| !value.is_null()) {
+        for (name, value) in fields.iter().filter(|(_, value)| !value.is_null()) {
             object.insert((*name).to_owned(), value.clone());
         }
         let lost = self.lost.swap(0, Ordering::Relaxed);
@@ -101,7 +101,7 @@ impl Log {
 
 fn write(queue: &Receiver<String>) {
     for line in queue {
-        // Err: nobody reads it any more, which is no reason to stop.
+        // It fails if nobody reads stderr any more, which is no reason to stop.
         let _ = std::io::stderr().write_all(line.as_bytes());
     }
 }
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_holds_nothing_that_a_terminal_acts_on() {
+    fn a_line_contains_no_terminal_controls() {
         let object = Value::from("a\u{9b}31m\u{7f}\n\"\u{2028}\u{1f600}");
         let found = line(&object);
         assert_eq!(found, "\"a\\u009b31m\\u007f\\n\\\"\\u2028\\ud83d\\ude00\"\n");

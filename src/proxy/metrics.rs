@@ -1,4 +1,4 @@
-//! Figures, as Prometheus reads them.
+//! Metrics in Prometheus' format.
 
 use std::{
     fmt::Write,
@@ -8,22 +8,22 @@ use std::{
 
 use super::Shared;
 
-/// One server's. All but `open` only grow.
+/// The metrics of a server. All but `open` only grow.
 #[derive(Debug, Default)]
 pub struct Counters {
-    /// Connections of clients that are open now.
+    /// Client connections that are open.
     pub open: AtomicU64,
-    /// Connections that clients have opened.
+    /// Client connections so far.
     pub connections: AtomicU64,
-    /// Logins that the server has accepted.
+    /// Logins that the server accepted.
     pub logins: AtomicU64,
-    /// Microseconds that those took, from the client's startup message on.
+    /// Microseconds that they took, from the client's startup message on.
     pub login_micros: AtomicU64,
-    /// Logins that failed, by reason.
+    /// Client connections that did not become a session, by reason.
     pub failures: [AtomicU64; Reason::ALL.len()],
     /// Logins that were tried again with a new token.
     pub retries: AtomicU64,
-    /// Cancel requests that were passed on.
+    /// Cancel requests passed on.
     pub cancels: AtomicU64,
     /// Bytes from clients to the server.
     pub bytes_up: AtomicU64,
@@ -31,20 +31,20 @@ pub struct Counters {
     pub bytes_down: AtomicU64,
 }
 
-/// Why a client did not get a connection.
+/// Why a client did not get a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
-    /// It went away, or did not say in time who it is.
+    /// It went away, or did not say who it is in time.
     Client,
-    /// What it sent was not the protocol, or not allowed here.
+    /// It violated the protocol, or asked for something that is not allowed.
     Refused,
     /// It did not know the password.
     Password,
-    /// There were too many.
+    /// There were too many clients.
     Limit,
     /// There was no token.
     Token,
-    /// The server could not be reached, or not trusted.
+    /// The server could not be reached or verified.
     Server,
     /// The server refused the login.
     Login,
@@ -54,7 +54,7 @@ impl Reason {
     const ALL: [Self; 7] =
         [Self::Client, Self::Refused, Self::Password, Self::Limit, Self::Token, Self::Server, Self::Login];
 
-    /// As a label.
+    /// Return the value of the label `reason`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -70,12 +70,12 @@ impl Reason {
 }
 
 impl Counters {
-    /// A login has failed.
+    /// Counts a client that did not get a session.
     pub fn failed(&self, reason: Reason) {
         self.failures[reason as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A login has succeeded.
+    /// Counts a login.
     pub fn logged_in(&self, took: Duration) {
         self.logins.fetch_add(1, Ordering::Relaxed);
         self.login_micros.fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
@@ -93,7 +93,7 @@ type Value = fn(&Counters) -> &AtomicU64;
 
 const PREFIX: &str = "azure_postgresql_auth_proxy";
 
-/// All figures in Prometheus' text format, version 0.0.4.
+/// Return all metrics in Prometheus' text format, version 0.0.4.
 #[must_use]
 pub fn render(shared: &Shared) -> String {
     let mut text = String::new();
@@ -134,12 +134,12 @@ pub fn render(shared: &Shared) -> String {
     for (name, help, value) in [
         ("token_requests_total", "Requests for a token.", stats.requests),
         ("token_failures_total", "Requests for a token that failed.", stats.failures),
-        ("token_refusals_total", "Tokens that a server refused before their time.", stats.refusals),
+        ("token_refusals_total", "Tokens that a server refused before they expired.", stats.refusals),
     ] {
         head(&mut text, name, "counter", help);
         let _ = writeln!(text, "{PREFIX}_{name} {value}");
     }
-    head(&mut text, "token_expiry_timestamp_seconds", "gauge", "End of the token's life, in seconds since 1970.");
+    head(&mut text, "token_expiry_timestamp_seconds", "gauge", "When the token expires, in seconds since 1970.");
     for (scope, date) in tokens.expiries() {
         let _ = writeln!(text, "{PREFIX}_token_expiry_timestamp_seconds{{scope={}}} {}", label(&scope), seconds(date));
     }

@@ -1,7 +1,7 @@
-//! Reads the start of a client's connection: what comes before a client has said who it is.
+//! Parses a client's packets up to the startup message.
 //!
-//! Pure functions over a buffer, without any I/O: they see bytes of anybody who can reach the socket, so they are small, bounded
-//! and fuzzed (`fuzz/`). What is read here is all that the proxy ever reads of a client.
+//! These are pure functions over a buffer. Everybody who can reach the socket can send them bytes, so they are small, bounded and
+//! fuzzed (`fuzz/`). But for SCRAM messages, nothing else that a client sends is parsed.
 //!
 //! <https://www.postgresql.org/docs/current/protocol-message-formats.html>
 
@@ -12,11 +12,11 @@ pub const LONGEST: usize = 10_000;
 /// Length, code, process id, and a key, which has up to 256 bytes in protocol 3.2.
 const LONGEST_CANCEL: usize = 12 + 256;
 
-// Versions that are none: 1234 and a number of its own.
+// Requests take the place of a version, as 1234 and a number of their own.
 const CANCEL_REQUEST: u32 = 80_877_102;
 const SSL_REQUEST: u32 = 80_877_103;
 const GSSENC_REQUEST: u32 = 80_877_104;
-/// First byte of a TLS record with a handshake message, as `sslnegotiation=direct` begins.
+/// The first byte of a TLS handshake record, which `sslnegotiation=direct` begins with.
 const TLS_HANDSHAKE: u8 = 0x16;
 
 /// A client's packet without a type byte.
@@ -26,9 +26,9 @@ pub enum Packet<'buffer> {
     Ssl,
     /// The client asks for GSSAPI encryption.
     Gssenc,
-    /// The client began with TLS without asking.
+    /// The client begins with TLS without a request for it.
     DirectTls,
-    /// The client asks for the statement of another connection to be cancelled.
+    /// The client asks to cancel the statement of another connection.
     Cancel(CancelKey<'buffer>),
     /// The client says who it is.
     Startup(Startup<'buffer>),
@@ -39,7 +39,7 @@ pub enum Packet<'buffer> {
 pub struct CancelKey<'buffer>(pub &'buffer [u8]);
 
 impl CancelKey<'_> {
-    /// The packet that asks a server.
+    /// Return the packet for the server.
     #[must_use]
     pub fn request(&self) -> Vec<u8> {
         let length = u32::try_from(self.0.len() + 8).unwrap_or(u32::MAX);
@@ -52,7 +52,7 @@ impl CancelKey<'_> {
 pub struct Startup<'buffer> {
     /// 3.0 is `196_608`; the minor version is the server's to negotiate.
     version: u32,
-    /// Names and values with a zero byte after each; without the zero byte that ends the message.
+    /// Names and values, each with a zero byte after it, without the zero byte that ends the message.
     parameters: &'buffer [u8],
 }
 
@@ -66,13 +66,13 @@ impl<'buffer> Startup<'buffer> {
         })
     }
 
-    /// A parameter that is not empty.
+    /// Return a parameter unless it is empty.
     #[must_use]
     pub fn get(&self, wanted: &str) -> Option<&'buffer [u8]> {
         self.values(wanted).last().filter(|value| !value.is_empty())
     }
 
-    /// Whether a parameter is there more than once: servers may differ in which one they take.
+    /// Return whether a parameter occurs more than once. Servers may differ in which one they use.
     #[must_use]
     pub fn is_ambiguous(&self, wanted: &str) -> bool {
         self.values(wanted).nth(1).is_some()
@@ -82,7 +82,7 @@ impl<'buffer> Startup<'buffer> {
         self.parameters().filter(move |(name, _)| *name == wanted.as_bytes()).map(|(_, value)| value)
     }
 
-    /// The message for the server: the client's own, with parameters for those that it left out.
+    /// Return the message for the server: the client's own, followed by parameters that it left out.
     #[must_use]
     pub fn message(&self, missing: &[(&str, &str)]) -> Vec<u8> {
         let mut message = vec![0; 4];
@@ -101,19 +101,19 @@ impl<'buffer> Startup<'buffer> {
     }
 }
 
-/// Why a packet is refused, in PostgreSQL's words where it has some.
+/// Why a packet is refused, in PostgreSQL's own words where it has any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Malformed {
-    /// Shorter or longer than any packet can be.
+    /// No packet is that short or that long.
     Length,
-    /// A startup message whose parameters are not pairs of strings.
+    /// The parameters are not pairs of strings.
     Layout,
-    /// Another major version than 3.
+    /// The major version is not 3.
     Version(u32),
 }
 
 impl Malformed {
-    /// The SQLSTATE that goes with it.
+    /// Return the SQLSTATE.
     #[must_use]
     pub const fn sqlstate(self) -> &'static str {
         match self {
@@ -138,10 +138,10 @@ impl fmt::Display for Malformed {
     }
 }
 
-/// The first packet of `buffer` and its length; `None` if it is not complete.
+/// Return the first packet of `buffer` and its length, or `None` if it is not complete.
 ///
 /// # Errors
-/// No packet begins like that; found as soon as its length is there.
+/// The packet is malformed. A wrong length is found as soon as it has arrived.
 pub fn read(buffer: &[u8]) -> Result<Option<(Packet<'_>, usize)>, Malformed> {
     if buffer.first() == Some(&TLS_HANDSHAKE) {
         return Ok(Some((Packet::DirectTls, 0)));
@@ -165,12 +165,12 @@ pub fn read(buffer: &[u8]) -> Result<Option<(Packet<'_>, usize)>, Malformed> {
     Ok(Some((packet, length)))
 }
 
-/// Pairs of strings, each with a zero byte at its end, and one more zero byte.
+/// Parses pairs of zero-terminated strings and the zero byte after them.
 fn startup(version: u32, body: &[u8]) -> Result<Startup<'_>, Malformed> {
     let mut rest = body;
     loop {
         match next_string(rest) {
-            // A name of no length is the terminator, and must be the last byte.
+            // An empty name is the terminator, which must be the last byte.
             Some(([], [])) => break,
             Some(([], _)) | None => return Err(Malformed::Layout),
             Some((_name, after)) => (_, rest) = next_string(after).ok_or(Malformed::Layout)?,
@@ -184,10 +184,10 @@ fn next_string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((&bytes[..end], &bytes[end + 1..]))
 }
 
-/// What a fuzzer runs: whatever comes is read without a panic, and what is a packet is one again.
+/// Checks the properties that the fuzzer looks for: no input makes the parser panic, and packets survive a round trip.
 ///
 /// # Panics
-/// That is what it looks for.
+/// A property does not hold.
 pub fn check(buffer: &[u8]) {
     let Ok(Some((packet, length))) = read(buffer) else { return };
     assert!(length <= buffer.len() && length <= LONGEST, "a packet is within its buffer");
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_packet_is_refused() {
+    fn malformed_packets_are_refused() {
         let length = |length: u32| length.to_be_bytes().to_vec();
         for (bytes, expected) in [
             (length(0), Malformed::Length),

@@ -1,21 +1,21 @@
-//! PostgreSQL's messages, as far as a login goes.
+//! PostgreSQL's messages, as far as a login needs them.
 
 use zeroize::Zeroizing;
 
-/// A message: its type, its length, its body.
+/// Return a message of this type.
 #[must_use]
 pub fn message(kind: u8, body: &[u8]) -> Vec<u8> {
     let length = u32::try_from(body.len() + 4).unwrap_or(u32::MAX);
     [&[kind][..], &length.to_be_bytes(), body].concat()
 }
 
-/// An Authentication message: its code, and what goes with it.
+/// Return an Authentication message with this code.
 #[must_use]
 pub fn authentication(code: u32, data: &[u8]) -> Vec<u8> {
     message(b'R', &[&code.to_be_bytes()[..], data].concat())
 }
 
-/// The answer to `AuthenticationCleartextPassword`.
+/// Return the answer to `AuthenticationCleartextPassword`.
 #[must_use]
 pub fn password(password: &str) -> Zeroizing<Vec<u8>> {
     let length = u32::try_from(password.len() + 5).unwrap_or(u32::MAX);
@@ -27,7 +27,7 @@ pub fn password(password: &str) -> Zeroizing<Vec<u8>> {
     message
 }
 
-/// The `ErrorResponse` that ends a connection.
+/// Return the `ErrorResponse` that ends a connection.
 #[must_use]
 pub fn fatal(sqlstate: &str, text: &str) -> Vec<u8> {
     let mut body = Vec::with_capacity(text.len() + 40);
@@ -40,11 +40,11 @@ pub fn fatal(sqlstate: &str, text: &str) -> Vec<u8> {
     message(b'E', &body)
 }
 
-/// A message is too long, or its length is none.
+/// The length of a message is invalid or too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Malformed;
 
-/// A message of a known type.
+/// A message.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Message<'buffer> {
     /// Its type.
@@ -55,10 +55,10 @@ pub struct Message<'buffer> {
     pub length: usize,
 }
 
-/// The first message of `buffer`; `None` if it is not complete.
+/// Return the first message of `buffer`, or `None` if it is not complete.
 ///
 /// # Errors
-/// It is longer than `longest`, or its length is none.
+/// Its length is invalid or greater than `longest`.
 pub fn first_message(buffer: &[u8], longest: usize) -> Result<Option<Message<'_>>, Malformed> {
     let Some((kind, rest)) = buffer.split_first() else { return Ok(None) };
     let Some((length, _)) = rest.split_first_chunk() else { return Ok(None) };
@@ -69,7 +69,7 @@ pub fn first_message(buffer: &[u8], longest: usize) -> Result<Option<Message<'_>
     Ok(rest.get(4..length).map(|body| Message { kind: *kind, body, length: length + 1 }))
 }
 
-/// A field of an `ErrorResponse`'s body.
+/// Return a field of an `ErrorResponse`'s body.
 #[must_use]
 pub fn error_field(body: &[u8], wanted: u8) -> Option<String> {
     let mut fields = body.split(|byte| *byte == 0);
@@ -78,12 +78,12 @@ pub fn error_field(body: &[u8], wanted: u8) -> Option<String> {
     value.map(|value| String::from_utf8_lossy(value).into_owned())
 }
 
-/// Looks for `BackendKeyData` among what a server says between accepting a login and being ready for its first query.
+/// Looks for `BackendKeyData` among the messages between a server's acceptance of a login and its first `ReadyForQuery`.
 #[derive(Debug, Default)]
 pub struct KeyFinder {
-    /// Type, length and, of `BackendKeyData`, body of the message that has begun.
+    /// The type and length of the current message, and the body if it is `BackendKeyData`.
     begun: Vec<u8>,
-    /// So much of it is passed over.
+    /// How many bytes of it are still to be skipped.
     skip: usize,
     over: bool,
     key: Option<Box<[u8]>>,
@@ -92,7 +92,7 @@ pub struct KeyFinder {
 const LONGEST_KEY: usize = 4 + 4 + 256;
 
 impl KeyFinder {
-    /// Reads on. There is nothing to wait for any more when it gives true.
+    /// Reads more bytes. Return whether the search is over.
     pub fn read(&mut self, mut bytes: &[u8]) -> bool {
         while !self.over && !bytes.is_empty() {
             let skipped = self.skip.min(bytes.len());
@@ -112,13 +112,13 @@ impl KeyFinder {
         self.over
     }
 
-    /// What the server gave, once it has been found.
+    /// Return the process id and the key, if there were any.
     #[must_use]
     pub fn key(self) -> Option<Box<[u8]>> {
         self.key
     }
 
-    /// How many bytes of the message are looked at.
+    /// Return how many bytes of the message have to be collected.
     fn wanted(&self) -> usize {
         if self.begun.first() == Some(&b'K') && self.begun.len() >= 5 { 1 + self.length() } else { 5 }
     }
@@ -132,14 +132,14 @@ impl KeyFinder {
         let length = self.length();
         match self.begun[0] {
             b'K' if (12..=LONGEST_KEY).contains(&length) => {
-                // All of it is here, or its body comes next.
+                // Either all of it has arrived, or its body comes next.
                 if self.begun.len() == 1 + length {
                     self.key = Some(self.begun[5..].into());
                     self.over = true;
                     self.begun = Vec::new();
                 }
             }
-            // ReadyForQuery, an error, and what is not a message any more.
+            // ReadyForQuery, an error, or something else than a message.
             b'K' | b'Z' | b'E' => self.over = true,
             _ if length < 4 => self.over = true,
             _ => {
@@ -155,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_found_however_the_bytes_come() {
+    fn a_key_is_found_in_pieces_of_any_size() {
         for length in [8, 36, 260] {
             let key: Vec<u8> = (0..length).map(|number| u8::try_from(number % 251).unwrap()).collect();
             let said =
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_without_keys_is_not_waited_for() {
+    fn the_search_ends_without_a_key() {
         for end in [message(b'Z', b"I"), message(b'E', b"SFATAL\0\0"), message(b'K', &[0; 300]), vec![b'x', 0, 0, 0, 1]]
         {
             let mut finder = KeyFinder::default();

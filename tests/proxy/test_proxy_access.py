@@ -161,7 +161,7 @@ def test_other_machines_need_a_password_and_tls(run_proxy: RunProxy, files: File
         (("--listen", "0", "--password-file", str(opened)), "other users can read it"),
         (("--listen", "0", "--password-file", str(tmp_path / "missing")), "missing"),
         (("--listen", "nowhere"), "expected \\[HOST:\\]PORT"),
-        ((), "say where clients come in"),
+        ((), "name where clients connect"),
     ):
         proxy = run_proxy(*arguments, socket_folder=False, ready=False)
         assert proxy.process.wait(30) == 2

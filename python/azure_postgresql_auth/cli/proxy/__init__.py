@@ -1,7 +1,7 @@
-"""`proxy`: logs in for programs in any language, which connect to this machine instead of the server.
+"""The command `proxy`, which logs in for programs in any language.
 
-Python reads the arguments, opens the sockets that clients come in by, and waits. The engine does everything else, on
-threads of its own.
+Python parses the arguments, opens the listening sockets and waits. The Rust core does everything else, on threads of its
+own.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The sockets that clients come in by, and those of the service manager."""
+"""The listening sockets, and the protocol of the service manager (systemd)."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ if TYPE_CHECKING:
     from azure_postgresql_auth.cli.proxy.server_arguments import Server
 
 SOCKET_NAME: Final = ".s.PGSQL.5432"
-"""What libpq looks for in the folder that `host` names."""
+"""The name that libpq looks for in the folder that `host` names."""
 _BACKLOG: Final = 1024
 _FIRST_DESCRIPTOR: Final = 3
 """sd_listen_fds(3)."""
 
 
 class Sockets:
-    """The listening sockets; removes their files in the end."""
+    """The listening sockets and their files."""
 
     def __init__(self) -> None:
         self.of_server: dict[str, list[socket.socket]] = {}
         self._files: list[tuple[Path, tuple[int, int]]] = []
 
     def add(self, server: Server, listener: socket.socket) -> None:
-        """Take a socket for clients of a server."""
+        """Add a listening socket of a server."""
         self.of_server.setdefault(server.name, []).append(listener)
 
     def listen_in(self, folder: Path, server: Server) -> None:
-        """Listen on a Unix socket that this user alone can connect to.
+        """Listen on a Unix socket that only this user can connect to.
 
         Raises:
-            Failure: others could replace it, or it is in use.
+            Failure: Other users could replace the socket, or it is in use.
         """
         _refuse_links_of_others(folder)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -69,7 +69,7 @@ class Sockets:
             self.add(server, listener)
 
     def detach(self, server: Server) -> list[int]:
-        """Give the descriptors away."""
+        """Hand over the descriptors of a server's sockets."""
         return [listener.detach() for listener in self.of_server.pop(server.name, ())]
 
     def remove_files(self) -> None:
@@ -86,7 +86,7 @@ def bind(host: str, port: int) -> Iterator[socket.socket]:
     """Listen on all addresses of a host's name.
 
     Raises:
-        Failure: the name has none, or one is in use.
+        Failure: The name has no address, or an address is in use.
     """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -103,10 +103,10 @@ def bind(host: str, port: int) -> Iterator[socket.socket]:
 
 
 def parse_address(option: str, text: str) -> tuple[str, int]:
-    """Read `[HOST:]PORT`; without a host, 127.0.0.1.
+    """Parse `[HOST:]PORT`; the default host is 127.0.0.1.
 
     Raises:
-        Failure: it is none.
+        Failure: The text is malformed.
     """
     host, _, port = text.rpartition(":")
     host = host.strip("[]")
@@ -116,15 +116,15 @@ def parse_address(option: str, text: str) -> tuple[str, int]:
 
 
 def is_loopback(listener: socket.socket) -> bool:
-    """Whether only this machine reaches it."""
+    """Return whether only this machine can reach the socket."""
     return listener.family == socket.AF_UNIX or ipaddress.ip_address(listener.getsockname()[0]).is_loopback
 
 
 def activated(servers: Sequence[Server]) -> Iterator[tuple[Server, socket.socket]]:
-    """Take the sockets that the service manager has opened; with several servers, their names say which is for whom.
+    """Yield the sockets that the service manager has opened. Their names tell several servers apart.
 
     Raises:
-        Failure: it is not known which server one is for.
+        Failure: A socket's name is not that of a server.
     """
     count, pid = os.environ.pop("LISTEN_FDS", ""), os.environ.pop("LISTEN_PID", "")
     names = os.environ.pop("LISTEN_FDNAMES", "").split(":")
@@ -142,11 +142,11 @@ def activated(servers: Sequence[Server]) -> Iterator[tuple[Server, socket.socket
 
 
 def notify(state: str) -> None:
-    """Tell the service manager, if there is one (sd_notify(3))."""
+    """Notify the service manager, if there is one (sd_notify(3))."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address.startswith(("/", "@")):
         return
-    # A manager that is gone is no reason to stop serving.
+    # Without a manager, the proxy continues to serve.
     with (
         contextlib.suppress(OSError),
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as manager,
@@ -156,10 +156,10 @@ def notify(state: str) -> None:
 
 
 def _refuse_links_of_others(folder: Path) -> None:
-    """Check that no symbolic link on the way to a folder belongs to another user, who could point it elsewhere.
+    """Check that no symbolic link in the path belongs to another user, who could make it point elsewhere.
 
     Raises:
-        Failure: one does.
+        Failure: One does.
     """
     for path in reversed((folder.absolute(), *folder.absolute().parents)):
         try:
@@ -177,10 +177,10 @@ def _refuse_links_of_others(folder: Path) -> None:
 
 
 def _remove_stale(path: Path) -> None:
-    """Remove what a process that was killed has left.
+    """Remove the socket that a killed process has left behind.
 
     Raises:
-        Failure: a process still serves it, or it is not a socket.
+        Failure: Another process serves it, or it is not a socket.
     """
     try:
         mode = path.lstat().st_mode

@@ -1,4 +1,4 @@
-"""Which servers there are, and what each of them takes."""
+"""The servers that the arguments name."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ class Server(NamedTuple):
     """A server and how to log in to it."""
 
     name: str
-    """What its folder or descriptor, its figures and the log call it."""
+    """The name of its folder or descriptor, in metrics and in the log."""
     host: str
     port: int
     scope: str
     roots: str
-    """PEM file of the root certificates to verify it against."""
+    """The PEM file with the root certificates to verify it against."""
 
 
 def parse(texts: Sequence[str], scope: str | None, roots: str | None) -> list[Server]:
-    """Read `[NAME=]HOST[:PORT]`.
+    """Parse `[NAME=]HOST[:PORT]`.
 
     Args:
-        texts: the servers.
-        scope: OAuth 2.0 scope of their tokens; by default what their names say.
-        roots: PEM file of root certificates; by default Azure's, for hosts that are named like Azure's.
+        texts: The servers.
+        scope: The OAuth 2.0 scope of their tokens; by default the one of their cloud.
+        roots: A PEM file with root certificates; by default Azure's, for Azure's host names.
 
     Raises:
-        Failure: they are none, two have one name, or it is not known how to verify them.
+        Failure: There is none, two have the same name, or it is unknown how to verify one.
     """
     servers = [_parse(text, scope, roots) for text in texts]
     if not servers:

@@ -1,4 +1,4 @@
-"""From arguments to a running proxy, and to its end."""
+"""Runs the proxy from its arguments to its end."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ _MISLEADING: Final = (
     "PGSSLROOTCERT",
     "PGSSLNEGOTIATION",
 )
-"""What libpq would connect elsewhere for, or ask of the proxy what only the server has."""
+"""Variables that would make libpq connect elsewhere, or require something that only the server can offer."""
 
 
 def run(options: argparse.Namespace) -> int:
-    """Serve until told to stop, or until the command ends."""
+    """Serve until a signal asks to stop, or until the command ends."""
     servers = server_arguments.parse(options.servers, options.scope, options.sslrootcert)
     if (options.tls_cert is None) != (options.tls_key is None):
         raise Failure("proxy: --tls-cert and --tls-key belong together", USAGE)
@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
 def _listen(
     sockets: listeners.Sockets, servers: list[Server], options: argparse.Namespace, stack: contextlib.ExitStack
 ) -> dict[str, str]:
-    """Open everything that was asked for; tell by which variables libpq finds the first server."""
+    """Open the listening sockets. Return the variables by which libpq finds the first server."""
     variables: dict[str, str] = {}
     for server, listener in listeners.activated(servers):
         sockets.add(server, listener)
@@ -78,7 +78,7 @@ def _listen(
         first = folder / servers[0].name if named else folder
         variables = {"PGHOST": str(first.absolute()), "PGPORT": "5432"}
     if not sockets.of_server:
-        message = "proxy: say where clients come in: --socket DIR, --listen [HOST:]PORT, or a command after `--`"
+        message = "proxy: name where clients connect: --socket DIR, --listen [HOST:]PORT, or a command after `--`"
         raise Failure(message, USAGE)
     pinned = {"PGUSER": options.user, "PGDATABASE": options.database}
     return {**variables, **{name: value for name, value in pinned.items() if value is not None}}
@@ -119,7 +119,7 @@ def _start(sockets: listeners.Sockets, servers: list[Server], http: int | None, 
 
 
 def _wait(proxy: Proxy, grace: float, sockets: listeners.Sockets) -> None:
-    """Wait for a signal, then for the connections to end; a second signal ends them."""
+    """Wait for a signal, and then until the connections have ended. A second signal ends them."""
     received = 0
 
     def stop(*_: object) -> None:
@@ -144,7 +144,7 @@ def _wait(proxy: Proxy, grace: float, sockets: listeners.Sockets) -> None:
 
 @contextlib.contextmanager
 def _woken_by_signals() -> Iterator[socket.socket]:
-    """Open a socket that becomes readable when a signal has come, even just before the wait for it."""
+    """Open a socket that becomes readable when a signal arrives, even just before the wait for it."""
     reader, writer = socket.socketpair()
     with reader, writer:
         for end in (reader, writer):
@@ -157,7 +157,7 @@ def _woken_by_signals() -> Iterator[socket.socket]:
 
 
 def _raise_limit() -> None:
-    """Have as many descriptors as the operating system allows: each connection takes two."""
+    """Allow as many descriptors as the operating system permits; each connection takes two."""
     import resource  # noqa: PLC0415 - not on Windows
 
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -168,6 +168,6 @@ def _raise_limit() -> None:
 def _run_inside(command: list[str], variables: dict[str, str]) -> int:
     """Run the command, which connects to the proxy."""
     environment = {name: value for name, value in os.environ.items() if name not in _MISLEADING}
-    # TLS is the proxy's concern.
+    # The proxy uses TLS to the server.
     code = child.run(command, {**environment, **variables, "PGSSLMODE": "disable"}, "proxy")
     return signals.exit_code(-code) if code < 0 else code

@@ -1,0 +1,93 @@
+"""The arguments of `proxy` and their help."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from azure_postgresql_auth.cli.terminal import PROGRAM
+
+if TYPE_CHECKING:
+    import argparse
+    from typing import Any, Final
+
+_SERVER: Final = "myserver.postgres.database.azure.com"
+_PREFIX: Final = "AZURE_POSTGRESQL_AUTH_PROXY_"
+
+DESCRIPTION: Final = f"""\
+Logs in for programs in any language. They connect to this machine without a password; the proxy connects to the server
+over verified TLS and logs in with a token. One client connection is one server connection.
+
+  {PROGRAM} proxy {_SERVER} --socket /run/orders
+  {PROGRAM} proxy {_SERVER} --listen 127.0.0.1:6543
+  {PROGRAM} proxy orders=a.postgres.database.azure.com billing=b.postgres.database.azure.com --socket /run/databases
+  {PROGRAM} proxy {_SERVER} --user orders -- metabase.sh"""
+
+EPILOG: Final = f"""\
+Clients log in as the role that they name, by default as the role that the token names. With a command, the proxy listens
+on a private socket unless --socket or --listen is given, sets PGHOST, PGPORT and, if they are pinned, PGUSER and
+PGDATABASE, and ends with the command. Without a command it serves until SIGTERM or SIGINT.
+
+Every option has an environment variable: {_PREFIX}LISTEN for --listen and so on, and
+{_PREFIX}SERVERS for the servers, separated by spaces. Socket activation by systemd is supported.
+
+The log is a JSON object on each line of stderr.
+
+exit codes: 0 after a signal; with a command its own code, or 128 plus the number of the signal that killed it, 126 if
+it cannot be run and 127 if it is not found; 1 if the proxy cannot start; 2 if an argument is invalid"""
+
+
+def _default(option: str, fallback: Any = None) -> Any:
+    """Return the value of an option's variable, which argparse converts as it does arguments."""
+    return os.environ.get(_PREFIX + option.lstrip("-").replace("-", "_").upper()) or fallback
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument(
+        "servers",
+        nargs="*",
+        default=(_default("servers") or "").split(),
+        metavar="[NAME=]HOST[:PORT]",
+        help="the server; several servers need names, and get a folder or a port each",
+    )
+    for option, metavar, text in (
+        ("--socket", "DIR", "listen on a Unix socket in this folder; only this user can connect"),
+        ("--listen", "[HOST:]PORT", "listen on TCP; further servers get the ports that follow"),
+        ("--user", "ROLE", "the only role that clients may log in as, and the default"),
+        ("--database", "NAME", "the only database that clients may use, and the default"),
+        ("--password-file", "FILE", "the clients' passwords (SCRAM-SHA-256): lines of USER:PASSWORD, mode 0600"),
+        ("--tls-cert", "FILE", "certificate for TLS with clients, PEM with its chain"),
+        ("--tls-key", "FILE", "its private key, PEM, mode 0600"),
+        ("--sslrootcert", "FILE", "root certificates of the servers; default: Azure's, for Azure's host names"),
+        ("--scope", "SCOPE", "OAuth 2.0 scope of the tokens; default: by the servers' names"),
+        ("--http", "[HOST:]PORT", "serve /livez, /readyz and /metrics (Prometheus)"),
+        ("--health-file", "FILE", "a file that exists while the proxy is ready, rewritten at least every minute"),
+    ):
+        parser.add_argument(option, metavar=metavar, default=_default(option), help=text)
+    parser.add_argument(
+        "--allow-remote",
+        action="store_true",
+        default=_default("--allow-remote") is not None,
+        help="listen on addresses that other machines can reach; needs --password-file, --tls-cert and --tls-key",
+    )
+    parser.add_argument(
+        "--max-connections",
+        type=int,
+        default=_default("--max-connections", "1000"),
+        metavar="COUNT",
+        help="the greatest number of sessions; default: 1000",
+    )
+    for option, seconds, text in (
+        ("--client-timeout", 10, "time for a client to say, and prove, who it is"),
+        ("--login-timeout", 30, "time for the login to the server after that"),
+        ("--stop-timeout", 30, "time for open connections to end when the proxy stops"),
+    ):
+        parser.add_argument(
+            option,
+            type=float,
+            default=_default(option, str(seconds)),
+            metavar="SECONDS",
+            help=f"{text}; default: {seconds}",
+        )
+    parser.add_argument("command", nargs="*", metavar="-- COMMAND ...", help="a command that uses the proxy")
