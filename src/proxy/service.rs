@@ -218,20 +218,18 @@ async fn serve(
     if let Some(http) = http.and_then(|http| tokio::net::TcpListener::from_std(http).ok()) {
         tokio::spawn(http::serve(Arc::clone(&shared), http));
     }
-    let Some(grace) = stop.recv().await else { return };
+    let Some(mut grace) = stop.recv().await else { return };
     shared.stopping.store(true, Ordering::Relaxed);
     acceptors.shutdown().await;
     let mut deadline = Instant::now() + grace;
     loop {
-        let fields = [
-            ("open", shared.open.load(Ordering::Acquire).into()),
-            ("grace", deadline.saturating_duration_since(Instant::now()).as_secs_f64().into()),
-        ];
+        let fields = [("open", shared.open.load(Ordering::Acquire).into()), ("grace", grace.as_secs_f64().into())];
         shared.log.event(Level::Info, "stopping", &fields);
         match timeout_at(deadline, until_closed(&shared, &mut stop)).await {
-            Ok(Some(grace)) => deadline = deadline.min(Instant::now() + grace),
+            Ok(Some(again)) => grace = again,
             Ok(None) | Err(_) => break,
         }
+        deadline = deadline.min(Instant::now() + grace);
     }
     watch::write_log_records(&shared);
     if let Some(path) = &health_file {

@@ -1,7 +1,7 @@
 """The command `proxy`, which logs in for programs in any language.
 
-Python parses the arguments, opens the listening sockets and waits. The Rust core does everything else, on threads of its
-own.
+Python parses the arguments, opens the listening sockets and waits. The Rust core does everything else, on threads of
+its own.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 _PREFIX: Final = "AZURE_POSTGRESQL_AUTH_PROXY_"
 
 DESCRIPTION: Final = f"""\
-Logs in for programs in any language: they connect to this machine, without a password, and the proxy connects to the
-server over verified TLS and logs in with a token. One client connection is one server connection.
+Logs in for programs in any language. They connect to this machine without a password; the proxy connects to the server
+over verified TLS and logs in with a token. One client connection is one server connection.
 
   {PROGRAM} proxy {SERVER} --socket /run/orders
   {PROGRAM} proxy {SERVER} --listen 127.0.0.1:6543
@@ -28,21 +28,21 @@ server over verified TLS and logs in with a token. One client connection is one 
   {PROGRAM} proxy {SERVER} --user orders -- metabase.sh"""
 
 EPILOG: Final = f"""\
-Clients log in as the role that they name; one that names none gets the role that the token names. With a command, the
-proxy listens on a socket of its own unless told otherwise, sets PGHOST, PGPORT and, where they are pinned, PGUSER and
-PGDATABASE, and ends with the command. Without one it serves until SIGTERM or SIGINT.
+Clients log in as the role that they name, by default as the role that the token names. With a command, the proxy
+listens on a private socket unless --socket or --listen is given, sets PGHOST, PGPORT and, if they are pinned, PGUSER
+and PGDATABASE, and ends with the command. Without a command it serves until SIGTERM or SIGINT.
 
-Every option can be given by a variable as well: {_PREFIX}LISTEN for --listen and so on, and
-{_PREFIX}SERVERS for the servers, separated by spaces. Sockets of systemd are served, too.
+Every option has an environment variable: {_PREFIX}LISTEN for --listen and so on, and
+{_PREFIX}SERVERS for the servers, separated by spaces. Socket activation by systemd is supported.
 
 The log is a JSON object on each line of stderr.
 
-exit codes: 0 told to stop; the command's (128 and the signal's number where one killed it); 126 and 127 where it cannot
-be run or found; 1 where the proxy does not start"""
+exit codes: 0 after a signal; with a command its own code, or 128 plus the number of the signal that killed it, 126 if
+it cannot be run and 127 if it is not found; 1 if the proxy cannot start; 2 if an argument is invalid"""
 
 
 def _default(option: str, fallback: Any = None) -> Any:
-    """Read an option's variable; argparse converts texts as it does arguments."""
+    """Return the value of an option's variable, which argparse converts as it does arguments."""
     return os.environ.get(_PREFIX + option.lstrip("-").replace("-", "_").upper()) or fallback
 
 
@@ -53,39 +53,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         default=(_default("servers") or "").split(),
         metavar="[NAME=]HOST[:PORT]",
-        help="the server; several have names, and a folder or a port each",
+        help="the server; several servers need names, and get a folder or a port each",
     )
     for option, metavar, text in (
-        ("--socket", "DIR", "listen on a Unix socket in this folder, which only this user can connect to"),
+        ("--socket", "DIR", "listen on a Unix socket in this folder; only this user can connect"),
         ("--listen", "[HOST:]PORT", "listen on TCP; further servers get the ports that follow"),
-        ("--user", "ROLE", "the only role that clients may log in as; also for those that name none"),
-        ("--database", "NAME", "the only database that clients may use; also for those that name none"),
-        ("--password-file", "FILE", "lines of USER:PASSWORD that clients must know (SCRAM-SHA-256), mode 0600"),
-        ("--tls-cert", "FILE", "certificate for TLS towards clients, PEM with its chain"),
+        ("--user", "ROLE", "the only role that clients may log in as, and the default"),
+        ("--database", "NAME", "the only database that clients may use, and the default"),
+        ("--password-file", "FILE", "the clients' passwords (SCRAM-SHA-256): lines of USER:PASSWORD, mode 0600"),
+        ("--tls-cert", "FILE", "certificate for TLS with clients, PEM with its chain"),
         ("--tls-key", "FILE", "its private key, PEM, mode 0600"),
-        ("--sslrootcert", "FILE", "root certificates of servers; by default Azure's, for hosts named like Azure's"),
-        ("--scope", "SCOPE", "OAuth 2.0 scope of the tokens; by default the servers'"),
-        ("--http", "[HOST:]PORT", "answer /livez, /readyz and /metrics (Prometheus) there"),
-        ("--health-file", "FILE", "a file that is there while the proxy is ready, and new at least every minute"),
+        ("--sslrootcert", "FILE", "root certificates of the servers; default: Azure's, for Azure's host names"),
+        ("--scope", "SCOPE", "OAuth 2.0 scope of the tokens; default: by the servers' names"),
+        ("--http", "[HOST:]PORT", "serve /livez, /readyz and /metrics (Prometheus)"),
+        ("--health-file", "FILE", "a file that exists while the proxy is ready, rewritten at least every minute"),
     ):
         parser.add_argument(option, metavar=metavar, default=_default(option), help=text)
     parser.add_argument(
         "--allow-remote",
         action="store_true",
         default=_default("--allow-remote") is not None,
-        help="listen on addresses that other machines reach; needs --password-file, --tls-cert and --tls-key",
+        help="listen on addresses that other machines can reach; needs --password-file, --tls-cert and --tls-key",
     )
     parser.add_argument(
         "--max-connections",
         type=int,
         default=_default("--max-connections", "1000"),
         metavar="COUNT",
-        help="connections at once; default: 1000",
+        help="the greatest number of sessions; default: 1000",
     )
     for option, seconds, text in (
-        ("--client-timeout", 10, "time until a client has said, and proved, who it is"),
-        ("--login-timeout", 30, "time that a login may take after that"),
-        ("--stop-timeout", 30, "time that open connections have to end when the proxy stops"),
+        ("--client-timeout", 10, "time for a client to say, and prove, who it is"),
+        ("--login-timeout", 30, "time for the login to the server after that"),
+        ("--stop-timeout", 30, "time for open connections to end when the proxy stops"),
     ):
         parser.add_argument(
             option,
