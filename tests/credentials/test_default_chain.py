@@ -16,7 +16,7 @@ from azure.identity import DefaultAzureCredential as AzuresDefault
 from azure_postgresql_auth import core, errors, identity
 from azure_postgresql_auth._engine import registry
 
-from tests.support.credentials import Token
+from tests.support.credentials import Token, object_id
 from tests.support.polling import quickest
 
 if TYPE_CHECKING:
@@ -38,11 +38,6 @@ NO_FALLBACK: Any = {
     "exclude_broker_credential": True,
     "exclude_shared_token_cache_credential": True,
 }
-
-
-def object_id(credential: Any) -> str:
-    found: str = core.decode_jwt(credential.get_token(SCOPE).token)["oid"]
-    return found
 
 
 def attempts(credential: Any) -> list[str]:

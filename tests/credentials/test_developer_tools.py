@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from azure_postgresql_auth import core, errors, identity
+from azure_postgresql_auth import core, identity
 
-from tests.support.credentials import make_token
+from tests.support.credentials import failure, make_token, object_id
 
 if TYPE_CHECKING:
     from azure_postgresql_auth.emulator import Emulator
@@ -33,19 +33,6 @@ TOOLS = pytest.mark.parametrize(
         (identity.AzurePowerShellCredential, "pwsh", "Connect-AzAccount -Tenant"),
     ],
 )
-
-
-def object_id(credential: Any) -> str:
-    found: str = core.decode_jwt(credential.get_token(SCOPE).token)["oid"]
-    return found
-
-
-def failure(credential: Any) -> str:
-    with pytest.raises(errors.EntraConnectionValueError) as raised:
-        credential.get_token(SCOPE)
-    prefix, kind, text = str(raised.value).split(": ", 2)
-    assert (prefix, kind) == ("Could not retrieve Entra credentials", type(credential).__name__)
-    return text
 
 
 class TestCommands:

@@ -15,7 +15,7 @@ import pytest
 from azure_postgresql_auth import core, errors, identity, service_connector
 from azure_postgresql_auth.psycopg3 import EntraConnection
 
-from tests.support.credentials import make_token
+from tests.support.credentials import failure, make_token, object_id
 from tests.support.polling import quickest
 from tests.support.servers import DroppingServer, Server
 
@@ -48,19 +48,6 @@ def connected_service() -> Any:
         patch.setenv("AZURE_POSTGRESQL_CONNECTIONSTRING", "host=localhost dbname=db")
         # A process keeps the credential that it makes here.
         return importlib.reload(service_connector).psycopg()["credential"]
-
-
-def object_id(credential: Any) -> str:
-    found: str = core.decode_jwt(credential.get_token(SCOPE).token)["oid"]
-    return found
-
-
-def failure(credential: Any) -> str:
-    with pytest.raises(errors.EntraConnectionValueError) as raised:
-        credential.get_token(SCOPE)
-    text = str(raised.value)
-    assert text.startswith("Could not retrieve Entra credentials: ManagedIdentityCredential: ")
-    return text.partition("ManagedIdentityCredential: ")[2]
 
 
 @pytest.fixture

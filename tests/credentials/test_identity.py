@@ -16,7 +16,7 @@ from azure.core.pipeline.policies import BearerTokenCredentialPolicy
 from azure.core.rest import HttpRequest
 from azure_postgresql_auth import core, errors, identity
 
-from tests.support.credentials import make_certificate, make_token
+from tests.support.credentials import make_certificate, make_token, object_id
 
 if TYPE_CHECKING:
     from azure_postgresql_auth.emulator import Emulator, Identity
@@ -24,11 +24,6 @@ if TYPE_CHECKING:
 SCOPE = core.AZURE_DB_FOR_POSTGRES_SCOPE
 RESOURCE = SCOPE[: -len("/.default")]
 GUID = "11111111-2222-3333-4444-555555555555"
-
-
-def object_id(credential: TokenCredential) -> str:
-    found: str = core.decode_jwt(credential.get_token(SCOPE).token)["oid"]
-    return found
 
 
 def endpoints(emulator: Emulator) -> list[str]:

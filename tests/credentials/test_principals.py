@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from tests.support.credentials import make_certificate, make_token
+from tests.support.credentials import make_certificate, make_token, object_id
 
 if TYPE_CHECKING:
     from azure_postgresql_auth.emulator import Emulator, Identity
@@ -29,11 +29,6 @@ if TYPE_CHECKING:
 SCOPE = core.AZURE_DB_FOR_POSTGRES_SCOPE
 GUID = "11111111-2222-3333-4444-555555555555"
 PASSWORD = "open sesame ä"
-
-
-def object_id(credential: Any) -> str:
-    found: str = core.decode_jwt(credential.get_token(SCOPE).token)["oid"]
-    return found
 
 
 @pytest.fixture

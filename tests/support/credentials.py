@@ -10,6 +10,7 @@ import time
 from typing import Any, NamedTuple
 
 import pytest
+from azure_postgresql_auth import core, errors
 from azure_postgresql_auth.emulator.identity.application_keys import ApplicationKeys
 from azure_postgresql_auth.emulator.identity.directory import Identity
 
@@ -34,6 +35,21 @@ def make_certificate(form: str = "pem", password: str | None = None) -> bytes:
     """A certificate with its key, which no application knows."""
     someone = Identity("someone", "service-principal", None, "client", "object")
     return ApplicationKeys().make(someone, form, password)
+
+
+def object_id(credential: Any) -> str:
+    """Whom the token of a credential is for."""
+    found: str = core.decode_jwt(credential.get_token(core.AZURE_DB_FOR_POSTGRES_SCOPE).token)["oid"]
+    return found
+
+
+def failure(credential: Any) -> str:
+    """Why a credential of ours gives no token."""
+    with pytest.raises(errors.EntraConnectionValueError) as raised:
+        credential.get_token(core.AZURE_DB_FOR_POSTGRES_SCOPE)
+    prefix, kind, text = str(raised.value).split(": ", 2)
+    assert (prefix, kind) == ("Could not retrieve Entra credentials", type(credential).__name__)
+    return text
 
 
 class SyncCredential:
