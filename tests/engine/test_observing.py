@@ -206,7 +206,7 @@ class TestTimeLimit:
         url = f"postgresql://127.0.0.1:{black_hole}/postgres"
 
         def fail() -> None:
-            with pytest.raises(Exception, match="."):
+            with pytest.raises(Exception):  # noqa: B017, PT011 - each driver's own, some without a text
                 driver.who(url, identity.ManagedIdentityCredential(), **{keyword: 5})
 
         # 8 without sharing; libpq has whole seconds, 2 at least.

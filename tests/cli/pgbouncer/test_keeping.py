@@ -127,6 +127,8 @@ class TestGoingOn:
         eventually((tmp_path / "first").exists)
         other = emulator.add_identity("other")
         second = keeper("--health-file", str(tmp_path / "second"), f"--identity=other={other.client_id}")
+        # It writes as soon as it has a token, while the third process starts.
+        eventually(lambda: other.client_id in {request.client_id for request in emulator.token_requests})
         done = cli("pgbouncer", "--auth-file", str(auth_file), "--once")
         assert done.returncode == 1
         assert "another process keeps this file up to date" in done.stderr
