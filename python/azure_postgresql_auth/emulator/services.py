@@ -44,6 +44,8 @@ class Services:
         self.revoked: dict[str, int] = {}
         with contextlib.ExitStack() as stack:
             self.work = _work_directory()
+            # Also where a signal ends the start of the process that otherwise removes it.
+            stack.callback(shutil.rmtree, self.work, ignore_errors=True)
             self._watchdog = Watchdog(self.work)
             stack.callback(self._watchdog.stop)
             stack.callback(shutil.rmtree, self.work, ignore_errors=True)
