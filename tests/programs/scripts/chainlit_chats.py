@@ -1,23 +1,21 @@
-"""Chainlit: its default data layer, with a pool that logs in, and beside it with a password file that is kept fresh."""
+"""Chainlit: its default data layer, with a pool that logs in, and with a password file that is kept fresh."""
 
-import asyncio
 import json
 import os
 import sys
 from pathlib import Path
 
-from azure_postgresql_auth.asyncpg import connect
-from serving import close_connections, fetch, free_port, going_on, serving
+from serving import close_connections, fetch, free_port, going_on, query, serving
 
 PLACE = os.environ["PLACE"]
 URL = f"postgresql://{PLACE}"
 # The tables and columns of Chainlit's data layer that the pages here use.
-TABLES = """
-CREATE TABLE "User" (id text PRIMARY KEY, identifier text UNIQUE, metadata text,
-    "createdAt" timestamp, "updatedAt" timestamp);
-CREATE TABLE "Thread" (id text PRIMARY KEY, name text, metadata text, tags text[], "userId" text,
-    "createdAt" timestamp, "updatedAt" timestamp, "deletedAt" timestamp);
-"""
+TABLES = (
+    """CREATE TABLE "User" (id text PRIMARY KEY, identifier text UNIQUE, metadata text,
+    "createdAt" timestamp, "updatedAt" timestamp)""",
+    """CREATE TABLE "Thread" (id text PRIMARY KEY, name text, metadata text, tags text[], "userId" text,
+    "createdAt" timestamp, "updatedAt" timestamp, "deletedAt" timestamp)""",
+)
 APP = """
 import chainlit
 
@@ -49,13 +47,6 @@ def data_layer():
 """
 
 
-async def make_tables() -> None:
-    """Make the tables, which Chainlit leaves to whoever runs it."""
-    connection = await connect(URL)
-    await connection.execute(TABLES)
-    await connection.close()
-
-
 class Chats:
     """A Chainlit server."""
 
@@ -83,7 +74,9 @@ class Chats:
         assert json.loads(found)["data"] == []
 
 
-asyncio.run(make_tables())
+# Chainlit leaves this to whoever runs it.
+for table in TABLES:
+    query(table)
 pool = Chats("pool", POOL)
 passfile = ["--file", "pgpass", "--host", PLACE.partition(":")[0]]
 pgpass = [sys.executable, "-m", "azure_postgresql_auth", "pgpass", *passfile, "--"]

@@ -71,15 +71,22 @@ def going_on() -> Iterator[int]:
 
 def close_connections() -> None:
     """Close the server's connections to the database, which it would keep for long."""
-    asyncio.run(_close_connections())
-
-
-async def _close_connections() -> None:
-    from azure_postgresql_auth.asyncpg import connect
-
-    connection = await connect(f"postgresql://{os.environ['PLACE']}")
-    await connection.execute(
+    query(
         "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
         "WHERE usename = session_user AND pid <> pg_backend_pid()"
     )
-    await connection.close()
+
+
+def query(sql: str) -> list[object]:
+    """Return the first column, by a connection of asyncpg's."""
+    return asyncio.run(_query(sql))
+
+
+async def _query(sql: str) -> list[object]:
+    from azure_postgresql_auth.asyncpg import connect
+
+    connection = await connect(f"postgresql://{os.environ['PLACE']}")
+    try:
+        return [row[0] for row in await connection.fetch(sql)]
+    finally:
+        await connection.close()
