@@ -29,7 +29,7 @@ use policy::{Decision, Lifetime, Retry};
 use stats::Stats;
 
 use crate::{
-    error::{Error, date, seconds},
+    error::{Error, LastFailure, date, seconds},
     platform::{
         clock::{Clock, Moment},
         fork,
@@ -82,8 +82,8 @@ struct Slot {
     flight: Option<Flight>,
     /// Failed attempts to renew the token.
     retry: Retry,
-    /// The last failure. As text: an error may hold a Python exception, and dropping that can run arbitrary Python code.
-    failure: Option<String>,
+    /// The last failure. Never a Python exception: dropping one can run arbitrary Python code.
+    failure: Option<LastFailure>,
     /// The service throttles requests: since when, for how long, and its error. Never a Python exception.
     throttled: Option<(Moment, Duration, Error)>,
     /// Tokens that the server refused, one after the other.
@@ -357,7 +357,7 @@ impl TokenCache {
     fn take_failure(&self, slot: &mut Slot, error: Error, source: &str) -> Error {
         self.stats.failed();
         slot.retry = slot.retry.after_failure(&*self.clock, error.retry_after());
-        slot.failure = Some(error.to_string());
+        slot.failure = Some(LastFailure::from(&error));
         slot.throttled = error.is_throttling().then(|| {
             let pause = error.retry_after().unwrap_or_else(|| slot.retry.backoff());
             (self.clock.now(), pause, error.clone())

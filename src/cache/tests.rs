@@ -3,7 +3,10 @@ use std::time::Duration;
 use futures_util::FutureExt;
 
 use super::*;
-use crate::platform::clock::TestClock;
+use crate::{
+    error::{Attempt, Status},
+    platform::clock::TestClock,
+};
 
 const SCOPE: &str = "https://ossrdbms-aad.database.windows.net/.default";
 
@@ -84,8 +87,9 @@ fn a_failure_is_shared_and_not_kept() {
 }
 
 fn throttled(retry_after: Option<u64>) -> Error {
-    let retry_after = retry_after.map(Duration::from_secs);
-    Error::Throttled { credential: "test", reason: "429".into(), retry_after }
+    let mut attempt = Attempt::new("test", Status::Throttled, "429");
+    attempt.retry_after = retry_after.map(Duration::from_secs);
+    attempt.into()
 }
 
 #[test]

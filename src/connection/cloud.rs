@@ -118,16 +118,12 @@ fn is_named_like(host: &str, suffix: &str) -> bool {
 /// Scope of the tokens that these servers take: by their names, else by `AZURE_AUTHORITY_HOST`, else the public cloud's.
 ///
 /// # Errors
-/// [`Error::InvalidArgument`]: no token is good for all of them.
+/// [`Error::AmbiguousScope`]: no token is good for all of them.
 pub fn scope_of_servers<'host>(hosts: impl IntoIterator<Item = &'host str>) -> Result<&'static str, Error> {
     let mut scope = None;
     for other in hosts.into_iter().filter_map(scope_of_server) {
         if scope.is_some_and(|scope| scope != other) {
-            return Err(Error::InvalidArgument(
-                "the hosts belong to different Azure clouds or services, and no token is valid for two; pass scope= to \
-                 choose one"
-                    .to_owned(),
-            ));
+            return Err(Error::AmbiguousScope);
         }
         scope = Some(other);
     }

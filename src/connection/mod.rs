@@ -140,7 +140,7 @@ impl ConnectionPlan {
     /// Scope of the tokens that the servers take.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`]: they take different ones.
+    /// [`Error::AmbiguousScope`]: they take different ones.
     pub fn scope(&self) -> Result<&'static str, Error> {
         cloud::scope_of_servers(self.target.iter().flat_map(|target| &target.hosts).map(|host| &**host))
     }

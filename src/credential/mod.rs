@@ -41,7 +41,7 @@ use tokio::time::Instant;
 
 use crate::{
     cache::{Fetch, FetchedToken, Progress},
-    error::{Error, entra_codes, seconds},
+    error::{Attempt, Error, Status, seconds},
     platform::runtime,
 };
 
@@ -65,7 +65,7 @@ pub trait TokenSource: Send + Sync + fmt::Debug {
     /// Fetches a token, giving up at `deadline`. Runs on [`crate::platform::runtime`].
     ///
     /// # Errors
-    /// [`Error::CredentialUnavailable`] if it is not set up here, [`Error::AuthenticationFailed`] if it was refused.
+    /// [`Error::Credential`] says how it answered.
     async fn fetch(&self, scope: &str, deadline: Instant) -> Result<FetchedToken, Error>;
 
     /// The same once more, at the end of a chain that found nothing: for a link that was passed over because its answer was
@@ -95,6 +95,11 @@ pub trait TokenSource: Send + Sync + fmt::Debug {
     /// Mixes in what tells it from others of its name: its settings, with the secret that proves that it may have the token.
     /// The environment need not be.
     fn fingerprint(&self, _state: &mut dyn Hasher) {}
+
+    /// The credentials that it asked when it last looked for one that gives tokens, with their answers; for a chain.
+    fn attempts(&self) -> Vec<Attempt> {
+        Vec::new()
+    }
 
     /// Whether somebody else takes over after this error: then the fetch is given up instead of answered.
     fn hands_over(&self, _error: &Error) -> bool {
@@ -170,24 +175,16 @@ async fn bounded<T>(
     request: impl Future<Output = Result<T, String>>,
 ) -> Result<T, Error> {
     let begun = Instant::now();
-    let outcome = tokio::time::timeout_at(deadline, request).await.unwrap_or_else(|_elapsed| {
+    let Ok(outcome) = tokio::time::timeout_at(deadline, request).await else {
         let waited = seconds(Duration::from_secs(begun.elapsed().as_secs().max(1)));
-        Err(format!("no token within {waited} s"))
-    });
-    outcome.map_err(|words| failure(credential, log, &words))
+        return Err(log.overdue(credential, &format!("no token within {waited} s")).into());
+    };
+    outcome.map_err(|words| log.attempt(credential, &words).into())
 }
 
-/// What a service said instead of a token, as an error: with what became of the attempts and what to do.
-fn failure(credential: &'static str, log: &transport::AttemptLog, words: &str) -> Error {
-    let reason = log.explain(words);
-    let reason = match entra_codes::advice(words) {
-        Some(advice) => format!("{reason}. {advice}"),
-        None => reason,
-    };
-    match log.throttled() {
-        Some(transport::Throttled(retry_after)) => Error::Throttled { credential, reason, retry_after },
-        None => Error::AuthenticationFailed { credential, reason },
-    }
+/// A credential whose client could not be made of its settings.
+fn misconfigured(credential: &'static str, error: &azure_core::Error) -> Error {
+    Attempt::new(credential, Status::Misconfigured, root_message(credential, error)).into()
 }
 
 /// Bounds one step of a credential.

@@ -7,7 +7,11 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use super::TokenSource;
-use crate::{cache::FetchedToken, error::Error, login::claims::Claims};
+use crate::{
+    cache::FetchedToken,
+    error::{Attempt, Error, Status},
+    login::claims::Claims,
+};
 
 /// Which proxy requests to Entra ID take, instead of the environment's.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,6 +123,10 @@ impl TokenSource for Configured {
         self.source.fingerprint(state);
     }
 
+    fn attempts(&self) -> Vec<Attempt> {
+        self.source.attempts()
+    }
+
     fn hands_over(&self, error: &Error) -> bool {
         self.source.hands_over(error)
     }
@@ -152,15 +160,14 @@ impl OwnTenant {
         if own.is_some_and(|own| own.eq_ignore_ascii_case(&self.tenant_id)) {
             return Ok(token);
         }
-        Err(Error::AuthenticationFailed {
-            credential: self.name(),
-            reason: format!(
-                "tenant_id={} was requested, but it gives tokens of tenant {} only. Credentials of applications and command \
-                 lines serve other tenants that additionally_allowed_tenants lists; a managed identity has one tenant",
-                self.tenant_id,
-                own.unwrap_or("(not named in its token)")
-            ),
-        })
+        let reason = format!(
+            "tenant_id={} was requested, but it gives tokens of tenant {} only",
+            self.tenant_id,
+            own.unwrap_or("(not named in its token)")
+        );
+        let remedy = "credentials of applications and command lines serve other tenants that additionally_allowed_tenants \
+             lists; a managed identity has one tenant";
+        Err(Attempt::new(self.name(), Status::Refused, reason).with_remedy(remedy).into())
     }
 }
 
@@ -190,6 +197,10 @@ impl TokenSource for OwnTenant {
     fn fingerprint(&self, state: &mut dyn Hasher) {
         self.source.fingerprint(state);
         state.write(self.tenant_id.as_bytes());
+    }
+
+    fn attempts(&self) -> Vec<Attempt> {
+        self.source.attempts()
     }
 }
 

@@ -1,42 +1,30 @@
-//! Everything that can go wrong on the way to a login, in words for the person who has to mend it.
+//! What can go wrong on the way to a login, as data.
+//!
+//! An [`Error`] is made where the failure is seen. Programs get its [`Report`], people its text, which is made of the same
+//! parts in [`report`] alone; no code reads a text of ours.
 
-pub mod entra_codes;
+mod attempt;
+mod code;
+pub mod entra_errors;
+mod report;
 
 use std::{
     any::Any,
-    fmt,
     sync::Arc,
     time::{Duration, SystemTime},
 };
+
+pub use attempt::{Attempt, Status};
+pub use code::{CODES, Code};
+pub use report::Report;
 
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 /// Why there is no login. Cheap to clone: everybody who waited for the same fetch gets it.
 #[derive(Debug, Clone)]
 pub enum Error {
-    /// The credential is not set up here; a chain goes on to its next link.
-    CredentialUnavailable {
-        /// Its public name.
-        credential: &'static str,
-        /// What was looked for, and the remedy.
-        reason: String,
-    },
-    /// The credential is set up and was refused, or its service failed; a chain stops here.
-    AuthenticationFailed {
-        /// Its public name.
-        credential: &'static str,
-        /// What the service answered.
-        reason: String,
-    },
-    /// The same because the service is asked too often.
-    Throttled {
-        /// Its public name.
-        credential: &'static str,
-        /// What the service answered.
-        reason: String,
-        /// How long it does not want to be asked again, where it states that (`Retry-After`).
-        retry_after: Option<Duration>,
-    },
+    /// A credential gave no token.
+    Credential(Attempt),
     /// The token has expired, and attempts to renew it have failed for some time.
     RenewalFails {
         /// When its life ended.
@@ -48,8 +36,8 @@ pub enum Error {
         /// What became of the last one.
         cause: Arc<Error>,
     },
-    /// No link of a chain gave a token; holds each link's own error in order.
-    ChainExhausted(Arc<[Error]>),
+    /// No link of a chain gave a token; holds each link that was asked, in order.
+    ChainExhausted(Arc<[Attempt]>),
     /// The connection could send its token in the clear, so none was requested.
     InsecureTransport {
         /// The setting that allows it, by libpq's name.
@@ -90,7 +78,7 @@ pub enum Error {
         /// If there was a token: when its life ended, and since when it could not be renewed.
         expired: Option<(SystemTime, SystemTime)>,
         /// What became of the attempt before.
-        last: Option<String>,
+        last: Option<LastFailure>,
     },
     /// A credential object of another language raised; `cause` is that exception, for `py` alone to look into.
     External {
@@ -99,10 +87,27 @@ pub enum Error {
         /// The exception itself.
         cause: Arc<dyn Any + Send + Sync>,
     },
-    /// A credential was given values that cannot be right.
+    /// An argument or a variable is invalid.
     InvalidArgument(String),
+    /// The hosts take tokens of different scopes.
+    AmbiguousScope,
     /// The fetch ended without an answer (a panic, or a thread that could not start).
     Abandoned(String),
+}
+
+/// What an attempt failed with, without the exceptions of Python that an error may hold.
+#[derive(Debug, Clone)]
+pub struct LastFailure {
+    /// Its text.
+    pub text: String,
+    /// The credentials that were asked.
+    pub attempts: Arc<[Attempt]>,
+}
+
+impl From<&Error> for LastFailure {
+    fn from(error: &Error) -> Self {
+        Self { text: error.to_string(), attempts: error.attempts().into() }
+    }
 }
 
 impl Error {
@@ -110,9 +115,9 @@ impl Error {
     #[must_use]
     pub fn lets_chain_continue(&self) -> bool {
         match self {
-            Self::CredentialUnavailable { .. } => true,
+            Self::Credential(attempt) => attempt.lets_chain_continue(),
             // A chain as a link of another.
-            Self::ChainExhausted(attempts) => attempts.iter().all(Self::lets_chain_continue),
+            Self::ChainExhausted(attempts) => attempts.iter().all(Attempt::lets_chain_continue),
             _ => false,
         }
     }
@@ -121,112 +126,49 @@ impl Error {
     #[must_use]
     pub fn of_credential(self, name: &'static str) -> Self {
         match self {
-            Self::CredentialUnavailable { reason, .. } => Self::CredentialUnavailable { credential: name, reason },
-            Self::AuthenticationFailed { reason, .. } => Self::AuthenticationFailed { credential: name, reason },
-            Self::Throttled { reason, retry_after, .. } => Self::Throttled { credential: name, reason, retry_after },
+            Self::Credential(attempt) => Self::Credential(attempt.of_credential(name)),
             other => other,
+        }
+    }
+
+    /// The credentials that were asked, in order.
+    #[must_use]
+    pub fn attempts(&self) -> &[Attempt] {
+        match self {
+            Self::Credential(attempt) => std::slice::from_ref(attempt),
+            Self::ChainExhausted(attempts) => attempts,
+            Self::RenewalFails { cause, .. } | Self::ManagementScope(cause) => cause.attempts(),
+            Self::TimedOut { last: Some(last), .. } => &last.attempts,
+            _ => &[],
+        }
+    }
+
+    /// The attempts of a link of a chain that failed.
+    #[must_use]
+    pub fn into_attempts(self, link: &'static str) -> Vec<Attempt> {
+        match self {
+            Self::Credential(attempt) => vec![attempt],
+            Self::ChainExhausted(attempts) => attempts.to_vec(),
+            other => vec![Attempt::new(link, Status::Refused, other.to_string())],
         }
     }
 
     /// Whether the identity service is asked too often.
     #[must_use]
     pub fn is_throttling(&self) -> bool {
-        match self {
-            Self::Throttled { .. } => true,
-            Self::ChainExhausted(attempts) => attempts.iter().any(Self::is_throttling),
-            _ => false,
-        }
+        self.attempts().iter().any(|attempt| attempt.status == Status::Throttled)
     }
 
     /// How long the identity service wants not to be asked again, if it said so.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::Throttled { retry_after, .. } => *retry_after,
-            Self::ChainExhausted(attempts) => attempts.iter().find_map(Self::retry_after),
-            _ => None,
-        }
+        self.attempts().iter().find_map(|attempt| attempt.retry_after)
     }
 }
 
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::CredentialUnavailable { credential, reason } | Self::AuthenticationFailed { credential, reason } => {
-                write!(f, "{credential}: {reason}")
-            }
-            Self::Throttled { credential, reason, retry_after: Some(wait) } => {
-                let wait = seconds(*wait);
-                write!(f, "{credential}: {reason}; the service is throttling requests; retry after {wait} s")
-            }
-            Self::Throttled { credential, reason, retry_after: None } => write!(f, "{credential}: {reason}"),
-            Self::RenewalFails { expired_on, since, attempts, cause } => write!(
-                f,
-                "the token expired at {}, and renewing it has failed since {} (attempts: {attempts}). Last: {cause}",
-                date(*expired_on),
-                date(*since)
-            ),
-            Self::ChainExhausted(attempts) => {
-                f.write_str("no credential produced a token")?;
-                for attempt in attempts.iter() {
-                    write!(f, "\n  {}", attempt.to_string().replace('\n', "\n  "))?;
-                }
-                Ok(())
-            }
-            Self::InsecureTransport { setting: setting @ "gssencmode", value, host } => write!(
-                f,
-                "refused to request a token: {setting}={value} sends the token, which is a password, to {host} under GSSAPI \
-                 encryption, which does not verify the server as TLS does. Remove {setting}, or pass \
-                 allow_insecure_transport=True if that encryption is what protects this connection"
-            ),
-            Self::InsecureTransport { setting, value, host } => write!(
-                f,
-                "refused to request a token: {setting}={value}{unknown} could send the token, which is a password, \
-                 unencrypted to {host}. Use sslmode=require or stronger (without sslmode, Azure hosts get verify-full), or \
-                 pass allow_insecure_transport=True if something else protects this connection",
-                unknown = match &**value {
-                    "disable" | "allow" | "prefer" => "",
-                    _ => " (none of disable, allow, prefer, require, verify-ca and verify-full)",
-                }
-            ),
-            Self::ExpiredOnArrival => f.write_str(
-                "the credential handed out a token that has already expired; check this machine's clock, then the credential",
-            ),
-            Self::EmptyToken => f.write_str("the credential handed out an empty token"),
-            Self::NoOther => f.write_str("the server refused the token, and so it did the one before"),
-            Self::MalformedToken(reason) => write!(f, "Invalid JWT token format: {reason}"),
-            Self::NoPrincipalName { claims } => write!(
-                f,
-                "could not tell the user name from the token: none of xms_mirid, upn, preferred_username, unique_name or \
-                 app_displayname names one (claims in the token: {}). Pass user=, the name of the PostgreSQL role that was \
-                 created for this identity",
-                if claims.is_empty() { "none".to_owned() } else { claims.join(", ") }
-            ),
-            Self::GuestName { account, role } => write!(
-                f,
-                "could not determine the user name: the token belongs to a guest and names only the home account, {account}. \
-                 Pass user=, the guest's name in the server's tenant, which has the form {role}; `az ad signed-in-user show \
-                 --query userPrincipalName` prints it"
-            ),
-            Self::ManagementScope(cause) => write!(
-                f,
-                "Failed to acquire token from management scope, which was asked because the database token names no user; \
-                 pass user=, the name of the PostgreSQL role, and it is not needed. Cause: {cause}"
-            ),
-            Self::TimedOut { after, progress, expired, last } => {
-                write!(f, "no token within {} s; ", seconds(*after))?;
-                match progress {
-                    Some(progress) => write!(f, "{progress}, and is asked again")?,
-                    None => f.write_str("the identity service has not answered yet")?,
-                }
-                if let Some((on, since)) = expired {
-                    let (on, since) = (date(*on), date(*since));
-                    write!(f, ". The token expired at {on}, and renewing it has failed since {since}")?;
-                }
-                last.as_ref().map_or(Ok(()), |last| write!(f, ". The attempt before: {last}"))
-            }
-            Self::External { message, .. } | Self::InvalidArgument(message) | Self::Abandoned(message) => f.write_str(message),
-        }
+impl From<Attempt> for Error {
+    fn from(attempt: Attempt) -> Self {
+        Self::Credential(attempt)
     }
 }
 
@@ -253,11 +195,8 @@ mod tests {
     #[test]
     fn an_exhausted_chain_lists_every_attempt_on_a_line() {
         let error = Error::ChainExhausted(Arc::from([
-            Error::CredentialUnavailable {
-                credential: "EnvironmentCredential",
-                reason: "AZURE_TENANT_ID is not set".into(),
-            },
-            Error::CredentialUnavailable { credential: "AzureCliCredential", reason: "az is not\ninstalled".into() },
+            Attempt::new("EnvironmentCredential", Status::Unavailable, "AZURE_TENANT_ID is not set"),
+            Attempt::new("AzureCliCredential", Status::Unavailable, "az is not\ninstalled"),
         ]));
         assert_eq!(
             error.to_string(),
@@ -291,7 +230,7 @@ mod tests {
             after,
             progress: Some("127.0.0.1 answered 503 (requests: 2)".into()),
             expired: Some((start, start - Duration::from_secs(90))),
-            last: Some(Error::EmptyToken.to_string()),
+            last: Some(LastFailure::from(&Error::EmptyToken)),
         };
         assert_eq!(
             later.to_string(),

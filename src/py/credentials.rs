@@ -29,7 +29,7 @@ fn given<T: AsRef<[u8]>>(value: Option<T>) -> Option<T> {
 fn optional(py: Python<'_>, name: &str, text: Option<String>) -> PyResult<Option<String>> {
     let text = given(text);
     if let Some(text) = &text {
-        checked(py, check_value(name, text).map_err(Error::InvalidArgument))?;
+        checked(py, check_value(name, text).map_err(|defect| Error::InvalidArgument(defect.to_string())))?;
     }
     Ok(text)
 }
@@ -62,8 +62,8 @@ fn optional_tenant(py: Python<'_>, name: &str, text: Option<String>) -> PyResult
 
 /// What is odd about a value that is written without white space and quotation marks, to follow its name.
 #[pyfunction]
-pub fn value_defect(value: &str) -> Option<&'static str> {
-    crate::credential::value_defect(value)
+pub fn value_defect(value: &str) -> Option<String> {
+    crate::credential::value_defect(value).map(|(what, remedy)| format!("{what}; {remedy}"))
 }
 
 /// Azure's names of subscriptions; `az` would take others for options or more.

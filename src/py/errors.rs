@@ -5,10 +5,13 @@ use std::path::PathBuf;
 use pyo3::{
     PyTypeInfo,
     exceptions::{PyBaseException, PyImportError, PyValueError},
+    intern,
     prelude::*,
+    sync::PyOnceLock,
+    types::{PyTuple, PyType},
 };
 
-use crate::error::Error;
+use crate::error::{Attempt, CODES, Error, Status, entra_errors::ENTRA_ERRORS};
 
 mod python {
     #![allow(missing_docs)]
@@ -32,51 +35,116 @@ pub fn raise(py: Python<'_>, error: &Error) -> PyErr {
     }
 }
 
-/// The exception for an error.
+/// The exception for an error, with its report.
 ///
 /// Made by calling its class: pyo3's lazily made ones let go of the GIL while we are on the stack, and a daemon thread that
 /// asks for it again when the interpreter ends is killed there, which takes the process down.
 pub fn exception<'py>(py: Python<'py>, error: &Error) -> PyResult<Bound<'py, PyAny>> {
     let text = error.to_string();
-    let failed = || format!("Could not retrieve Entra credentials: {text}");
-    match error {
-        Error::CredentialUnavailable { .. }
-        | Error::AuthenticationFailed { .. }
-        | Error::Throttled { .. }
+    let class = match error {
+        Error::RenewalFails { cause, .. } if matches!(**cause, Error::External { .. }) => {
+            // Theirs, and the same object for all who waited; it takes notes from Python 3.11 on.
+            let raised = exception(py, cause)?;
+            let noted = raised.getattr_opt("__notes__")?.is_some();
+            if !noted && raised.hasattr("add_note")? {
+                raised.call_method1("add_note", (text,))?;
+            }
+            return Ok(raised);
+        }
+        Error::External { cause, .. } => {
+            if let Some(exception) = cause.downcast_ref::<Py<PyBaseException>>() {
+                return Ok(exception.bind(py).clone().into_any());
+            }
+            EntraConnectionValueError::type_object(py)
+        }
+        Error::Credential(_)
         | Error::NoOther
         | Error::ChainExhausted(_)
         | Error::ExpiredOnArrival
         | Error::EmptyToken
         | Error::TimedOut { .. }
-        | Error::Abandoned(_) => EntraConnectionValueError::type_object(py).call1((failed(),)),
-        Error::RenewalFails { cause, .. } => {
-            if matches!(**cause, Error::External { .. }) {
-                // Theirs, and the same object for all who waited; it takes notes from Python 3.11 on.
-                let raised = exception(py, cause)?;
-                let noted = raised.getattr_opt("__notes__")?.is_some();
-                if !noted && raised.hasattr("add_note")? {
-                    raised.call_method1("add_note", (text,))?;
-                }
-                return Ok(raised);
-            }
-            EntraConnectionValueError::type_object(py).call1((failed(),))
-        }
-        Error::InsecureTransport { .. } => InsecureTransportError::type_object(py).call1((failed(),)),
-        Error::MalformedToken(_) => TokenDecodeError::type_object(py).call1((text,)),
-        Error::NoPrincipalName { .. } | Error::GuestName { .. } => {
-            UsernameExtractionError::type_object(py).call1((text,))
-        }
-        Error::ManagementScope(cause) => {
-            let raised = ScopePermissionError::type_object(py).call1((text,))?;
-            raised.setattr("__cause__", exception(py, cause)?)?;
-            Ok(raised)
-        }
-        Error::InvalidArgument(_) => PyValueError::type_object(py).call1((text,)),
-        Error::External { cause, .. } => match cause.downcast_ref::<Py<PyBaseException>>() {
-            Some(exception) => Ok(exception.bind(py).clone().into_any()),
-            None => EntraConnectionValueError::type_object(py).call1((failed(),)),
-        },
+        | Error::RenewalFails { .. }
+        | Error::Abandoned(_) => EntraConnectionValueError::type_object(py),
+        Error::InsecureTransport { .. } => InsecureTransportError::type_object(py),
+        Error::MalformedToken(_) => TokenDecodeError::type_object(py),
+        Error::NoPrincipalName { .. } | Error::GuestName { .. } => UsernameExtractionError::type_object(py),
+        Error::ManagementScope(_) => ScopePermissionError::type_object(py),
+        Error::InvalidArgument(_) | Error::AmbiguousScope => PyValueError::type_object(py),
+    };
+    // What programs know from Microsoft's package.
+    let text = if class.is_subclass_of::<EntraConnectionValueError>()? {
+        format!("Could not retrieve Entra credentials: {text}")
+    } else {
+        text
+    };
+    let raised = class.call1((text,))?;
+    raised.setattr(intern!(py, "report"), report(py, error)?)?;
+    if let Error::ManagementScope(cause) = error {
+        raised.setattr("__cause__", exception(py, cause)?)?;
     }
+    Ok(raised)
+}
+
+/// An `ErrorReport`.
+fn report<'py>(py: Python<'py>, error: &Error) -> PyResult<Bound<'py, PyAny>> {
+    let report = error.report();
+    report_class(py)?.call1((
+        report.code.name(),
+        &*report.cause,
+        report.remedy.as_deref().unwrap_or_default(),
+        report.service_code,
+        report.retry_after.map(|wait| wait.as_secs_f64()),
+        attempts(py, report.attempts)?,
+    ))
+}
+
+/// A tuple of `Attempt`s.
+pub fn attempts<'py>(py: Python<'py>, attempts: &[Attempt]) -> PyResult<Bound<'py, PyTuple>> {
+    let class = attempt_class(py)?;
+    let attempts: PyResult<Vec<_>> = attempts
+        .iter()
+        .map(|attempt| {
+            class.call1((
+                attempt.credential,
+                attempt.status.name(),
+                &*attempt.reason,
+                attempt.summary(),
+                attempt.remedy.as_deref().unwrap_or_default(),
+                attempt.service_code.as_deref(),
+                attempt.retry_after.map(|wait| wait.as_secs_f64()),
+                attempt.elapsed.map(|elapsed| elapsed.as_secs_f64()),
+            ))
+        })
+        .collect();
+    PyTuple::new(py, attempts?)
+}
+
+fn report_class(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
+    static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    CLASS.import(py, "azure_postgresql_auth.errors", "ErrorReport")
+}
+
+fn attempt_class(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
+    static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    CLASS.import(py, "azure_postgresql_auth.errors", "Attempt")
+}
+
+/// The codes that reports have: name, exception, meaning and remedy of each, for the documentation.
+#[pyfunction]
+pub fn error_codes() -> Vec<(&'static str, &'static str, &'static str, &'static str)> {
+    CODES.iter().map(|code| (code.name, code.exception, code.meaning, code.remedy)).collect()
+}
+
+/// The statuses of attempts.
+#[pyfunction]
+pub fn attempt_statuses() -> Vec<(&'static str, &'static str)> {
+    Status::ALL.iter().map(|status| (status.name(), status.meaning())).collect()
+}
+
+/// Entra ID's codes that are known here: each with its meaning and remedy, for the documentation.
+#[pyfunction]
+pub fn entra_errors() -> Vec<(u32, &'static str, &'static str)> {
+    ENTRA_ERRORS.iter().map(|known| (known.code, known.meaning, known.remedy)).collect()
 }
 
 /// The error that a Python credential raised.
@@ -90,7 +158,9 @@ pub fn external(exception: &Bound<'_, PyBaseException>, message: String) -> Erro
 /// Another distribution has replaced or removed files of ours, which share its import name with Microsoft's
 /// package. `type_object` would panic.
 pub fn warm_up(py: Python<'_>) -> PyResult<()> {
-    const NAMES: [&str; 5] = [
+    const NAMES: [&str; 7] = [
+        "Attempt",
+        "ErrorReport",
         "EntraConnectionValueError",
         "InsecureTransportError",
         "ScopePermissionError",
@@ -118,7 +188,8 @@ pub fn warm_up(py: Python<'_>) -> PyResult<()> {
     ] {
         drop(kind);
     }
-    Ok(())
+    report_class(py)?;
+    attempt_class(py).map(drop)
 }
 
 /// Says how to mend an installation that lacks files of ours.

@@ -44,6 +44,8 @@ mod _core {
     #[pymodule_export]
     use super::credentials::{ClientOptions, value_defect};
     #[pymodule_export]
+    use super::errors::{attempt_statuses, entra_errors, error_codes};
+    #[pymodule_export]
     use super::fetch::Fetch;
     #[pymodule_export]
     use super::login::Login;

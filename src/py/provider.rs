@@ -6,7 +6,11 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
-use pyo3::{exceptions::PyValueError, prelude::*, types::PyDict};
+use pyo3::{
+    exceptions::PyValueError,
+    prelude::*,
+    types::{PyDict, PyTuple},
+};
 
 use super::{
     errors,
@@ -19,7 +23,7 @@ use crate::{
     cache,
     connection::cloud::Cloud,
     credential::{self, FallbackChain, TokenSource},
-    error::Error,
+    error::{Attempt, Status},
     login::{self, LoginRequest, Logins},
     platform::{
         clock::{Moment, SystemClock},
@@ -75,8 +79,7 @@ impl CachedLogin {
 /// More than a credential has scopes in practice; beyond it the oldest is made again when needed.
 const CACHED_LOGINS: usize = 8;
 
-/// Whom Python asks when a native chain has nothing.
-const FALLBACK: &str = "azure-identity";
+const FALLBACK: &str = FallbackChain::FALLBACK;
 
 impl TokenProvider {
     pub fn native(source: impl TokenSource + 'static) -> Self {
@@ -262,6 +265,11 @@ impl TokenProvider {
         self.logins.tokens.accepted(scope);
     }
 
+    /// The credentials that a chain asked when it last looked for one that gives tokens.
+    fn attempts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        errors::attempts(py, &self.source().map(|source| source.attempts()).unwrap_or_default())
+    }
+
     /// What the tokens cost so far.
     fn stats(&self, py: Python<'_>) -> PyResult<TokenStats> {
         let tokens = &self.logins.tokens;
@@ -299,12 +307,12 @@ impl TokenProvider {
     /// What Python asked last had nothing either: ends `fetch` with all that was tried. The next begins anew.
     fn exhaust(&self, fetch: &Fetch, reason: &str) {
         let Some(fetch) = fetch.take() else { return };
-        let last = Error::Abandoned(format!("{FALLBACK}: {reason}"));
+        let last = Attempt::new(FALLBACK, Status::NotReady, reason);
         fetch.answer(
             FALLBACK,
             Err(match &self.source {
                 Source::Both(chain, _) => chain.take_back(last),
-                Source::Native(_) | Source::Python { .. } => last,
+                Source::Native(_) | Source::Python { .. } => last.into(),
             }),
         );
     }

@@ -11,11 +11,11 @@ use crate::{
     cache::FetchedToken,
     credential::{
         Authority, CertificateSource, ClientCertificateCredential, ClientSecretCredential, TokenSource,
-        defect::{path_setting, setting},
+        defect::{Defect, path_setting, setting},
         request::may_serve,
         variable,
     },
-    error::Error,
+    error::{Attempt, Error, Status},
 };
 
 const NAME: &str = "EnvironmentCredential";
@@ -39,12 +39,12 @@ impl EnvironmentCredential {
         let missing: Vec<_> = needed.into_iter().filter(|(_, set)| !set).map(|(name, _)| name).collect();
         if !missing.is_empty() {
             let reason = format!("not set: {}", missing.join(", "));
-            return Err(Error::CredentialUnavailable { credential: NAME, reason });
+            return Err(Attempt::new(NAME, Status::Unavailable, reason).into());
         }
-        self.complete().map_err(|reason| Error::AuthenticationFailed { credential: NAME, reason })
+        self.complete().map_err(|defect| defect.of(NAME))
     }
 
-    fn complete(&self) -> Result<Box<dyn TokenSource>, String> {
+    fn complete(&self) -> Result<Box<dyn TokenSource>, Defect> {
         let tenant_id = setting("AZURE_TENANT_ID")?.unwrap_or_default();
         let client_id = setting("AZURE_CLIENT_ID")?.unwrap_or_default();
         let tenant_id = self.tenant_id.clone().unwrap_or(tenant_id);

@@ -3,7 +3,7 @@
 use std::{
     hash::Hasher,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -14,8 +14,7 @@ use tokio::time::Instant;
 use crate::{
     cache::FetchedToken,
     credential::{ChainedTokenCredential, TokenSource},
-    error::Error,
-    platform::fork,
+    error::{Attempt, Error},
 };
 
 /// A chain that can be handed over. Nothing here runs Python: a fetch that finds nothing is given up, so that one of those
@@ -24,15 +23,16 @@ use crate::{
 pub struct FallbackChain {
     native: ChainedTokenCredential,
     handed_over: AtomicBool,
-    /// What the native links said last.
-    found_nothing: Mutex<Option<Error>>,
 }
 
 impl FallbackChain {
+    /// What Python asks when the native links have nothing.
+    pub const FALLBACK: &str = "azure-identity";
+
     /// Begins with the native links.
     #[must_use]
     pub const fn new(native: ChainedTokenCredential) -> Self {
-        Self { native, handed_over: AtomicBool::new(false), found_nothing: Mutex::new(None) }
+        Self { native, handed_over: AtomicBool::new(false) }
     }
 
     /// The same of other links.
@@ -49,16 +49,9 @@ impl FallbackChain {
 
     /// Python found nothing either: the next fetch begins with the native links again. Gives what to tell those who wait.
     #[must_use]
-    pub fn take_back(&self, last: Error) -> Error {
+    pub fn take_back(&self, last: Attempt) -> Error {
         self.handed_over.store(false, Ordering::Release);
-        let _guard = fork::guarded();
-        let attempts = self.found_nothing.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        match attempts {
-            Some(Error::ChainExhausted(attempts)) => {
-                Error::ChainExhausted(attempts.iter().cloned().chain([last]).collect())
-            }
-            _ => Error::ChainExhausted([last].into()),
-        }
+        Error::ChainExhausted(self.native.attempts().into_iter().chain([last]).collect())
     }
 }
 
@@ -76,6 +69,14 @@ impl TokenSource for FallbackChain {
         self.native.in_tenant(tenant_id, allowed)
     }
 
+    fn attempts(&self) -> Vec<Attempt> {
+        let mut attempts = self.native.attempts();
+        if self.handed_over() {
+            attempts.push(Attempt::succeeded(Self::FALLBACK));
+        }
+        attempts
+    }
+
     fn is_shareable(&self) -> bool {
         self.native.is_shareable()
     }
@@ -89,12 +90,10 @@ impl TokenSource for FallbackChain {
     }
 
     fn hands_over(&self, error: &Error) -> bool {
-        let Error::ChainExhausted(attempts) = error else { return false };
-        if !attempts.iter().all(Error::lets_chain_continue) {
-            return false;
+        let hands_over = error.lets_chain_continue();
+        if hands_over {
+            self.handed_over.store(true, Ordering::Release);
         }
-        *self.found_nothing.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.clone());
-        self.handed_over.store(true, Ordering::Release);
-        true
+        hands_over
     }
 }

@@ -7,7 +7,7 @@ mod fallback;
 use std::{
     hash::Hasher,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -21,8 +21,11 @@ use tokio::time::Instant;
 use super::{TokenSource, in_tenant};
 use crate::{
     cache::FetchedToken,
-    error::{Error, seconds},
-    platform::log_buffer::{self, Level},
+    error::{Attempt, Error, seconds},
+    platform::{
+        fork,
+        log_buffer::{self, Level},
+    },
 };
 
 const NONE: usize = usize::MAX;
@@ -33,6 +36,8 @@ pub struct ChainedTokenCredential {
     name: &'static str,
     links: Vec<Arc<dyn TokenSource>>,
     chosen: AtomicUsize,
+    /// Of the last search.
+    attempts: Mutex<Vec<Attempt>>,
 }
 
 impl ChainedTokenCredential {
@@ -45,7 +50,7 @@ impl ChainedTokenCredential {
 
     /// A chain that goes by another name, of links that know what they are.
     pub(super) const fn named(name: &'static str, links: Vec<Arc<dyn TokenSource>>) -> Self {
-        Self { name, links, chosen: AtomicUsize::new(NONE) }
+        Self { name, links, chosen: AtomicUsize::new(NONE), attempts: Mutex::new(Vec::new()) }
     }
 
     /// The same chain of other links.
@@ -54,18 +59,38 @@ impl ChainedTokenCredential {
         Self::named(self.name, self.links.iter().map(|link| change(Arc::clone(link))).collect())
     }
 
-    /// Logs what came of a link, and chooses it if that is a token.
-    fn noted(&self, index: usize, outcome: Result<FetchedToken, Error>, begun: Instant) -> Result<FetchedToken, Error> {
-        let (chain, took) = (self.name, seconds(begun.elapsed()));
-        match &outcome {
-            Ok(_) => {
-                let link = self.links[index].name();
+    /// Logs the attempts of a link that was asked, chooses it if it gave a token, and adds them to those of the search.
+    fn noted(
+        &self,
+        index: usize,
+        outcome: Result<FetchedToken, Error>,
+        begun: Instant,
+        attempts: &mut Vec<Vec<Attempt>>,
+    ) -> Option<FetchedToken> {
+        let (chain, link, elapsed) = (self.name, &self.links[index], begun.elapsed());
+        let took = seconds(elapsed);
+        let (token, of_link) = match outcome {
+            Ok(token) => {
+                let link = link.name();
                 log_buffer::record(Level::Debug, &format_args!("{chain}: {link} gave a token after {took} s"));
                 self.chosen.store(index, Ordering::Relaxed);
+                (Some(token), vec![Attempt::succeeded(link)])
             }
-            Err(error) => log_buffer::record(Level::Debug, &format_args!("{chain}: after {took} s, {error}")),
+            Err(error) => {
+                log_buffer::record(Level::Debug, &format_args!("{chain}: after {took} s, {error}"));
+                (None, error.into_attempts(link.name()))
+            }
+        };
+        // Those of a chain as a link have been measured one by one.
+        let measured = |attempt: Attempt| if attempt.elapsed.is_some() { attempt } else { attempt.taking(elapsed) };
+        let of_link = of_link.into_iter().map(measured).collect();
+        match attempts.get_mut(index) {
+            Some(earlier) => *earlier = of_link,
+            None => attempts.push(of_link),
         }
-        outcome
+        let so_far = attempts.iter().flatten().cloned().collect();
+        *self.attempts.lock().unwrap_or_else(PoisonError::into_inner) = so_far;
+        token
     }
 
     fn chosen(&self) -> Option<&Arc<dyn TokenSource>> {
@@ -90,6 +115,11 @@ impl TokenSource for ChainedTokenCredential {
         Some(Arc::new(self.map(|link| in_tenant(link, tenant_id, allowed))))
     }
 
+    fn attempts(&self) -> Vec<Attempt> {
+        let _guard = fork::guarded();
+        self.attempts.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn is_shareable(&self) -> bool {
         match self.chosen() {
             Some(link) => link.is_shareable(),
@@ -112,27 +142,29 @@ impl TokenSource for ChainedTokenCredential {
         for (index, link) in self.links.iter().enumerate() {
             let begun = Instant::now();
             let outcome = link.fetch(scope, deadline).await;
-            match self.noted(index, outcome, begun) {
-                Ok(token) => return Ok(token),
-                // A link that is set up and fails is a fault to mend, not a reason to log in as somebody else.
-                Err(error) if !error.lets_chain_continue() => {
-                    attempts.push(error);
-                    return Err(Error::ChainExhausted(attempts.into()));
-                }
-                Err(error) => attempts.push(error),
+            // A link that is set up and fails is a fault to correct, not a reason to log in as somebody else.
+            let ends_search = outcome.as_ref().is_err_and(|error| !error.lets_chain_continue());
+            if let Some(token) = self.noted(index, outcome, begun, &mut attempts) {
+                return Ok(token);
+            }
+            if ends_search {
+                return Err(exhausted(attempts));
             }
         }
         for (index, link) in self.links.iter().enumerate() {
             let begun = Instant::now();
-            if let Some(outcome) = link.fetch_late(scope, deadline).await {
-                match self.noted(index, outcome, begun) {
-                    Ok(token) => return Ok(token),
-                    Err(error) => attempts[index] = error,
-                }
+            if let Some(outcome) = link.fetch_late(scope, deadline).await
+                && let Some(token) = self.noted(index, outcome, begun, &mut attempts)
+            {
+                return Ok(token);
             }
         }
-        Err(Error::ChainExhausted(attempts.into()))
+        Err(exhausted(attempts))
     }
+}
+
+fn exhausted(attempts: Vec<Vec<Attempt>>) -> Error {
+    Error::ChainExhausted(attempts.into_iter().flatten().collect())
 }
 
 #[cfg(test)]
@@ -145,6 +177,7 @@ mod tests {
     use futures_util::FutureExt;
 
     use super::*;
+    use crate::error::Status;
 
     #[derive(Debug)]
     struct Link {
@@ -173,7 +206,7 @@ mod tests {
     }
 
     fn unavailable(reason: &str) -> Error {
-        Error::CredentialUnavailable { credential: "Link", reason: reason.to_owned() }
+        Attempt::new("Link", Status::Unavailable, reason).into()
     }
 
     fn fetch(chain: &ChainedTokenCredential) -> Result<String, Error> {
@@ -187,6 +220,8 @@ mod tests {
         let chain = ChainedTokenCredential::new(vec![absent.clone(), present.clone()]);
         for _ in 0..3 {
             assert_eq!(fetch(&chain).unwrap(), "token");
+            let statuses: Vec<_> = chain.attempts().iter().map(|attempt| attempt.status).collect();
+            assert_eq!(statuses, [Status::Unavailable, Status::Succeeded]);
         }
         assert_eq!(absent.asked.load(Ordering::Relaxed), 1);
         assert_eq!(present.asked.load(Ordering::Relaxed), 3);
@@ -194,7 +229,7 @@ mod tests {
 
     #[test]
     fn a_link_that_was_refused_ends_the_search() {
-        let refused = link(Err(Error::AuthenticationFailed { credential: "Link", reason: "wrong secret".into() }));
+        let refused = link(Err(Attempt::new("Link", Status::Refused, "wrong secret").into()));
         let never = link(Ok("somebody else's"));
         let chain = ChainedTokenCredential::new(vec![link(Err(unavailable("absent"))), refused, never.clone()]);
         let text = fetch(&chain).unwrap_err().to_string();

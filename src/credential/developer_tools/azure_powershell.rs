@@ -31,6 +31,7 @@ const TOOL: Tool = Tool {
 /// Begin the lines that are for us; whatever else a profile or a module prints is not.
 const TOKEN: &str = "entra-token:";
 const NO_MODULE: &str = "entra-no-module";
+const INSTALL: &str = "run `Install-Module Az.Accounts`";
 
 /// Asks `Get-AzAccessToken`, which gives a secure string from Az.Accounts 5 on.
 const SCRIPT: &str = r"
@@ -98,7 +99,7 @@ impl TokenSource for AzurePowerShellCredential {
         let arguments = ["-NoProfile", "-NonInteractive", "-EncodedCommand", &script];
         let output = TOOL.run(&arguments, self.process_timeout, deadline).await?;
         if output.stdout.contains(NO_MODULE) {
-            return Err(TOOL.failed("PowerShell's module Az.Accounts 2.2.0 or later is not installed", tenant_id));
+            return Err(TOOL.lacks("PowerShell's module Az.Accounts 2.2.0 or later", INSTALL));
         }
         TOOL.token(&output, token, |output| {
             if output.stderr.contains("Connect-AzAccount") && !output.stderr.contains("AADSTS") {

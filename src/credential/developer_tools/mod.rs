@@ -18,17 +18,16 @@ use command::Output;
 use serde_json::{Deserializer, Map, Value};
 use tokio::time::Instant;
 
-use super::{expiry, http::transport::AttemptLog};
+use super::{expiry, http::transport::redacted};
 use crate::{
     cache::FetchedToken,
-    error::{Error, entra_codes, seconds},
+    error::{Attempt, Error, Status, seconds},
     platform::process,
 };
 
 /// A command line that knows who is signed in.
 ///
-/// One that does not work is a link that is not there: a chain goes on to the next. So every failure is
-/// [`Error::CredentialUnavailable`].
+/// One that does not work is a link that is not there: a chain goes on to the next after every failure.
 #[derive(Debug)]
 pub struct Tool {
     /// The credential's public name.
@@ -53,14 +52,13 @@ impl Tool {
         let mut names = std::iter::once(&self.program).chain(self.other_programs);
         let Some(path) = names.find_map(|name| command::find(name)) else { return Err(self.not_installed()) };
         let output = command::run(&path, arguments, self.plain, limit, deadline).await.map_err(|error| {
-            self.unavailable(match error.kind() {
-                io::ErrorKind::TimedOut => format!(
-                    "`{}` did not answer within {} s and was stopped; process_timeout= gives it longer",
-                    self.program,
-                    seconds(limit)
-                ),
-                _ => format!("{} could not be run: {error}", path.display()),
-            })
+            if error.kind() == io::ErrorKind::TimedOut {
+                let limit = seconds(limit);
+                let reason = format!("`{}` did not answer within {limit} s and was stopped", self.program);
+                self.attempt(Status::NoAnswer, reason).with_remedy("process_timeout= gives it longer")
+            } else {
+                self.attempt(Status::NotReady, format!("{} could not be run: {error}", path.display()))
+            }
         })?;
         Ok(Output {
             status: output.status,
@@ -100,39 +98,53 @@ impl Tool {
 
     /// Nothing of that name is there.
     fn not_installed(&self) -> Error {
-        self.unavailable(format!("{} is not installed or not on PATH", self.title))
+        self.attempt(Status::Unavailable, format!("{} is not installed or not on PATH", self.title)).into()
     }
 
     /// Nobody is signed in, as far as the tool could tell.
     pub fn not_signed_in(&self, tenant_id: Option<&str>) -> Error {
-        self.unavailable(format!("not signed in; run `{}`", self.sign_in_to(tenant_id)))
+        let remedy = format!("run `{}`", self.sign_in_to(tenant_id));
+        self.attempt(Status::NotReady, "not signed in".to_owned()).with_remedy(remedy).into()
     }
 
     /// It cannot ask for the claims of a challenge; signing in with them can.
     pub fn needs_claims(&self, option: &str, claims: &str, tenant_id: Option<&str>) -> Error {
         let (sign_in, claims) = (self.sign_in_to(tenant_id), STANDARD.encode(claims));
-        self.unavailable(format!("it cannot request claims; to satisfy them, run `{sign_in} {option} {claims}`"))
+        let remedy = format!("to satisfy them, run `{sign_in} {option} {claims}`");
+        self.attempt(Status::NotReady, "it cannot request claims".to_owned()).with_remedy(remedy).into()
     }
 
     /// It failed with words of its own.
     pub fn failed(&self, words: &str, tenant_id: Option<&str>) -> Error {
-        let words = AttemptLog::default().explain(words.trim());
-        let words = if words.is_empty() { format!("`{}` failed and said nothing", self.program) } else { words };
+        let words = redacted(words.trim(), &[]);
         let sign_in = self.sign_in_to(tenant_id);
-        self.unavailable(match entra_codes::advice(&words) {
-            Some(advice) => format!("{words}\n{advice} `{sign_in}` signs in anew"),
-            None => format!("{words}; if you are not signed in, run `{sign_in}`"),
-        })
+        if words.is_empty() {
+            return self
+                .attempt(Status::NotReady, format!("`{}` failed and said nothing", self.program))
+                .with_remedy(format!("if you are not signed in, run `{sign_in}`"))
+                .into();
+        }
+        let attempt = self.attempt(Status::NotReady, words.clone()).with_entra_words(&words);
+        let remedy = match &attempt.remedy {
+            Some(remedy) => format!("{remedy}; `{sign_in}` signs in anew"),
+            None => format!("if you are not signed in, run `{sign_in}`"),
+        };
+        attempt.with_remedy(remedy).into()
     }
 
-    /// It succeeded, but what it said is no token.
+    /// A part of it that it needs is not there.
+    pub fn lacks(&self, what: &str, remedy: &'static str) -> Error {
+        self.attempt(Status::Unavailable, format!("{what} is not installed")).with_remedy(remedy).into()
+    }
+
+    /// It succeeded, but what it wrote is not a token.
     fn unexpected(&self, output: &str) -> Error {
-        let output = AttemptLog::default().explain(output.trim());
-        self.unavailable(format!("`{}` said something else than a token: {output:?}; is it up to date?", self.program))
+        let reason = format!("`{}` did not return a token, but {:?}", self.program, redacted(output.trim(), &[]));
+        self.attempt(Status::NotReady, reason).with_remedy("check that it is up to date").into()
     }
 
-    fn unavailable(&self, reason: String) -> Error {
-        Error::CredentialUnavailable { credential: self.credential, reason }
+    fn attempt(&self, status: Status, reason: String) -> Attempt {
+        Attempt::new(self.credential, status, reason).optional()
     }
 
     fn sign_in_to(&self, tenant_id: Option<&str>) -> String {

@@ -2,7 +2,10 @@
 
 use azure_core::http::Url;
 
-use crate::{credential::variable, error::Error};
+use crate::{
+    credential::variable,
+    error::{Attempt, Error, Status},
+};
 
 const VARIABLE: &str = "AZURE_AUTHORITY_HOST";
 const PUBLIC: &str = "https://login.microsoftonline.com/";
@@ -42,7 +45,7 @@ impl Authority {
             return Ok(given.clone());
         }
         let text = variable(VARIABLE).unwrap_or_else(|| PUBLIC.to_owned());
-        Self::named(VARIABLE, &text).map_err(|reason| Error::AuthenticationFailed { credential, reason })
+        Self::named(VARIABLE, &text).map_err(|reason| Attempt::new(credential, Status::Misconfigured, reason).into())
     }
 
     /// Its URL.

@@ -11,10 +11,11 @@ use crate::{
     credential::{
         Authority, TokenSource, ask,
         http::transport::{self, AttemptLog, parse_endpoint},
+        misconfigured,
         request::may_serve,
-        root_message, variable,
+        variable,
     },
-    error::Error,
+    error::{Attempt, Error, Status},
     platform::secret::Secret,
 };
 
@@ -48,9 +49,10 @@ impl TokenSource for AzurePipelinesCredential {
     }
 
     async fn fetch(&self, scope: &str, deadline: Instant) -> Result<FetchedToken, Error> {
-        let unavailable = |reason| Error::CredentialUnavailable { credential: NAME, reason };
+        let unavailable = |reason: String| Attempt::new(NAME, Status::Unavailable, reason);
         let endpoint = variable(ENDPOINT).ok_or_else(|| {
-            unavailable(format!("{ENDPOINT} is not set; Azure Pipelines sets it for the steps of a job"))
+            unavailable(format!("{ENDPOINT} is not set"))
+                .with_remedy("use it in a step of a job, where Azure Pipelines sets it")
         })?;
         parse_endpoint(ENDPOINT, &endpoint).map_err(unavailable)?;
         let log = AttemptLog::hiding(&self.system_access_token);
@@ -66,7 +68,7 @@ impl TokenSource for AzurePipelinesCredential {
             self.system_access_token.expose().to_owned(),
             Some(options),
         )
-        .map_err(|error| Error::AuthenticationFailed { credential: NAME, reason: root_message(NAME, &error) })?;
+        .map_err(|error| misconfigured(NAME, &error))?;
         ask(NAME, credential as Arc<_>, scope, deadline, &log).await
     }
 }

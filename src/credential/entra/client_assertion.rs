@@ -12,8 +12,8 @@ use crate::{
     credential::{
         Authority, TokenSource, ask,
         http::transport::{self, AttemptLog},
+        misconfigured,
         request::may_serve,
-        root_message,
     },
     error::Error,
     platform::secret::Secret,
@@ -78,6 +78,6 @@ pub(super) async fn exchange(
         Given(assertion),
         Some(options),
     )
-    .map_err(|error| Error::AuthenticationFailed { credential: name, reason: root_message(name, &error) })?;
+    .map_err(|error| misconfigured(name, &error))?;
     ask(name, credential as Arc<_>, scope, deadline, &log).await
 }

@@ -9,7 +9,7 @@ use super::{client_assertion::exchange, signing_certificate::SigningCertificate}
 use crate::{
     cache::FetchedToken,
     credential::{Authority, TokenSource, request::may_serve},
-    error::Error,
+    error::{Attempt, Error, Status},
     platform::secret::Secret,
 };
 
@@ -69,7 +69,7 @@ impl TokenSource for ClientCertificateCredential {
     }
 
     async fn fetch(&self, scope: &str, deadline: Instant) -> Result<FetchedToken, Error> {
-        let failed = |reason| Error::AuthenticationFailed { credential: NAME, reason };
+        let failed = |reason: String| Attempt::new(NAME, Status::Misconfigured, reason);
         let certificate = self.certificate.read().map_err(failed)?;
         let authority = Authority::resolve(NAME, self.authority.as_ref())?;
         let assertion = certificate

@@ -14,8 +14,8 @@ use crate::{
     credential::{
         Authority, TokenSource, ask,
         http::transport::{self, AttemptLog},
+        misconfigured,
         request::may_serve,
-        root_message,
     },
     error::Error,
     platform::secret::Secret,
@@ -66,7 +66,7 @@ impl TokenSource for ClientSecretCredential {
             self.client_secret.expose().to_owned().into(),
             Some(options),
         )
-        .map_err(|error| Error::AuthenticationFailed { credential: NAME, reason: root_message(NAME, &error) })?;
+        .map_err(|error| misconfigured(NAME, &error))?;
         ask(NAME, credential as Arc<_>, scope, deadline, &log).await
     }
 }

@@ -13,12 +13,12 @@ use crate::{
     cache::FetchedToken,
     credential::{
         Authority, TokenSource, ask,
-        defect::{path_setting, setting},
+        defect::{Defect, path_setting, setting},
         http::transport::{self, AttemptLog},
         request::may_serve,
         root_message, variable,
     },
-    error::Error,
+    error::{Attempt, Error, Status},
 };
 
 const NAME: &str = "WorkloadIdentityCredential";
@@ -34,10 +34,6 @@ pub struct WorkloadIdentityCredential {
     pub token_file_path: Option<String>,
     /// Where to sign in; by default what `AZURE_AUTHORITY_HOST` says, or the public cloud.
     pub authority: Option<Authority>,
-}
-
-fn unavailable(reason: String) -> Error {
-    Error::CredentialUnavailable { credential: NAME, reason }
 }
 
 #[async_trait]
@@ -64,7 +60,7 @@ impl TokenSource for WorkloadIdentityCredential {
         let mut missing = Vec::new();
         // What is odd about a value matters once all are there: a half of them may be meant for others.
         let mut defects = Vec::new();
-        let mut value = |given: &Option<String>, name, read: fn(&str) -> Result<Option<String>, String>| {
+        let mut value = |given: &Option<String>, name, read: fn(&str) -> Result<Option<String>, Defect>| {
             match given.clone().map_or_else(|| read(name), |given| Ok(Some(given))) {
                 Ok(Some(value)) => return value,
                 Ok(None) => missing.push(name),
@@ -76,13 +72,12 @@ impl TokenSource for WorkloadIdentityCredential {
         let client_id = value(&self.client_id, "AZURE_CLIENT_ID", setting);
         let token_file_path = value(&self.token_file_path, "AZURE_FEDERATED_TOKEN_FILE", path_setting);
         if !missing.is_empty() {
-            return Err(unavailable(format!(
-                "not set: {}; in Kubernetes the workload identity webhook sets them on labelled pods",
-                missing.join(", ")
-            )));
+            return Err(Attempt::new(NAME, Status::Unavailable, format!("not set: {}", missing.join(", ")))
+                .with_remedy("in Kubernetes the workload identity webhook sets them on labelled pods")
+                .into());
         }
-        if !defects.is_empty() {
-            return Err(Error::AuthenticationFailed { credential: NAME, reason: defects.join(". ") });
+        if let Some(defect) = defects.into_iter().next() {
+            return Err(defect.of(NAME));
         }
         let log = AttemptLog::default();
         let options = WorkloadIdentityCredentialOptions {
@@ -96,7 +91,7 @@ impl TokenSource for WorkloadIdentityCredential {
         let credential = azure_identity::WorkloadIdentityCredential::new(Some(options)).map_err(|error| {
             let (words, cause) = (root_message(NAME, &error), transport::innermost(&error));
             let reason = if words.contains(&cause) { words } else { format!("{words}: {cause}") };
-            Error::AuthenticationFailed { credential: NAME, reason }
+            Attempt::new(NAME, Status::Misconfigured, reason)
         })?;
         ask(NAME, credential as Arc<_>, scope, deadline, &log).await
     }

@@ -34,7 +34,7 @@ use crate::{
         Authority, PROGRESS,
         request::{self, Proxy},
     },
-    error,
+    error::{self, Attempt, Status},
     platform::secret::Secret,
 };
 
@@ -59,6 +59,8 @@ struct Attempts {
     throttled: Option<Throttled>,
     /// Why Entra ID refused, in its own words.
     refusal: Option<String>,
+    /// Why the last request has no answer.
+    unanswered: Option<Unanswered>,
     /// What the server's clock showed when ours showed the other.
     clocks: Option<(SystemTime, SystemTime)>,
     /// The last answer was a page for people.
@@ -72,10 +74,20 @@ struct Attempts {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Throttled(pub Option<Duration>);
 
+/// Why a request has no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unanswered {
+    /// The server's certificate is not trusted.
+    Distrusted,
+    /// No connection, or one that broke.
+    Failed,
+}
+
 impl AttemptLog {
     fn record(&self, host: &str, outcome: Result<u16, &str>) {
         let mut attempts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         attempts.sent += 1;
+        attempts.unanswered = outcome.is_err().then_some(Unanswered::Failed);
         attempts.throttled = None;
         attempts.refusal = None;
         attempts.page = false;
@@ -100,8 +112,12 @@ impl AttemptLog {
         }
     }
 
+    fn record_distrust(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).unanswered = Some(Unanswered::Distrusted);
+    }
+
     /// Whether the service asks for fewer requests, by its last answer.
-    pub fn throttled(&self) -> Option<Throttled> {
+    fn throttled(&self) -> Option<Throttled> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).throttled
     }
 
@@ -141,31 +157,63 @@ impl AttemptLog {
         log
     }
 
-    /// `message`, with the requests that were made where that says more, and without secrets.
-    pub fn explain(&self, message: &str) -> String {
+    /// What became of asking `credential`.
+    ///
+    /// # Arguments
+    /// * `words`: what the service said, or why it said nothing
+    pub fn attempt(&self, credential: &'static str, words: &str) -> Attempt {
         let attempts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let message = &redacted(message, &attempts.secrets);
         if let (Some(last), true) = (&attempts.last, attempts.page) {
-            if attempts.local {
-                return format!(
-                    "{last} with a page of HTML instead of a token: what answers there is not a managed identity endpoint"
-                );
-            }
-            return format!(
-                "{last} with a page of HTML instead of a token: a proxy, a firewall or a sign-in page of the network stands in \
-                 between; see HTTPS_PROXY and NO_PROXY"
-            );
+            let reason = format!("{last} with a page of HTML instead of a token");
+            let remedy = if attempts.local { FOREIGN_ENDPOINT } else { INTERCEPTED };
+            return Attempt::new(credential, Status::NoAnswer, reason).with_remedy(remedy);
         }
-        match (&attempts.last, attempts.sent) {
+        let (status, remedy) = match (attempts.throttled, attempts.unanswered) {
+            (Some(_), _) => (Status::Throttled, Some(FEWER_REQUESTS)),
+            (None, Some(Unanswered::Distrusted)) => (Status::NoAnswer, Some(DISTRUSTED)),
+            (None, Some(Unanswered::Failed)) => {
+                (Status::NoAnswer, Some(if attempts.local { CHECK_ENDPOINT } else { CHECK_NETWORK }))
+            }
+            (None, None) => (Status::Refused, None),
+        };
+        let mut attempt = Attempt::new(credential, status, attempts.explain(words));
+        attempt.retry_after = attempts.throttled.and_then(|Throttled(stated)| stated);
+        attempt.remedy = remedy.map(Into::into);
+        attempt.with_entra_words(words)
+    }
+
+    /// The same where the service did not answer in time.
+    pub fn overdue(&self, credential: &'static str, words: &str) -> Attempt {
+        let attempts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let remedy = if attempts.local { CHECK_ENDPOINT } else { CHECK_NETWORK };
+        Attempt::new(credential, Status::NoAnswer, attempts.explain(words)).with_remedy(remedy)
+    }
+}
+
+const CHECK_NETWORK: &str = "check this machine's network and proxy (HTTPS_PROXY, NO_PROXY)";
+const CHECK_ENDPOINT: &str = "check that the identity endpoint (IDENTITY_ENDPOINT, else http://169.254.169.254) is up, and that \
+     no firewall or network policy keeps this process from it; outside Azure, leave it out by AZURE_TOKEN_CREDENTIALS=dev";
+const DISTRUSTED: &str = "put the proxy's CA into the PEM file that SSL_CERT_FILE names";
+const FEWER_REQUESTS: &str = "wait, and let fewer processes ask: share a credential object, fork after the first login";
+const FOREIGN_ENDPOINT: &str = "what answers there is not a managed identity endpoint: check IDENTITY_ENDPOINT";
+const INTERCEPTED: &str =
+    "a proxy, a firewall or a sign-in page of the network stands in between: see HTTPS_PROXY and NO_PROXY";
+
+impl Attempts {
+    /// `message`, with the requests that were made where that says more, and without secrets.
+    fn explain(&self, message: &str) -> String {
+        let message = redacted(message, &self.secrets);
+        match (&self.last, self.sent) {
             (Some(last), 1) => format!("{message} ({last})"),
             (Some(last), sent) => format!("{message} (after {sent} requests, the last: {last})"),
-            (None, _) => message.to_owned(),
+            (None, _) => message,
         }
     }
 }
 
-/// A text of the service's as it may be shown: short, without these secrets and without anything that looks like a token.
-fn redacted(text: &str, secrets: &[Secret]) -> String {
+/// A text of a service's or a tool's as it may be shown: short, without these secrets and without anything that looks like a
+/// token.
+pub fn redacted(text: &str, secrets: &[Secret]) -> String {
     const HIDDEN: &str = "****";
     const AT_MOST: usize = 2000;
     let mut text = text.to_owned();
@@ -226,7 +274,12 @@ impl Client {
                 self.log.record(host, Ok(response.status().into()));
                 self.log.record_answer(response);
             }
-            Err(error) => self.log.record(host, Err(&innermost(error))),
+            Err(error) => {
+                self.log.record(host, Err(&innermost(error)));
+                if distrusted(error) {
+                    self.log.record_distrust();
+                }
+            }
         }
         outcome
     }
@@ -413,13 +466,9 @@ fn no_client(credential: &'static str, cause: &reqwest::Error) -> error::Error {
 }
 
 fn no_https(credential: &'static str, why: &str) -> error::Error {
-    error::Error::AuthenticationFailed {
-        credential,
-        reason: format!(
-            "could not set up HTTPS: {why}; install your system's CA certificates, or point SSL_CERT_FILE at a PEM file with \
-             them"
-        ),
-    }
+    Attempt::new(credential, Status::Misconfigured, format!("could not set up HTTPS: {why}"))
+        .with_remedy("install your system's CA certificates, or point SSL_CERT_FILE at a PEM file with them")
+        .into()
 }
 
 /// Makes a URL of an endpoint that the environment or the caller names.
@@ -503,17 +552,31 @@ mod tests {
     fn what_a_service_echoes_is_not_shown() {
         let log = AttemptLog::hiding(&Secret::from("p@ss word"));
         let echo = "bad: client_secret=p@ss word, token eyJhbGciOiJSUzI1NiJ9.eyJhIjoxfQ.c2ln-_x, eyJ is short";
-        assert_eq!(log.explain(echo), "bad: client_secret=****, token ****, eyJ is short");
-        assert!(log.explain(&"é".repeat(5000)).chars().count() < 2010);
+        assert_eq!(log.attempt("C", echo).reason, "bad: client_secret=****, token ****, eyJ is short");
+        assert!(log.attempt("C", &"é".repeat(5000)).reason.chars().count() < 2010);
     }
 
     #[test]
     fn a_log_tells_the_last_answer() {
         let log = AttemptLog::default();
-        assert_eq!(log.explain("no token"), "no token");
+        let reason = || log.attempt("C", "no token").reason;
+        assert_eq!(reason(), "no token");
         log.record("imds", Ok(503));
-        assert_eq!(log.explain("no token"), "no token (imds answered 503)");
+        assert_eq!(reason(), "no token (imds answered 503)");
         log.record("imds", Ok(429));
-        assert_eq!(log.explain("no token"), "no token (after 2 requests, the last: imds answered 429)");
+        assert_eq!(reason(), "no token (after 2 requests, the last: imds answered 429)");
+    }
+
+    #[test]
+    fn a_log_tells_whether_the_service_answered() {
+        let log = AttemptLog::default();
+        log.record("login", Err("connection refused"));
+        assert_eq!(log.attempt("C", "no token").status, Status::NoAnswer);
+        log.record_distrust();
+        assert_eq!(log.attempt("C", "no token").remedy.as_deref(), Some(DISTRUSTED));
+        log.record("login", Ok(401));
+        let refused = log.attempt("EnvironmentCredential", "AADSTS7000215: Invalid. Trace ID: 1");
+        assert_eq!((refused.status, refused.service_code.as_deref()), (Status::Refused, Some("AADSTS7000215")));
+        assert_eq!(refused.summary(), "AADSTS7000215: Invalid");
     }
 }

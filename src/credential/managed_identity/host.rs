@@ -13,6 +13,7 @@ use azure_core::{
 use super::{
     NAME, UserAssigned, imds,
     service_fabric::{self, Thumbprint},
+    unavailable,
 };
 use crate::{
     credential::{
@@ -20,10 +21,12 @@ use crate::{
         http::transport::{self, AttemptLog, Client},
         variable,
     },
-    error::Error,
+    error::{Attempt, Error, Status},
     platform::{folders, secret::Secret},
 };
 
+const ASSIGN: &str = "assign the identity to this machine or app; AZURE_CLIENT_ID has to be its client id, or unset for the \
+     system-assigned one";
 const IMDS: &str = "http://169.254.169.254";
 /// azure-identity for Python reads this variable; tests and some sandboxes set it.
 const IMDS_OVERRIDE: &str = "AZURE_POD_IDENTITY_AUTHORITY_HOST";
@@ -53,30 +56,31 @@ impl Host {
     ///
     /// # Errors
     /// A variable names something that cannot be right.
-    pub fn detect(federated: bool) -> Result<Self, String> {
-        let endpoint = |name: &str, text: &str| transport::parse_endpoint(name, text);
-        if let Some(text) = setting("IDENTITY_ENDPOINT")? {
+    pub fn detect(federated: bool) -> Result<Self, Attempt> {
+        let set = |name: &str| setting(name).map_err(|defect| unavailable(defect.problem).with_remedy(defect.remedy));
+        let endpoint = |name: &str, text: &str| transport::parse_endpoint(name, text).map_err(unavailable);
+        if let Some(text) = set("IDENTITY_ENDPOINT")? {
             let url = || endpoint("IDENTITY_ENDPOINT", &text);
-            return match (setting("IDENTITY_HEADER")?, setting("IDENTITY_SERVER_THUMBPRINT")?) {
+            return match (set("IDENTITY_HEADER")?, set("IDENTITY_SERVER_THUMBPRINT")?) {
                 (Some(header), Some(thumbprint)) => Ok(Self::ServiceFabric {
                     endpoint: url()?,
                     header: header.into(),
-                    thumbprint: service_fabric::thumbprint(&thumbprint)?,
+                    thumbprint: service_fabric::thumbprint(&thumbprint).map_err(unavailable)?,
                 }),
                 (Some(header), None) => Ok(Self::AppService { endpoint: url()?, header: header.into() }),
                 (None, _) if variable("IMDS_ENDPOINT").is_some() => {
                     Ok(Self::AzureArc { endpoint: url()?, keys: folders::arc_keys() })
                 }
-                (None, _) => {
-                    Err("IDENTITY_ENDPOINT is set, but neither IDENTITY_HEADER (App Service, Service Fabric) \
-                                  nor IMDS_ENDPOINT (Azure Arc) is"
-                        .to_owned())
-                }
+                (None, _) => Err(unavailable(
+                    "IDENTITY_ENDPOINT is set, but neither IDENTITY_HEADER (App Service, Service Fabric) nor \
+                         IMDS_ENDPOINT (Azure Arc) is"
+                        .to_owned(),
+                )),
             };
         }
-        if let Some(text) = setting("MSI_ENDPOINT")? {
+        if let Some(text) = set("MSI_ENDPOINT")? {
             let endpoint = endpoint("MSI_ENDPOINT", &text)?;
-            return Ok(match setting("MSI_SECRET")? {
+            return Ok(match set("MSI_SECRET")? {
                 Some(secret) => Self::AzureMl { endpoint, secret: secret.into() },
                 None => Self::CloudShell { endpoint },
             });
@@ -85,7 +89,7 @@ impl Host {
         if federated && of_workload.iter().all(|name| variable(name).is_some()) {
             return Ok(Self::Workload);
         }
-        let base = setting(IMDS_OVERRIDE)?.unwrap_or_else(|| IMDS.to_owned());
+        let base = set(IMDS_OVERRIDE)?.unwrap_or_else(|| IMDS.to_owned());
         Ok(Self::Imds { base: endpoint(IMDS_OVERRIDE, &base)? })
     }
 
@@ -110,16 +114,15 @@ impl Host {
         resource: &str,
         user_assigned: Option<&UserAssigned>,
         lenient: bool,
-    ) -> Result<Request, String> {
+    ) -> Result<Request, Attempt> {
+        let misconfigured = |reason: &str| Attempt::new(NAME, Status::Misconfigured, reason).with_remedy("name none");
         let (url, version, header) = match self {
             Self::AppService { endpoint, header } => {
                 (endpoint, "2019-08-01", Some(("x-identity-header", header.expose())))
             }
             Self::ServiceFabric { endpoint, header, .. } => {
                 if user_assigned.is_some() {
-                    return Err(
-                        "Service Fabric gives an application the one identity of its manifest; name none".to_owned()
-                    );
+                    return Err(misconfigured("Service Fabric gives an application the one identity of its manifest"));
                 }
                 (endpoint, "2019-07-01-preview", Some(("secret", header.expose())))
             }
@@ -128,12 +131,12 @@ impl Host {
             Self::CloudShell { endpoint } => {
                 return match user_assigned {
                     Some(_) if !lenient => {
-                        Err("Cloud Shell gives the identity of whoever opened it; name none".to_owned())
+                        Err(misconfigured("Cloud Shell gives the identity of the person who opened it"))
                     }
                     named => Ok(self.form(endpoint, resource, named)),
                 };
             }
-            Self::Workload => return Err("it is no host to ask".to_owned()),
+            Self::Workload => return Err(Attempt::new(NAME, Status::Misconfigured, "it is no host to ask")),
             Self::Imds { base } => {
                 let url = below(base, IMDS_PATH);
                 return Ok(self.query(url, "2018-02-01", resource, user_assigned, None));
@@ -206,9 +209,16 @@ impl Host {
         }
     }
 
-    /// Whether this answer means that no identity is assigned: then a chain goes on.
-    pub fn has_no_identity(&self, response: &RawResponse) -> bool {
-        matches!(self, Self::Imds { .. }) && u16::from(response.status()) == 400
+    /// What a refusal means: hosts answer 400 where the identity is not assigned. After IMDS' a chain goes on, because every
+    /// virtual machine has IMDS.
+    pub fn refusal(&self, response: &RawResponse, mut refused: Attempt) -> Attempt {
+        if u16::from(response.status()) != 400 || refused.remedy.is_some() {
+            return refused;
+        }
+        if matches!(self, Self::Imds { .. }) {
+            refused.status = Status::NotReady;
+        }
+        refused.with_remedy(ASSIGN)
     }
 }
 

@@ -18,11 +18,13 @@ use tokio::time::Instant;
 use super::{
     TokenSource, WorkloadIdentityCredential, bounded,
     defect::setting,
-    failure,
     http::transport::{AttemptLog, Client, innermost},
     resource_of,
 };
-use crate::{cache::FetchedToken, error::Error};
+use crate::{
+    cache::FetchedToken,
+    error::{Attempt, Error, Status},
+};
 
 const NAME: &str = "ManagedIdentityCredential";
 
@@ -72,9 +74,7 @@ impl ManagedIdentityCredential {
             return Ok(self.user_assigned.clone());
         }
         let named = setting("AZURE_CLIENT_ID");
-        named
-            .map(|id| id.map(UserAssigned::ClientId))
-            .map_err(|reason| Error::AuthenticationFailed { credential: NAME, reason })
+        named.map(|id| id.map(UserAssigned::ClientId)).map_err(|defect| defect.of(NAME))
     }
 
     async fn of_workload(&self, scope: &str, deadline: Instant) -> Result<FetchedToken, Error> {
@@ -106,15 +106,14 @@ impl TokenSource for ManagedIdentityCredential {
     }
 
     async fn fetch(&self, scope: &str, deadline: Instant) -> Result<FetchedToken, Error> {
-        let host = Host::detect(self.federated).map_err(unavailable)?;
+        let host = Host::detect(self.federated)?;
         if matches!(host, Host::Workload) {
             return self.of_workload(scope, deadline).await;
         }
         let user_assigned = self.user_assigned()?;
         let log = AttemptLog::local(host.secret());
-        let failed = |why: String| failure(NAME, &log, &why);
-        let mut request =
-            host.request(resource_of(scope), user_assigned.as_ref(), self.of_environment.is_some()).map_err(failed)?;
+        let failed = |why: String| log.attempt(NAME, &why);
+        let mut request = host.request(resource_of(scope), user_assigned.as_ref(), self.of_environment.is_some())?;
         if let (Host::Imds { base }, true) = (&host, self.probe) {
             imds::look(base, request.url(), deadline).await.map_err(unavailable)?;
         }
@@ -126,11 +125,9 @@ impl TokenSource for ManagedIdentityCredential {
             response = send(&client, &host, &request, deadline, &log).await?;
         }
         if let (Host::Imds { base }, false) = (&host, host.is_answered_by(&response)) {
-            return Err(unavailable(imds::not_azures(base, &response)));
+            return Err(unavailable(imds::not_azures(base, &response)).into());
         }
-        let token = answer::token(&response, &log).map_err(|why| {
-            if host.has_no_identity(&response) { unavailable(log.explain(&why)) } else { failed(why) }
-        })?;
+        let token = answer::token(&response, &log).map_err(|why| host.refusal(&response, failed(why)))?;
         if let (Host::AzureArc { .. }, Some(named)) = (&host, &user_assigned) {
             arc::confirm(&response, named).map_err(failed)?;
         }
@@ -147,8 +144,8 @@ impl TokenSource for ManagedIdentityCredential {
     }
 }
 
-fn unavailable(reason: String) -> Error {
-    Error::CredentialUnavailable { credential: NAME, reason }
+fn unavailable(reason: String) -> Attempt {
+    Attempt::new(NAME, Status::Unavailable, reason)
 }
 
 /// Sends a request, and sends it again where that helps and as long as there is time.

@@ -1,0 +1,218 @@
+//! An error as its parts, and the one place where they become a text.
+
+use std::{borrow::Cow, fmt, time::Duration};
+
+use super::{Attempt, Code, Error, Status, date, seconds};
+
+/// What programs get to know of an error.
+#[derive(Debug)]
+pub struct Report<'error> {
+    /// What kind it is.
+    pub code: Code,
+    /// What happened, and why.
+    pub cause: Cow<'error, str>,
+    /// What to do about it.
+    pub remedy: Option<Cow<'error, str>>,
+    /// The identity service's own code, such as `AADSTS7000215`.
+    pub service_code: Option<&'error str>,
+    /// How long the identity service asks not to be asked again.
+    pub retry_after: Option<Duration>,
+    /// The credentials that were asked, in order.
+    pub attempts: &'error [Attempt],
+}
+
+const PASS_USER: &str = "pass user=, the name of the PostgreSQL role";
+
+impl Error {
+    /// What kind it is.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Credential(attempt) => code_of(attempt.status),
+            // The link that ended the search is the last one.
+            Self::ChainExhausted(attempts) => attempts
+                .last()
+                .filter(|last| !last.lets_chain_continue())
+                .map_or(Code::CredentialUnavailable, |last| code_of(last.status)),
+            Self::RenewalFails { cause, .. } => cause.code(),
+            Self::InsecureTransport { .. } => Code::InsecureTransport,
+            Self::ExpiredOnArrival => Code::ExpiredToken,
+            Self::EmptyToken => Code::EmptyToken,
+            Self::NoOther => Code::RefusedToken,
+            Self::MalformedToken(_) => Code::MalformedToken,
+            Self::NoPrincipalName { .. } => Code::NoUserName,
+            Self::GuestName { .. } => Code::GuestName,
+            Self::ManagementScope(_) => Code::ManagementToken,
+            Self::TimedOut { .. } => Code::Timeout,
+            Self::External { .. } => Code::CredentialRaised,
+            Self::InvalidArgument(_) => Code::InvalidArgument,
+            Self::AmbiguousScope => Code::AmbiguousScope,
+            Self::Abandoned(_) => Code::Abandoned,
+        }
+    }
+
+    /// Its parts.
+    #[must_use]
+    pub fn report(&self) -> Report<'_> {
+        let (cause, remedy) = self.cause_and_remedy();
+        let decisive = self.attempts().last();
+        Report {
+            code: self.code(),
+            cause,
+            remedy,
+            service_code: decisive.and_then(|attempt| attempt.service_code.as_deref()),
+            retry_after: self.retry_after(),
+            attempts: self.attempts(),
+        }
+    }
+
+    fn cause_and_remedy(&self) -> (Cow<'_, str>, Option<Cow<'_, str>>) {
+        let (cause, remedy): (Cow<'_, str>, Option<Cow<'_, str>>) = match self {
+            Self::Credential(attempt) => (
+                format!("{}: {}", attempt.credential, attempt.reason).into(),
+                attempt.remedy.as_deref().map(Cow::Borrowed),
+            ),
+            Self::ChainExhausted(attempts) => (
+                "no credential produced a token".into(),
+                most_ready(attempts).and_then(|attempt| attempt.remedy.as_deref()).map(Cow::Borrowed),
+            ),
+            Self::RenewalFails { expired_on, since, attempts, cause } => (
+                format!(
+                    "the token expired at {}, and renewing it has failed since {} (attempts: {attempts})",
+                    date(*expired_on),
+                    date(*since)
+                )
+                .into(),
+                cause.report().remedy,
+            ),
+            Self::InsecureTransport { setting: setting @ "gssencmode", value, host } => (
+                format!(
+                    "refused to request a token: {setting}={value} sends the token, which is a password, to {host} under \
+                     GSSAPI encryption, which does not verify the server as TLS does"
+                )
+                .into(),
+                Some("remove gssencmode".into()),
+            ),
+            Self::InsecureTransport { setting, value, host } => {
+                let unknown = match &**value {
+                    "disable" | "allow" | "prefer" => "",
+                    _ => " (none of disable, allow, prefer, require, verify-ca and verify-full)",
+                };
+                (
+                    format!(
+                        "refused to request a token: {setting}={value}{unknown} could send the token, which is a password, \
+                         unencrypted to {host}"
+                    )
+                    .into(),
+                    Some("use sslmode=require or stronger (without sslmode, Azure hosts get verify-full)".into()),
+                )
+            }
+            Self::ExpiredOnArrival => (
+                "the credential handed out a token that has already expired".into(),
+                Some("check this machine's clock, then the credential".into()),
+            ),
+            Self::EmptyToken => {
+                ("the credential handed out an empty token".into(), Some("check the credential".into()))
+            }
+            Self::NoOther => ("the server refused the token, and so it did the one before".into(), None),
+            Self::MalformedToken(reason) => (format!("Invalid JWT token format: {reason}").into(), None),
+            Self::NoPrincipalName { claims } => (
+                format!(
+                    "could not determine the user name: none of the token's claims xms_mirid, upn, preferred_username, \
+                     unique_name and app_displayname names one (claims in the token: {})",
+                    if claims.is_empty() { "none".to_owned() } else { claims.join(", ") }
+                )
+                .into(),
+                Some(format!("{PASS_USER} that was created for this identity").into()),
+            ),
+            Self::GuestName { account, role } => (
+                format!(
+                    "could not determine the user name: the token belongs to a guest and names only the home account, \
+                     {account}, while the role's name has the form {role}"
+                )
+                .into(),
+                Some(
+                    "pass user=, the guest's name in the server's tenant, which `az ad signed-in-user show --query \
+                     userPrincipalName` prints"
+                        .into(),
+                ),
+            ),
+            Self::ManagementScope(_) => (
+                "Failed to acquire token from management scope, which was asked because the database token names no user"
+                    .into(),
+                Some(format!("{PASS_USER}, and it is not needed").into()),
+            ),
+            Self::TimedOut { after, progress, expired, .. } => {
+                let mut cause = format!("no token within {} s; ", seconds(*after));
+                cause.push_str(&match progress {
+                    Some(progress) => format!("{progress}, and is asked again"),
+                    None => "the identity service has not answered yet".to_owned(),
+                });
+                if let Some((on, since)) = expired {
+                    let (on, since) = (date(*on), date(*since));
+                    cause.push_str(&format!(". The token expired at {on}, and renewing it has failed since {since}"));
+                }
+                (cause.into(), None)
+            }
+            Self::AmbiguousScope => (
+                "the hosts belong to different Azure clouds or services, and no token is valid for two".into(),
+                Some("pass scope= to choose one".into()),
+            ),
+            Self::External { message, .. } | Self::InvalidArgument(message) | Self::Abandoned(message) => {
+                (message.into(), None)
+            }
+        };
+        (cause, remedy)
+    }
+}
+
+const fn code_of(status: Status) -> Code {
+    match status {
+        Status::Unavailable | Status::NotReady => Code::CredentialUnavailable,
+        Status::Misconfigured => Code::Misconfigured,
+        Status::NoAnswer => Code::NoAnswer,
+        Status::Throttled => Code::Throttled,
+        Status::Refused | Status::Succeeded => Code::AuthenticationFailed,
+    }
+}
+
+/// The attempt that tells most of what to do: the one that ended a search, else the first that is set up.
+fn most_ready(attempts: &[Attempt]) -> Option<&Attempt> {
+    let ended = attempts.last().filter(|last| !last.lets_chain_continue());
+    ended.or_else(|| attempts.iter().find(|attempt| attempt.status != Status::Unavailable))
+}
+
+/// For people: what happened, why, and what to do.
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Self::Credential(attempt) = self {
+            return attempt.fmt(f);
+        }
+        let (cause, remedy) = self.cause_and_remedy();
+        f.write_str(&cause)?;
+        match self {
+            Self::ChainExhausted(attempts) => {
+                // Each has its own remedy.
+                for attempt in attempts.iter() {
+                    write!(f, "\n  {}", attempt.to_string().replace('\n', "\n  "))?;
+                }
+                return Ok(());
+            }
+            Self::RenewalFails { cause, .. } => return write!(f, ". Last: {cause}"),
+            Self::TimedOut { last, .. } => {
+                return last.as_ref().map_or(Ok(()), |last| write!(f, ". The attempt before: {}", last.text));
+            }
+            _ => {}
+        }
+        if let Some(remedy) = remedy {
+            write!(f, "; {remedy}")?;
+        }
+        match self {
+            Self::InsecureTransport { .. } => {
+                f.write_str(", or pass allow_insecure_transport=True if something else protects this connection")
+            }
+            Self::ManagementScope(cause) => write!(f, ". Cause: {cause}"),
+            _ => Ok(()),
+        }
+    }
+}
