@@ -111,9 +111,7 @@ impl Error {
                 "the credential handed out a token that has already expired".into(),
                 Some("check this machine's clock, then the credential".into()),
             ),
-            Self::EmptyToken => {
-                ("the credential handed out an empty token".into(), Some("check the credential".into()))
-            }
+            Self::EmptyToken => ("the credential handed out an empty token".into(), None),
             Self::NoOther => ("the server refused the token, and so it did the one before".into(), None),
             Self::MalformedToken(reason) => (format!("Invalid JWT token format: {reason}").into(), None),
             Self::NoPrincipalName { claims } => (

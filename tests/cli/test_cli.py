@@ -69,7 +69,7 @@ class TestToken:
         assert cli("token").returncode == 0
         done = cli("token", "--format", "json")
         assert (done.returncode, done.stdout) == (1, "")
-        assert "Pass --user, the name of the PostgreSQL role" in done.stderr
+        assert "give --user, the name of the PostgreSQL role" in done.stderr
         assert "Traceback" not in done.stderr
 
     def test_env_is_for_a_shell(self, cli: Run, emulator: Emulator) -> None:

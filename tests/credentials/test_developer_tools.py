@@ -179,8 +179,8 @@ class TestFailures:
         tool(program, f'cat >&2 <<"END"\n{words}\nEND\nexit 1')
         text = failure(credential(tenant_id=GUID))
         assert text == (
-            f"{words}\nThere is no such tenant in this cloud: check the tenant id, and AZURE_AUTHORITY_HOST for the "
-            f"cloud. `{sign_in} {GUID}` signs in anew"
+            f"{words}. There is no such tenant in this cloud: check the tenant id, and AZURE_AUTHORITY_HOST for the "
+            f"cloud; `{sign_in} {GUID}` signs in anew."
         )
 
     @TOOLS
@@ -204,7 +204,7 @@ class TestFailures:
         assert sign_in
         tool(program, RECORD.format(answer=answer))
         text = failure(credential())
-        assert text == f"`{program}` said something else than a token: {json.dumps(answer)}; is it up to date?"
+        assert text == f"`{program}` did not return a token, but {json.dumps(answer)}; check that it is up to date"
 
     @TOOLS
     def test_what_it_says_shows_no_token(

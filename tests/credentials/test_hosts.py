@@ -114,7 +114,7 @@ class TestAzureMl:
 def test_cloud_shell_gives_one_identity_only(on: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     emulator = on("cloud-shell")
     text = failure(identity.ManagedIdentityCredential(client_id=GUID))
-    assert text == "Cloud Shell gives the identity of whoever opened it; name none"
+    assert text == "Cloud Shell gives the identity of the person who opened it; name none"
     # As a link of the default chain it is told of it, as azure-identity does.
     monkeypatch.setenv("AZURE_CLIENT_ID", GUID)
     assert object_id(identity.DefaultAzureCredential()) == emulator.identity.object_id

@@ -86,7 +86,7 @@ QUOTES = (
     "them"
 )
 REFERENCE = (
-    "is an unresolved Key Vault reference: App Service could not read the secret. Check that the app's identity may "
+    "is an unresolved Key Vault reference: App Service could not read the secret; check that the app's identity may "
     "read secrets of the vault, and the reference's status in the portal"
 )
 
@@ -229,6 +229,10 @@ class TestEmptyTexts:
 class TestClientIds:
     """Which are not looked at here, as in azure-identity: whoever is asked knows what they are."""
 
+    ASSIGN = (
+        "assign the identity to this machine or app; AZURE_CLIENT_ID has to be its client id, or unset for the "
+        "system-assigned one"
+    )
     UNKNOWN = (
         "AADSTS700016: Application with identifier 'no-guid' was not found in the directory '{tenant}'. This can "
         "happen if the application has not been installed by the administrator of the tenant or consented to by any "
@@ -247,14 +251,15 @@ class TestClientIds:
     def test_imds(self, imds: Emulator) -> None:
         assert imds
         assert failure(identity.ManagedIdentityCredential(client_id="no-guid")) == (
-            "the requested identity has not been assigned to this resource: Identity not found (127.0.0.1 answered 400)"
+            f"the requested identity has not been assigned to this resource: Identity not found (127.0.0.1 answered 400); "
+            f"{self.ASSIGN}"
         )
 
     def test_app_service(self, emulator: Emulator) -> None:
         assert emulator
         assert failure(identity.ManagedIdentityCredential(client_id="no-guid")) == (
-            "the requested identity has not been assigned to this resource: No User Assigned or Delegated Managed "
-            "Identity found for specified ClientId/ResourceId/PrincipalId. (127.0.0.1 answered 400)"
+            f"the requested identity has not been assigned to this resource: No User Assigned or Delegated Managed "
+            f"Identity found for specified ClientId/ResourceId/PrincipalId. (127.0.0.1 answered 400); {self.ASSIGN}"
         )
 
 

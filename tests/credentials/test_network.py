@@ -112,8 +112,8 @@ def test_a_page_instead_of_a_token(nowhere: Emulator, credential: Any, status: i
     nowhere.fail(status, body="<html><title>Sign in to Hotel</title></html>")
     text = failure(credential)
     assert text.endswith(
-        f"127.0.0.1 answered {status} with a page of HTML instead of a token: a proxy, a firewall or a sign-in page of "
-        f"the network stands in between; see HTTPS_PROXY and NO_PROXY"
+        f"127.0.0.1 answered {status} with a page of HTML instead of a token; a proxy, a firewall or a sign-in page of "
+        f"the network stands in between: see HTTPS_PROXY and NO_PROXY"
     )
 
 
@@ -155,7 +155,10 @@ class TestTrust:
     def test_none_of_them(self, only_requests: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("REQUESTS_CA_BUNDLE")
         text = failure(only_requests)
-        assert text.endswith("(127.0.0.1 failed: invalid peer certificate: UnknownIssuer)"), "asked once"
+        assert text.endswith(
+            "(127.0.0.1 failed: invalid peer certificate: UnknownIssuer); put the proxy's CA into the PEM file that "
+            "SSL_CERT_FILE names"
+        ), "asked once"
 
     @pytest.mark.parametrize(
         ("content", "why"),
@@ -197,7 +200,7 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("code", "advice"),
         [
-            (7000215, "The client secret is wrong: it has to be the secret's value, which is shown once, not its id."),
+            (7000215, "The client secret is wrong: use the secret's value, which is shown once, not its id."),
             (7000222, "The client secret has expired: make a new one at the application's Certificates & secrets."),
             (700016, "The application is not known in this tenant: check the client id, then the tenant id."),
             (
@@ -230,7 +233,7 @@ class TestRefusals:
             f"ClientSecretCredential: {' '.join(json.loads(chr(34) + words + chr(34)).split())} (127"
         )
         assert text.endswith(
-            "The client secret is wrong: it has to be the secret's value, which is shown once, not its id."
+            "The client secret is wrong: use the secret's value, which is shown once, not its id."
         )
 
     def test_a_byte_order_mark_before_a_token(self, nowhere: Emulator, credential: Any) -> None:

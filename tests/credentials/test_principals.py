@@ -291,8 +291,8 @@ class TestPipelines:
         with pytest.raises(errors.EntraConnectionValueError) as raised:
             credential.get_token(SCOPE)
         assert str(raised.value) == (
-            "Could not retrieve Entra credentials: AzurePipelinesCredential: SYSTEM_OIDCREQUESTURI is not set; Azure "
-            "Pipelines sets it for the steps of a job"
+            "Could not retrieve Entra credentials: AzurePipelinesCredential: SYSTEM_OIDCREQUESTURI is not set; use "
+            "it in a step of a job, where Azure Pipelines sets it"
         )
 
     def test_refused(self, emulator: Emulator, principal: Identity, monkeypatch: pytest.MonkeyPatch) -> None:

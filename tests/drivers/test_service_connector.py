@@ -323,7 +323,7 @@ QUOTED = (
     "them"
 )
 VAULT = (
-    "is an unresolved Key Vault reference: App Service could not read the secret. Check that the app's identity may "
+    "is an unresolved Key Vault reference: App Service could not read the secret; check that the app's identity may "
     "read secrets of the vault, and the reference's status in the portal"
 )
 WRONG: list[tuple[dict[str, str], str]] = [

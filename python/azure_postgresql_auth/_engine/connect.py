@@ -20,8 +20,10 @@ from azure_postgresql_auth._engine.refusal import explain, is_refusal
 from azure_postgresql_auth._engine.waiting import DEFAULT_TIMEOUT, wait, wait_async
 from azure_postgresql_auth._redacted import without_frames
 from azure_postgresql_auth.errors import (
+    AzurePgEntraError,
     CredentialValueError,
     EntraConnectionValueError,
+    ErrorReport,
     InsecureTransportError,
 )
 
@@ -256,10 +258,17 @@ class ErrorTranslation:
     ) -> None:
         if error is None or not isinstance(error, Exception) or isinstance(error, CredentialValueError):
             return
+        report = error.report if isinstance(error, AzurePgEntraError) else None
+        raised: EntraConnectionValueError
         if isinstance(error, InsecureTransportError):
-            raise self._insecure(str(error)) from error
-        if isinstance(error, EntraConnectionValueError):
-            raise self._operational(str(error)) from error
-        reasons = [text_of(error) or type(error).__name__, *getattr(error, "__notes__", ())]
-        message = "Could not retrieve Entra credentials: " + "\n".join(reasons)
-        raise self._operational(message) from error
+            raised = self._insecure(str(error))
+        elif isinstance(error, EntraConnectionValueError):
+            raised = self._operational(str(error))
+        else:
+            cause = text_of(error) or type(error).__name__
+            reasons = [cause, *getattr(error, "__notes__", ())]
+            raised = self._operational("Could not retrieve Entra credentials: " + "\n".join(reasons))
+            report = report or ErrorReport("credential_raised", cause)
+        if report is not None:
+            raised.report = report
+        raise raised from error

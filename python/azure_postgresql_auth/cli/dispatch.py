@@ -10,16 +10,12 @@ from typing import TYPE_CHECKING
 
 from azure_postgresql_auth.cli import parser, signals, terminal
 from azure_postgresql_auth.cli.failure import Failure
-from azure_postgresql_auth.errors import (
-    AzurePgEntraError,
-    InsecureTransportError,
-    ScopePermissionError,
-    UsernameExtractionError,
-)
+from azure_postgresql_auth.errors import AzurePgEntraError
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
+    from typing import Final
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,14 +52,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.code if isinstance(error, Failure) else 1
 
 
+_PASS_USER: Final = {
+    "no_user_name": "give {}, the name of the PostgreSQL role that was created for this identity",
+    "guest_name": (
+        "give {}, the guest's name in the server's tenant, which `az ad signed-in-user show --query userPrincipalName` "
+        "prints"
+    ),
+    "management_token": "give {}, the name of the PostgreSQL role, and it is not needed",
+}
+"""Remedies by code of the report, in terms of this command; the library's speak of its own arguments."""
+
+
 def _in_words(error: Exception, options: argparse.Namespace) -> str:
-    text = str(error) or type(error).__name__
-    # The library's errors speak of its own arguments.
-    if isinstance(error, (ScopePermissionError, UsernameExtractionError)):
-        return text.replace("user=", "--user" if hasattr(options, "user") else "PGUSER")
-    return (
-        text.partition(", or pass allow_insecure_transport")[0] if isinstance(error, InsecureTransportError) else text
-    )
+    if not isinstance(error, AzurePgEntraError):
+        return str(error) or type(error).__name__
+    report = error.report
+    if report.code in _PASS_USER:
+        remedy = _PASS_USER[report.code].format("--user" if hasattr(options, "user") else "PGUSER")
+        attempts = (f"\n  {attempt.credential}: {attempt.reason}" for attempt in report.attempts)
+        return f"{report.cause}; {remedy}{''.join(attempts)}"
+    if report.code == "insecure_transport" and report.cause:
+        return f"{report.cause}; {report.remedy}"
+    return str(error)
 
 
 def _print_traceback() -> None:

@@ -83,7 +83,13 @@ def _plan(parameters: dict[str, str], scope: str | None) -> ConnectionPlan:
     try:
         return PROGRAM.plan(parameters, scope=scope)
     except ValueError as error:
-        raise Failure(str(error).replace("scope=", "--scope"), USAGE) from error
+        raise Failure(scope_problem(error, "give --scope to choose one") or str(error), USAGE) from error
+
+
+def scope_problem(error: ValueError, remedy: str) -> str:
+    """Return what to say of hosts whose scopes differ, with a remedy in terms of the command; "" for other errors."""
+    report = getattr(error, "report", None)
+    return f"{report.cause}; {remedy}" if report is not None and report.code == "ambiguous_scope" else ""
 
 
 def _variables(settings: Mapping[str, Any]) -> dict[str, str]:

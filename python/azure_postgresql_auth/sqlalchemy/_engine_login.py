@@ -41,7 +41,7 @@ class EntraOperationalError(EntraConnectionValueError, exc.OperationalError):
         return str(self.args[0])
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), self.args
+        return type(self), self.args, {"report": self.report}
 
 
 class InsecureTransportOperationalError(EntraOperationalError, InsecureTransportError):

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from azure_postgresql_auth.cli.doctor.credential import explained
 
 from tests.support.servers import Server, forward
 
@@ -36,8 +35,8 @@ class TestCredential:
         tool("az", "echo \"ERROR: Please run 'az login' to setup account.\" >&2; exit 1")
         report = doctor()
         assert report.code == 15
-        assert "az login" in report.cause
-        assert report.remedy == "sign in: az login"
+        assert report.cause == "AzureCliCredential is not ready: not signed in"
+        assert report.remedy == "run `az login`"
 
     def test_the_identity_is_not_assigned(
         self, doctor: Doctor, imds: Emulator, monkeypatch: pytest.MonkeyPatch
@@ -81,7 +80,7 @@ class TestCredential:
                 monkeypatch.delenv(name)
         report = doctor()
         assert report.code == 15
-        assert report.cause.startswith("EnvironmentCredential was refused: ")
+        assert report.cause.startswith(f"EnvironmentCredential {'was refused' if value else 'got no answer'}: ")
         assert report.remedy.startswith(remedy)
         assert "wrong-secret-value" not in report.text
         assert "WorkloadIdentityCredential" not in report.text, "the chain stops there"
@@ -97,7 +96,7 @@ class TestCredential:
         Path(env["AZURE_FEDERATED_TOKEN_FILE"]).write_text(emulator.sign(claims))
         report = doctor()
         assert report.cause.startswith("WorkloadIdentityCredential was refused: ")
-        assert report.remedy.startswith("the federated token has expired")
+        assert report.remedy == "see that the federated token's file, AZURE_FEDERATED_TOKEN_FILE, is renewed"
 
     def test_a_setting_that_means_nothing(
         self, doctor: Doctor, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
@@ -110,16 +109,12 @@ class TestCredential:
     def test_the_identity_endpoint_hangs(
         self, doctor: Doctor, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        # The limit is the engine's own; a connection that is refused is the same to who waits for an answer.
+        # A connection that is refused is as good as a service that does not answer, and tests need not wait for it.
         monkeypatch.setenv("IDENTITY_ENDPOINT", "http://127.0.0.1:9/msi/token")
         report = doctor()
         assert report.code == 15
         assert report.cause.startswith("ManagedIdentityCredential got no answer: ")
         assert report.remedy.startswith("check that the identity endpoint (IDENTITY_ENDPOINT, else")
-        assert explained("no token within 29 s", "ManagedIdentityCredential") == (
-            "ManagedIdentityCredential got no answer: no token within 29 s",
-            report.remedy,
-        )
 
     def test_user_and_password_need_none(self, doctor: Doctor, emulator: Emulator) -> None:
         token = emulator.token(emulator.identity)

@@ -91,7 +91,7 @@ def _context(text: str) -> Context:
         plan = cli_login.PROGRAM.plan(conninfo.parse(url.conninfo), allow_insecure_transport=True)
         scope = plan.scope or scope_for(())
     except ValueError as error:
-        raise Failure(str(error).partition(", and no token")[0] + ": say one of them", USAGE) from error
+        raise Failure(cli_login.scope_problem(error, "name those of one of them") or str(error), USAGE) from error
     parameters = plan.parameters()
     hosts, addresses, _ = plan.target or ((), (), ())
     hosts = hosts or ("",) * max(len(addresses), 1)

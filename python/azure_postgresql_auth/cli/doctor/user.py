@@ -55,13 +55,13 @@ def _by_management(context: Context) -> Iterator[Finding]:
     except (ScopePermissionError, UsernameExtractionError) as error:
         yield Finding(
             FAILURE,
-            str(error).partition(". Pass user=")[0],
+            error.report.cause,
             "the token names no user, as those of service principals and groups do not",
             "say which role to log in as: user=... in the connection string, or PGUSER",
         )
         return
     except AzurePgEntraError as error:
-        yield Finding(FAILURE, str(error), *credential.explained(str(error)))
+        yield credential.failure(error)
         return
     yield Finding(OK, f"{context.user}, by a second token, for Azure Resource Manager: the database's names nobody")
 
