@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, final
 
+from azure_postgresql_auth.errors import Attempt
+
 __all__ = [
     "ClientOptions",
     "ConnectionPlan",
@@ -14,7 +16,10 @@ __all__ = [
     "TokenProvider",
     "TokenStats",
     "WakeupFd",
+    "attempt_statuses",
     "decode_jwt",
+    "entra_errors",
+    "error_codes",
     "guest_of",
     "is_azure_server",
     "is_database_scope",
@@ -284,6 +289,8 @@ class TokenProvider:
         """
     def accepted(self, scope: str) -> None:
         """The server took what `login_instead_of` gave."""
+    def attempts(self) -> tuple[Attempt, ...]:
+        """Return the credentials that a chain asked in its last search for one that gives tokens, and their answers."""
     def stats(self) -> TokenStats:
         """What the tokens cost so far."""
     def take_fetches(self) -> list[Fetch]:
@@ -460,6 +467,15 @@ def scope_for(hosts: Sequence[str]) -> str:
 
 def take_log_records() -> list[tuple[float, int, str]]:
     """What happened to tokens since the last call: when (seconds since 1970), level as in `logging`, text."""
+
+def error_codes() -> list[tuple[str, str, str, str]]:
+    """Return the codes that error reports have: name, exception, meaning and remedy of each."""
+
+def attempt_statuses() -> list[tuple[str, str]]:
+    """Return the statuses of attempts, with their meaning."""
+
+def entra_errors() -> list[tuple[int, str, str]]:
+    """Return the refusals of Entra ID that are known: AADSTS number, meaning and remedy of each."""
 
 def value_defect(value: str) -> str | None:
     """What is odd about a value that is written without white space and quotation marks; None if nothing is.

@@ -54,7 +54,7 @@ class _Frozen:
     Not a dataclass: importing `dataclasses` costs more start-up time than all of this package.
     """
 
-    __slots__ = ()
+    __slots__: tuple[str, ...] = ()
 
     def __setattr__(self, name: str, value: object) -> None:
         message = f"{type(self).__name__} is read-only; {name} cannot be set"

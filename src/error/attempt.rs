@@ -2,7 +2,10 @@
 
 use std::{borrow::Cow, fmt, time::Duration};
 
-use super::{entra_errors, seconds};
+use super::{
+    entra_errors::{self, EntraError},
+    seconds,
+};
 
 /// How a credential answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,8 +78,8 @@ pub struct Attempt {
     pub reason: String,
     /// The first sentence of `reason`, without ids and figures, where the service says more.
     summary: Option<String>,
-    /// What `reason` means, where it is a known refusal of Entra ID's.
-    pub meaning: Option<&'static str>,
+    /// What is known of the refusal, where it is Entra ID's.
+    known: Option<&'static EntraError>,
     /// What to do about it.
     pub remedy: Option<Cow<'static, str>>,
     /// The service's own code for it, such as `AADSTS7000215`.
@@ -98,7 +101,7 @@ impl Attempt {
             status,
             reason: reason.into(),
             summary: None,
-            meaning: None,
+            known: None,
             remedy: None,
             service_code: None,
             retry_after: None,
@@ -122,7 +125,17 @@ impl Attempt {
     /// The same under the name of the credential that the caller knows.
     #[must_use]
     pub fn of_credential(self, name: &'static str) -> Self {
-        Self { credential: name, ..self }
+        Self { credential: name, ..self }.with_known_remedy()
+    }
+
+    fn with_known_remedy(self) -> Self {
+        match self.known {
+            Some(known) => {
+                let remedy = known.remedy_for(self.credential);
+                self.with_remedy(remedy)
+            }
+            None => self,
+        }
     }
 
     /// The same with how long it took.
@@ -142,15 +155,14 @@ impl Attempt {
     pub fn with_entra_words(self, words: &str) -> Self {
         let Some(code) = entra_errors::code(words) else { return self };
         let known = entra_errors::find(code);
-        let remedy = known.map(|known| Cow::Borrowed(known.remedy_for(self.credential)));
         Self {
             status: if self.status == Status::Throttled { self.status } else { Status::Refused },
             service_code: Some(format!("{}{code}", entra_errors::PREFIX)),
             summary: Some(entra_errors::first_sentence(words).to_owned()),
-            meaning: known.map(|known| known.meaning),
-            remedy: remedy.or(self.remedy),
+            known,
             ..self
         }
+        .with_known_remedy()
     }
 
     /// What happened in one sentence, for a reader who sees the rest elsewhere.
@@ -177,7 +189,7 @@ impl fmt::Display for Attempt {
             }
         }
         let remedy = self.remedy.as_deref();
-        match (self.meaning, remedy) {
+        match (self.known.map(|known| known.meaning), remedy) {
             (Some(meaning), Some(remedy)) => write!(f, ". {meaning}: {remedy}."),
             (Some(meaning), None) => write!(f, ". {meaning}."),
             (None, Some(remedy)) => write!(f, "; {remedy}"),

@@ -307,7 +307,7 @@ impl TokenProvider {
     /// What Python asked last had nothing either: ends `fetch` with all that was tried. The next begins anew.
     fn exhaust(&self, fetch: &Fetch, reason: &str) {
         let Some(fetch) = fetch.take() else { return };
-        let last = Attempt::new(FALLBACK, Status::NotReady, reason);
+        let last = Attempt::new(FALLBACK, Status::Unavailable, reason);
         fetch.answer(
             FALLBACK,
             Err(match &self.source {

@@ -251,8 +251,8 @@ class TestClientIds:
     def test_imds(self, imds: Emulator) -> None:
         assert imds
         assert failure(identity.ManagedIdentityCredential(client_id="no-guid")) == (
-            f"the requested identity has not been assigned to this resource: Identity not found (127.0.0.1 answered 400); "
-            f"{self.ASSIGN}"
+            f"the requested identity has not been assigned to this resource: Identity not found (127.0.0.1 answered "
+            f"400); {self.ASSIGN}"
         )
 
     def test_app_service(self, emulator: Emulator) -> None:

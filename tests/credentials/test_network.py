@@ -232,9 +232,7 @@ class TestRefusals:
         assert text.startswith(
             f"ClientSecretCredential: {' '.join(json.loads(chr(34) + words + chr(34)).split())} (127"
         )
-        assert text.endswith(
-            "The client secret is wrong: use the secret's value, which is shown once, not its id."
-        )
+        assert text.endswith("The client secret is wrong: use the secret's value, which is shown once, not its id.")
 
     def test_a_byte_order_mark_before_a_token(self, nowhere: Emulator, credential: Any) -> None:
         body = {"token_type": "Bearer", "expires_in": 3600, "access_token": make_token(oid="x")}

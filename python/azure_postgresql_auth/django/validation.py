@@ -17,7 +17,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db.backends.base.validation import BaseDatabaseValidation
 from django.db.utils import Error
 
-from azure_postgresql_auth._engine.refusal import hint_for
+from azure_postgresql_auth._engine import refusal
 from azure_postgresql_auth.django._settings import login_settings
 from azure_postgresql_auth.errors import EntraConnectionValueError, InsecureTransportError
 
@@ -48,7 +48,9 @@ class DatabaseValidation(BaseDatabaseValidation):
         except ImproperlyConfigured as error:
             yield _error("E001", str(error))
         except Error as error:
-            yield _error(_number(error), f"DATABASES[{alias!r}]: {error}")
+            # Django's own copy of a driver's error has its text, and not its SQLSTATE.
+            kind = refusal.of_error(error.__cause__ or error)
+            yield _error(_number(error), f"DATABASES[{alias!r}]: {error}", refusal.hint_for(kind))
         finally:
             connection.close()
 
@@ -64,6 +66,6 @@ def _number(error: BaseException) -> str:
     return "E004"
 
 
-def _error(number: str, text: str) -> checks.CheckMessage:
+def _error(number: str, text: str, hint: str | None = None) -> checks.CheckMessage:
     lines = (line.strip() for line in text.splitlines())
-    return checks.Error("; ".join(filter(None, lines)), hint=hint_for(text), id=f"azure_postgresql_auth.{number}")
+    return checks.Error("; ".join(filter(None, lines)), hint=hint, id=f"azure_postgresql_auth.{number}")

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 from azure_postgresql_auth import core
 from azure_postgresql_auth._engine import registry
 from azure_postgresql_auth.cli.doctor import clocks
-from azure_postgresql_auth.cli.doctor.finding import FAILURE, OK, PASSED_OVER, WARNING, Advice, Context, Finding, Stopwatch
+from azure_postgresql_auth.cli.doctor.finding import (
+    FAILURE,
+    OK,
+    PASSED_OVER,
+    WARNING,
+    Advice,
+    Context,
+    Finding,
+    Stopwatch,
+)
 from azure_postgresql_auth.errors import AzurePgEntraError, ErrorReport
 from azure_postgresql_auth.identity import DefaultAzureCredential
 
@@ -55,8 +64,7 @@ def failure(error: AzurePgEntraError) -> Finding:
     """Return the finding that a credential gave no token."""
     report = error.report
     if report.attempts:
-        cause, remedy = _explained(report.attempts[-1])
-        return Finding(FAILURE, _shown(report.attempts[-1]), cause, remedy)
+        return Finding(FAILURE, _shown(report.attempts[-1]), *_explained(report.attempts[-1]))
     return Finding(FAILURE, report.cause or str(error), *_advice(report, str(error)))
 
 

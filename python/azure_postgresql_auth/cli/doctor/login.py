@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from azure_postgresql_auth._engine import refusal
 from azure_postgresql_auth.cli import drivers
 from azure_postgresql_auth.cli.doctor import driver_errors, server_errors
 from azure_postgresql_auth.cli.doctor.finding import FAILURE, OK, PASSED_OVER, Context, Finding, Stopwatch
@@ -29,8 +30,12 @@ def check(context: Context) -> Iterator[Finding]:
         who = driver.ask(_parameters(context), _WHO)
     except Exception as error:  # noqa: BLE001 - each driver has its own
         text, by_server = driver_errors.read(error)
-        advice = server_errors.explained(text, context) if by_server else driver_errors.explained(driver.name, text)
-        context.refused_for_dates = by_server and context.expired is not None and server_errors.is_about_dates(text)
+        if by_server:
+            kind = refusal.find(text, getattr(error, "sqlstate", None))
+            advice = server_errors.explained(text, kind, context)
+            context.refused_for_dates = context.expired is not None and server_errors.is_about_dates(kind)
+        else:
+            advice = driver_errors.explained(driver.name, text)
         yield Finding(FAILURE, f"{driver.name}: {text}", *advice, seconds=clock.seconds)
     else:
         yield Finding(OK, f"{driver.name}: logged in as {who}", seconds=clock.seconds)

@@ -1,12 +1,7 @@
-"""The server's words for a login that it refuses, and what they mean.
-
-From Microsoft's documentation ("Manage Microsoft Entra users in Azure Database for PostgreSQL") and from what users
-quote in public.
-"""
+"""What each kind of refusal means for this login, with the SQL that corrects the role; the kinds are `refusal`'s."""
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from azure_postgresql_auth.cli.doctor import clocks
@@ -14,30 +9,31 @@ from azure_postgresql_auth.cli.doctor.finding import Advice
 from azure_postgresql_auth.cli.token_info import is_application
 
 if TYPE_CHECKING:
+    from typing import Final
+
+    from azure_postgresql_auth._engine.refusal import Refusal
     from azure_postgresql_auth.cli.doctor.finding import Context
 
 _ADMINISTRATOR = "-- as an Entra administrator of the server, in the database postgres\n"
-_EXPIRED = r"access token has expired"
-_NOT_VALIDATED = r"validating the access token"
 _LIST = "SELECT * FROM pgaadauth_list_principals(false);"
 
 
-def explained(text: str, context: Context) -> Advice:
+def explained(text: str, refusal: Refusal | None, context: Context) -> Advice:
     """Return cause and remedy of a refusal.
 
     Args:
         text: what the server said.
+        refusal: its kind, None for one that is not known.
         context: what the earlier steps found.
     """
-    for pattern, explain in _WORDS:
-        if re.search(pattern, text, re.IGNORECASE):
-            return explain(text, context)
+    if refusal is not None:
+        return _EXPLAIN[refusal.kind](text, context)
     return Advice(f"the server refuses the login: {text}", "look into the server's log, by the time of this attempt")
 
 
-def is_about_dates(text: str) -> bool:
+def is_about_dates(refusal: Refusal | None) -> bool:
     """Whether the server may have refused the token for its dates."""
-    return re.search(f"{_EXPIRED}|{_NOT_VALIDATED}", text, re.IGNORECASE) is not None
+    return refusal is not None and refusal.kind in {"expired_token", "token_not_accepted"}
 
 
 def _no_role(_: str, context: Context) -> Advice:
@@ -158,9 +154,11 @@ def _no_login(_: str, context: Context) -> Advice:
     return Advice(f'the role "{context.user}" may not log in', f"ALTER ROLE {_identifier(context.user)} LOGIN;")
 
 
-def _hba(text: str, context: Context) -> Advice:
-    if "no encryption" in text or "SSL off" in text:
-        return Advice("the server wants TLS and got none", "say sslmode=require or stronger, or leave sslmode out")
+def _no_encryption(*_: object) -> Advice:
+    return Advice("the server wants TLS and got none", "say sslmode=require or stronger, or leave sslmode out")
+
+
+def _hba(_: str, context: Context) -> Advice:
     return Advice(
         f"the server's access rules do not let {context.user} in from here",
         "allow this machine's address in the server's firewall rules (Networking)",
@@ -185,19 +183,21 @@ def _not_ready(*_: object) -> Advice:
     return Advice("the server is starting, stopping or recovering", "wait, and look at its state in the portal")
 
 
-_WORDS = (
-    (r"AAD_AUTH_TOKENTYPE_APP", _wrong_type),
-    (r"password authentication failed for user", _no_role),
-    (_EXPIRED, _expired),
-    (r"valid audience claim", _audience),
-    (r"has invalid format", _format),
-    (r"valid oid claim", _no_oid),
-    (_NOT_VALIDATED, _not_validated),
-    (r"no pg_hba\.conf entry", _hba),
-    (r"database \".*\" does not exist", _no_database),
-    (r"permission denied for database|does not have CONNECT privilege", _connect_right),
-    (r"is not permitted to log in", _no_login),
-    (r"unrecognized configuration parameter|invalid value for parameter", _parameter),
-    (r"too many clients|too many connections|remaining connection slots", _full),
-    (r"is starting up|is shutting down|not yet accepting|recovery mode", _not_ready),
-)
+_EXPLAIN: Final = {
+    "wrong_type": _wrong_type,
+    "wrong_role": _no_role,
+    "expired_token": _expired,
+    "wrong_audience": _audience,
+    "not_a_token": _format,
+    "no_object_id": _no_oid,
+    "token_not_accepted": _not_validated,
+    "no_encryption": _no_encryption,
+    "no_access_rule": _hba,
+    "no_database": _no_database,
+    "no_connect_right": _connect_right,
+    "no_login_right": _no_login,
+    "wrong_parameter": _parameter,
+    "no_free_connection": _full,
+    "not_ready": _not_ready,
+}
+"""By kind of refusal."""
