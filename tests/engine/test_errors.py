@@ -15,13 +15,12 @@ from azure_postgresql_auth import _core, core, errors, identity, psycopg3
 from azure_postgresql_auth._engine import refusal, registry
 from azure_postgresql_auth.errors import Attempt, EntraConnectionValueError, ErrorReport
 
-from tests.support.credentials import GUID
-
 if TYPE_CHECKING:
     from azure_postgresql_auth.emulator import Emulator
 
     from tests.support.drivers import Driver
 
+GUID = "11111111-2222-3333-4444-555555555555"
 SCOPE = core.AZURE_DB_FOR_POSTGRES_SCOPE
 CODES = {code: exception for code, exception, _, _ in _core.error_codes()}
 
@@ -96,10 +95,11 @@ class TestReports:
     def test_what_a_credential_raises_is_told_from_a_refusal(self, emulator: Emulator) -> None:
         class Broken:
             def get_token(self, *_: str, **__: Any) -> Any:
-                raise LookupError("no such vault")
+                message = "no such vault"
+                raise LookupError(message)
 
         with pytest.raises(EntraConnectionValueError) as raised:
-            psycopg3.EntraConnection.connect(emulator.conninfo, credential=Broken())  # type: ignore[call-overload]
+            psycopg3.EntraConnection.connect(emulator.dsn, credential=Broken())
         assert raised.value.report == ErrorReport("credential_raised", "no such vault")
 
     def test_errors_that_a_program_makes(self) -> None:

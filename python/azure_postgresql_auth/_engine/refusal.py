@@ -35,7 +35,7 @@ class Refusal:
 
     __slots__ = ("hint", "is_of_login", "kind", "meaning", "sqlstate", "words")
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a row of the table
         self,
         kind: str,
         words: tuple[str, ...],
@@ -98,7 +98,9 @@ REFUSALS: Final = (
         is_of_login=True,
     ),
     Refusal(
-        "no_encryption", ("no pg_hba.conf entry … no encryption", "no pg_hba.conf entry … ssl off"), "TLS is required."
+        "no_encryption",
+        ("no pg_hba.conf entry … no encryption", "no pg_hba.conf entry … ssl off"),
+        "The server requires TLS.",
     ),
     Refusal("no_access_rule", ("no pg_hba.conf entry",), "The server's access rules do not admit this client."),
     Refusal("no_database", ('database "…" does not exist',), "There is no such database.", sqlstate="3D000"),

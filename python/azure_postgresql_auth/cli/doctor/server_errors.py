@@ -9,6 +9,7 @@ from azure_postgresql_auth.cli.doctor.finding import Advice
 from azure_postgresql_auth.cli.token_info import is_application
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Final
 
     from azure_postgresql_auth._engine.refusal import Refusal
@@ -183,7 +184,7 @@ def _not_ready(*_: object) -> Advice:
     return Advice("the server is starting, stopping or recovering", "wait, and look at its state in the portal")
 
 
-_EXPLAIN: Final = {
+_EXPLAIN: Final[dict[str, Callable[[str, Context], Advice]]] = {
     "wrong_type": _wrong_type,
     "wrong_role": _no_role,
     "expired_token": _expired,
