@@ -76,14 +76,12 @@ pub struct Attempt {
     pub status: Status,
     /// What happened: the service's own words where there are some, or what was looked for and not found.
     pub reason: String,
-    /// The first sentence of `reason`, without ids and figures, where the service says more.
-    summary: Option<String>,
     /// What is known of the refusal, where it is Entra ID's.
     known: Option<&'static EntraError>,
     /// What to do about it.
     pub remedy: Option<Cow<'static, str>>,
-    /// The service's own code for it, such as `AADSTS7000215`.
-    pub service_code: Option<String>,
+    /// The number of Entra ID's own code for it.
+    entra_code: Option<u32>,
     /// How long the service asks not to be asked again, where it states that (`Retry-After`).
     pub retry_after: Option<Duration>,
     /// How long it took; `None` where it was not measured.
@@ -100,10 +98,9 @@ impl Attempt {
             credential,
             status,
             reason: reason.into(),
-            summary: None,
             known: None,
             remedy: None,
-            service_code: None,
+            entra_code: None,
             retry_after: None,
             elapsed: None,
             is_optional: false,
@@ -157,8 +154,7 @@ impl Attempt {
         let known = entra_errors::find(code);
         Self {
             status: if self.status == Status::Throttled { self.status } else { Status::Refused },
-            service_code: Some(format!("{}{code}", entra_errors::PREFIX)),
-            summary: Some(entra_errors::first_sentence(words).to_owned()),
+            entra_code: Some(code),
             known,
             ..self
         }
@@ -168,7 +164,13 @@ impl Attempt {
     /// What happened in one sentence, for a reader who sees the rest elsewhere.
     #[must_use]
     pub fn summary(&self) -> &str {
-        self.summary.as_deref().unwrap_or(&self.reason)
+        if self.entra_code.is_some() { entra_errors::first_sentence(&self.reason) } else { &self.reason }
+    }
+
+    /// The service's own code, such as `AADSTS7000215`.
+    #[must_use]
+    pub fn service_code(&self) -> Option<String> {
+        self.entra_code.map(|code| format!("{}{code}", entra_errors::PREFIX))
     }
 
     /// Whether a chain asks its next link after this.

@@ -14,7 +14,7 @@ pub struct Report<'error> {
     /// What to do about it.
     pub remedy: Option<Cow<'error, str>>,
     /// The identity service's own code, such as `AADSTS7000215`.
-    pub service_code: Option<&'error str>,
+    pub service_code: Option<String>,
     /// How long the identity service asks not to be asked again.
     pub retry_after: Option<Duration>,
     /// The credentials that were asked, in order.
@@ -60,7 +60,7 @@ impl Error {
             code: self.code(),
             cause,
             remedy,
-            service_code: decisive.and_then(|attempt| attempt.service_code.as_deref()),
+            service_code: decisive.and_then(Attempt::service_code),
             retry_after: self.retry_after(),
             attempts: self.attempts(),
         }
@@ -141,16 +141,15 @@ impl Error {
                 Some(format!("{PASS_USER}, and it is not needed").into()),
             ),
             Self::TimedOut { after, progress, expired, .. } => {
-                let mut cause = format!("no token within {} s; ", seconds(*after));
-                cause.push_str(&match progress {
-                    Some(progress) => format!("{progress}, and is asked again"),
-                    None => "the identity service has not answered yet".to_owned(),
-                });
-                if let Some((on, since)) = expired {
+                let progress = progress.as_ref().map_or_else(
+                    || "the identity service has not answered yet".to_owned(),
+                    |progress| format!("{progress}, and is asked again"),
+                );
+                let expired = expired.as_ref().map_or_else(String::new, |(on, since)| {
                     let (on, since) = (date(*on), date(*since));
-                    cause.push_str(&format!(". The token expired at {on}, and renewing it has failed since {since}"));
-                }
-                (cause.into(), None)
+                    format!(". The token expired at {on}, and renewing it has failed since {since}")
+                });
+                (format!("no token within {} s; {progress}{expired}", seconds(*after)).into(), None)
             }
             Self::AmbiguousScope => (
                 "the hosts belong to different Azure clouds or services, and no token is valid for two".into(),

@@ -110,7 +110,7 @@ pub fn attempts<'py>(py: Python<'py>, attempts: &[Attempt]) -> PyResult<Bound<'p
                 &*attempt.reason,
                 attempt.summary(),
                 attempt.remedy.as_deref().unwrap_or_default(),
-                attempt.service_code.as_deref(),
+                attempt.service_code(),
                 attempt.retry_after.map(|wait| wait.as_secs_f64()),
                 attempt.elapsed.map(|elapsed| elapsed.as_secs_f64()),
             ))

@@ -576,7 +576,7 @@ mod tests {
         assert_eq!(log.attempt("C", "no token").remedy.as_deref(), Some(DISTRUSTED));
         log.record("login", Ok(401));
         let refused = log.attempt("EnvironmentCredential", "AADSTS7000215: Invalid. Trace ID: 1");
-        assert_eq!((refused.status, refused.service_code.as_deref()), (Status::Refused, Some("AADSTS7000215")));
+        assert_eq!((refused.status, refused.service_code().as_deref()), (Status::Refused, Some("AADSTS7000215")));
         assert_eq!(refused.summary(), "AADSTS7000215: Invalid");
         let overdue = AttemptLog::local(&Secret::from("")).overdue("C", "no token within 29 s");
         assert_eq!((overdue.status, overdue.remedy.as_deref()), (Status::NoAnswer, Some(CHECK_ENDPOINT)));
