@@ -28,6 +28,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(Path(__file__).parent))
 
 import command_line  # noqa: E402 - a sibling, and mkdocs loads this file by its path
+import error_codes  # noqa: E402
 import repository  # noqa: E402
 
 ELSEWHERE = {
@@ -51,6 +52,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for source, page in ELSEWHERE.items():
         files.append(File.generated(config, page, content=(ROOT / source).read_text("utf-8")))
     files.append(File.generated(config, "reference/command-line.md", content=command_line.page()))
+    files.append(File.generated(config, "reference/error-codes.md", content=error_codes.page()))
     for chart in sorted((ROOT / CHARTS).glob("*.svg")):
         files.append(File.generated(config, f"charts/{chart.name}", abs_src_path=str(chart)))
     return files

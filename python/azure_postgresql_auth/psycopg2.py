@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from azure_postgresql_auth import tls
 from azure_postgresql_auth._core import Driver
-from azure_postgresql_auth._engine.connect import ErrorTranslation, Options, Traits, accepted, connect
+from azure_postgresql_auth._engine.connect import ErrorTranslation, Options, Traits, accepted, connect, restore_error
 from azure_postgresql_auth.errors import EntraConnectionValueError, InsecureTransportError
 
 try:
@@ -41,9 +41,17 @@ __all__ = ["EntraConnection", "EntraOperationalError", "InsecureTransportOperati
 class EntraOperationalError(EntraConnectionValueError, psycopg2.OperationalError):
     """No login could be had, so there is no connection: what pools and retries around psycopg2 look for."""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # psycopg2's own leaves out all attributes but its own.
+        return restore_error, (type(self), self.args, self.report)
+
 
 class InsecureTransportOperationalError(InsecureTransportError, psycopg2.OperationalError):
     """The connection would have sent its token in the clear, so there is none."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # psycopg2's own leaves out all attributes but its own.
+        return restore_error, (type(self), self.args, self.report)
 
 
 @functools.lru_cache(maxsize=64)

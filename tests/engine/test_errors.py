@@ -7,12 +7,14 @@ import copy
 import pickle
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import azure_postgresql_auth
 import pytest
 from azure_postgresql_auth import _core, core, errors, identity, psycopg3
 from azure_postgresql_auth._engine import refusal, registry
+from azure_postgresql_auth.cli.doctor import credential as doctor_credential
 from azure_postgresql_auth.errors import Attempt, EntraConnectionValueError, ErrorReport
 
 if TYPE_CHECKING:
@@ -183,3 +185,30 @@ def test_no_module_reads_the_text_of_an_error_of_ours() -> None:
         if reads_an_errors_text(node)
     }
     assert found == set()
+
+
+def test_the_doctor_renders_the_data_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the sentences say: each is a text that no rule could know."""
+    attempts = tuple(
+        Attempt(f"{status.title()}Credential", status, f"qwx {status}", f"qws {status}", f"qwr {status}", seconds=0.25)
+        for status in ("unavailable", "not_ready", "refused")
+    )
+
+    error = EntraConnectionValueError("qwt")
+
+    def login(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(core, "login", login)
+    for code, asked, cause, remedy in (
+        ("credential_unavailable", attempts[:1], "nothing is set up here to get a token with", None),
+        ("credential_unavailable", attempts[:2], "Not_ReadyCredential is not ready: qws not_ready", "qwr not_ready"),
+        ("authentication_failed", attempts, "RefusedCredential was refused: qws refused", "qwr refused"),
+        ("timeout", (), "qwc", "qwm"),
+    ):
+        error.report = ErrorReport(code, "qwc", "qwm", attempts=asked)
+        context: Any = SimpleNamespace(plan=SimpleNamespace(has_credentials=False), credential=None, scope=SCOPE)
+        *earlier, last = doctor_credential.check(context)
+        assert (last.status, last.cause) == ("failure", cause)
+        assert last.remedy == remedy or remedy is None
+        assert all(finding.status == "passed over" for finding in earlier)

@@ -231,6 +231,15 @@ class _Clock:
         return self._plan.arguments(login)
 
 
+def restore_error(
+    kind: type[EntraConnectionValueError], args: tuple[Any, ...], report: ErrorReport
+) -> EntraConnectionValueError:
+    """Return an error that was pickled or copied, for drivers whose own way loses the report."""
+    error = kind(*args)
+    error.report = report
+    return error
+
+
 class ErrorTranslation:
     """Turn whatever prevents a login into a failed connection in a driver's own terms; to be used by `with`.
 
