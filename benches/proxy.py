@@ -1,14 +1,15 @@
-"""Measures the proxy beside a direct TLS connection and PgBouncer, with TLS to the server in all, and judges it.
+"""Measures the proxy beside a direct TLS connection and PgBouncer, all with TLS to the server, and checks its goals.
 
     make bench-proxy
 
-Needs PostgreSQL and PgBouncer as Debian installs them. Takes about four minutes, prints the figures and the verdict.
-On a busy machine only CPU and memory mean something.
+It needs PostgreSQL and PgBouncer as Debian installs them, and takes about four minutes. On a busy machine only CPU and
+memory can be compared.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -26,6 +27,7 @@ import trustme
 from azure_postgresql_auth.emulator import Emulator
 from azure_postgresql_auth.emulator.server.account import Account
 from goals import Goal
+from machine import Noise, description
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,7 +38,12 @@ ROUNDS = 3
 SECONDS = "4"
 IDLE = 300
 MEGABYTES = 500
+HERE = Path(__file__).parent
 Figures = dict[str, float]
+Summary = dict[str, dict[str, float]]
+"""Median, minimum and maximum of each figure."""
+Results = dict[str, dict[str, Summary]]
+"""By subject and candidate."""
 
 
 class Candidate(NamedTuple):
@@ -46,24 +53,24 @@ class Candidate(NamedTuple):
     conninfo: str
     socket: str
     pid: int
-    """Whose CPU and memory count; 0 for nobody's."""
+    """The process whose CPU and memory are measured; 0 for none."""
 
     def cpu(self) -> float:
-        """Seconds of CPU that it has taken so far."""
+        """Return the seconds of CPU that it has used."""
         if not self.pid:
             return 0.0
         tasks = Path(f"/proc/{self.pid}/task").iterdir()
         return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
 
     def memory(self) -> int:
-        """Kilobytes that are its own."""
+        """Return the kilobytes of its private memory."""
         lines = Path(f"/proc/{self.pid}/smaps_rollup").read_text().splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("Pss_Anon"))
 
 
 @contextlib.contextmanager
 def server(home: Path, account: Account) -> Iterator[None]:
-    """A PostgreSQL that wants TLS and no password: what differs between the candidates is the way to it."""
+    """Run a PostgreSQL that requires TLS and no password, so that the candidates differ only in the way to it."""
     authority = trustme.CA()
     certificate = authority.issue_cert("localhost")
     authority.cert_pem.write_to_path(str(home / "ca.pem"))
@@ -102,7 +109,7 @@ def server(home: Path, account: Account) -> Iterator[None]:
 
 @contextlib.contextmanager
 def pgbouncer(home: Path, account: Account) -> Iterator[int]:
-    """PgBouncer in session mode; its process."""
+    """Run PgBouncer in session mode, and yield its process id."""
     program = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
     if program is None:
         message = "PgBouncer is not installed"
@@ -126,7 +133,7 @@ def pgbouncer(home: Path, account: Account) -> Iterator[int]:
 
 @contextlib.contextmanager
 def proxy(home: Path, emulator: Emulator) -> Iterator[int]:
-    """The proxy; its process."""
+    """Run the proxy, and yield its process id."""
     command = [sys.executable, "-m", "azure_postgresql_auth", "proxy", f"localhost:{PORT}"]
     command += ["--sslrootcert", str(home / "ca.pem"), "--socket", str(home / "proxy"), "--stop-timeout", "0"]
     process = subprocess.Popen(command, env={**os.environ, **emulator.env}, stderr=subprocess.DEVNULL)
@@ -143,13 +150,13 @@ def wait_for(path: Path) -> None:
     deadline = time.monotonic() + 30
     while not path.exists():
         if time.monotonic() > deadline:
-            message = f"{path.name} did not come about"
+            message = f"{path.name} was not created in time"
             raise SystemExit(message)
         time.sleep(0.05)
 
 
 def pgbench(candidate: Candidate, *arguments: str) -> Figures:
-    """Rate, and CPU a transaction."""
+    """Return the rate, and the CPU of a transaction."""
     before = candidate.cpu()
     command = ["pgbench", "-n", "-T", SECONDS, *arguments, candidate.conninfo]
     told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -162,7 +169,7 @@ def pgbench(candidate: Candidate, *arguments: str) -> Figures:
 
 
 def copied(candidate: Candidate, *sql: str, file: Path | None = None) -> Figures:
-    """Rate and CPU of a COPY."""
+    """Return the rate and the CPU of a COPY."""
     before, begun = candidate.cpu(), time.monotonic()
     words = [word for statement in sql for word in ("-c", statement)]
     command = ["psql", "-q", candidate.conninfo, *words]
@@ -172,7 +179,7 @@ def copied(candidate: Candidate, *sql: str, file: Path | None = None) -> Figures
 
 
 def connect(candidate: Candidate) -> socket.socket:
-    """A connection that costs this process next to nothing."""
+    """Open a connection that needs hardly any memory here."""
     client = socket.socket(socket.AF_UNIX)
     client.connect(candidate.socket)
     parameters = b"user\0bench\0database\0postgres\0\0"
@@ -189,7 +196,7 @@ def ask(client: socket.socket, request: bytes) -> None:
 
 
 def idle(candidate: Candidate) -> Figures:
-    """Memory of a connection that does nothing, fresh and after it has passed on 300 kB."""
+    """Return the memory of an idle connection, new and after it has passed on 300 kB."""
     if not candidate.pid:
         return {}
     query = b"SELECT repeat('x', 300000)\0"
@@ -206,11 +213,11 @@ def idle(candidate: Candidate) -> Figures:
         return {"kB": (fresh - before) / IDLE, "kB after bulk": (candidate.memory() - before) / IDLE}
 
 
-def measured(candidates: list[Candidate], lines: Path) -> dict[str, dict[str, Figures]]:
-    """Every subject's figures by candidate: medians of rounds in which they take turns."""
+def measured(candidates: list[Candidate], lines: Path) -> Results:
+    """Measure every subject in rounds in which the candidates take turns."""
     out = f"COPY (SELECT repeat('x', 1000) FROM generate_series(1, {MEGABYTES * 1000})) TO STDOUT"  # noqa: S608
     subjects: dict[str, Callable[[Candidate], Figures]] = {
-        # First: what memory has been had before is not given back.
+        # First, because memory that was used before is not returned.
         "idle connection": idle,
         "1 client": lambda candidate: pgbench(candidate, "-S", "-M", "prepared"),
         "32 clients": lambda candidate: pgbench(candidate, "-S", "-M", "prepared", "-c", "32"),
@@ -218,51 +225,76 @@ def measured(candidates: list[Candidate], lines: Path) -> dict[str, dict[str, Fi
         "COPY out": lambda candidate: copied(candidate, out),
         "COPY in": lambda candidate: copied(candidate, "TRUNCATE sink", "COPY sink FROM STDIN", file=lines),
     }
-    found: dict[str, dict[str, Figures]] = {}
+    found: Results = {}
     for name, subject in subjects.items():
         rounds: dict[str, list[Figures]] = {candidate.name: [] for candidate in candidates}
         for _ in range(1 if name == "idle connection" else ROUNDS):
             for candidate in candidates:
                 rounds[candidate.name].append(subject(candidate))
         found[name] = {
-            who: {key: statistics.median(figures[key] for figures in all_) for key in all_[0]}
-            for who, all_ in rounds.items()
+            who: {key: summary([figures[key] for figures in all_]) for key in all_[0]} for who, all_ in rounds.items()
         }
-        for who, figures in found[name].items():
-            told = ", ".join(f"{key}: {value:,.2f}" for key, value in figures.items())
-            print(f"{name:16} {who:10} {told}", flush=True)
+        for who, summaries in found[name].items():
+            texts = (f"{key}: {told(key, values)}" for key, values in summaries.items())
+            print(f"{name:16} {who:10} {', '.join(texts)}", flush=True)
     return found
 
 
-def goals(found: dict[str, dict[str, Figures]]) -> list[Goal]:
-    """What the proxy promises."""
+def summary(values: list[float]) -> dict[str, float]:
+    """Summarize a figure's rounds."""
+    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
+
+
+def told(key: str, values: dict[str, float]) -> str:
+    """Return the median and the best value: the greatest rate, the least of everything else."""
+    best = values["max" if key.endswith("a second") else "min"]
+    return f"{values['median']:,.2f} ({best:,.2f})"
+
+
+def goals(found: Results) -> list[Goal]:
+    """Compare medians with the proxy's goals."""
+
+    def median(subject: str, figure: str, who: str = "proxy") -> float:
+        return found[subject][who][figure]["median"]
 
     def ratio(subject: str, figure: str, other: str) -> float:
-        return found[subject]["proxy"][figure] / found[subject][other][figure]
+        return median(subject, figure) / median(subject, figure, other)
 
-    one, many, rate = "1 client", "32 clients", "a second"
-    rates = {name: found[one][name][rate] for name in ("proxy", "direct")}
+    one, many, rate, flow = "1 client", "32 clients", "a second", "MB a second"
+    added = 1e6 / median(one, rate) - 1e6 / median(one, rate, "direct")
     return [
         Goal("1 client, rate of direct TLS", "ratio of medians", ratio(one, rate, "direct"), 0.80, at_least=True),
-        Goal("1 client, added us", "difference", 1e6 / rates["proxy"] - 1e6 / rates["direct"], 25),
+        Goal("1 client, added us", "difference of medians", added, 25),
         Goal("1 client, rate of PgBouncer", "ratio of medians", ratio(one, rate, "PgBouncer"), 1.05, at_least=True),
         Goal("1 client, CPU of PgBouncer", "ratio of medians", ratio(one, "CPU, us", "PgBouncer"), 0.75),
         Goal("32 clients, rate of direct TLS", "ratio of medians", ratio(many, rate, "direct"), 1.0, at_least=True),
         Goal("32 clients, CPU of PgBouncer", "ratio of medians", ratio(many, "CPU, us", "PgBouncer"), 0.8),
-        Goal("COPY out, rate of direct", "ratio", ratio("COPY out", "MB a second", "direct"), 0.95, at_least=True),
+        Goal(
+            "COPY out, rate of direct",
+            "ratio of medians",
+            ratio("COPY out", flow, "direct"),
+            0.95,
+            at_least=True,
+        ),
         Goal("COPY out, CPU of PgBouncer", "ratio of medians", ratio("COPY out", "CPU, s", "PgBouncer"), 0.6),
-        Goal("COPY in, rate of direct", "ratio", ratio("COPY in", "MB a second", "direct"), 0.95, at_least=True),
+        Goal(
+            "COPY in, rate of direct",
+            "ratio of medians",
+            ratio("COPY in", flow, "direct"),
+            0.95,
+            at_least=True,
+        ),
         Goal("COPY in, CPU of PgBouncer", "ratio of medians", ratio("COPY in", "CPU, s", "PgBouncer"), 0.45),
         Goal("set-up, rate of direct TLS", "ratio of medians", ratio("set-up", rate, "direct"), 1.2, at_least=True),
-        Goal("set-up, CPU, ms", "median", found["set-up"]["proxy"]["CPU, us"] / 1000, 1.0),
-        Goal("idle connection, kB", "difference", found["idle connection"]["proxy"]["kB"], 16),
-        Goal("idle connection after bulk, kB", "difference", found["idle connection"]["proxy"]["kB after bulk"], 16),
+        Goal("set-up, CPU, ms", "median", median("set-up", "CPU, us") / 1000, 1.0),
+        Goal("idle connection, kB", "measured", median("idle connection", "kB"), 16),
+        Goal("idle connection after bulk, kB", "measured", median("idle connection", "kB after bulk"), 16),
     ]
 
 
 def main() -> int:
-    """Measure, print, judge."""
-    account = Account.choose()
+    """Measure, print, write `proxy.json`, and check the goals."""
+    account, noise = Account.choose(), Noise()
     with tempfile.TemporaryDirectory(prefix="bench-") as name, contextlib.ExitStack() as stack:
         home = Path(name)
         home.chmod(0o755)
@@ -285,8 +317,19 @@ def main() -> int:
             Candidate("PgBouncer", f"host={home} port=6432 {through}", f"{home}/.s.PGSQL.6432", bouncer),
             Candidate("proxy", f"host={home}/proxy {through}", f"{home}/proxy/.s.PGSQL.5432", ours),
         ]
-        verdict = goals(measured(candidates, lines))
+        found = measured(candidates, lines)
+    verdict = goals(found)
+    print(
+        "median (best)", *(f"{key}: {value}" for key, value in {**description(), **noise.figures()}.items()), sep=", "
+    )
     print(*verdict, sep="\n")
+    results = {
+        "machine": description(),
+        "noise": noise.figures(),
+        "results": found,
+        "verdict": [goal.recorded() for goal in verdict],
+    }
+    (HERE / "proxy.json").write_text(json.dumps(results, indent=1) + "\n")
     return 0 if all(goal.met for goal in verdict) else 1
 
 
