@@ -100,7 +100,8 @@ def server(home: Path, account: Account) -> Iterator[None]:
         **account.options(),
     )
     try:
-        wait_for(home / f".s.PGSQL.{PORT}")
+        ready = [str(PROGRAMS[-1] / "pg_isready"), "-q", "-h", str(home), "-p", str(PORT)]
+        wait_until(lambda: subprocess.run(ready, check=False).returncode == 0, "PostgreSQL")
         yield
     finally:
         process.terminate()
@@ -124,7 +125,7 @@ def pgbouncer(home: Path, account: Account) -> Iterator[int]:
     ini = str(home / "pgbouncer.ini")
     process = subprocess.Popen([program, ini], stderr=subprocess.DEVNULL, cwd=home, **account.options())
     try:
-        wait_for(home / ".s.PGSQL.6432")
+        wait_until((home / ".s.PGSQL.6432").exists, "PgBouncer")
         yield process.pid
     finally:
         process.kill()
@@ -138,19 +139,19 @@ def proxy(home: Path, emulator: Emulator) -> Iterator[int]:
     command += ["--sslrootcert", str(home / "ca.pem"), "--socket", str(home / "proxy"), "--stop-timeout", "0"]
     process = subprocess.Popen(command, env={**os.environ, **emulator.env}, stderr=subprocess.DEVNULL)
     try:
-        wait_for(home / "proxy" / ".s.PGSQL.5432")
+        wait_until((home / "proxy" / ".s.PGSQL.5432").exists, "the proxy")
         yield process.pid
     finally:
         process.terminate()
         process.wait()
 
 
-def wait_for(path: Path) -> None:
-    """Wait for a socket."""
+def wait_until(ready: Callable[[], bool], what: str) -> None:
+    """Wait until a program is ready."""
     deadline = time.monotonic() + 30
-    while not path.exists():
+    while not ready():
         if time.monotonic() > deadline:
-            message = f"{path.name} was not created in time"
+            message = f"{what} did not start in time"
             raise SystemExit(message)
         time.sleep(0.05)
 
