@@ -41,7 +41,7 @@ ELSEWHERE = {
 """Pages that lie outside `docs/`, where readers of the repository look for them."""
 PAGES = {page: source for source, page in ELSEWHERE.items()}
 CHARTS = "benches/charts"
-BOOSTS = {"changelog": 0.3, "decisions/": 0.3, "reference/environment": 3, "reference/errors": 2}
+BOOSTS = {"changelog": 0.3, "decisions/": 0.3, "reference/environment": 3, "reference/error": 2}
 """What the search prefers: those who look for a name want what it means before its history."""
 SHOWN = re.compile(r"^::: azure_postgresql_auth\.([a-z0-9_.]+)$", re.MULTILINE)
 """How a page of the reference names its module."""
