@@ -1,4 +1,4 @@
-"""The figures in the project's README and in this folder's, written from what was measured, between two markers.
+"""The figures in the project's README, in this folder's and in the documentation, written from what was measured, between two markers.
 
     python benches/report.py
 
@@ -14,6 +14,7 @@ from typing import Any
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
 DETAILS = HERE / "README.md"
+PAGE = HERE.parent / "docs/performance.md"
 RESULTS = HERE / "results.json"
 FLEET = HERE / "fleet.json"
 BEGIN, END = "<!-- figures: written by `make bench` -->\n", "<!-- end of figures -->\n"
@@ -74,6 +75,8 @@ ROWS: tuple[Row, ...] = (
     ("`decode_jwt`, 7 KB (us)", "tokens", "decode_jwt, 7 KB, us"),
 )
 """Those of this folder's README."""
+PAGE_ROWS = (*ROWS[:13], *(row for row in ROWS if row[1] in {"churn", "outage"}))
+"""Those of the documentation's page: what decides, and what does not."""
 CANDIDATES = ("ours", "peer", "static")
 
 
@@ -105,11 +108,25 @@ def details(results: dict[str, Any], fleet: dict[str, Any]) -> str:
     lines = [*_measured(results), *_table(results, ROWS), "", "## Goals", ""]
     lines += ["| goal | measured | bound | |", "| --- | --- | --- | --- |"]
     for goal in results["verdict"]:
-        bound = f"{'at least' if goal['at_least'] else 'at most'} {goal['bound']:g}"
         met = "met" if goal["met"] else "**MISSED**"
-        lines.append(f"| {goal['what']} | {goal['measured']:g} ({goal['judged']}) | {bound} | {met} |")
+        lines.append(f"| {goal['what']} | {goal['measured']:g} ({goal['judged']}) | {_bound(goal)} | {met} |")
     lines += ["", "## Charts", "", *(f"![{text}](charts/{name}.svg)" for name, text in CHARTS.items())]
     return "\n".join([*lines, "", "## A fleet", "", *_fleet(fleet)]) + "\n"
+
+
+def page(results: dict[str, Any]) -> str:
+    """The part of the documentation's page: the first rows, the goals that were missed, and the charts."""
+    lines = [*_measured(results), *_table(results, PAGE_ROWS), "", "## Goals that were missed", ""]
+    missed = [goal for goal in results["verdict"] if not goal["met"]]
+    lines += [
+        f"- {goal['what']}: {goal['measured']:g}, and the goal was {_bound(goal)}" for goal in missed
+    ] or ["None."]
+    lines += ["", "## Charts", "", *(f"![{text}](../benches/charts/{name}.svg)" for name, text in CHARTS.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _bound(goal: dict[str, Any]) -> str:
+    return f"{'at least' if goal['at_least'] else 'at most'} {goal['bound']:g}"
 
 
 def _measured(results: dict[str, Any]) -> list[str]:
@@ -191,9 +208,9 @@ def rewritten(text: str, part: str) -> str:
 
 
 def main() -> None:
-    """Writes both."""
+    """Writes all of them."""
     results, fleet = (json.loads(path.read_text("utf-8")) for path in (RESULTS, FLEET))
-    for path, part in ((README, summary(results)), (DETAILS, details(results, fleet))):
+    for path, part in ((README, summary(results)), (DETAILS, details(results, fleet)), (PAGE, page(results))):
         path.write_text(rewritten(path.read_text("utf-8"), part), "utf-8")
 
 

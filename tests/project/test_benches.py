@@ -19,7 +19,11 @@ FLEET: dict[str, Any] = json.loads(report.FLEET.read_text("utf-8"))
 
 def test_readmes_say_what_was_measured() -> None:
     """Neither a figure written by hand, nor one from an older run."""
-    for path, part in ((report.README, report.summary(FOUND)), (report.DETAILS, report.details(FOUND, FLEET))):
+    for path, part in (
+        (report.README, report.summary(FOUND)),
+        (report.DETAILS, report.details(FOUND, FLEET)),
+        (report.PAGE, report.page(FOUND)),
+    ):
         text = path.read_text("utf-8")
         assert part in text
         assert report.rewritten(text, part) == text
