@@ -1,4 +1,4 @@
-"""The figures in the project's README, in this folder's and in the documentation, written from what was measured, between two markers.
+"""The figures of the README, of this folder's and of the documentation, written from what was measured, between markers.
 
     python benches/report.py
 
@@ -118,9 +118,9 @@ def page(results: dict[str, Any]) -> str:
     """The part of the documentation's page: the first rows, the goals that were missed, and the charts."""
     lines = [*_measured(results), *_table(results, PAGE_ROWS), "", "## Goals that were missed", ""]
     missed = [goal for goal in results["verdict"] if not goal["met"]]
-    lines += [
-        f"- {goal['what']}: {goal['measured']:g}, and the goal was {_bound(goal)}" for goal in missed
-    ] or ["None."]
+    lines += [f"- {goal['what']}: {goal['measured']:g}, and the goal was {_bound(goal)}" for goal in missed] or [
+        "None."
+    ]
     lines += ["", "## Charts", "", *(f"![{text}](../benches/charts/{name}.svg)" for name, text in CHARTS.items())]
     return "\n".join(lines) + "\n"
 
