@@ -1,4 +1,4 @@
-"""The figures of the README, of this folder's and of the documentation, written from what was measured, between markers.
+"""The figures of README, of this folder's and of the documentation, written from what was measured, between markers.
 
     python benches/report.py
 

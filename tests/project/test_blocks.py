@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-import yaml
+import yaml  # type: ignore[import-untyped]
 from azure_postgresql_auth.cli import parser
 
 from tests.support.documentation import BLOCKS, PAGES, ROOT, Block, blocks, blocks_of, has_output, write_files
