@@ -58,6 +58,22 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert [link for link in links if not (page.parent / link).is_file() and link not in made] == []
 
 
+def test_troubleshooting_has_texts_as_they_are() -> None:
+    """Those of this package; the others are PostgreSQL's and the drivers'."""
+    sources = [*(ROOT / "src").rglob("*.rs"), *(ROOT / "python").rglob("*.py")]
+    joined = re.sub(r'\\\n\s*|"\n\s*f?"', "", "\n".join(path.read_text("utf-8") for path in sources))
+    page = (ROOT / "docs/troubleshooting.md").read_text("utf-8")
+    for heading in ("Messages about the token", "What the doctor's exit code means"):
+        table = page.partition(f"## {heading}")[2].partition("\n## ")[0]
+        column = 1 if heading.startswith("Messages") else 2
+        cells = [row.split("|")[column] for row in re.findall(r"^\| .*", table, re.MULTILINE)]
+        texts = [text for cell in cells for text in re.findall("`([^`]+)`", cell)]
+        assert len(texts) > 5
+        fragments = [part.strip(" .;,") for text in texts for part in text.split("...")]
+        foreign = {"invalid peer certificate"}
+        assert [part for part in fragments if part not in joined and part not in foreign] == []
+
+
 PAGE = """\
 See [the `[a]` page](docs/tls.md#modes), [docs](docs/), [elsewhere](https://example.org) and [below](#why).
 ![chart](benches/charts/startup.svg)
