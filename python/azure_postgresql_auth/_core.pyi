@@ -1,4 +1,4 @@
-"""The engine, in Rust. Its public faces are `core` and `identity`; nothing here is promised to stay."""
+"""The engine, in Rust. Internal: the public API is `core` and `identity`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, final
@@ -8,6 +8,7 @@ from azure_postgresql_auth.errors import Attempt
 __all__ = [
     "ClientOptions",
     "ConnectionPlan",
+    "Credential",
     "Driver",
     "Fetch",
     "Login",
@@ -33,28 +34,31 @@ __all__ = [
 
 @final
 class Login:
-    """User and access token for one new connection. Its repr hides the token, and it cannot be pickled."""
+    """The user and the access token for one new connection. Its repr hides the token, and it cannot be pickled."""
 
     @property
     def user(self) -> str | None:
-        """The PostgreSQL role that the token names; None where the caller has one."""
+        """The PostgreSQL role that the token names; None if the caller knows the user."""
     @property
     def password(self) -> str:
-        """The access token."""
+        """The access token, a string whose repr hides it."""
     @property
     def expires_on(self) -> int:
-        """End of the token's life in seconds since 1970."""
+        """When the token expires, in seconds since 1970."""
     def parameters(self) -> dict[str, str]:
-        """User, where there is one, and password, as drivers take them."""
+        """Return a new dictionary with "password" and, unless it is None, "user"."""
 
 @final
 class Driver:
-    """A database driver: which settings it reads, and how it is told what was decided.
+    """A database driver: which settings it reads, and in which keywords it takes the plan's decisions.
 
     Args:
         name: "libpq" (psycopg 3, psycopg2 and programs), "asyncpg" or "pg8000".
-        azure_roots: path of the file with the roots of Azure's servers.
+        azure_roots: path of the PEM file with the root certificates of Azure's servers.
         libpq_version: libpq's version number, such as 170002.
+
+    Raises:
+        ValueError: `name` is another one.
     """
 
     def __new__(cls, name: str, azure_roots: str, /, libpq_version: int = 0) -> Driver: ...
@@ -70,100 +74,102 @@ class Driver:
         """Decide about one connection.
 
         Args:
-            keywords: the driver's, without ours. Copied when the driver's arguments are made.
-            url: what a connection string says, in libpq's terms; of asyncpg's also "authority", its host list.
-            service: a section of a service file, where it was read already.
+            keywords: the driver's keywords, without those of this package. They are copied when `arguments` is called.
+            url: the parameters of a connection string, by libpq's names; for asyncpg also "authority", its host list.
+            service: the section of a service file, if it has been read already.
             scope: OAuth 2.0 scope of the token; by default that of the hosts' Azure cloud.
-            allow_insecure_transport: TLS need not protect the token.
-            is_opaque: where the driver will connect to cannot be told from its arguments.
+            allow_insecure_transport: permit a connection on which TLS does not protect the token.
+            is_opaque: the driver's arguments do not show where it will connect to.
 
         Raises:
-            InsecureTransportError: the settings could send the token in the clear.
-            ValueError: the hosts take tokens of different scopes.
+            InsecureTransportError: the settings could send the token unencrypted.
+            ValueError: the hosts belong to different clouds, or a port is not a number.
         """
 
 @final
 class ConnectionPlan:
-    """What one login decides about its connection, and all that the driver is told."""
+    """The decisions about one connection, and everything that the driver is given."""
 
     @property
     def user(self) -> str | None:
-        """The caller's; None where the token names the user."""
+        """The user that the caller gives; None if the token names the user."""
     @property
     def user_known(self) -> bool:
-        """The caller gives a user."""
+        """Whether the caller gives a user."""
     @property
     def password(self) -> Any:
-        """The caller's: a string, or what a driver takes instead, such as a function."""
+        """The caller's password: a string, or an object that the driver takes instead, such as a function; or None."""
     @property
     def has_credentials(self) -> bool:
-        """The caller gives user and password: a plain login that needs no token."""
+        """Whether the caller gives both user and password: then the login needs no token."""
     @property
     def scope(self) -> str:
-        """OAuth 2.0 scope of the token; empty for a plain login."""
+        """OAuth 2.0 scope of the token; empty if the login needs none."""
     @property
     def timeout(self) -> float | None:
-        """Seconds that connecting may take."""
+        """Seconds that connecting may take; None for no limit."""
     @property
     def settings(self) -> dict[str, Any]:
-        """What the driver is told beside its keywords and the login."""
+        """The keywords that are set in addition to the caller's and to the login's."""
     @property
     def tls(self) -> tuple[str, str | None] | None:
-        """The `sslmode`, and the roots: a file, "system", or None for the driver's own.
+        """The `sslmode`, and the root certificates: a file, "system", or None for the driver's own.
 
-        None where the caller's settings stay as they are.
+        None if the caller's settings apply unchanged.
         """
     @property
     def target(self) -> list[tuple[str, ...]] | None:
-        """Hosts, addresses and ports; None where they cannot be determined."""
+        """Hosts, addresses and ports; None if they cannot be determined."""
     @property
     def has_unresolved_service(self) -> bool:
-        """A service is named whose section could not be read."""
+        """Whether a service is named whose section could not be read."""
     def parameters(self) -> dict[str, Any]:
         """Return the keywords, with the effective value of every libpq parameter that the plan knows."""
     def arguments(self, login: Login | None = None, seconds: float | None = None) -> dict[str, Any]:
-        """Return the driver's keywords for one attempt to connect, limited to so many seconds."""
+        """Return the driver's keywords for one attempt to connect, as a new dictionary.
+
+        Args:
+            login: the user and the token, unless the caller gives both user and password.
+            seconds: limit for this attempt; libpq takes whole seconds, 1 or more.
+        """
 
 @final
 class TokenStats:
-    """What a credential's tokens cost so far, in this process and, before it was forked, in its parent.
-
-    The counters only grow.
-    """
+    """Counters of a credential's tokens, in this process and, before it was forked, in its parent. They only grow."""
 
     @property
     def requests(self) -> int:
-        """Times that the identity service was asked for a token."""
+        """Requests to the identity service or to the credential object."""
     @property
     def hits(self) -> int:
         """Logins that a cached token served."""
     @property
     def refreshes(self) -> int:
-        """Tokens that took the place of another."""
+        """Tokens that replaced another."""
     @property
     def failures(self) -> int:
-        """Requests that gave no token."""
+        """Requests that failed."""
     @property
     def refusals(self) -> int:
-        """Times that a server refused a cached token."""
+        """Cached tokens that a server refused."""
     @property
     def expires_on(self) -> dict[str, int]:
-        """End of the current token's life in seconds since 1970, by scope."""
+        """When each current token expires, in seconds since 1970, by scope."""
 
 @final
 class ClientOptions:
-    """Options of a credential's HTTP client, and the tenants it may be asked for.
+    """Options of a credential's HTTP client, and the tenants that tokens may be requested for.
 
     Args:
         proxy: URL of the proxy for requests to Entra ID, instead of the environment's.
-        no_proxy: no proxy at all.
-        ca_bundle: PEM file, or directory of them, with the certification authorities to trust.
-        connect_timeout: seconds that connecting may take.
-        read_timeout: seconds that the service may be silent.
-        additional_tenants: tenants that tokens may be asked for besides the credential's own; "*" for all.
+        no_proxy: use no proxy.
+        ca_bundle: PEM file, or directory of PEM files, with the certification authorities to trust.
+        connect_timeout: seconds that connecting may take; by default 10.
+        read_timeout: seconds that the service may be silent; by default only the whole fetch is limited.
+        additional_tenants: tenants besides the credential's own; "*" for all.
 
     Raises:
-        ValueError: a value cannot be right.
+        ValueError: a value is invalid.
     """
 
     def __new__(
@@ -178,15 +184,18 @@ class ClientOptions:
     ) -> ClientOptions: ...
 
 @final
-class TokenProvider:
-    """A credential and its tokens, by scope. Serves any number of threads and event loops, and survives forks."""
+class Credential:
+    """Where tokens come from: the engine, or a credential object that Python calls. Immutable, and without a cache.
+
+    The constructors raise ValueError if an argument is invalid. `identity` documents their arguments.
+    """
 
     @staticmethod
-    def environment(*, authority: str | None = None) -> TokenProvider: ...
+    def environment(*, authority: str | None = None) -> Credential: ...
     @staticmethod
     def managed_identity(
         *, client_id: str | None = None, object_id: str | None = None, resource_id: str | None = None
-    ) -> TokenProvider: ...
+    ) -> Credential: ...
     @staticmethod
     def workload_identity(
         *,
@@ -194,19 +203,19 @@ class TokenProvider:
         client_id: str | None = None,
         token_file_path: str | None = None,
         authority: str | None = None,
-    ) -> TokenProvider: ...
+    ) -> Credential: ...
     @staticmethod
     def client_secret(
         tenant_id: str, client_id: str, client_secret: str, *, authority: str | None = None
-    ) -> TokenProvider: ...
+    ) -> Credential: ...
     @staticmethod
     def azure_cli(
         *, tenant_id: str | None = None, subscription: str | None = None, process_timeout: float | None = None
-    ) -> TokenProvider: ...
+    ) -> Credential: ...
     @staticmethod
-    def azure_developer_cli(*, tenant_id: str | None = None, process_timeout: float | None = None) -> TokenProvider: ...
+    def azure_developer_cli(*, tenant_id: str | None = None, process_timeout: float | None = None) -> Credential: ...
     @staticmethod
-    def azure_powershell(*, tenant_id: str | None = None, process_timeout: float | None = None) -> TokenProvider: ...
+    def azure_powershell(*, tenant_id: str | None = None, process_timeout: float | None = None) -> Credential: ...
     @staticmethod
     def client_certificate(
         tenant_id: str,
@@ -217,10 +226,10 @@ class TokenProvider:
         password: str | None = None,
         send_certificate_chain: bool = False,
         authority: str | None = None,
-    ) -> TokenProvider: ...
+    ) -> Credential: ...
     @staticmethod
-    def client_assertion(tenant_id: str, client_id: str, *, authority: str | None = None) -> TokenProvider:
-        """The tokens of an application whose assertions Python makes, see `take_fetches` and `Fetch.exchange`."""
+    def client_assertion(tenant_id: str, client_id: str, *, authority: str | None = None) -> Credential:
+        """Return an application whose assertions Python makes; see `TokenProvider.take_fetches`, `Fetch.exchange`."""
     @staticmethod
     def azure_pipelines(
         *,
@@ -229,7 +238,7 @@ class TokenProvider:
         service_connection_id: str,
         system_access_token: str,
         authority: str | None = None,
-    ) -> TokenProvider: ...
+    ) -> Credential: ...
     @staticmethod
     def default_chain(
         *,
@@ -240,107 +249,151 @@ class TokenProvider:
         workload_identity_tenant_id: str | None = None,
         authority: str | None = None,
         process_timeout: float | None = None,
-    ) -> tuple[TokenProvider, list[str]]:
-        """The default chain, and the names of the links that are wanted but only azure-identity has.
+    ) -> tuple[Credential, list[str]]:
+        """Return the default chain, and the names of the selected links that only azure-identity has.
 
-        If there are such, Python is asked for a token (`take_fetches`) when the native links have none.
+        If there are such links, Python makes the fetches for which the native links find no token; see
+        `TokenProvider.take_fetches`.
 
         Args:
-            excluded: names of links as in `exclude_NAME_credential`, and whether the caller excludes them.
-            system_assigned: the managed identity is the system-assigned one, whatever `AZURE_CLIENT_ID` says.
+            excluded: names of links, as in `exclude_NAME_credential`, and whether the caller excludes them.
+            system_assigned: use the system-assigned identity, whatever `AZURE_CLIENT_ID` says.
 
         Raises:
-            ValueError: `AZURE_TOKEN_CREDENTIALS` means nothing, or no link is left.
+            ValueError: `AZURE_TOKEN_CREDENTIALS` has an unknown value, or no link is left.
         """
-    def configured(self, options: ClientOptions) -> TokenProvider:
+    @staticmethod
+    def chain(links: Sequence[Credential]) -> Credential:
+        """Return a chain of native credentials.
+
+        Raises:
+            ValueError: a link is not a native credential.
+        """
+    @staticmethod
+    def external(class_: str, /) -> Credential:
+        """Return a credential object of this class, which Python calls; see `TokenProvider.take_fetches`."""
+    def configured(self, options: ClientOptions) -> Credential:
         """Return the same credential with options."""
-    def narrowed(self, *, tenant_id: str | None = None, claims: str | None = None) -> TokenProvider:
-        """Return the same credential for tokens of one tenant, or that satisfy claims; with a cache of its own.
+    def narrowed(self, *, tenant_id: str | None = None, claims: str | None = None) -> Credential:
+        """Return the same credential for tokens of one tenant, or for tokens that satisfy claims.
+
+        Args:
+            claims: the claims of a challenge, as JSON.
 
         Raises:
-            ValueError: `tenant_id` is none.
+            ValueError: `tenant_id` is not a tenant id or domain.
         """
-    @staticmethod
-    def chain(links: Sequence[TokenProvider]) -> TokenProvider: ...
-    @staticmethod
-    def python(class_: str, /) -> TokenProvider:
-        """The tokens of a credential object of this class that Python calls, see `take_fetches`."""
-    def login(self, scope: str, user_known: bool = False) -> Login | PendingLogin:
-        """The login if it is cached, else one to wait for (as where `take_log_records` has something).
 
-        Both may leave something in `take_fetches`.
+@final
+class TokenProvider:
+    """The tokens of one credential, by scope. Serves any number of threads and event loops, and survives forks."""
+
+    def __new__(cls, credential: Credential, /) -> TokenProvider: ...
+    @property
+    def credential(self) -> Credential:
+        """Where the tokens come from."""
+    def login(self, scope: str, user_known: bool = False) -> Login | PendingLogin:
+        """Return the login if it is cached, else a pending one.
+
+        It is also pending if `take_log_records` has something to return. May add to `take_fetches`.
 
         Args:
             scope: OAuth 2.0 scope, e.g. "https://ossrdbms-aad.database.windows.net/.default".
-            user_known: the token's claims are not looked at, and the login has no user.
+            user_known: do not read the token's claims; the login has no user.
         """
     def default_scope(self) -> str:
-        """OAuth 2.0 scope for who names none: that of the cloud that `AZURE_AUTHORITY_HOST` named at the first call."""
+        """Return the OAuth 2.0 scope of the cloud that `AZURE_AUTHORITY_HOST` names at the first call."""
     def conninfo(self) -> dict[str, str] | None:
-        """User and password for the default scope, as a new dictionary, if they are cached and nothing is to be done.
+        """Return user and password for the default scope as a new dictionary, if they are cached.
 
-        `login` finds the same; this is for who cannot wait for an argument to be passed. None before the first login.
+        None if anything is due, such as a renewal or log records, and before the first call of `default_scope`. `login`
+        finds the same; this method exists because passing an argument costs more than the look-up.
         """
     def login_instead_of(self, scope: str, user_known: bool, refused: str) -> PendingLogin:
-        """A login to wait for, instead of one whose token the server refused.
+        """Return a pending login with another token than the one that the server refused.
 
-        It is another if there is one, or fetched now; the refused token serves on until that has succeeded. It fails
-        where this was tried just now.
+        The token is the one that has replaced it meanwhile, or a new one. The refused token stays in use until the new
+        one is there. The login fails if a token was replaced in this way a moment ago.
+
+        Args:
+            refused: the refused token.
         """
     def accepted(self, scope: str) -> None:
-        """The server took what `login_instead_of` gave."""
+        """State that the server accepted the login that `login_instead_of` returned."""
     def attempts(self) -> tuple[Attempt, ...]:
         """Return the credentials that a chain asked in its last search for one that gives tokens, and their answers."""
     def stats(self) -> TokenStats:
-        """What the tokens cost so far."""
+        """Return the counters."""
     def take_fetches(self) -> list[Fetch]:
-        """What Python has to ask its credential object for now; each has to be answered."""
+        """Return the fetches that Python must make now. Each must be completed, failed, exchanged or abandoned."""
     def exhaust(self, fetch: Fetch, reason: str) -> None:
-        """What Python asked last had nothing either: ends `fetch` with all that was tried. The next begins anew."""
+        """End a fetch for which azure-identity found no token either, with an error that lists all attempts.
+
+        The next fetch begins with the native links again.
+        """
 
 @final
 class PendingLogin:
-    """A login that is waited for. Dropping it ends only this wait."""
+    """A login that the caller waits for. Dropping it ends only this wait."""
 
     def poll(self, wakeup: WakeupFd | None, key: int) -> Login | None:
         """Return the login, or None: then `wakeup` becomes readable when the wait `key` is over.
 
-        May leave something in `TokenProvider.take_fetches`.
+        May add to `TokenProvider.take_fetches`.
 
         Raises:
-            EntraConnectionValueError: no token could be had; the message lists every attempt.
-            TokenDecodeError, UsernameExtractionError, ScopePermissionError: there is a token, but no user.
-            Exception: what a credential object raised itself.
+            EntraConnectionValueError: no token could be obtained; the message lists every attempt.
+            TokenDecodeError, UsernameExtractionError, ScopePermissionError: the token does not lead to a user.
+            Exception: what a credential object raised.
+            RuntimeError: an earlier poll has returned or raised the result.
         """
     @property
     def waited(self) -> bool:
-        """Whether the first look did not find it: then its token is as good as new."""
+        """Whether a poll returned None: then the token is new, and not from the cache."""
     def set_timeout(self, timeout: float) -> None:
-        """State how long the caller waits; to be called once, before the first look.
+        """State how long the caller waits. Call it once, before the first poll.
+
+        If the service throttles requests for longer, the login fails at once.
 
         Args:
-            timeout: seconds. Where the service throttles requests for longer, the login fails at once.
+            timeout: seconds.
 
         Raises:
-            ValueError: not a number of seconds, 0 or more.
+            ValueError: `timeout` is negative or not a number.
         """
     def timed_out(self, timeout: float) -> BaseException:
-        """What to raise when the caller's time is over: how far the fetch has come, and since when renewal fails."""
+        """Return the exception for a caller whose timeout has passed: it states how far the fetch has come.
+
+        Args:
+            timeout: seconds that the caller waited.
+
+        Raises:
+            ValueError: `timeout` is negative or not a number.
+        """
 
 @final
 class Fetch:
-    """The right and the duty to call a credential once. Dropped unanswered, it passes to somebody else who waits.
+    """The right and the duty to call a credential once. If it is dropped, another waiter takes over.
 
     Only the first answer counts.
     """
 
     @property
     def scope(self) -> str:
-        """The scope to ask for."""
+        """The OAuth 2.0 scope to request.
+
+        Raises:
+            RuntimeError: the fetch has been answered.
+        """
     def complete(self, token: str, expires_on: float, refresh_on: float | None = None) -> None:
-        """The credential gave a token; times in seconds since 1970."""
+        """Answer with a token.
+
+        Args:
+            expires_on: seconds since 1970. Of what is not a date, such as 0, the token itself decides, else 60 s.
+            refresh_on: seconds since 1970; when the issuer asks for renewal.
+        """
     def fail(self, exception: BaseException, message: str) -> None:
-        """The credential raised; `message` says it in words."""
+        """Answer with the exception that the credential raised, and its text."""
     def exchange(
         self,
         tenant_id: str,
@@ -352,9 +405,17 @@ class Fetch:
         other_tenant_id: str | None = None,
         claims: str | None = None,
     ) -> None:
-        """Has the engine exchange an assertion, made for this fetch, for the token."""
+        """Let the engine exchange an assertion, made for this fetch, for the token.
+
+        Args:
+            other_tenant_id: request the token in this tenant instead.
+            claims: the claims of a challenge, as JSON, that the token is to satisfy.
+
+        Raises:
+            ValueError: `authority` is invalid.
+        """
     def abandon(self) -> None:
-        """Nobody will ask: one of those who wait takes over."""
+        """Give the fetch up: one of the waiters takes over."""
 
 @final
 class WakeupFd:
@@ -427,46 +488,47 @@ class Proxy:
         """
 
 def decode_jwt(token: str) -> dict[str, Any]:
-    """The claims of a JWT, unverified: the server verifies the token, this only looks into it.
+    """Return the claims of a JWT, without verifying it: the server verifies tokens.
 
     Raises:
-        TokenDecodeError: it is no JWT; the text begins "Invalid JWT token format" and says which step failed.
+        TokenDecodeError: `token` is not a JWT; the text begins "Invalid JWT token format" and names the step that
+            failed.
     """
 
 def parse_principal_name(xms_mirid: str | None) -> str | None:
-    """Name of the user-assigned managed identity that an `xms_mirid` claim names; None for every other resource."""
+    """Return the name of the user-assigned managed identity in an `xms_mirid` claim; None for any other resource."""
 
 def principal_of(token: str) -> tuple[str, str] | None:
-    """The claim that names the user of a token, and the user; None where no claim does.
+    """Return the claim that names a token's user, and the user; None if no claim does.
 
     Raises:
-        TokenDecodeError: it is no JWT.
+        TokenDecodeError: `token` is not a JWT.
     """
 
 def guest_of(token: str) -> tuple[str, str] | None:
-    """Return the home account that a guest's token names, and the form of its role's name; None for everybody else.
+    """Return the home account that a guest's token names, and the form of its role's name; None for other tokens.
 
     Raises:
-        TokenDecodeError: it is no JWT.
+        TokenDecodeError: `token` is not a JWT.
     """
 
 def is_azure_server(host: str) -> bool:
-    """Whether a host is named like an Azure Database for PostgreSQL, in any cloud."""
+    """Return whether a host has the name of an Azure Database for PostgreSQL, in any cloud."""
 
 def is_database_scope(scope: str) -> bool:
-    """Whether tokens of this scope are for PostgreSQL servers of Azure, in any cloud, and for nothing else."""
+    """Return whether tokens of this scope are for Azure Database for PostgreSQL, in any cloud, and for nothing else."""
 
 def scope_for(hosts: Sequence[str]) -> str:
-    """OAuth 2.0 scope of the tokens that these servers take.
+    """Return the OAuth 2.0 scope of the tokens that these servers accept.
 
-    By the hosts' names, else by `AZURE_AUTHORITY_HOST`, else the public cloud's.
+    It follows from the hosts' names, else from `AZURE_AUTHORITY_HOST`, else it is the public cloud's.
 
     Raises:
         ValueError: the hosts belong to different clouds.
     """
 
 def take_log_records() -> list[tuple[float, int, str]]:
-    """What happened to tokens since the last call: when (seconds since 1970), level as in `logging`, text."""
+    """Return the log records since the last call: seconds since 1970, level as in `logging`, message."""
 
 def error_codes() -> list[tuple[str, str, str, str]]:
     """Return the codes that error reports have: name, exception, meaning and remedy of each."""
@@ -478,10 +540,10 @@ def entra_errors() -> list[tuple[int, str, str]]:
     """Return the refusals of Entra ID that are known: AADSTS number, meaning and remedy of each."""
 
 def value_defect(value: str) -> str | None:
-    """What is odd about a value that is written without white space and quotation marks; None if nothing is.
+    """Return what is wrong with a value around which white space and quotation marks do not belong, or None.
 
     The text follows the value's name ("X ends with a line break, …") and never shows the value.
     """
 
 def stop_commands() -> None:
-    """Ends the command lines that are being asked for tokens, for a process that ends."""
+    """End the command lines that are running for a token, because the process ends."""

@@ -35,6 +35,11 @@ pub fn raise(py: Python<'_>, error: &Error) -> PyErr {
     }
 }
 
+/// The value, or the exception of its error.
+pub fn checked<T>(py: Python<'_>, value: Result<T, Error>) -> PyResult<T> {
+    value.map_err(|error| raise(py, &error))
+}
+
 /// The exception for an error, with its report.
 ///
 /// Made by calling its class: pyo3's lazily made ones let go of the GIL while we are on the stack, and a daemon thread that

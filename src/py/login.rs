@@ -1,7 +1,5 @@
 //! A login as Python has it.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use pyo3::{
     exceptions::PyTypeError,
     intern,
@@ -10,6 +8,7 @@ use pyo3::{
     types::{PyDict, PyString, PyType},
 };
 
+use super::time::unix_seconds;
 use crate::login;
 
 /// User and access token for one new connection.
@@ -83,9 +82,4 @@ fn redacted(py: Python<'_>, secret: &str) -> PyResult<Py<PyAny>> {
 pub fn redacted_type(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
     static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     CLASS.import(py, "azure_postgresql_auth._redacted", "RedactedStr")
-}
-
-/// A date in whole seconds since 1970.
-pub fn unix_seconds(date: SystemTime) -> u64 {
-    date.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }

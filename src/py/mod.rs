@@ -1,15 +1,20 @@
 //! Python's face: the only place that names pyo3.
 
+mod cached_logins;
 mod claims;
 mod credentials;
 mod errors;
 mod fetch;
+mod fetcher;
+mod log;
 mod login;
 mod pending;
 mod plan;
 mod provider;
 mod proxy;
 mod stats;
+mod time;
+mod tokens;
 mod wakeup_fd;
 
 use std::sync::OnceLock;
@@ -42,11 +47,13 @@ mod _core {
         decode_jwt, guest_of, is_azure_server, is_database_scope, parse_principal_name, principal_of, scope_for,
     };
     #[pymodule_export]
-    use super::credentials::{ClientOptions, value_defect};
+    use super::credentials::{ClientOptions, Credential, stop_commands, value_defect};
     #[pymodule_export]
     use super::errors::{attempt_statuses, entra_errors, error_codes};
     #[pymodule_export]
     use super::fetch::Fetch;
+    #[pymodule_export]
+    use super::log::take_log_records;
     #[pymodule_export]
     use super::login::Login;
     #[pymodule_export]
@@ -54,7 +61,7 @@ mod _core {
     #[pymodule_export]
     use super::plan::{ConnectionPlan, Driver};
     #[pymodule_export]
-    use super::provider::{TokenProvider, stop_commands, take_log_records};
+    use super::provider::TokenProvider;
     #[pymodule_export]
     use super::proxy::Proxy;
     #[pymodule_export]

@@ -1,4 +1,4 @@
-//! A login that has to wait.
+//! A login that Python waits for.
 
 use std::{
     future::Future,
@@ -12,12 +12,7 @@ use std::{
 
 use pyo3::{exceptions::PyRuntimeError, prelude::*};
 
-use super::{
-    errors,
-    login::Login,
-    provider::{TokenProvider, duration},
-    wakeup_fd::WakeupFd,
-};
+use super::{errors, login::Login, time::duration, tokens::Tokens, wakeup_fd::WakeupFd};
 use crate::{
     error::Error,
     login::{self, Fetches},
@@ -26,27 +21,27 @@ use crate::{
 
 type LoginFuture = Pin<Box<dyn Future<Output = Result<login::Login, Error>> + Send>>;
 
-/// A login under way. It is Python that waits, in its own system calls: a thread that waited in here would be killed in the
-/// middle of our stack when the interpreter ends, and a greenlet would hold up all others.
+/// A login under way. Python waits for it, in its own system calls: a thread that waited in Rust would be killed in the
+/// middle of our stack when the interpreter ends, and a greenlet would block all others.
 #[pyclass(frozen, module = "azure_postgresql_auth._core")]
 pub struct PendingLogin {
-    provider: Py<TokenProvider>,
+    tokens: Arc<Tokens>,
     scope: Arc<str>,
     future: Mutex<Option<LoginFuture>>,
     fetches: Fetches,
     /// Until when the caller waits.
     deadline: Arc<OnceLock<Moment>>,
-    /// It was not there at the first look.
+    /// The first poll did not find it.
     waited: AtomicBool,
 }
 
 impl PendingLogin {
-    pub fn new(provider: Py<TokenProvider>, request: login::LoginRequest) -> Self {
+    pub fn new(tokens: Arc<Tokens>, request: login::LoginRequest) -> Self {
         let fetches = Fetches::default();
         let (scope, deadline) = (Arc::clone(&request.scope), Arc::clone(&request.deadline));
-        let future = Arc::clone(&provider.get().logins).login(request, Arc::clone(&fetches));
+        let future = Arc::clone(&tokens.logins).login(request, Arc::clone(&fetches));
         Self {
-            provider,
+            tokens,
             scope,
             future: Mutex::new(Some(Box::pin(future))),
             fetches,
@@ -62,7 +57,7 @@ impl PendingLogin {
 
 impl Drop for PendingLogin {
     fn drop(&mut self) {
-        // Its parts take locks as they go.
+        // Dropping the future takes locks.
         let _guard = fork::guarded();
         self.future = Mutex::default();
     }
@@ -70,12 +65,13 @@ impl Drop for PendingLogin {
 
 #[pymethods]
 impl PendingLogin {
-    /// The login, or None: then `wakeup`, if there is one, becomes readable when the wait `key` is over. Takes no longer than a look into the cache.
+    /// Return the login, or None: then `wakeup`, if given, becomes readable when the wait `key` is over. Takes no longer than
+    /// a look-up in the cache.
     #[pyo3(signature = (wakeup, key))]
     fn poll(&self, py: Python<'_>, wakeup: Option<&WakeupFd>, key: u64) -> PyResult<Option<Py<Login>>> {
-        let provider = self.provider.get();
-        // Before the look, so that a token that is replaced in between makes this one old, not new.
-        let version = provider.logins.tokens.version();
+        let tokens = &self.tokens.logins.tokens;
+        // Before the look-up, so that a token that is replaced in between makes this one old, not new.
+        let version = tokens.version();
         let (outcome, ended) = {
             let _guard = fork::guarded();
             let mut slot = self.future();
@@ -89,7 +85,7 @@ impl PendingLogin {
         drop(ended);
         let fetches = std::mem::take(&mut *self.fetches.lock().unwrap_or_else(PoisonError::into_inner));
         for fetch in fetches {
-            provider.start(fetch);
+            self.tokens.fetcher.start(fetch);
         }
         match outcome {
             Poll::Pending => {
@@ -98,32 +94,32 @@ impl PendingLogin {
             }
             Poll::Ready(Ok(login)) => {
                 if login.token.from_shared_cache {
-                    // As good as a cached one: the server may have refused it to others.
+                    // Like a cached one: the server may have refused it already.
                     self.waited.store(false, Ordering::Relaxed);
                 } else if !self.waited() {
-                    provider.logins.tokens.stats.hit();
+                    tokens.stats.hit();
                 }
-                provider.remember(py, &self.scope, &login, version).map(Some)
+                self.tokens.remember(py, &self.scope, &login, version).map(Some)
             }
             Poll::Ready(Err(error)) => Err(errors::raise(py, &error)),
         }
     }
 
-    /// Whether it had to be waited for: then its token was new, or as good as new.
+    /// Whether it was waited for: then its token is new.
     #[getter]
     fn waited(&self) -> bool {
         self.waited.load(Ordering::Relaxed)
     }
 
-    /// Says for how many seconds the caller waits, before the first look.
+    /// State for how many seconds the caller waits, before the first poll.
     fn set_timeout(&self, timeout: f64) -> PyResult<()> {
-        let deadline = self.provider.get().logins.tokens.now().after(duration(timeout)?);
-        let _ = self.deadline.set(deadline); // Err: said before
+        let deadline = self.tokens.logins.tokens.now().after(duration(timeout)?);
+        let _ = self.deadline.set(deadline); // Err: it is set already
         Ok(())
     }
 
-    /// What to raise when the caller's time is over.
+    /// Return the exception for a caller whose timeout has passed.
     fn timed_out<'py>(&self, py: Python<'py>, timeout: f64) -> PyResult<Bound<'py, PyAny>> {
-        errors::exception(py, &self.provider.get().logins.tokens.too_late(&self.scope, duration(timeout)?))
+        errors::exception(py, &self.tokens.logins.tokens.too_late(&self.scope, duration(timeout)?))
     }
 }

@@ -12,7 +12,7 @@ use pyo3::{
 };
 use zeroize::Zeroizing;
 
-use super::provider::{TokenProvider, duration};
+use super::{provider::TokenProvider, time::duration};
 use crate::{
     platform::private_file,
     proxy::{
@@ -95,7 +95,7 @@ impl Proxy {
             debug,
         };
         // As a link of another chain, a chain does not fall back to Python.
-        let identity = Identity { logins: Arc::clone(&provider.logins), source: source.as_link().unwrap_or(source) };
+        let identity = Identity { logins: provider.logins(), source: source.as_link().unwrap_or(source) };
         proxy::Proxy::start(config, identity).map(Self).map_err(invalid)
     }
 

@@ -11,7 +11,7 @@ import atexit
 import weakref
 from collections import deque
 
-from azure_postgresql_auth._core import TokenProvider, stop_commands
+from azure_postgresql_auth._core import Credential, TokenProvider, stop_commands
 from azure_postgresql_auth._engine.external import ExternalFetcher, is_asynchronous, needs_sync
 from azure_postgresql_auth._engine.fallback import Fallback
 from azure_postgresql_auth.errors import CredentialValueError
@@ -137,9 +137,8 @@ def default(
         options: of the native links' requests.
         settings: keywords for the native links.
     """
-    provider, links = TokenProvider.default_chain(excluded=list((exclude or {}).items()), **settings)
-    if options is not None:
-        provider = provider.configured(options)
+    chain, links = Credential.default_chain(excluded=list((exclude or {}).items()), **settings)
+    provider = TokenProvider(chain if options is None else chain.configured(options))
     return CredentialEntry(provider, fallback=Fallback(provider, links, python or {}) if links else None)
 
 
@@ -189,7 +188,7 @@ def _resolve_override(credential: object, known: CredentialEntry) -> CredentialE
         return known
     override = known.overrides.get(id(function))
     if override is None:
-        provider = TokenProvider.python(type(credential).__name__)
+        provider = TokenProvider(Credential.external(type(credential).__name__))
         asynchronous = is_asynchronous(getattr(credential, name))
         override = CredentialEntry(provider, ExternalFetcher(provider, known.owner, name), asynchronous=asynchronous)
         # Keeps the function alive, so that no other one has its id.
@@ -228,7 +227,7 @@ def _resolve_external(credential: object) -> CredentialEntry:
         )
         raise CredentialValueError(message)
     asynchronous = is_asynchronous(method)
-    provider = TokenProvider.python(type(credential).__name__)
+    provider = TokenProvider(Credential.external(type(credential).__name__))
     reference: Callable[[], object | None]
     try:
         reference = weakref.ref(credential)

@@ -6,7 +6,7 @@ import functools
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from azure_postgresql_auth._core import TokenProvider
+from azure_postgresql_auth._core import Credential, TokenProvider
 from azure_postgresql_auth._engine import registry
 from azure_postgresql_auth._engine.external import AssertionFetcher
 from azure_postgresql_auth.identity._base import Narrowed, NativeCredential, PicklableCredential
@@ -30,7 +30,7 @@ class EnvironmentCredential(PicklableCredential):
     """
 
     def __init__(self, *, authority: str | None = None, **options: Any) -> None:
-        super().__init__(TokenProvider.environment(authority=authority), read_options("EnvironmentCredential", options))
+        super().__init__(Credential.environment(authority=authority), read_options("EnvironmentCredential", options))
 
 
 class ClientSecretCredential(NativeCredential):
@@ -48,7 +48,7 @@ class ClientSecretCredential(NativeCredential):
         self, tenant_id: str, client_id: str, client_secret: str, *, authority: str | None = None, **options: Any
     ) -> None:
         super().__init__(
-            TokenProvider.client_secret(tenant_id, client_id, client_secret, authority=authority),
+            Credential.client_secret(tenant_id, client_id, client_secret, authority=authority),
             read_options("ClientSecretCredential", options),
             tenant_id=tenant_id,
             client_id=client_id,
@@ -83,7 +83,7 @@ class CertificateCredential(NativeCredential):
         **options: Any,
     ) -> None:
         super().__init__(
-            TokenProvider.client_certificate(
+            Credential.client_certificate(
                 tenant_id,
                 client_id,
                 path=certificate_path,
@@ -119,7 +119,7 @@ class ClientAssertionCredential(NativeCredential):
         self._application = tenant_id, client_id
         self._func = func
         self._authority = authority
-        provider = TokenProvider.client_assertion(tenant_id, client_id, authority=authority)
+        provider = TokenProvider(Credential.client_assertion(tenant_id, client_id, authority=authority))
         self._client_options = read_options("ClientAssertionCredential", options)
         fetcher = AssertionFetcher(provider, weakref.ref(self), "_answer")
         super().__init__(registry.CredentialEntry(provider, fetcher), tenant_id=tenant_id, client_id=client_id)
@@ -148,7 +148,7 @@ class _NarrowedAssertion(Narrowed):
 
     def __init__(self, credential: ClientAssertionCredential, tenant_id: str | None, claims: str | None) -> None:
         self._answer = functools.partial(credential._answer, tenant_id=tenant_id, claims=claims)  # noqa: SLF001 - ours
-        provider = credential._provider.narrowed(tenant_id=tenant_id, claims=claims)  # noqa: SLF001
+        provider = credential._narrowed_provider(tenant_id, claims)  # noqa: SLF001 - ours
         fetcher = AssertionFetcher(provider, weakref.ref(self), "_answer")
         registry.keep(self, registry.CredentialEntry(provider, fetcher))
 
@@ -176,7 +176,7 @@ class AzurePipelinesCredential(NativeCredential):
         **options: Any,
     ) -> None:
         super().__init__(
-            TokenProvider.azure_pipelines(
+            Credential.azure_pipelines(
                 tenant_id=tenant_id,
                 client_id=client_id,
                 service_connection_id=service_connection_id,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from azure_postgresql_auth._core import TokenProvider, TokenStats
+from azure_postgresql_auth._core import Credential, TokenProvider, TokenStats
 from azure_postgresql_auth._engine import registry
 from azure_postgresql_auth._shapes import AccessToken, AccessTokenInfo
 from azure_postgresql_auth.core import login
@@ -23,10 +23,11 @@ class NativeCredential:
     """What all credentials here can do."""
 
     def __init__(
-        self, tokens: TokenProvider | registry.CredentialEntry, options: ClientOptions | None = None, **shown: str
+        self, tokens: Credential | registry.CredentialEntry, options: ClientOptions | None = None, **shown: str
     ) -> None:
-        if isinstance(tokens, TokenProvider):
-            tokens = registry.CredentialEntry(tokens if options is None else tokens.configured(options))
+        if isinstance(tokens, Credential):
+            credential = tokens if options is None else tokens.configured(options)
+            tokens = registry.CredentialEntry(TokenProvider(credential))
         self._provider = tokens.provider
         self._shown = shown
         self._by_tenant: dict[str, object] = {}
@@ -86,12 +87,15 @@ class NativeCredential:
 
     def _narrowed(self, tenant_id: str | None, claims: str | None) -> object:
         made = Narrowed()
-        provider = self._provider.narrowed(tenant_id=tenant_id, claims=claims)
+        provider = self._narrowed_provider(tenant_id, claims)
         fallback = self._tokens.fallback
         if fallback is not None:
             fallback = fallback.narrowed(provider, tenant_id=tenant_id, claims=claims)
         registry.keep(made, registry.CredentialEntry(provider, fallback=fallback))
         return made
+
+    def _narrowed_provider(self, tenant_id: str | None, claims: str | None) -> TokenProvider:
+        return TokenProvider(self._provider.credential.narrowed(tenant_id=tenant_id, claims=claims))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self._shown.items())})"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from azure_postgresql_auth._core import TokenProvider
+from azure_postgresql_auth._core import Credential
 from azure_postgresql_auth._engine import registry
 from azure_postgresql_auth.identity._applications import ClientAssertionCredential
 from azure_postgresql_auth.identity._base import NativeCredential, PicklableCredential
@@ -54,8 +54,8 @@ class ChainedTokenCredential(PicklableCredential):
                     f"call; azure.identity.ChainedTokenCredential does"
                 )
                 raise ValueError(message)
-        links = [credential._provider for credential in credentials]  # noqa: SLF001 - its own kind
-        super().__init__(TokenProvider.chain(links))
+        links = [credential._provider.credential for credential in credentials]  # noqa: SLF001 - its own kind
+        super().__init__(Credential.chain(links))
 
 
 class DefaultAzureCredential(PicklableCredential):

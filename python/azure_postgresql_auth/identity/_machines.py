@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from azure_postgresql_auth._core import TokenProvider
+from azure_postgresql_auth._core import Credential
 from azure_postgresql_auth.identity._base import PicklableCredential
 from azure_postgresql_auth.identity._options import read_options
 
@@ -38,7 +38,7 @@ class ManagedIdentityCredential(PicklableCredential):
                 message = f"{key}= and identity_config name different identities: give one of them"
                 raise ValueError(message)
             named[key] = named[key] or value
-        super().__init__(TokenProvider.managed_identity(**named), read_options("ManagedIdentityCredential", options))
+        super().__init__(Credential.managed_identity(**named), read_options("ManagedIdentityCredential", options))
 
 
 class WorkloadIdentityCredential(PicklableCredential):
@@ -62,7 +62,7 @@ class WorkloadIdentityCredential(PicklableCredential):
         **options: Any,
     ) -> None:
         super().__init__(
-            TokenProvider.workload_identity(
+            Credential.workload_identity(
                 tenant_id=tenant_id, client_id=client_id, token_file_path=token_file_path, authority=authority
             ),
             read_options("WorkloadIdentityCredential", options),
@@ -88,7 +88,7 @@ class AzureCliCredential(PicklableCredential):
         **options: Any,
     ) -> None:
         super().__init__(
-            TokenProvider.azure_cli(tenant_id=tenant_id, subscription=subscription, process_timeout=process_timeout),
+            Credential.azure_cli(tenant_id=tenant_id, subscription=subscription, process_timeout=process_timeout),
             read_options("AzureCliCredential", options),
         )
 
@@ -104,7 +104,7 @@ class AzureDeveloperCliCredential(PicklableCredential):
 
     def __init__(self, *, tenant_id: str | None = None, process_timeout: float | None = None, **options: Any) -> None:
         super().__init__(
-            TokenProvider.azure_developer_cli(tenant_id=tenant_id, process_timeout=process_timeout),
+            Credential.azure_developer_cli(tenant_id=tenant_id, process_timeout=process_timeout),
             read_options("AzureDeveloperCliCredential", options),
         )
 
@@ -120,6 +120,6 @@ class AzurePowerShellCredential(PicklableCredential):
 
     def __init__(self, *, tenant_id: str | None = None, process_timeout: float | None = None, **options: Any) -> None:
         super().__init__(
-            TokenProvider.azure_powershell(tenant_id=tenant_id, process_timeout=process_timeout),
+            Credential.azure_powershell(tenant_id=tenant_id, process_timeout=process_timeout),
             read_options("AzurePowerShellCredential", options),
         )
