@@ -178,19 +178,10 @@ impl Fetch {
         &self.flight.progress
     }
 
-    /// Ends the flight: keeps the token, wakes the waiters. `source` names the credential that answers.
-    pub fn answer(self, source: &str, answer: Result<FetchedToken, Error>) {
-        self.end(source, false, answer);
-    }
-
-    /// The same with a token that another process has fetched.
-    pub fn answer_from_shared_cache(self, source: &str, token: FetchedToken) {
-        self.end(source, true, Ok(token));
-    }
-
-    fn end(mut self, source: &str, from_shared_cache: bool, answer: Result<FetchedToken, Error>) {
+    /// End the fetch: keep the token, wake the waiters. `source` names the credential that answers.
+    pub fn answer(mut self, source: &str, answer: Result<FetchedToken, Error>) {
         let _guard = fork::guarded();
-        let Some(result) = self.cache.complete(&self, source, from_shared_cache, answer) else { return };
+        let Some(result) = self.cache.complete(&self, source, answer) else { return };
         let waiters = self.waiters.take();
         let sender = waiters.and_then(|waiters| waiters.lock().unwrap_or_else(PoisonError::into_inner).take());
         if let Some(sender) = sender {

@@ -8,86 +8,51 @@
 //! [`TokenCache::replace`] fetches another in its place. The refused one stays until that succeeds, because one user's
 //! refusal (a missing role) must not leave all others without a token while the identity service is down.
 
+mod answers;
 mod flight;
 pub mod policy;
+mod slot;
 pub mod stats;
 #[cfg(test)]
 mod tests;
+mod token;
 
 use std::{
     collections::HashMap,
     fmt,
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, SystemTime},
 };
 
 pub use flight::{Fetch, FetchResult, Flight, OVERDUE_AFTER, Progress};
-use policy::{Decision, Lifetime, Retry};
+use policy::{Decision, Retry};
+use slot::Slot;
 use stats::Stats;
+pub use token::{AccessToken, FetchedToken};
 
 use crate::{
-    error::{Error, LastFailure, date, seconds},
+    error::Error,
     platform::{
         clock::{Clock, Moment},
         fork,
-        log_buffer::{self, Level},
-        secret::Secret,
     },
 };
 
 /// How often a login checks whether a renewal has ended.
 const PEEK: Duration = Duration::from_millis(100);
 
-/// An access token as it is kept.
-#[derive(Debug)]
-pub struct AccessToken {
-    /// The token itself.
-    pub secret: Secret,
-    /// When it was obtained, should be renewed and expires.
-    pub lifetime: Lifetime,
-    /// It was read from the cache that processes share.
-    pub from_shared_cache: bool,
-    /// The PostgreSQL role that it logs in as, once that has been worked out.
-    pub principal: OnceLock<Arc<str>>,
-}
-
-/// What a credential hands out.
-#[derive(Debug, Clone)]
-pub struct FetchedToken {
-    /// The token.
-    pub secret: Secret,
-    /// When it expires.
-    pub expires_at: SystemTime,
-    /// When its issuer asks for it to be renewed, if it states that.
-    pub refresh_at: Option<SystemTime>,
-}
-
-/// What to do about a scope.
+/// How to obtain the token for a scope.
 #[derive(Debug)]
 pub enum Lookup {
-    /// A usable token; with a fetch if it is time for a new one, which nobody needs to wait for.
+    /// A usable token; with a fetch in the background if it is due for renewal.
     Ready(Arc<AccessToken>, Option<Fetch>),
     /// No token yet; wait for the flight. With a fetch if the caller is the one to make it.
     Pending(Flight, Option<Fetch>),
     /// No token, and the service throttles requests for longer than the caller waits.
     Throttled(Error),
-}
-
-struct Slot {
-    scope: Arc<str>,
-    token: Option<Arc<AccessToken>>,
-    flight: Option<Flight>,
-    /// Failed attempts to renew the token.
-    retry: Retry,
-    /// The last failure. Never a Python exception: dropping one can run arbitrary Python code.
-    failure: Option<LastFailure>,
-    /// The service throttles requests: since when, for how long, and its error. Never a Python exception.
-    throttled: Option<(Moment, Duration, Error)>,
-    /// Tokens that the server refused, one after the other.
-    refused: Retry,
 }
 
 /// The tokens of one credential, by scope.
@@ -128,7 +93,7 @@ impl TokenCache {
         self.usable(self.slots().get_mut(scope)?)
     }
 
-    /// Whether there is a token for `scope` that a server would take, as far as its life goes.
+    /// Whether there is a token for `scope` that has not expired.
     #[must_use]
     pub fn has_usable(&self, scope: &str) -> bool {
         let _guard = fork::guarded();
@@ -166,8 +131,9 @@ impl TokenCache {
         self.join(slot, deadline)
     }
 
-    /// A token instead of `refused`, which the server did not take: the one that has replaced it since, or a flight that
-    /// fetches one. `None` where that was tried just now and the next was refused as well: it is not the token's fault.
+    /// A token instead of `refused`, which the server did not accept: the one that has replaced it since, or a flight that
+    /// fetches one. `None` if a token was replaced a moment ago and its successor was refused as well, because then the token
+    /// is not the reason.
     #[must_use]
     pub fn replace(self: &Arc<Self>, scope: &str, refused: &str, deadline: Moment) -> Option<Lookup> {
         let _guard = fork::guarded();
@@ -191,7 +157,7 @@ impl TokenCache {
         Some(self.join(slot, deadline))
     }
 
-    /// The server took the token that [`Self::replace`] gave: the next refusal is treated as a new one.
+    /// The server accepted the token of [`Self::replace`]: the next refusal counts as the first.
     pub fn accepted(&self, scope: &str) {
         let _guard = fork::guarded();
         if let Some(slot) = self.slots().get_mut(scope) {
@@ -199,7 +165,7 @@ impl TokenCache {
         }
     }
 
-    /// Each scope's end of its token's life, by the wall clock.
+    /// When each scope's token expires, by the wall clock.
     pub fn expiries(&self) -> Vec<(Arc<str>, SystemTime)> {
         let _guard = fork::guarded();
         let dated = |slot: &Slot| slot.token.as_ref().map(|token| (Arc::clone(&slot.scope), token.lifetime.expires_on));
@@ -270,167 +236,11 @@ impl TokenCache {
         }
     }
 
-    /// Takes a fetch's answer in and gives what its waiters get; `None` for a failure that is not theirs.
-    fn complete(
-        &self,
-        fetch: &Fetch,
-        source: &str,
-        from_shared_cache: bool,
-        answer: Result<FetchedToken, Error>,
-    ) -> Option<FetchResult> {
-        let took = self.clock.now().since(fetch.begun()).unwrap_or_default();
-        let answer = answer.and_then(|fetched| {
-            if fetched.secret.expose().is_empty() {
-                return Err(Error::EmptyToken);
-            }
-            let lifetime = Lifetime::starting(&*self.clock, fetched.expires_at, fetched.refresh_at);
-            let lifetime = lifetime.ok_or(Error::ExpiredOnArrival)?;
-            Ok(Arc::new(AccessToken {
-                secret: fetched.secret,
-                lifetime,
-                from_shared_cache,
-                principal: OnceLock::new(),
-            }))
-        });
-        let mut slots = self.slots();
-        let Some(slot) = slots.get_mut(&**fetch.scope()) else { return Some(answer) };
-        let flight = slot.flight.take_if(|current| current.is(fetch.flight()));
-        match (answer, flight) {
-            (Ok(token), None) if slot.has_as_good_as(&token) => Some(Ok(token)),
-            (Ok(token), _) => {
-                self.take_in(slot, &token, source, took);
-                Some(Ok(token))
-            }
-            (Err(error), Some(flight)) if !flight.has_later_than(fetch) => {
-                Some(Err(self.take_failure(slot, error, source)))
-            }
-            (Err(error), flight) => {
-                slot.flight = slot.flight.take().or(flight);
-                self.stats.failed();
-                let scope = &slot.scope;
-                log_buffer::record(
-                    Level::Debug,
-                    &format_args!("no token for {scope} from {source}, too late to matter: {error}"),
-                );
-                None
-            }
-        }
-    }
-
-    fn take_in(&self, slot: &mut Slot, token: &Arc<AccessToken>, source: &str, took: Duration) {
-        let scope = &slot.scope;
-        let until = date(token.lifetime.expires_on);
-        let took = seconds(took);
-        // The same token again, from a cache of the credential's own, is not a renewal.
-        let same = slot.token.as_ref().is_some_and(|old| {
-            let as_long = old.lifetime.expires_on == token.lifetime.expires_on;
-            old.secret == token.secret || (as_long && !slot.refused.is_failing())
-        });
-        if same {
-            slot.retry = slot.retry.after_failure(&*self.clock, None);
-            let pause = seconds(slot.retry.pause(&token.lifetime));
-            log_buffer::record(
-                Level::Debug,
-                &format_args!(
-                    "{source} gave the same token for {scope} again, good until {until}; next try in {pause} s"
-                ),
-            );
-        } else {
-            let verb = if slot.token.is_some() { "renewed" } else { "acquired" };
-            // Routine renewals are not worth more than a debug record: short-lived tokens cause many.
-            let routine = slot.token.is_some() && !slot.retry.is_failing() && !slot.refused.is_failing();
-            log_buffer::record(
-                if routine { Level::Debug } else { Level::Info },
-                &format_args!("{verb} a token for {scope} from {source} in {took} s, good until {until}"),
-            );
-            if slot.token.is_some() {
-                self.stats.refreshed();
-            }
-            slot.retry = Retry::default();
-            slot.failure = None;
-            slot.throttled = None;
-        }
-        slot.token = Some(Arc::clone(token));
-        self.version.fetch_add(1, Ordering::Release);
-    }
-
-    fn take_failure(&self, slot: &mut Slot, error: Error, source: &str) -> Error {
-        self.stats.failed();
-        slot.retry = slot.retry.after_failure(&*self.clock, error.retry_after());
-        slot.failure = Some(LastFailure::from(&error));
-        slot.throttled = error.is_throttling().then(|| {
-            let pause = error.retry_after().unwrap_or_else(|| slot.retry.backoff());
-            (self.clock.now(), pause, error.clone())
-        });
-        let scope = &slot.scope;
-        let Some(token) = &slot.token else {
-            log_buffer::record(Level::Warning, &format_args!("no token for {scope} from {source}: {error}"));
-            return error;
-        };
-        let lifetime = &token.lifetime;
-        if policy::decide(lifetime, &slot.retry, self.clock.now(), policy::spread()) != Decision::Fetch {
-            let until = date(lifetime.expires_on);
-            let pause = seconds(slot.retry.pause(lifetime));
-            log_buffer::record(
-                Level::Warning,
-                &format_args!(
-                    "could not renew the token for {scope} from {source}; the one at hand is good until {until}, next try in \
-                     {pause} s at the earliest: {error}"
-                ),
-            );
-            return error;
-        }
-        let error = self.with_story(slot, error);
-        log_buffer::record(Level::Warning, &format_args!("no token for {scope} from {source}: {error}"));
-        error
-    }
-
-    /// A failure, with how long the token that there was could not be renewed.
-    fn with_story(&self, slot: &Slot, error: Error) -> Error {
-        let Some(token) = &slot.token else { return error };
-        Error::RenewalFails {
-            expired_on: token.lifetime.expires_on,
-            since: slot.retry.failing_since.unwrap_or_else(|| self.clock.wall()),
-            attempts: slot.retry.failures,
-            cause: Arc::new(error),
-        }
-    }
-
     /// Forgets a flight that will never end.
     fn abandon(&self, scope: &str, flight: &Flight) {
         if let Some(slot) = self.slots().get_mut(scope) {
             slot.flight.take_if(|current| current.is(flight));
         }
-    }
-}
-
-impl Slot {
-    fn new(scope: Arc<str>) -> Self {
-        Self {
-            scope,
-            token: None,
-            flight: None,
-            retry: Retry::default(),
-            failure: None,
-            throttled: None,
-            refused: Retry::default(),
-        }
-    }
-
-    /// For how much longer the service does not want to be asked, and what it said.
-    fn throttling(&self, now: Moment) -> Option<(Duration, Error)> {
-        let (since, pause, error) = self.throttled.as_ref()?;
-        let left = pause.checked_sub(now.since(*since)?)?;
-        (!left.is_zero()).then(|| (left, error.clone()))
-    }
-
-    fn flight_under_way(&self) -> Option<&Flight> {
-        self.flight.as_ref().filter(|flight| flight.is_of_this_process())
-    }
-
-    /// Whether its token lives as long as this one.
-    fn has_as_good_as(&self, token: &AccessToken) -> bool {
-        self.token.as_ref().is_some_and(|known| known.lifetime.expires_at >= token.lifetime.expires_at)
     }
 }
 

@@ -20,41 +20,41 @@ const LONG_LIVED: Duration = Duration::from_secs(2 * 3600);
 const LEEWAY: Duration = Duration::from_secs(10);
 /// A renewal begins at least this long before the end of a token's use (or a tenth of a short life).
 const RENEWAL_TAKES: Duration = Duration::from_secs(60);
-/// After a failed attempt, nobody asks again in the background for this long (or a twentieth of a short life); twice as
-/// long after each further failure.
+/// After a failed attempt, background renewal pauses for this long (or a twentieth of a short life); twice as long after each
+/// further failure.
 const RETRY_AFTER: Duration = Duration::from_secs(30);
 const RETRY_AFTER_AT_MOST: Duration = Duration::from_secs(300);
-/// A service that throttles and does not say for how long is left alone for this long, even by who has no token; twice as
-/// long after each further failure.
+/// Pause after an answer that throttles without a `Retry-After`, even for callers without a token; twice as long after each
+/// further failure.
 const BACKOFF: Duration = Duration::from_secs(1);
 const BACKOFF_AT_MOST: Duration = Duration::from_secs(10);
 
-/// What a token may claim of its life; more is a mistake (milliseconds, for one), and dates must not overflow.
+/// Longer lives are mistakes, such as milliseconds for seconds, and dates must not overflow.
 const LIFE_AT_MOST: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// The dates of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lifetime {
-    /// When we got it.
+    /// When it was obtained.
     pub obtained_at: Moment,
-    /// When the server stops taking it.
+    /// When the server stops accepting it.
     pub expires_at: Moment,
-    /// The same by the wall clock, for people and for those who keep the token elsewhere.
+    /// The same by the wall clock, for messages and for tokens that are kept elsewhere.
     pub expires_on: SystemTime,
-    // Worked out once, because every login asks.
+    // Computed once, because every login needs them.
     renewal: Moment,
     renewal_spread: Duration,
     usable_until: Moment,
 }
 
 impl Lifetime {
-    /// The dates of a token that is had now, from those that its issuer states. `None` if its life is over.
+    /// The dates of a token that was obtained now, from its issuer's. `None` if it has expired.
     #[must_use]
     pub fn starting(clock: &dyn Clock, expires_on: SystemTime, refresh_on: Option<SystemTime>) -> Option<Self> {
         Self::started(clock, Duration::ZERO, expires_on, refresh_on)
     }
 
-    /// The same of a token that was had so long ago.
+    /// The dates of a token that was obtained `age` ago.
     #[must_use]
     pub fn started(
         clock: &dyn Clock,
@@ -73,9 +73,8 @@ impl Lifetime {
         let total = expires_at.since(obtained_at).unwrap_or_default();
         // The end of its use, a little before its life's.
         let usable_until = obtained_at.after(total.saturating_sub(LEEWAY.min(total / 10)));
-        // At the issuer's wish, else half-way through a short life or in the last quarter of a long one. An issuer that
-        // wants it renewed as soon as it is given would be asked without end, and one that wants it renewed when it is
-        // over would have logins wait.
+        // When the issuer asks for it, else half-way through a short life or in the last quarter of a long one. The bounds
+        // keep an early date from causing requests without end, and a late one from making logins wait.
         let half = if total <= LONG_LIVED { total / 2 } else { total * 3 / 4 };
         let earliest = obtained_at.after((total / 4).min(RETRY_AFTER));
         let latest = usable_until.before((total / 10).min(RENEWAL_TAKES));
@@ -95,14 +94,14 @@ impl Lifetime {
         self.renewal.after(self.renewal_spread.mul_f64(spread))
     }
 
-    /// Until then nobody needs to look again: it is neither due for renewal, nor would a failed attempt be repeated.
+    /// Until then nothing is due: neither a renewal nor another attempt after a failed one.
     #[must_use]
     pub fn fresh_until(&self, retry: &Retry, spread: f64) -> Moment {
         let again = if retry.is_failing() { retry.last.after(retry.pause(self)) } else { self.obtained_at };
         self.refresh_from(spread).max(again).min(self.usable_until())
     }
 
-    /// Whether it is worth sending.
+    /// Whether it is valid for long enough to be sent.
     #[must_use]
     pub fn is_usable(&self, now: Moment) -> bool {
         // Before it was obtained: the process was moved to another machine, and its clock says nothing about the token.
@@ -115,7 +114,7 @@ impl Lifetime {
     }
 }
 
-/// What failed attempts call for: patience.
+/// The failed attempts since the last success.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Retry {
     /// How many there were since the last success.
@@ -123,18 +122,18 @@ pub struct Retry {
     /// When the first of them was, by the wall clock.
     pub failing_since: Option<SystemTime>,
     last: Moment,
-    wish: Duration,
+    stated_pause: Duration,
 }
 
 impl Retry {
-    /// One more attempt failed; `wish` is the service's own `Retry-After`.
+    /// After one more failed attempt; `retry_after` is what the service states.
     #[must_use]
-    pub fn after_failure(self, clock: &dyn Clock, wish: Option<Duration>) -> Self {
+    pub fn after_failure(self, clock: &dyn Clock, retry_after: Option<Duration>) -> Self {
         Self {
             failures: self.failures + 1,
             failing_since: self.failing_since.or_else(|| Some(clock.wall())),
             last: clock.now(),
-            wish: wish.unwrap_or_default(),
+            stated_pause: retry_after.unwrap_or_default(),
         }
     }
 
@@ -144,21 +143,21 @@ impl Retry {
         self.failures > 0
     }
 
-    /// How long a service that throttles is left alone where it does not state that.
+    /// The pause after an answer that throttles without a `Retry-After`.
     #[must_use]
     pub fn backoff(&self) -> Duration {
         (BACKOFF * 2u32.saturating_pow(self.failures.saturating_sub(1).min(8))).min(BACKOFF_AT_MOST)
     }
 
-    /// How long after the last failure another attempt may begin that nobody waits for.
+    /// How long after the last failure background renewal pauses.
     #[must_use]
     pub fn pause(&self, life: &Lifetime) -> Duration {
         let first = RETRY_AFTER.min(life.total() / 20);
         let doubled = first * 2u32.saturating_pow(self.failures.saturating_sub(1).min(8));
-        doubled.min(RETRY_AFTER_AT_MOST).max(self.wish.min(LIFE_AT_MOST))
+        doubled.min(RETRY_AFTER_AT_MOST).max(self.stated_pause.min(LIFE_AT_MOST))
     }
 
-    /// Whether it may begin now.
+    /// Whether background renewal may begin now.
     #[must_use]
     pub fn permits(&self, life: &Lifetime, now: Moment) -> bool {
         !self.is_failing() || now >= self.last.after(self.pause(life)) || now < self.last
@@ -168,15 +167,15 @@ impl Retry {
 /// What to do for a login now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
-    /// Take the cached token.
+    /// Use the cached token.
     Use,
-    /// Take it, and have a new one fetched meanwhile.
+    /// Use it, and fetch a new one in the background.
     UseAndRefresh,
-    /// It is not worth sending any more: fetch one, and wait.
+    /// It is no longer valid for long enough: fetch a new one, and wait for it.
     Fetch,
 }
 
-/// Decides for one login. `spread` is this process's share of the jitter, see [`spread`].
+/// Decide for one login. `spread` is this process's share of the jitter, see [`spread`].
 #[must_use]
 pub fn decide(life: &Lifetime, retry: &Retry, now: Moment, spread: f64) -> Decision {
     if !life.is_usable(now) {
@@ -186,7 +185,7 @@ pub fn decide(life: &Lifetime, retry: &Retry, now: Moment, spread: f64) -> Decis
     if due && retry.permits(life, now) { Decision::UseAndRefresh } else { Decision::Use }
 }
 
-/// This process's place among those that forked from one parent: a number from 0 to 1, another in each.
+/// A number from 0 to 1 that differs between processes that were forked from one parent.
 #[must_use]
 pub fn spread() -> f64 {
     // Generation and value in one word: drawn anew in a child, whatever thread asks first.
@@ -197,7 +196,7 @@ pub fn spread() -> f64 {
     if drawn >> 32 == u64::from(generation) {
         return share(drawn);
     }
-    // The process id tells siblings apart, who inherit the same keys.
+    // Siblings inherit the same keys, and differ by their process id.
     let mut hasher = KEYS.get_or_init(RandomState::new).build_hasher();
     hasher.write_u32(std::process::id());
     let drawn = (u64::from(generation) << 32) | (hasher.finish() >> 32);
@@ -261,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn dates_are_told_apart_from_the_wall_clock_once() {
+    fn dates_depend_on_the_wall_clock_once() {
         let clock = TestClock::default();
         let hour = Duration::from_secs(3600);
         let expires_on = clock.wall() + hour;
@@ -289,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_renewal_begins_while_there_is_time_for_it_whatever_is_wished() {
+    fn a_renewal_begins_in_time_whatever_the_issuer_asks_for() {
         for total in [2.0, 20.0, 300.0, 3600.0, 86_400.0] {
             for share in [0.0, 0.5, 0.95, 0.99, 1.0, 2.0] {
                 let life = lived(0.0, Some(total * share), total);
@@ -322,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn the_service_may_wish_for_more_patience_but_not_for_less() {
+    fn retry_after_lengthens_the_pause_and_never_shortens_it() {
         let hour = life(3600.0);
         for (wish, wait) in [(600, 600.0), (1, 30.0)] {
             let retry = failed(Retry::default(), Some(wish));
@@ -332,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_life_is_not_spent_on_patience() {
+    fn the_pause_is_short_for_a_short_life() {
         assert_eq!(failed(Retry::default(), None).pause(&life(20.0)), Duration::from_secs(1));
         assert_eq!(failed(Retry::default(), None).pause(&life(3600.0)), RETRY_AFTER);
     }

@@ -1,8 +1,8 @@
-//! What a cache did so far, for those who watch over programs.
+//! Counters of a cache's operation, for monitoring.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Counters that only grow. In a forked child they go on from its parent's.
+/// Counters that only grow. A forked child continues its parent's.
 #[derive(Debug, Default)]
 pub struct Stats {
     requests: AtomicU64,
@@ -15,15 +15,15 @@ pub struct Stats {
 /// The counters at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Snapshot {
-    /// Times that the identity service was asked.
+    /// Requests to the identity service or the credential object.
     pub requests: u64,
     /// Logins that a cached token served.
     pub hits: u64,
-    /// Tokens that took the place of another.
+    /// Tokens that replaced another.
     pub refreshes: u64,
     /// Requests that failed.
     pub failures: u64,
-    /// Times that a server refused a cached token.
+    /// Cached tokens that a server refused.
     pub refusals: u64,
 }
 
@@ -32,7 +32,7 @@ impl Stats {
         self.requests.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A login was served from the cache.
+    /// Count a login that the cache served.
     pub fn hit(&self) {
         self.hits.fetch_add(1, Ordering::Relaxed);
     }
@@ -49,7 +49,7 @@ impl Stats {
         self.refusals.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// What they stand at.
+    /// Read the counters.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);

@@ -22,11 +22,7 @@ impl Bench {
     }
 
     fn token(&self, text: &str, life: u64) -> FetchedToken {
-        FetchedToken {
-            secret: text.into(),
-            expires_at: self.clock.wall() + Duration::from_secs(life),
-            refresh_at: None,
-        }
+        FetchedToken::new(text.into(), self.clock.wall() + Duration::from_secs(life))
     }
 
     /// By a caller who waits for half a minute.

@@ -2,7 +2,7 @@
 //!
 //! Source: `_parse_connect_dsn_and_args` and `_parse_hostlist` in asyncpg's `connect_utils.py`, versions 0.30 to 0.32. An
 //! argument wins over the URL's authority, that over its query, that over a service (0.32, and only beside a URL), that over
-//! the environment. A host list outside of the arguments may name ports, which only count where no port is given on its own.
+//! the environment. A host list outside of the arguments may name ports, which only count if no port is given separately.
 
 use std::borrow::Cow;
 
@@ -10,7 +10,7 @@ use percent_encoding::percent_decode_str;
 
 use super::params::Environment;
 
-/// What names hosts and ports, from the strongest source to the weakest.
+/// The sources of hosts and ports, from the strongest to the weakest.
 #[derive(Debug, Clone, Default)]
 pub struct HostSources {
     /// The `host` argument; asyncpg does not split it.
@@ -26,12 +26,12 @@ pub struct HostSources {
 /// Hosts, and a port for each.
 pub type Endpoints = Vec<(String, String)>;
 
-/// Something that asyncpg refuses itself, or reads in a way that we do not follow.
+/// asyncpg refuses it, or reads it in a way that this module does not follow.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Undetermined;
 
 impl HostSources {
-    /// Where asyncpg would connect; empty where no source names a host.
+    /// Where asyncpg would connect; empty if no source names a host.
     ///
     /// # Errors
     /// [`Undetermined`].

@@ -29,7 +29,7 @@ impl Cloud {
         }
     }
 
-    /// Scope of Azure Resource Manager, whose tokens name a managed identity where the database's do not.
+    /// Scope of Azure Resource Manager, whose tokens name managed identities that database tokens do not name.
     #[must_use]
     pub const fn management_scope(self) -> &'static str {
         match self {
@@ -55,7 +55,7 @@ impl Cloud {
         }
     }
 
-    /// The cloud whose database servers are named like `host`, if any.
+    /// The cloud whose database servers have names like `host`, if any.
     #[must_use]
     pub fn of_server(host: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|cloud| is_named_like(host, cloud.server_suffix()))
@@ -69,7 +69,7 @@ impl Cloud {
         Self::ALL.into_iter().find(|cloud| cloud.authorities().contains(&host.as_str()))
     }
 
-    /// The cloud that `AZURE_AUTHORITY_HOST` names; without it, or where it names none, the public one.
+    /// The cloud that `AZURE_AUTHORITY_HOST` names; the public cloud if it is not set or names no known cloud.
     #[must_use]
     pub fn of_environment() -> Self {
         let named = std::env::var("AZURE_AUTHORITY_HOST").ok();
@@ -90,19 +90,19 @@ impl Cloud {
 const COSMOS_SUFFIX: &str = ".postgres.cosmos.azure.com";
 const COSMOS_SCOPE: &str = "https://token.postgres.cosmos.azure.com/.default";
 
-/// Whether a host is named like a PostgreSQL server of Azure, in any cloud.
+/// Whether a host has the name of a PostgreSQL server of Azure, in any cloud.
 #[must_use]
 pub fn is_azure_server(host: &str) -> bool {
     scope_of_server(host).is_some()
 }
 
-/// Whether tokens of this scope are for PostgreSQL servers of Azure, in any cloud, and for nothing else.
+/// Whether tokens of this scope are for Azure Database for PostgreSQL, in any cloud, and for nothing else.
 #[must_use]
 pub fn is_database_scope(scope: &str) -> bool {
     scope == COSMOS_SCOPE || Cloud::of_scope(scope).is_some()
 }
 
-/// Scope of the tokens that a server of Azure takes.
+/// Scope of the tokens that an Azure server accepts.
 fn scope_of_server(host: &str) -> Option<&'static str> {
     if is_named_like(host, COSMOS_SUFFIX) {
         return Some(COSMOS_SCOPE);
@@ -115,10 +115,10 @@ fn is_named_like(host: &str, suffix: &str) -> bool {
     host.len() > suffix.len() && host[host.len() - suffix.len()..].eq_ignore_ascii_case(suffix.as_bytes())
 }
 
-/// Scope of the tokens that these servers take: by their names, else by `AZURE_AUTHORITY_HOST`, else the public cloud's.
+/// Scope of the tokens that these servers accept: by their names, else by `AZURE_AUTHORITY_HOST`, else the public cloud's.
 ///
 /// # Errors
-/// [`Error::AmbiguousScope`]: no token is good for all of them.
+/// [`Error::AmbiguousScope`]: no token is valid for all of them.
 pub fn scope_of_servers<'host>(hosts: impl IntoIterator<Item = &'host str>) -> Result<&'static str, Error> {
     let mut scope = None;
     for other in hosts.into_iter().filter_map(scope_of_server) {

@@ -1,6 +1,6 @@
 //! Connection parameters, and the sources they come from.
 
-/// What a source says about a connection, by libpq's names.
+/// A connection parameter, by libpq's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs, reason = "PostgreSQL documents them: Parameter Key Words of libpq")]
 pub enum Param {
@@ -19,7 +19,7 @@ pub enum Param {
 }
 
 impl Param {
-    /// All, in the order of their declaration.
+    /// All parameters, in the order of their declaration.
     pub const ALL: [Self; 12] = [
         Self::User,
         Self::Password,
@@ -54,8 +54,8 @@ impl Param {
         }
     }
 
-    /// The environment variable that libpq reads. `PGPASSWORD` is left out on purpose: it is for programs that ask for no
-    /// Entra login, and a password there does not stop one.
+    /// The environment variable that libpq reads. `PGPASSWORD` is left out: it serves programs without Entra logins, and must
+    /// not keep this one from obtaining a token.
     ///
     /// Source: PostgreSQL's documentation, "Environment Variables" of libpq.
     #[must_use]
@@ -88,13 +88,13 @@ impl Param {
 pub struct Params([Option<String>; Param::ALL.len()]);
 
 impl Params {
-    /// What the source says; an empty text is said, too.
+    /// The value, which may be empty; `None` if the source does not have the parameter.
     #[must_use]
     pub fn get(&self, param: Param) -> Option<&str> {
         self.0[param as usize].as_deref()
     }
 
-    /// Sets a parameter; an earlier value is replaced.
+    /// Set a parameter.
     pub fn set(&mut self, param: Param, value: String) {
         self.0[param as usize] = Some(value);
     }
@@ -112,13 +112,13 @@ impl<K: AsRef<str>, V: Into<String>> FromIterator<(K, V)> for Params {
     }
 }
 
-/// The environment, or one that a test makes.
+/// An environment: the process's, or a test's.
 pub trait Environment {
     /// A variable's value.
     fn var(&self, name: &str) -> Option<String>;
 }
 
-/// This process's environment, as the C library has it: libpq reads it there as well.
+/// This process's environment, which libpq reads as well.
 #[derive(Debug, Clone, Copy)]
 pub struct ProcessEnvironment;
 

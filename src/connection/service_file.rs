@@ -15,11 +15,11 @@ use crate::platform::folders;
 /// libpq reads lines into a buffer of 1,024 bytes and refuses one that fills it.
 const LONGEST_LINE: usize = 1022;
 
-/// The service is not found, or in a place or a form that only libpq itself can tell: nothing may be taken for granted.
+/// The service is not found, or is in a place or a form that only libpq can read. Nothing is known about it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Unresolved;
 
-/// Looks a service up.
+/// Look up a service.
 ///
 /// `file` is libpq's `servicefile` parameter (PostgreSQL 18).
 ///
@@ -71,7 +71,7 @@ fn parse(text: &[u8], name: &str) -> Result<Option<Params>, Unresolved> {
             continue;
         }
         let Some(params) = &mut found else { continue };
-        // Looked up in a directory server, where libpq is built to.
+        // libpq looks it up in a directory server, if it is built to.
         if line.starts_with(b"ldap") {
             return Err(Unresolved);
         }
@@ -132,7 +132,7 @@ mod tests {
     fn lines_are_trimmed_and_their_parts_are_not() {
         assert_eq!(host(b"  [a] ignored\r\n \t host=x y \r\n", "a").as_deref(), Some("x y"));
         assert_eq!(host(b"[a]\nhost= x\n", "a").as_deref(), Some(" x"));
-        // An unknown keyword, which libpq refuses: not ours to tell.
+        // An unknown keyword: libpq refuses it, and says so.
         assert_eq!(host(b"[a]\nhost =x\n", "a"), None);
         assert_eq!(host(b"[a]\nhost=\n", "a").as_deref(), Some(""));
         assert_eq!(host(b"[a]\nhost=x\0y\n", "a").as_deref(), Some("x"));

@@ -13,14 +13,14 @@ pub struct Target {
     pub addresses: Vec<String>,
     /// Ports; one for each host, one for all, or none for the default.
     pub ports: Vec<String>,
-    /// The driver takes a host that begins with `/` for a Unix socket.
+    /// The driver treats a host that begins with `/` as a Unix socket.
     pub unix_sockets: bool,
-    /// The driver takes a host that begins with `@` for a Unix socket in the abstract namespace.
+    /// The driver treats a host that begins with `@` as a Unix socket in the abstract namespace.
     pub abstract_sockets: bool,
 }
 
 impl Target {
-    /// Whether any source names a place; where none does, the driver's default is none of ours to rely on.
+    /// Whether any source names a place. If none does, the driver's default decides, which may be anything.
     #[must_use]
     pub fn is_named(&self) -> bool {
         self.hosts.iter().chain(&self.addresses).any(|place| !place.is_empty())
@@ -29,7 +29,7 @@ impl Target {
     /// The names of the hosts that are not this machine.
     pub fn remote(&self) -> impl Iterator<Item = &str> {
         let names = if self.hosts.is_empty() { &self.addresses } else { &self.hosts };
-        // Where there is not one for each, libpq refuses to connect.
+        // If there is not one for each, libpq refuses to connect.
         let addresses = if self.addresses.len() == names.len() { &*self.addresses } else { &[] };
         names.iter().enumerate().filter_map(|(index, name)| {
             let address = addresses.get(index).filter(|address| !address.is_empty());
@@ -37,7 +37,7 @@ impl Target {
         })
     }
 
-    /// Whether every host is named like a server of Azure.
+    /// Whether every host has the name of an Azure server.
     #[must_use]
     pub fn is_azure_only(&self) -> bool {
         !self.hosts.is_empty() && self.hosts.iter().all(|host| is_azure_server(host))
@@ -47,7 +47,7 @@ impl Target {
     fn is_local(&self, host: &str) -> bool {
         let is_socket = self.unix_sockets && host.starts_with('/') || self.abstract_sockets && host.starts_with('@');
         let is_named_so = || ["localhost", "localhost."].iter().any(|name| host.eq_ignore_ascii_case(name));
-        // Resolvers know an interface behind IPv6 addresses only, and take the rest for a name.
+        // Resolvers accept an interface after IPv6 addresses only, and treat anything else as a name.
         let is_loopback = || match host.split_once('%') {
             Some((address, _interface)) => address.parse().is_ok_and(|address: Ipv6Addr| address.is_loopback()),
             None => host.parse().is_ok_and(|address: IpAddr| address.is_loopback()),
@@ -78,7 +78,7 @@ mod tests {
         {
             assert!(libpq(&[], &[]).is_local(host), "{host}");
         }
-        // Names that a resolver may take for anything.
+        // Names that a resolver may lead anywhere.
         for host in [
             "localhost.example.org",
             "127.0.0.1.example.org",
@@ -91,7 +91,7 @@ mod tests {
         ] {
             assert!(!libpq(&[], &[]).is_local(host), "{host}");
         }
-        // Only libpq has sockets that are called so.
+        // Only libpq has such sockets.
         for host in ["/run/postgresql", "@abstract"] {
             assert!(!Target::default().is_local(host), "{host}");
         }

@@ -1,24 +1,24 @@
 //! What protects a token on its way.
 //!
-//! A token is a password that whoever reads it can use until it expires. So a connection to another machine has TLS, one to
-//! an Azure host verifies the server too, and settings that say otherwise are refused before a token is requested. A place
-//! that is not known for certain counts as another machine.
+//! A token is a bearer password until it expires. So a connection to another machine uses TLS, one to an Azure host verifies
+//! the server too, and settings that permit less are refused before a token is requested. A target that cannot be determined
+//! counts as another machine.
 
 use std::borrow::Cow;
 
 use super::target::Target;
 use crate::error::Error;
 
-/// Libpq's modes that never go on without TLS.
+/// libpq's modes that never go on without TLS.
 const ENCRYPTING: [&str; 3] = ["require", "verify-ca", "verify-full"];
 const VERIFY_FULL: &str = "verify-full";
 /// The value of `sslrootcert` that stands for the operating system's roots (PostgreSQL 16). It needs `verify-full`.
 const SYSTEM_ROOTS: &str = "system";
 
-/// The certificates that may have signed the server's.
+/// The root certificates that the server's must lead to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Roots {
-    /// Those that Azure documents; we ship them.
+    /// Those that Azure documents, which this package ships.
     Azure,
     /// The operating system's.
     System,
@@ -29,20 +29,20 @@ pub enum Roots {
 /// What a connection must have, so that its token is safe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsRequirement {
-    /// Libpq's: `require`, `verify-ca` or `verify-full`.
+    /// libpq's: `require`, `verify-ca` or `verify-full`.
     pub sslmode: Cow<'static, str>,
-    /// Whom the server's certificate must come from; `None` leaves it to the driver.
+    /// The roots of the server's certificate; `None` leaves them to the driver.
     pub roots: Option<Roots>,
 }
 
 /// What the caller says about TLS.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct TlsSettings<'a> {
-    /// Libpq's, as given; the same for the next two.
+    /// libpq's `sslmode`, as given.
     pub sslmode: Option<&'a str>,
-    /// A file, or `system`.
+    /// libpq's `sslrootcert`, as given: a file, or `system`.
     pub sslrootcert: Option<&'a str>,
-    /// Whether GSSAPI encryption is tried before TLS.
+    /// libpq's `gssencmode`, as given: whether GSSAPI encryption is tried before TLS.
     pub gssencmode: Option<&'a str>,
     /// User and password are both given: no token is sent.
     pub has_credentials: bool,
@@ -51,9 +51,9 @@ pub struct TlsSettings<'a> {
 }
 
 impl TlsSettings<'_> {
-    /// What the connection must have; `None` where the caller's settings stay as they are.
+    /// What the connection must have; `None` if the caller's settings apply unchanged.
     ///
-    /// `target` is `None` where it cannot be determined.
+    /// `target` is `None` if it cannot be determined.
     ///
     /// # Errors
     /// [`Error::InsecureTransport`] if the settings forbid it.
@@ -69,7 +69,7 @@ impl TlsSettings<'_> {
         };
         let to_azure = remote.any(crate::connection::cloud::is_azure_server);
         if self.has_credentials && (self.sslmode.is_some() || !to_azure) {
-            // A password of the caller's own: theirs to decide about.
+            // The caller's own password, not a token.
             return Ok(None);
         }
         let verifies_by_default = to_azure || known.is_none() || self.sslrootcert == Some(SYSTEM_ROOTS);
@@ -136,12 +136,12 @@ mod tests {
     #[test]
     fn the_rules() {
         for (hosts, addresses, sslmode, sslrootcert, expected) in [
-            // This machine: as the caller says.
+            // This machine: the caller's choice.
             ("localhost", "", "disable", "", "as given"),
             ("127.0.0.1", "", "", "", "as given"),
             ("/run/postgresql", "", "", "", "as given"),
             ("db.example.com", "127.0.0.1", "", "", "as given"),
-            // Nobody names a host: the driver's default is not ours to rely on.
+            // No host is named: the driver's default may be any machine.
             ("", "", "", "", "verify-full azure"),
             ("", "", "disable", "", "refused: sslmode"),
             ("", "", "require", "", "require"),
@@ -155,7 +155,7 @@ mod tests {
             (AZURE, "", "require", "", "require"),
             (AZURE, "", "prefer", "", "refused: sslmode"),
             (AZURE, "", "nonsense", "", "refused: sslmode"),
-            // Any other: encrypted at least.
+            // Any other: at least encrypted.
             ("db.example.com", "", "", "", "require"),
             ("db.example.com", "", "", "system", "verify-full system"),
             ("db.example.com", "", "verify-full", "", "verify-full"),

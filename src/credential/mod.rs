@@ -36,7 +36,6 @@ use futures_util::FutureExt;
 use http::transport;
 pub use managed_identity::{ManagedIdentityCredential, UserAssigned};
 pub use request::{ClientOptions, Proxy, configured, in_tenant, with_claims};
-use shared_cache::Fetched;
 use tokio::time::Instant;
 
 use crate::{
@@ -129,8 +128,8 @@ pub fn start(fetch: Fetch, source: Arc<dyn TokenSource>) {
         let outcome = AssertUnwindSafe(fetched).catch_unwind().await;
         let Some(fetch) = take(&task_slot) else { return };
         match outcome {
-            Ok(Ok(Fetched::FromSource(token))) => fetch.answer(&source.description(), Ok(token)),
-            Ok(Ok(Fetched::FromFolder(token))) => fetch.answer_from_shared_cache(shared_cache::NAME, token),
+            Ok(Ok(token)) if token.from_shared_cache => fetch.answer(shared_cache::NAME, Ok(token)),
+            Ok(Ok(token)) => fetch.answer(&source.description(), Ok(token)),
             Ok(Err(error)) if source.hands_over(&error) => drop(fetch),
             Ok(Err(error)) => fetch.answer(&source.description(), Err(error)),
             Err(_panic) => {
@@ -160,11 +159,7 @@ async fn ask(
         outcome.map_err(|error| log.refusal().unwrap_or_else(|| root_message(name, &error)))
     });
     let token = token.await?;
-    Ok(FetchedToken {
-        secret: token.token.secret().into(),
-        expires_at: SystemTime::from(token.expires_on),
-        refresh_at: None,
-    })
+    Ok(FetchedToken::new(token.token.secret().into(), SystemTime::from(token.expires_on)))
 }
 
 /// Bounds a request of `credential`, and words its failure.

@@ -57,12 +57,6 @@ const FORMAT: &[u8] = b"1";
 /// What a token from the folder is said to come from.
 pub(super) const NAME: &str = "the shared cache";
 
-/// Where a token was had.
-pub(super) enum Fetched {
-    FromSource(FetchedToken),
-    FromFolder(FetchedToken),
-}
-
 /// Fetches a token, from the folder if there is one with a fresh token in it.
 ///
 /// `known` is the token that the caller has and wants another one for.
@@ -71,7 +65,7 @@ pub(super) async fn fetch(
     scope: &str,
     known: Option<&Secret>,
     deadline: Instant,
-) -> Result<Fetched, Error> {
+) -> Result<FetchedToken, Error> {
     let folder = variable(VARIABLE).filter(|_| source.is_shareable()).map(PathBuf::from);
     let entry = match folder {
         Some(folder) => Entry::find(folder, source, scope).await,
@@ -79,7 +73,7 @@ pub(super) async fn fetch(
     };
     match entry {
         Some(entry) => entry.fetch(source, scope, known, deadline).await,
-        None => source.fetch(scope, deadline).await.map(Fetched::FromSource),
+        None => source.fetch(scope, deadline).await,
     }
 }
 
@@ -155,9 +149,9 @@ impl Entry {
         scope: &str,
         known: Option<&Secret>,
         deadline: Instant,
-    ) -> Result<Fetched, Error> {
+    ) -> Result<FetchedToken, Error> {
         let lock = match self.turn(known, deadline).await {
-            Turn::Token(token) => return Ok(Fetched::FromFolder(token)),
+            Turn::Token(token) => return Ok(token),
             Turn::Fetch(lock) => lock,
             Turn::Wait => None,
         };
@@ -171,7 +165,7 @@ impl Entry {
                     drop(lock);
                 })
                 .await;
-                Ok(Fetched::FromSource(token))
+                Ok(token)
             }
             // One that should be renewed, and was not, is still good.
             Err(error) => {
@@ -181,7 +175,7 @@ impl Entry {
                     drop(lock);
                     found
                 });
-                found.await.flatten().map(Fetched::FromFolder).ok_or(error)
+                found.await.flatten().ok_or(error)
             }
         }
     }
@@ -215,19 +209,19 @@ impl Entry {
 
     /// The token in the file, if there is another one than `known` and it is as good as `wanted`.
     fn read(&self, known: Option<&Secret>, wanted: impl Fn(&Lifetime, &dyn Clock) -> bool) -> Option<FetchedToken> {
-        let entry = match read_private(&self.file, LARGEST_ENTRY) {
+        let (token, obtained_on) = match read_private(&self.file, LARGEST_ENTRY) {
             Ok(bytes) => logged(self.opened(&bytes))?,
             Err(Unreadable::Absent) => return None,
             Err(Unreadable::Refused(reason)) => return logged(Err(reason)),
         };
         let clock = SystemClock;
-        let age = clock.wall().duration_since(entry.obtained_on).unwrap_or_default();
-        let life = Lifetime::started(&clock, age, entry.token.expires_at, entry.token.refresh_at)?;
-        let another = known.is_none_or(|known| *known != entry.token.secret);
-        (another && wanted(&life, &clock)).then_some(entry.token)
+        let age = clock.wall().duration_since(obtained_on).unwrap_or_default();
+        let life = Lifetime::started(&clock, age, token.expires_at, token.refresh_at)?;
+        let another = known.is_none_or(|known| *known != token.secret);
+        (another && wanted(&life, &clock)).then_some(token)
     }
 
-    fn opened(&self, bytes: &[u8]) -> Result<StoredToken, String> {
+    fn opened(&self, bytes: &[u8]) -> Result<(FetchedToken, SystemTime), String> {
         let changed = || format!("{} is damaged or was changed; a new token replaces it", self.file.display());
         let split = bytes.len().checked_sub(hmac::HMAC_SHA256.digest_algorithm().output_len()).ok_or_else(changed)?;
         let (text, tag) = bytes.split_at(split);
@@ -235,14 +229,13 @@ impl Entry {
         let entry: Value = serde_json::from_slice(text).map_err(|_| changed())?;
         let date = |name| Some(UNIX_EPOCH + Duration::from_secs(entry.get(name)?.as_u64()?));
         let token = entry.get("token").and_then(Value::as_str).map(Secret::from).ok_or_else(changed)?;
-        Ok(StoredToken {
-            token: FetchedToken {
-                secret: token,
-                expires_at: date("expires_on").ok_or_else(changed)?,
-                refresh_at: date("refresh_on"),
-            },
-            obtained_on: date("obtained_on").ok_or_else(changed)?,
-        })
+        let token = FetchedToken {
+            secret: token,
+            expires_at: date("expires_on").ok_or_else(changed)?,
+            refresh_at: date("refresh_on"),
+            from_shared_cache: true,
+        };
+        Ok((token, date("obtained_on").ok_or_else(changed)?))
     }
 
     /// Puts a token in the file, unless one that lives longer is there already.
@@ -287,11 +280,6 @@ impl Entry {
     fn signed(&self, text: &[u8]) -> zeroize::Zeroizing<Vec<u8>> {
         zeroize::Zeroizing::new([self.name.as_bytes(), b"\0", text].concat())
     }
-}
-
-struct StoredToken {
-    token: FetchedToken,
-    obtained_on: SystemTime,
 }
 
 /// A file that tells other processes that this one fetches a token.
@@ -455,7 +443,7 @@ mod tests {
         async fn fetch(&self, _scope: &str, _deadline: Instant) -> Result<FetchedToken, Error> {
             self.0.fetch_add(1, Ordering::Relaxed);
             let expires_at = SystemTime::now() + Duration::from_secs(3600);
-            Ok(FetchedToken { secret: "token".into(), expires_at, refresh_at: None })
+            Ok(FetchedToken::new("token".into(), expires_at))
         }
     }
 

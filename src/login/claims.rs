@@ -1,7 +1,7 @@
 //! The payload of an access token.
 //!
-//! Nothing is verified here, and nothing needs to be: the token goes to the server that verifies it. What is read here
-//! only chooses the user name that is sent along, and a wrong one is refused there.
+//! Nothing is verified here: the server verifies the token. The claims only choose the user name that is sent with it, and the
+//! server refuses a wrong one.
 
 use std::{fmt, marker::PhantomData};
 
@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 
 use crate::error::Error;
 
-/// RFC 7515 leaves the padding out; some issuers of test tokens do not. Stray trailing bits are likewise let pass.
+/// RFC 7515 omits the padding; some issuers of test tokens write it. Stray trailing bits are accepted as well.
 const BASE64URL: GeneralPurpose = GeneralPurpose::new(
     &URL_SAFE,
     GeneralPurposeConfig::new()
@@ -26,16 +26,16 @@ const BASE64URL: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
-/// The claims that are read here: those that name whose token it is.
+/// The claims that identify the token's subject.
 const READ: [&str; 8] =
     ["app_displayname", "idp", "oid", "preferred_username", "tid", "unique_name", "upn", "xms_mirid"];
 
-/// What a token says about whose it is.
+/// The claims that identify a token's subject.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Claims([Option<String>; READ.len()]);
 
 impl Claims {
-    /// Reads the payload of a token in JWS compact form, `header.payload.signature`.
+    /// Read the payload of a token in JWS compact form, `header.payload.signature`.
     ///
     /// # Errors
     /// As [`payload`] and [`object`].
@@ -59,7 +59,7 @@ pub fn payload(token: &str) -> Result<String, Error> {
     let payload =
         token.split('.').nth(1).ok_or_else(|| malformed("expected header.payload.signature, found no '.'"))?;
     let json = BASE64URL.decode(payload).map_err(|_| malformed("its payload is not base64url"))?;
-    // Checked once for all: from here on strings are slices.
+    // Checked once: from here on strings are slices.
     String::from_utf8(json).map_err(|_| malformed(NO_JSON))
 }
 
@@ -90,7 +90,7 @@ fn malformed(reason: &str) -> Error {
     Error::MalformedToken(reason.to_owned())
 }
 
-/// Reads the few claims that are wanted, and goes past the others without a copy: some tokens list hundreds of groups.
+/// Reads the wanted claims, and skips the others without a copy: some tokens list hundreds of groups.
 struct ClaimsSeed;
 
 impl<'json> DeserializeSeed<'json> for ClaimsSeed {
@@ -143,7 +143,7 @@ impl Visitor<'_> for ClaimIndex {
     }
 }
 
-/// A claim's text; `None` for what is none.
+/// A claim's text; `None` if it is not a string.
 struct Text;
 
 impl<'json> DeserializeSeed<'json> for Text {

@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// What a driver gets.
+/// The user and the password of one connection.
 #[derive(Debug, Clone)]
 pub struct Login {
     /// The PostgreSQL role; `None` where the caller gives one.
@@ -29,7 +29,7 @@ pub struct Login {
     pub token: Arc<AccessToken>,
 }
 
-/// What the caller asks for.
+/// The login that a caller needs.
 #[derive(Debug, Clone)]
 pub struct LoginRequest {
     /// Scope of the token.
@@ -38,22 +38,22 @@ pub struct LoginRequest {
     pub user_known: bool,
     /// A token that the server refused, to be replaced.
     pub instead_of: Option<Secret>,
-    /// Until when the caller waits; while it is not set, the login does not wait.
+    /// Until when the caller waits; until it is set, the login waits for no throttled service.
     pub deadline: Arc<OnceLock<Moment>>,
 }
 
 /// How often a login tries again after a fetch was abandoned, for example by an event loop that ended.
 const HANDOVERS: usize = 5;
 
-/// Fetches that a login has begun and that its driver has to make.
+/// Fetches that a login has begun and that its caller must make.
 pub type Fetches = Arc<Mutex<Vec<Fetch>>>;
 
-/// The tokens of one credential, and whose they are.
+/// The tokens of one credential, and the roles that they belong to.
 #[derive(Debug)]
 pub struct Logins {
     /// The cache.
     pub tokens: Arc<TokenCache>,
-    /// Role names by tenant and object id, so that a renewed token of the same identity needs no second look.
+    /// Role names by tenant and object id, so that a renewed token of the same identity needs no second look-up.
     names: Mutex<HashMap<String, Arc<str>>>,
 }
 
@@ -64,7 +64,7 @@ impl Logins {
         Self { tokens: TokenCache::new(clock), names: Mutex::default() }
     }
 
-    /// The login, if it needs nothing that is not cached; with a fetch if it is time to renew the token.
+    /// The login, if everything that it needs is cached; with a fetch if it is time to renew the token.
     #[must_use]
     pub fn cached(&self, scope: &str, user_known: bool) -> Option<(Login, Option<Fetch>)> {
         let (token, fetch) = self.tokens.ready(scope)?;
@@ -75,7 +75,7 @@ impl Logins {
     /// Obtain a token, and the user that it names.
     ///
     /// # Errors
-    /// See [`Error`]; nothing is left half-done.
+    /// No token could be obtained, or it does not lead to a user.
     pub async fn login(self: Arc<Self>, request: LoginRequest, fetches: Fetches) -> Result<Login, Error> {
         let token = self.token(&request.scope, &request, &fetches).await?;
         if request.user_known {
@@ -88,7 +88,8 @@ impl Logins {
         Ok(Login { user: Some(user), token })
     }
 
-    /// The token for `scope`, cached or fetched. A flight that was abandoned is looked up again: someone must lead the next.
+    /// The token for `scope`, cached or fetched. After an abandoned flight it looks again, because one of the waiters must lead
+    /// the next.
     async fn token(&self, scope: &str, request: &LoginRequest, fetches: &Fetches) -> Result<Arc<AccessToken>, Error> {
         let deadline = request.deadline.get().copied().unwrap_or_else(|| self.tokens.now());
         for _ in 0..HANDOVERS {
@@ -124,7 +125,7 @@ impl Logins {
         ))
     }
 
-    /// Works out whose token it is, from itself or from a token for Azure Resource Manager, and remembers it.
+    /// Determine the role from the token's claims or from those of a token for Azure Resource Manager, and remember it.
     async fn name_principal(
         &self,
         token: &AccessToken,

@@ -1,4 +1,4 @@
-//! One login: the token, and the name of the role that it belongs to.
+//! One login: the token, and the PostgreSQL role that it belongs to.
 
 pub mod claims;
 mod flow;

@@ -5,16 +5,16 @@ use super::claims::Claims;
 const RESOURCE_ID: &str = "xms_mirid";
 const USER_ASSIGNED: &str = "providers/microsoft.managedidentity/userassignedidentities";
 
-/// Name of the user-assigned managed identity that an `xms_mirid` claim names; `None` for every other resource.
+/// Name of the user-assigned managed identity in an `xms_mirid` claim; `None` for any other resource.
 #[must_use]
 pub fn user_assigned_identity(resource_id: &str) -> Option<&str> {
     let (parent, name) = resource_id.rsplit_once('/')?;
     (!name.is_empty() && parent.to_ascii_lowercase().ends_with(USER_ASSIGNED)).then_some(name)
 }
 
-/// Name of the Azure resource that an `xms_mirid` claim names: the role of a system-assigned identity is called so.
+/// Name of the Azure resource in an `xms_mirid` claim, which is the role of a system-assigned identity.
 ///
-/// That of a nested resource is all segments after its type: `shop/slots/staging` for a deployment slot of App Service.
+/// The name of a nested resource consists of all segments after its type: `shop/slots/staging` for a deployment slot of App Service.
 fn resource_name(resource_id: &str) -> Option<&str> {
     const PROVIDERS: &str = "/providers/";
     let begin = resource_id.to_ascii_lowercase().rfind(PROVIDERS)? + PROVIDERS.len();
@@ -22,10 +22,10 @@ fn resource_name(resource_id: &str) -> Option<&str> {
     name.split('/').all(|segment| !segment.is_empty()).then_some(name)
 }
 
-/// What stands in the user principal name that a tenant gives to a guest.
+/// The mark of a guest in a user principal name.
 const GUEST: &str = "#EXT#";
 
-/// Home account of a guest whose token does not carry the guest's name in this tenant, which is what the role is called.
+/// Home account of a guest whose token lacks the guest's name in this tenant, which is the role's name.
 ///
 /// Such tokens have no `upn`. Their other names are the account's in its own tenant, for a personal one with the identity
 /// provider before it (`live.com#pat@example.org`). `idp` is then another than this tenant's issuer: Microsoft's "Access
@@ -43,7 +43,7 @@ pub fn guest_account(claims: &Claims) -> Option<&str> {
     (elsewhere || name.contains('#')).then_some(name)
 }
 
-/// Shape of the name that a guest's role has, `pat_example.org#EXT#@TENANT.onmicrosoft.com`; the tenant's own domain is not
+/// Form of a guest's role name, `pat_example.org#EXT#@TENANT.onmicrosoft.com`; the tenant's own domain is not
 /// in the token.
 #[must_use]
 pub fn guest_role(account: &str) -> String {
@@ -51,11 +51,12 @@ pub fn guest_role(account: &str) -> String {
     format!("{}{GUEST}@TENANT.onmicrosoft.com", mail.replace('@', "_"))
 }
 
-/// The claim that names a role, and the role's name, as a token's claims suggest it.
+/// The claim that names the role, and the role's name.
 ///
-/// A user-assigned identity's name is certain, so it comes first; then what users are called; then the resource of a
-/// system-assigned identity; then an application's display name, which few tokens carry. A guest's home account is no name
-/// for a role, see [`guest_account`]. A name can still be wrong: roles match by object id and an administrator may have called them anything. That is why an explicit user always wins.
+/// A user-assigned identity's name is certain, so it comes first; then the names of users; then the resource of a
+/// system-assigned identity; then an application's display name, which few tokens carry. A guest's home account is not a role
+/// name, see [`guest_account`]. The name can still be wrong, because roles match by object id and an administrator may give
+/// them any name. That is why an explicit user always wins.
 #[must_use]
 pub fn principal(claims: &Claims) -> Option<(&'static str, &str)> {
     let said = |claim| claims.text(claim).map(|name| (claim, name));

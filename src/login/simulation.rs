@@ -140,7 +140,7 @@ impl World {
             self.newest = Some((text.clone(), expires));
         }
         let expires_at = self.clock.wall() + life;
-        fetch.answer("simulated", Ok(FetchedToken { secret: text.into(), expires_at, refresh_at: None }));
+        fetch.answer("simulated", Ok(FetchedToken::new(text.into(), expires_at)));
     }
 
     fn poll_all(&mut self) {

@@ -1,6 +1,6 @@
 //! Log records, kept until Python's `logging` takes them.
 //!
-//! A fetch ends on a thread that may not touch Python, often while nobody waits for it. Its records are kept here, and the
+//! A fetch ends on a thread that may not touch Python, often while no caller waits for it. Its records are kept here, and the
 //! next caller that asks for a login hands them to `logging`. Nothing here is secret: texts come from [`crate::error`] and
 //! from credentials' public names.
 
@@ -30,7 +30,7 @@ pub enum Level {
 /// One log record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// When.
+    /// When it was added.
     pub at: SystemTime,
     /// Its severity.
     pub level: Level,

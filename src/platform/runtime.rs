@@ -1,4 +1,4 @@
-//! The one tokio runtime: there while something is being fetched, gone afterwards.
+//! The tokio runtime, which exists only while something is fetched.
 //!
 //! A fetch happens about once an hour, so a thread that waits for the next one would only be something to lose in a
 //! fork and to stop at exit. The thread starts with the first fetch and ends with the last; a fetch that begins meanwhile
@@ -33,16 +33,16 @@ fn runner() -> MutexGuard<'static, Option<Runner>> {
     RUNNER.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Runs `task` to its end, off every thread of the caller's. A panic in it ends only this task.
+/// Run `task` to its end, on no thread of the caller's. A panic in it ends only this task.
 ///
 /// # Errors
-/// The operating system gave no thread.
+/// The operating system refused to create a thread.
 pub fn spawn(task: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
     let task: Task = Box::pin(task);
     let _guard = fork::guarded();
     let mut slot = runner();
     if slot.as_ref().is_some_and(|runner| runner.generation != fork::generation()) {
-        // The parent's: its thread and its tasks do not exist in this process. Dropping them would run their code.
+        // The parent's: its thread does not exist in this process. Dropping its tasks would run their code.
         std::mem::forget(slot.take());
     }
     let task = match slot.as_mut() {
@@ -74,7 +74,7 @@ fn run(mut queue: UnboundedReceiver<Task>) {
         .on_thread_unpark(|| AWAKE.set(Some(fork::guarded())))
         .build();
     let Ok(runtime) = runtime else {
-        // No file descriptors left: the tasks are dropped, which tells their waiters.
+        // No file descriptors left: dropping the tasks wakes their waiters.
         *runner() = None;
         drop(queue);
         AWAKE.set(None);
@@ -99,12 +99,12 @@ fn run(mut queue: UnboundedReceiver<Task>) {
             }
         }
     });
-    // Not waited for: a name lookup in the blocking pool cannot be cancelled.
+    // Without waiting: a name lookup in the blocking pool cannot be cancelled.
     runtime.shutdown_background();
     AWAKE.set(None);
 }
 
-/// Counts one task as ended, and whether that was the last: then the next [`spawn`] starts another thread.
+/// Count one task as ended. Return whether it was the last: then the next [`spawn`] starts another thread.
 fn last_ended() -> bool {
     let mut slot = runner();
     let Some(runner) = slot.as_mut() else { return true };

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
-    /// The one way out.
+    /// The text, for where it must be sent.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
@@ -32,7 +32,7 @@ impl From<&str> for Secret {
 }
 
 impl Hash for Secret {
-    /// For keyed hashes alone: others could be tried out.
+    /// For keyed hashes only: others can be brute-forced.
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.expose().hash(state);
     }

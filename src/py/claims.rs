@@ -1,4 +1,4 @@
-//! Tokens and names, as plain Python values.
+//! Claims, user names and scopes, for Python.
 
 use std::fmt;
 
@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// Claims of a JWT, unverified.
+/// Return the claims of a JWT, unverified.
 #[pyfunction]
 pub fn decode_jwt<'py>(py: Python<'py>, token: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
     let malformed = |reason: String| errors::raise(py, &Error::MalformedToken(reason));
@@ -28,12 +28,12 @@ pub fn decode_jwt<'py>(py: Python<'py>, token: &Bound<'py, PyAny>) -> PyResult<B
         .cast::<PyString>()
         .map_err(|_| malformed(format!("expected str, found {}", token.get_type())))?
         .to_cow()
-        .map_err(|_| malformed("it holds characters that are no text".to_owned()))?;
+        .map_err(|_| malformed("it holds lone surrogates, which are not text".to_owned()))?;
     let claims = claims::payload(&token).and_then(|payload| claims::object(&payload, Object(py)));
     claims.map_err(|error| errors::raise(py, &error))
 }
 
-/// Makes Python's objects straight from JSON: a dictionary of an object's fields, and nothing of what is no object.
+/// Builds a Python dictionary directly from a JSON object, and refuses other JSON.
 struct Object<'py>(Python<'py>);
 
 impl<'json, 'py> DeserializeSeed<'json> for Object<'py> {
@@ -60,7 +60,7 @@ impl<'json, 'py> Visitor<'json> for Object<'py> {
     }
 }
 
-/// The same for any JSON.
+/// Builds a Python value from any JSON.
 #[derive(Clone, Copy)]
 struct Any<'py>(Python<'py>);
 
@@ -122,40 +122,40 @@ impl<'json, 'py> Visitor<'json> for Any<'py> {
     }
 }
 
-/// Name of the user-assigned managed identity in an `xms_mirid` claim.
+/// Return the name of the user-assigned managed identity in an `xms_mirid` claim.
 #[pyfunction]
 #[pyo3(signature = (xms_mirid))]
 pub fn parse_principal_name(xms_mirid: Option<&str>) -> Option<&str> {
     xms_mirid.and_then(principal::user_assigned_identity)
 }
 
-/// The claim that names the user, and the user, of a token; `None` where no claim does.
+/// Return the claim that names a token's user, and the user; `None` if no claim does.
 #[pyfunction]
 pub fn principal_of(py: Python<'_>, token: &str) -> PyResult<Option<(&'static str, String)>> {
     let claims = Claims::of_token(token).map_err(|error| errors::raise(py, &error))?;
     Ok(principal::principal(&claims).map(|(claim, name)| (claim, name.to_owned())))
 }
 
-/// The home account that a guest's token names in place of the role, and the form of the role's name.
+/// Return the home account that a guest's token names instead of the role, and the form of the role's name.
 #[pyfunction]
 pub fn guest_of(py: Python<'_>, token: &str) -> PyResult<Option<(String, String)>> {
     let claims = Claims::of_token(token).map_err(|error| errors::raise(py, &error))?;
     Ok(principal::guest_account(&claims).map(|account| (account.to_owned(), principal::guest_role(account))))
 }
 
-/// Whether a host is named like an Azure Database for PostgreSQL, in any cloud.
+/// Return whether a host has the name of an Azure Database for PostgreSQL, in any cloud.
 #[pyfunction]
 pub fn is_azure_server(host: &str) -> bool {
     cloud::is_azure_server(host)
 }
 
-/// Whether tokens of this scope are for PostgreSQL servers of Azure, and for nothing else.
+/// Return whether tokens of this scope are for Azure Database for PostgreSQL, and for nothing else.
 #[pyfunction]
 pub fn is_database_scope(scope: &str) -> bool {
     cloud::is_database_scope(scope)
 }
 
-/// Scope of the tokens that these servers take.
+/// Return the scope of the tokens that these servers accept.
 #[pyfunction]
 pub fn scope_for(py: Python<'_>, hosts: &Bound<'_, PyAny>) -> PyResult<&'static str> {
     let hosts: Vec<PyBackedStr> = hosts.extract()?;

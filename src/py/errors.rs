@@ -27,7 +27,7 @@ use python::{
     EntraConnectionValueError, InsecureTransportError, ScopePermissionError, TokenDecodeError, UsernameExtractionError,
 };
 
-/// Raises an error.
+/// The exception for an error, to raise.
 pub fn raise(py: Python<'_>, error: &Error) -> PyErr {
     match exception(py, error) {
         Ok(exception) => PyErr::from_value(exception),
@@ -157,7 +157,7 @@ pub fn external(exception: &Bound<'_, PyBaseException>, message: String) -> Erro
     Error::External { message, cause: std::sync::Arc::new(exception.clone().unbind()) }
 }
 
-/// Imports the exceptions while nothing is urgent: an import that a fork interrupts never ends in the child.
+/// Import the exceptions together with the module: an import that a fork interrupts never ends in the child.
 ///
 /// # Errors
 /// Another distribution has replaced or removed files of ours, which share its import name with Microsoft's
@@ -197,7 +197,7 @@ pub fn warm_up(py: Python<'_>) -> PyResult<()> {
     attempt_class(py).map(drop)
 }
 
-/// Says how to mend an installation that lacks files of ours.
+/// The error for an installation that lacks files of this package, with the way to repair it.
 fn incomplete(py: Python<'_>, cause: PyErr) -> PyErr {
     let error = PyImportError::new_err(concat!(
         "the installation of azure-postgresql-auth-rs is incomplete: another distribution has replaced or removed files of ",

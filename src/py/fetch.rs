@@ -1,4 +1,4 @@
-//! A fetch that Python makes, with a credential object of its own.
+//! A fetch that Python makes.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -17,12 +17,12 @@ use crate::{
     platform::secret::Secret,
 };
 
-/// How long a token is used that says nowhere when it expires.
+/// How long a token is used if its expiry is unknown.
 const UNKNOWN_LIFE: Duration = Duration::from_secs(60);
-/// A date that is further away is none: credential objects say `sys.maxsize` for "never".
+/// A date that is further away is not a date: credential objects state `sys.maxsize` for "never".
 const LIFE_AT_MOST: Duration = Duration::from_secs(366 * 24 * 3600);
 
-/// The right and the duty to call a credential once. Dropped unanswered, it passes to somebody else who waits.
+/// The right and the duty to call a credential once. If it is dropped unanswered, another waiter takes over.
 #[pyclass(frozen, module = "azure_postgresql_auth._core")]
 pub struct Fetch {
     fetch: Mutex<Option<cache::Fetch>>,
@@ -35,20 +35,20 @@ impl Fetch {
         Self { fetch: Mutex::new(Some(fetch)), source }
     }
 
-    /// None if it has been answered, or abandoned because its event loop had ended.
+    /// Take the fetch out; `None` if it has been answered or abandoned.
     pub fn take(&self) -> Option<cache::Fetch> {
         self.fetch.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
-/// A date in seconds since 1970; `None` for what is not one, such as 0, -1 or `sys.maxsize`.
+/// A date from seconds since 1970; `None` for 0, -1, `sys.maxsize` and the like, which are not dates.
 fn date(seconds: f64) -> Option<SystemTime> {
     let since = Duration::try_from_secs_f64(seconds).ok().filter(|since| !since.is_zero())?;
     let date = SystemTime::UNIX_EPOCH.checked_add(since)?;
     (date <= SystemTime::now() + LIFE_AT_MOST).then_some(date)
 }
 
-/// When a token expires whose credential does not say so.
+/// When a token expires whose credential states no date.
 fn guessed_expiry(token: &str, stated: f64) -> SystemTime {
     let never = stated > 0.0;
     let guessed = || SystemTime::now() + if never { LIFE_AT_MOST } else { UNKNOWN_LIFE };
@@ -66,25 +66,23 @@ impl Fetch {
             .ok_or_else(|| PyRuntimeError::new_err("this fetch has been answered"))
     }
 
-    /// The credential gave a token. Like azure-core, this takes one whatever its dates are.
+    /// Answer with a token, whatever its dates are, as azure-core does.
     #[pyo3(signature = (token, expires_on, refresh_on=None))]
     fn complete(&self, token: String, expires_on: f64, refresh_on: Option<f64>) {
-        let fetched = FetchedToken {
-            expires_at: date(expires_on).unwrap_or_else(|| guessed_expiry(&token, expires_on)),
-            refresh_at: refresh_on.and_then(date),
-            secret: Secret::from(token),
-        };
+        let expires_at = date(expires_on).unwrap_or_else(|| guessed_expiry(&token, expires_on));
+        let mut fetched = FetchedToken::new(Secret::from(token), expires_at);
+        fetched.refresh_at = refresh_on.and_then(date);
         if let Some(fetch) = self.take() {
             fetch.answer(&self.source, Ok(fetched));
         }
     }
 
-    /// Nobody will ask: one of those who wait takes over.
+    /// Give the fetch up: one of the waiters takes over.
     fn abandon(&self) {
         drop(self.take());
     }
 
-    /// The credential raised; `message` says it in words.
+    /// Answer with the exception that the credential raised, and its text.
     fn fail(&self, exception: &Bound<'_, PyBaseException>, message: String) {
         if let Some(fetch) = self.take() {
             fetch.answer(&self.source, Err(errors::external(exception, message)));

@@ -1,4 +1,4 @@
-//! A login as Python has it.
+//! `Login`: user and token as Python objects.
 
 use pyo3::{
     exceptions::PyTypeError,
@@ -16,7 +16,7 @@ use crate::login;
 pub struct Login {
     #[pyo3(get)]
     user: Option<Py<PyString>>,
-    /// A string whose `repr` does not show it.
+    /// A `RedactedStr`.
     #[pyo3(get)]
     password: Py<PyAny>,
     /// Seconds since 1970.
@@ -33,7 +33,7 @@ impl Login {
         })
     }
 
-    /// Adds user, where there is one, and password to a driver's keywords.
+    /// Add the user, if there is one, and the password to a driver's keywords.
     pub fn add_to(&self, keywords: &Bound<'_, PyDict>) -> PyResult<()> {
         let py = keywords.py();
         if let Some(user) = &self.user {
@@ -42,7 +42,7 @@ impl Login {
         keywords.set_item(intern!(py, "password"), &self.password)
     }
 
-    /// User and password; `None` without a user.
+    /// User and password as a dictionary; `None` without a user.
     pub fn conninfo(&self, py: Python<'_>) -> PyResult<Option<Py<PyDict>>> {
         self.user.as_ref().map(|_| self.parameters(py).map(Bound::unbind)).transpose()
     }
@@ -50,7 +50,7 @@ impl Login {
 
 #[pymethods]
 impl Login {
-    /// User, where there is one, and password, as drivers take them.
+    /// Return a dictionary of the user, if there is one, and the password.
     fn parameters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let parameters = PyDict::new(py);
         self.add_to(&parameters)?;
@@ -78,7 +78,7 @@ fn redacted(py: Python<'_>, secret: &str) -> PyResult<Py<PyAny>> {
     Ok(redacted_type(py)?.call1((secret,))?.unbind())
 }
 
-/// The class of such strings. Imported while nothing is urgent, see [`super::errors::warm_up`].
+/// The class of such strings. Imported with the module, see [`super::errors::warm_up`].
 pub fn redacted_type(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
     static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     CLASS.import(py, "azure_postgresql_auth._redacted", "RedactedStr")

@@ -1,4 +1,4 @@
-//! Python's face: the only place that names pyo3.
+//! The Python extension module, the only place that names pyo3.
 
 mod cached_logins;
 mod claims;
@@ -21,12 +21,12 @@ use std::sync::OnceLock;
 
 use pyo3::{exceptions::PyImportError, prelude::*};
 
-/// Refuses to serve a second interpreter of the process: classes and caches here are the first one's.
+/// Refuse to serve a second interpreter of the process, because classes and caches belong to the first.
 ///
-/// Python 3.12 and later refuse for us; older ones load the module anew into each.
+/// Python 3.12 and later refuse by themselves; older versions load the module again in each interpreter.
 fn belong_to_one_interpreter(py: Python<'_>) -> PyResult<()> {
     static OWNER: OnceLock<usize> = OnceLock::new();
-    // Each interpreter has its own, for as long as it lives.
+    // Each interpreter has its own `sys.modules` for as long as it lives.
     let modules = py.import("sys")?.getattr("modules")?.as_ptr() as usize;
     if *OWNER.get_or_init(|| modules) == modules {
         return Ok(());
@@ -37,7 +37,7 @@ fn belong_to_one_interpreter(py: Python<'_>) -> PyResult<()> {
     ))
 }
 
-/// The engine of `azure_postgresql_auth`; its public faces are `core` and `identity`.
+/// The engine of `azure_postgresql_auth`, whose public API is `core` and `identity`.
 #[pymodule]
 mod _core {
     use super::{Bound, PyModule, PyResult};

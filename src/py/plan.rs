@@ -15,7 +15,7 @@ use crate::connection::{
     tls::Roots,
 };
 
-/// A database driver: what it reads, and how it is told.
+/// A database driver: what it reads, and in which keywords it takes the plan's decisions.
 #[pyclass(frozen, module = "azure_postgresql_auth._core")]
 pub struct Driver {
     driver: connection::Driver,
@@ -36,7 +36,7 @@ impl Driver {
         Ok(Self { driver, azure_roots })
     }
 
-    /// Decides how to connect.
+    /// Decide about one connection.
     #[pyo3(signature = (keywords, url=None, service=None, scope=None, allow_insecure_transport=false, is_opaque=false))]
     #[allow(clippy::too_many_arguments, reason = "one call, because each costs as much as the decision")]
     fn plan<'py>(
@@ -77,9 +77,9 @@ impl Driver {
         let settings = PyDict::new(py);
         match self.driver {
             connection::Driver::Libpq(_) => {
-                let told = plan.libpq_settings();
+                let decided = plan.libpq_settings();
                 for param in Param::ALL {
-                    if let Some(value) = told.get(param) {
+                    if let Some(value) = decided.get(param) {
                         settings.set_item(keyword(py, param), value)?;
                     }
                 }
@@ -113,17 +113,17 @@ impl Driver {
     }
 }
 
-/// What one login decides about its connection, and all that the driver is told.
+/// The decisions about one connection, and everything that the driver is given.
 #[pyclass(frozen, module = "azure_postgresql_auth._core")]
 pub struct ConnectionPlan {
-    /// The caller's; None where the token names it.
+    /// The caller's; None if the token names the user.
     #[pyo3(get)]
     user: Option<Py<PyString>>,
     #[pyo3(get)]
     password: Option<Py<PyAny>>,
     #[pyo3(get)]
     scope: Py<PyString>,
-    /// What the driver is told beside the login.
+    /// The driver's keywords besides the caller's and the login's.
     #[pyo3(get)]
     settings: Py<PyDict>,
     keywords: Py<PyDict>,
@@ -154,7 +154,7 @@ impl ConnectionPlan {
         self.plan.has_unresolved_service
     }
 
-    /// `sslmode`, and the file of roots, "system" or None for the driver's own.
+    /// `sslmode`, and the roots: a file, "system", or None for the driver's own.
     #[getter]
     fn tls<'py>(&self, py: Python<'py>) -> Option<(&str, Option<Bound<'py, PyString>>)> {
         let tls = self.plan.tls.as_ref()?;
@@ -166,7 +166,7 @@ impl ConnectionPlan {
         Some((&tls.sslmode, roots))
     }
 
-    /// The target's hosts, addresses and ports; None where they cannot be determined.
+    /// Hosts, addresses and ports; None if they cannot be determined.
     #[getter]
     fn target<'py>(&self, py: Python<'py>) -> PyResult<Option<[Bound<'py, PyTuple>; 3]>> {
         let Some(target) = &self.plan.target else { return Ok(None) };
@@ -175,7 +175,7 @@ impl ConnectionPlan {
         Ok(Some([hosts?, addresses?, ports?]))
     }
 
-    /// The keywords, with the effective value of every libpq parameter that the plan knows.
+    /// Return the keywords, with the effective value of every libpq parameter that the plan knows.
     fn parameters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let found = self.keywords.bind(py).copy()?;
         for param in Param::ALL {
@@ -189,7 +189,7 @@ impl ConnectionPlan {
         Ok(found)
     }
 
-    /// The driver's keywords for one attempt to connect; `seconds` limit it.
+    /// Return the driver's keywords for one attempt to connect, limited to `seconds`.
     #[pyo3(signature = (login=None, seconds=None))]
     fn arguments<'py>(
         &self,
@@ -204,7 +204,7 @@ impl ConnectionPlan {
         }
         if let Some(seconds) = seconds {
             match self.driver {
-                // libpq has it in whole seconds.
+                // libpq takes whole seconds.
                 connection::Driver::Libpq(_) => {
                     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
                     let whole = seconds.round().max(1.0) as u32;
@@ -217,7 +217,7 @@ impl ConnectionPlan {
     }
 }
 
-/// A keyword as Python has it.
+/// A parameter's keyword as a Python string.
 fn keyword(py: Python<'_>, param: Param) -> &Bound<'_, PyString> {
     match param {
         Param::User => intern!(py, "user"),
@@ -235,11 +235,11 @@ fn keyword(py: Python<'_>, param: Param) -> &Bound<'_, PyString> {
     }
 }
 
-/// What keywords say, and a connection string where they do not.
+/// The parameters of the keywords, and those of a connection string that they do not override.
 fn given_params<'py>(keywords: &Bound<'py, PyDict>, url: Option<&Bound<'py, PyDict>>) -> PyResult<Params> {
     let mut params = Params::default();
     for param in Param::ALL {
-        // A password may be a function; whether there is one is all that matters here.
+        // A password may be a function; only its presence matters here.
         if param != Param::Password
             && let Some(value) = item(keywords, url, keyword(keywords.py(), param))?
         {
@@ -249,7 +249,7 @@ fn given_params<'py>(keywords: &Bound<'py, PyDict>, url: Option<&Bound<'py, PyDi
     Ok(params)
 }
 
-/// A section of a service file, whose password is a text like all the rest.
+/// A section of a service file, whose password is a string.
 fn section(section: &Bound<'_, PyDict>) -> PyResult<Params> {
     let mut params = given_params(section, None)?;
     if let Some(password) = section.get_item(intern!(section.py(), "password"))? {
@@ -285,7 +285,7 @@ fn host_sources<'py>(
     })
 }
 
-/// The value of a keyword, which None leaves to the connection string.
+/// The value of a keyword; if it is None, that of the connection string.
 fn item<'py>(
     keywords: &Bound<'py, PyDict>,
     url: Option<&Bound<'py, PyDict>>,
@@ -299,11 +299,11 @@ fn item<'py>(
 }
 
 fn text(value: &Bound<'_, PyAny>) -> PyResult<String> {
-    // What is no text (a lone surrogate) no driver could send, either.
+    // Err: a lone surrogate, which no driver could send.
     Ok(value.str()?.to_cow()?.into_owned())
 }
 
-/// One value, or those of a sequence.
+/// One value, or the items of a list or tuple.
 fn listed(value: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
     if value.is_instance_of::<PyList>() || value.is_instance_of::<PyTuple>() {
         return value.try_iter()?.map(|item| text(&item?)).collect();

@@ -8,7 +8,8 @@ use pyo3::{
 };
 
 use super::{
-    credentials::Credential, errors, fetch::Fetch, pending::PendingLogin, stats::TokenStats, time::unix_seconds, tokens::Tokens,
+    credentials::Credential, errors, fetch::Fetch, pending::PendingLogin, stats::TokenStats, time::unix_seconds,
+    tokens::Tokens,
 };
 use crate::{
     connection::cloud::Cloud,

@@ -4,7 +4,7 @@ use pyo3::{prelude::*, types::PyDict};
 
 use crate::cache::stats;
 
-/// What a credential's tokens cost so far.
+/// Counters of a credential's tokens.
 #[pyclass(frozen, module = "azure_postgresql_auth._core")]
 pub struct TokenStats {
     pub counted: stats::Snapshot,

@@ -1,4 +1,4 @@
-//! Wakes a thread or an event loop of Python's from a thread that may not touch Python.
+//! Wakes Python's threads and event loops from threads that must not touch Python.
 
 use std::{
     io::{Read, Write},

@@ -17,6 +17,7 @@ from azure_postgresql_auth.errors import CredentialValueError
 TYPE_CHECKING = False  # see "Start-up" in docs/architecture.md
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Mapping
     from typing import Any, Callable, Final
 
     from azure_postgresql_auth._core import Fetch, TokenProvider
@@ -47,20 +48,38 @@ def needs_sync(credential: object) -> CredentialValueError:
 
 
 class ExternalFetcher:
-    """Makes the fetches that the engine asks a credential object for."""
+    """Makes fetches by calling a credential object.
 
-    __slots__ = ("_name", "_provider", "_reference")
+    Args:
+        provider: whose fetches.
+        reference: returns the credential object, or None once it is gone.
+        name: its method.
+        wanted: keywords for the method.
+    """
 
-    def __init__(self, provider: TokenProvider, reference: Callable[[], object | None], name: str) -> None:
+    __slots__ = ("_name", "_provider", "_reference", "_wanted")
+
+    def __init__(
+        self,
+        provider: TokenProvider,
+        reference: Callable[[], object | None],
+        name: str,
+        wanted: Mapping[str, str | None] | None = None,
+    ) -> None:
         self._provider = provider
         self._reference = reference
         self._name = name
+        self._wanted = wanted or {}
+
+    def narrowed(self, provider: TokenProvider, **wanted: str | None) -> ExternalFetcher:
+        """Return the same for the fetches of another provider, with these keywords for the method."""
+        return type(self)(provider, self._reference, self._name, wanted)
 
     def make(self, *, blocking: bool) -> None:
-        """Begins what is asked for.
+        """Start the fetches that the engine has queued.
 
         Args:
-            blocking: the caller's thread will do nothing else until it is there.
+            blocking: the caller's thread does nothing else until they end.
         """
         if _tasks:
             _sweep()
@@ -85,11 +104,12 @@ class ExternalFetcher:
             # Loaded long since: an event loop runs.
             from asyncio import get_running_loop  # noqa: PLC0415
 
-            task = get_running_loop().create_task(_fetch_async(fetch, method))
+            task = get_running_loop().create_task(_fetch_async(fetch, method, self._wanted))
             _tasks[task] = fetch
             task.add_done_callback(_ended)
             return
-        _in_thread(_fetch, fetch, method, blocking=blocking)
+        wanted = self._wanted
+        _in_thread(lambda: _fetch(fetch, method, wanted), fetch, blocking=blocking)
 
 
 class AssertionFetcher(ExternalFetcher):
@@ -102,13 +122,14 @@ class AssertionFetcher(ExternalFetcher):
         if credential is None:
             fetch.abandon()
         else:
-            _in_thread(_exchange, fetch, getattr(credential, self._name), blocking=blocking)
+            method, wanted = getattr(credential, self._name), self._wanted
+            _in_thread(lambda: method(fetch, **wanted), fetch, blocking=blocking)
 
 
-def _in_thread(work: Callable[..., None], fetch: Fetch, method: Any, *, blocking: bool) -> None:
+def _in_thread(work: Callable[[], None], fetch: Fetch, *, blocking: bool) -> None:
     context = contextvars.copy_context()
     thread = threading.Thread(
-        target=context.run, args=(_answer, work, fetch, method), name="azure-pg-auth-credential", daemon=True
+        target=context.run, args=(_answer, work, fetch), name="azure-pg-auth-credential", daemon=True
     )
     try:
         thread.start()
@@ -116,7 +137,7 @@ def _in_thread(work: Callable[..., None], fetch: Fetch, method: Any, *, blocking
         # No more threads, or the interpreter is ending and starts none: a login from an atexit hook still works.
         if not blocking:
             raise
-        _answer(work, fetch, method)
+        _answer(work, fetch)
 
 
 # Tasks, which an event loop holds weakly, and what they have to answer.
@@ -137,8 +158,8 @@ def _sweep() -> None:
             fetch.abandon()
 
 
-def _fetch(fetch: Fetch, method: Callable[[str], Any]) -> None:
-    token = method(fetch.scope)
+def _fetch(fetch: Fetch, method: Callable[..., Any], wanted: Mapping[str, str | None]) -> None:
+    token = method(fetch.scope, **wanted)
     if hasattr(token, "__await__"):
         if hasattr(token, "close"):
             token.close()
@@ -146,13 +167,9 @@ def _fetch(fetch: Fetch, method: Callable[[str], Any]) -> None:
     complete(fetch, token)
 
 
-def _exchange(fetch: Fetch, method: Callable[[Fetch], None]) -> None:
-    method(fetch)
-
-
-def _answer(work: Callable[..., None], fetch: Fetch, method: Any) -> None:
+def _answer(work: Callable[[], None], fetch: Fetch) -> None:
     try:
-        work(fetch, method)
+        work()
     except Exception as error:  # noqa: BLE001 - whoever waits gets it, and raises it
         fetch.fail(error, words(error))
     except BaseException as error:  # noqa: BLE001 - it would end this thread alone, and those who wait are others
@@ -160,9 +177,9 @@ def _answer(work: Callable[..., None], fetch: Fetch, method: Any) -> None:
         fetch.fail(ended, str(ended))
 
 
-async def _fetch_async(fetch: Fetch, method: Callable[[str], Any]) -> None:
+async def _fetch_async(fetch: Fetch, method: Callable[..., Any], wanted: Mapping[str, str | None]) -> None:
     try:
-        complete(fetch, await method(fetch.scope))
+        complete(fetch, await method(fetch.scope, **wanted))
     except Exception as error:  # noqa: BLE001 - whoever waits gets it, and raises it
         fetch.fail(error, words(error))
     except BaseException:

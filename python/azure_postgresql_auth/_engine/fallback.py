@@ -1,6 +1,6 @@
-"""azure-identity's own default credential, asked when the native links of ours have nothing.
+"""azure-identity's own default credential, which is asked when the native links of the default chain find no token.
 
-It is not imported before that, and never where there is a login without it.
+It is imported only then. This module is the only one that knows of it; the engine's side is `FallbackChain` in Rust.
 """
 
 from __future__ import annotations
@@ -25,13 +25,29 @@ _EXTERNAL: Final = {
 }
 
 
+LINKS: Final = (*_NATIVE, *_EXTERNAL)
+"""The links of its chain, as in `exclude_NAME_credential`."""
+
+KEYWORDS: Final = (
+    "broker_client_id",
+    "broker_tenant_id",
+    "interactive_browser_client_id",
+    "interactive_browser_tenant_id",
+    "shared_cache_tenant_id",
+    "shared_cache_username",
+    "visual_studio_code_tenant_id",
+)
+"""The keywords of its `DefaultAzureCredential` that concern the links that only it has."""
+
+
 class Fallback:
-    """Makes the fetches that a chain of ours hands over.
+    """Makes the fetches that the native links hand over.
 
     Args:
-        links: names of the credentials to ask, of those that only azure-identity has.
-        keywords: further ones for its `DefaultAzureCredential`.
-        wanted: those of its `get_token`.
+        provider: whose fetches.
+        links: names of the links to ask, of those that only azure-identity has.
+        keywords: further keywords for its `DefaultAzureCredential`.
+        wanted: the keywords of its `get_token`.
     """
 
     __slots__ = ("_credential", "_keywords", "_links", "_provider", "_wanted")
@@ -50,17 +66,16 @@ class Fallback:
         self._credential: Any = None
 
     def narrowed(self, provider: TokenProvider, **wanted: str | None) -> Fallback:
-        """Return the same for the fetches of another provider, which want a tenant or claims."""
+        """Return the same for the fetches of another provider, with these keywords of `get_token`."""
         return Fallback(provider, self._links, self._keywords, wanted)
 
-    def make(self, *, blocking: bool) -> bool:
-        """Begins what is asked for; tells whether there was any.
+    def make(self, *, blocking: bool) -> None:
+        """Start the fetches that the engine has handed over.
 
         Args:
-            blocking: the caller's thread will do nothing else until it is there.
+            blocking: the caller's thread does nothing else until they end.
         """
-        fetches = self._provider.take_fetches()
-        for fetch in fetches:
+        for fetch in self._provider.take_fetches():
             thread = threading.Thread(target=self._ask, args=(fetch,), name="azure-pg-auth-fallback", daemon=True)
             try:
                 thread.start()
@@ -69,7 +84,6 @@ class Fallback:
                     self._ask(fetch)
                 else:
                     self._provider.exhaust(fetch, text_of(error))
-        return bool(fetches)
 
     def _ask(self, fetch: Fetch) -> None:
         try:
@@ -79,18 +93,18 @@ class Fallback:
         except ImportError:
             more = ", ".join(_EXTERNAL[link] for link in self._links)
             self._provider.exhaust(fetch, f"not installed; `pip install azure-identity` would add {more}")
-        except BaseException as error:  # noqa: BLE001 - it would end this thread alone, and those who wait are others
+        except BaseException as error:  # noqa: BLE001 - it would end this thread only, while others wait
             self._provider.exhaust(fetch, _attempts_of(error))
 
     def _new(self) -> object:
         from azure.identity import DefaultAzureCredential  # noqa: PLC0415 - see above
 
-        exclude = {f"exclude_{link}_credential": link not in self._links for link in (*_NATIVE, *_EXTERNAL)}
+        exclude = {f"exclude_{link}_credential": link not in self._links for link in LINKS}
         return DefaultAzureCredential(**exclude, **self._keywords)
 
 
 def _attempts_of(error: BaseException) -> str:
-    """What its chain says of each attempt, or else all of it."""
+    """Return what its chain reports about each attempt, or else the whole text."""
     text = text_of(error)
     attempts = [line.strip() for line in text.splitlines() if line.startswith("\t")]
     return "\n  ".join(["had no token either", *attempts]) if attempts else text or type(error).__name__

@@ -32,24 +32,21 @@ atexit.register(stop_commands)
 class CredentialEntry:
     """A credential's tokens, and what kind of code can have them."""
 
-    __slots__ = ("asynchronous", "fallback", "fetcher", "method", "overrides", "own", "owner", "provider", "scope")
+    __slots__ = ("asynchronous", "fetcher", "method", "overrides", "own", "owner", "provider", "scope")
 
     def __init__(
         self,
         provider: TokenProvider,
-        fetcher: ExternalFetcher | None = None,
+        fetcher: ExternalFetcher | Fallback | None = None,
         *,
         asynchronous: bool = False,
-        fallback: Fallback | None = None,
     ) -> None:
         self.provider = provider
         # Gives the credential whose tokens these are, if it lives.
         self.owner: Callable[[], object | None] = lambda: None
         self.asynchronous = asynchronous
-        # None: native, the engine makes its fetches itself.
-        self.fetcher: ExternalFetcher | Fallback | None = fetcher
-        # What becomes the fetcher when the engine finds nothing itself; until then it costs a cached login nothing.
-        self.fallback = fallback
+        # None: the engine makes all fetches itself.
+        self.fetcher = fetcher
         # For who names neither a scope nor a host; settled once, for looking it up costs more than a login.
         self.scope: str | None = None
         # Of a credential of ours: its own methods, and the get_token that it has as long as these tokens are the ones
@@ -60,11 +57,21 @@ class CredentialEntry:
         self.overrides: dict[int, CredentialEntry] = {}
 
     def make_fetches(self, *, blocking: bool) -> None:
-        """Begins the fetches that a look into the cache has left for Python to make."""
+        """Start the fetches that the engine has queued for Python."""
         if self.fetcher is not None:
             self.fetcher.make(blocking=blocking)
-        elif self.fallback is not None and self.fallback.make(blocking=blocking):
-            self.fetcher = self.fallback
+
+    def narrowed(self, tenant_id: str | None, claims: str | None) -> CredentialEntry:
+        """Return the entry for the same credential's tokens of one tenant, or that satisfy claims.
+
+        Raises:
+            ValueError: `tenant_id` is not a tenant id or domain.
+        """
+        provider = TokenProvider(self.provider.credential.narrowed(tenant_id=tenant_id, claims=claims))
+        fetcher = self.fetcher
+        if fetcher is not None:
+            fetcher = fetcher.narrowed(provider, tenant_id=tenant_id, claims=claims)
+        return CredentialEntry(provider, fetcher)
 
     def resolve_scope(self) -> str:
         """The scope for who names none."""
@@ -139,7 +146,7 @@ def default(
     """
     chain, links = Credential.default_chain(excluded=list((exclude or {}).items()), **settings)
     provider = TokenProvider(chain if options is None else chain.configured(options))
-    return CredentialEntry(provider, fallback=Fallback(provider, links, python or {}) if links else None)
+    return CredentialEntry(provider, Fallback(provider, links, python or {}) if links else None)
 
 
 class _Holder:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import weakref
 from typing import TYPE_CHECKING, Any
 
 from azure_postgresql_auth._core import Credential, TokenProvider
 from azure_postgresql_auth._engine import registry
 from azure_postgresql_auth._engine.external import AssertionFetcher
-from azure_postgresql_auth.identity._base import Narrowed, NativeCredential, PicklableCredential
+from azure_postgresql_auth.identity._base import NativeCredential, PicklableCredential
 from azure_postgresql_auth.identity._options import read_options
 
 if TYPE_CHECKING:
@@ -124,9 +123,6 @@ class ClientAssertionCredential(NativeCredential):
         fetcher = AssertionFetcher(provider, weakref.ref(self), "_answer")
         super().__init__(registry.CredentialEntry(provider, fetcher), tenant_id=tenant_id, client_id=client_id)
 
-    def _narrowed(self, tenant_id: str | None, claims: str | None) -> object:
-        return _NarrowedAssertion(self, tenant_id, claims)
-
     def _answer(self, fetch: Fetch, tenant_id: str | None = None, claims: str | None = None) -> None:
         assertion = self._func()
         if not isinstance(assertion, str) or not assertion:
@@ -141,16 +137,6 @@ class ClientAssertionCredential(NativeCredential):
             other_tenant_id=tenant_id,
             claims=claims,
         )
-
-
-class _NarrowedAssertion(Narrowed):
-    """The same of a `ClientAssertionCredential`, which makes the assertions."""
-
-    def __init__(self, credential: ClientAssertionCredential, tenant_id: str | None, claims: str | None) -> None:
-        self._answer = functools.partial(credential._answer, tenant_id=tenant_id, claims=claims)  # noqa: SLF001 - ours
-        provider = credential._narrowed_provider(tenant_id, claims)  # noqa: SLF001 - ours
-        fetcher = AssertionFetcher(provider, weakref.ref(self), "_answer")
-        registry.keep(self, registry.CredentialEntry(provider, fetcher))
 
 
 class AzurePipelinesCredential(NativeCredential):

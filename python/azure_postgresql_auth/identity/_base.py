@@ -86,16 +86,9 @@ class NativeCredential:
         return self._by_tenant.setdefault(tenant_id, self._narrowed(tenant_id, None)) if known is None else known
 
     def _narrowed(self, tenant_id: str | None, claims: str | None) -> object:
-        made = Narrowed()
-        provider = self._narrowed_provider(tenant_id, claims)
-        fallback = self._tokens.fallback
-        if fallback is not None:
-            fallback = fallback.narrowed(provider, tenant_id=tenant_id, claims=claims)
-        registry.keep(made, registry.CredentialEntry(provider, fallback=fallback))
+        made = _Narrowed()
+        registry.keep(made, self._tokens.narrowed(tenant_id, claims))
         return made
-
-    def _narrowed_provider(self, tenant_id: str | None, claims: str | None) -> TokenProvider:
-        return TokenProvider(self._provider.credential.narrowed(tenant_id=tenant_id, claims=claims))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self._shown.items())})"
@@ -140,7 +133,7 @@ class NativeCredential:
         raise TypeError(message)
 
 
-class Narrowed:
+class _Narrowed:
     """Stands for a credential's tokens of one tenant or for claims."""
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from azure_postgresql_auth._core import Credential
 from azure_postgresql_auth._engine import registry
+from azure_postgresql_auth._engine.fallback import KEYWORDS, LINKS
 from azure_postgresql_auth.identity._applications import ClientAssertionCredential
 from azure_postgresql_auth.identity._base import NativeCredential, PicklableCredential
 from azure_postgresql_auth.identity._options import read_options
@@ -81,28 +82,6 @@ class DefaultAzureCredential(PicklableCredential):
             and those that this module names are honoured here, too.
     """
 
-    _LINKS = (
-        "environment",
-        "workload_identity",
-        "managed_identity",
-        "cli",
-        "powershell",
-        "developer_cli",
-        "shared_token_cache",
-        "visual_studio_code",
-        "interactive_browser",
-        "broker",
-    )
-    _FURTHER = (
-        "broker_client_id",
-        "broker_tenant_id",
-        "interactive_browser_client_id",
-        "interactive_browser_tenant_id",
-        "shared_cache_tenant_id",
-        "shared_cache_username",
-        "visual_studio_code_tenant_id",
-    )
-
     def __init__(  # noqa: PLR0913 - azure-identity's
         self,
         *,
@@ -114,10 +93,10 @@ class DefaultAzureCredential(PicklableCredential):
         require_envvar: bool = False,
         **further: Any,
     ) -> None:
-        excludes = {f"exclude_{link}_credential": link for link in self._LINKS}
-        # What follows is for azure-identity's own, too.
+        excludes = {f"exclude_{link}_credential": link for link in LINKS}
+        # These keywords are for azure-identity's own credential as well.
         python = {keyword: value for keyword, value in further.items() if keyword not in excludes}
-        options = {keyword: value for keyword, value in python.items() if keyword not in self._FURTHER}
+        options = {keyword: value for keyword, value in python.items() if keyword not in KEYWORDS}
         if require_envvar and not os.environ.get("AZURE_TOKEN_CREDENTIALS", "").strip():
             message = "AZURE_TOKEN_CREDENTIALS is not set, which require_envvar=True demands: dev, prod or a credential"
             raise ValueError(message)
@@ -131,7 +110,7 @@ class DefaultAzureCredential(PicklableCredential):
             registry.default(
                 {link: bool(further[name]) for name, link in excludes.items() if further.get(name) is not None},
                 python,
-                read_options("DefaultAzureCredential", options, (*excludes, *self._FURTHER)),
+                read_options("DefaultAzureCredential", options, (*excludes, *KEYWORDS)),
                 managed_identity_client_id=named,
                 system_assigned=not of_environment and not named,
                 workload_identity_client_id=workload_identity_client_id,

@@ -193,11 +193,8 @@ mod tests {
 
         async fn fetch(&self, _: &str, _: Instant) -> Result<FetchedToken, Error> {
             self.asked.fetch_add(1, Ordering::Relaxed);
-            self.outcome.clone().map(|token| FetchedToken {
-                secret: token.into(),
-                expires_at: SystemTime::now() + Duration::from_secs(60),
-                refresh_at: None,
-            })
+            let expires_at = SystemTime::now() + Duration::from_secs(60);
+            self.outcome.clone().map(|token| FetchedToken::new(token.into(), expires_at))
         }
     }
 

@@ -158,7 +158,7 @@ impl Tool {
 /// The token; where the tool does not tell when it expires, the token itself does.
 pub fn token(secret: &str, expires_on: Option<SystemTime>) -> Option<FetchedToken> {
     let expires_at = expires_on.or_else(|| expiry::of_token(secret))?;
-    Some(FetchedToken { secret: secret.into(), expires_at, refresh_at: None })
+    Some(FetchedToken::new(secret.into(), expires_at))
 }
 
 /// The JSON objects in a tool's output, whatever stands around them: warnings, notices of updates, a byte order mark.

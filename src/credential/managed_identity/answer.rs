@@ -27,7 +27,7 @@ pub fn token(response: &RawResponse, log: &AttemptLog) -> Result<FetchedToken, S
         return Err(format!("the answer holds no access_token, only: {}", names.unwrap_or_default()));
     };
     let expires_at = expires_at(&answer, secret, log).ok_or("the answer does not tell when the token expires")?;
-    Ok(FetchedToken { secret: secret.into(), expires_at, refresh_at: None })
+    Ok(FetchedToken::new(secret.into(), expires_at))
 }
 
 /// The host's own words, wherever it puts them.
