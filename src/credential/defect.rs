@@ -1,4 +1,4 @@
-//! Values that were copied wrongly into a setting by secret stores, `docker run --env-file` and templates.
+//! Values that secret stores, `docker run --env-file` and templates have copied wrongly into a setting.
 
 use std::{fmt, path::Path};
 
@@ -16,6 +16,7 @@ pub struct Defect {
 
 impl Defect {
     /// As the reason why a credential gives no token.
+    #[must_use]
     pub fn of(self, credential: &'static str) -> Error {
         Attempt::new(credential, Status::Misconfigured, self.problem).with_remedy(self.remedy).into()
     }

@@ -1,4 +1,4 @@
-//! When a token expires, in all the forms in which services, tools and tokens themselves say so.
+//! Reads when a token expires, in all forms in which services, tools and tokens state it.
 
 use std::{
     marker::PhantomData,
@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use crate::login::claims;
 
 /// The date in a field such as `expires_on`: seconds since 1970, whole or not, as a number or as text; RFC 3339, without an
-/// offset in UTC; or App Service's notation of 2017. What is not after 1970 says nothing, as in azure-identity.
+/// offset in UTC; or App Service's notation of 2017. Dates before 1970 are ignored, as in azure-identity.
 #[must_use]
 pub fn date(value: &Value) -> Option<SystemTime> {
     let dated = |text: &str| rfc3339(text).or_else(|| app_service(text));
@@ -25,7 +25,7 @@ pub fn seconds(value: &Value) -> Option<Duration> {
     Duration::try_from_secs_f64(seconds).ok()
 }
 
-/// What the token itself says, if it is a JWT.
+/// The token's own expiry, if it is a JWT.
 #[must_use]
 pub fn of_token(token: &str) -> Option<SystemTime> {
     let payload = claims::payload(token).ok()?;

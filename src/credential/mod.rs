@@ -1,8 +1,8 @@
-//! Where tokens come from: one file per credential, each a [`TokenSource`].
+//! The credentials, one file each; every one is a [`TokenSource`].
 //!
-//! azure_identity does the talking. Each fetch builds its credential afresh, because azure_identity caches inside and would
-//! answer a refresh with the token that is to be refreshed; [`crate::cache`] keeps the tokens instead. That also means that
-//! the environment is read when a token is needed, not when a credential object is made.
+//! azure_identity makes the requests. Each fetch builds its credential anew, because azure_identity has a cache inside and would
+//! answer a refresh with the old token; [`crate::cache`] keeps the tokens instead. So the environment is read when a token is
+//! needed, not when a credential object is made.
 
 mod chain;
 mod defect;
@@ -13,6 +13,7 @@ mod http;
 mod managed_identity;
 mod request;
 mod shared_cache;
+mod values;
 
 use std::{
     fmt,
@@ -26,7 +27,7 @@ use std::{
 use async_trait::async_trait;
 use azure_core::credentials::TokenCredential;
 pub use chain::{ChainedTokenCredential, DefaultChain, EnvironmentCredential, FallbackChain, Selection};
-pub use defect::{check as check_value, defect as value_defect};
+pub use defect::{Defect, defect as value_defect};
 pub use developer_tools::{AzureCliCredential, AzureDeveloperCliCredential, AzurePowerShellCredential};
 pub use entra::{
     Authority, AzurePipelinesCredential, CertificateSource, ClientAssertionCredential, ClientCertificateCredential,
@@ -35,8 +36,9 @@ pub use entra::{
 use futures_util::FutureExt;
 use http::transport;
 pub use managed_identity::{ManagedIdentityCredential, UserAssigned};
-pub use request::{ClientOptions, Proxy, configured, in_tenant, with_claims};
+pub use request::{AllowedTenants, ClientOptions, Proxy, configured, in_tenant, with_claims};
 use tokio::time::Instant;
+pub use values::{ClientId, Subscription, TenantId, parse_id, parse_secret};
 
 use crate::{
     cache::{Fetch, FetchedToken, Progress},
@@ -45,9 +47,9 @@ use crate::{
 };
 
 /// How long one fetch may take in all, whatever the links of a chain take each: a second less than its callers wait by
-/// default, so that they hear what it found.
+/// default, so that they get its error.
 pub const FETCH_LIMIT: Duration = Duration::from_secs(29);
-/// How long a command line may take unless the caller says otherwise; azure-identity for Python allows as much.
+/// How long a command line may take by default, as in azure-identity for Python.
 pub const PROCESS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Asks an identity service for one token.
@@ -56,7 +58,7 @@ pub trait TokenSource: Send + Sync + fmt::Debug {
     /// The credential's public name.
     fn name(&self) -> &'static str;
 
-    /// The same for logs; a chain says which of its links it uses.
+    /// The name in log records; a chain adds the link that it uses.
     fn description(&self) -> String {
         self.name().to_owned()
     }
@@ -67,22 +69,22 @@ pub trait TokenSource: Send + Sync + fmt::Debug {
     /// [`Error::Credential`] says how it answered.
     async fn fetch(&self, scope: &str, deadline: Instant) -> Result<FetchedToken, Error>;
 
-    /// The same once more, at the end of a chain that found nothing: for a link that was passed over because its answer was
-    /// late, and may have come since.
+    /// Fetch again, at the end of a chain without success: for a link that was skipped because its answer was late, and may
+    /// have come since.
     async fn fetch_late(&self, _scope: &str, _deadline: Instant) -> Option<Result<FetchedToken, Error>> {
         None
     }
 
-    /// The same as a link of a chain, where that differs.
+    /// The credential as a link of a chain, if that differs.
     fn as_link(&self) -> Option<Arc<dyn TokenSource>> {
         None
     }
 
-    /// The same for tokens of another tenant; `None` if it has no choice.
+    /// The credential for tokens of another tenant; `None` if it has one tenant only.
     ///
     /// # Arguments
-    /// * `allowed`: the caller lists this tenant among those that may be asked for
-    fn in_tenant(&self, _tenant_id: &str, _allowed: bool) -> Option<Arc<dyn TokenSource>> {
+    /// * `allowed`: the caller lists this tenant in `additionally_allowed_tenants`
+    fn in_tenant(&self, _tenant_id: &TenantId, _allowed: bool) -> Option<Arc<dyn TokenSource>> {
         None
     }
 
@@ -91,8 +93,8 @@ pub trait TokenSource: Send + Sync + fmt::Debug {
         false
     }
 
-    /// Mixes in what tells it from others of its name: its settings, with the secret that proves that it may have the token.
-    /// The environment need not be.
+    /// Hash what distinguishes it from others of its name: its settings, with the secret that entitles it to the token. The
+    /// environment is hashed elsewhere.
     fn fingerprint(&self, _state: &mut dyn Hasher) {}
 
     /// The credentials that it asked when it last looked for one that gives tokens, with their answers; for a chain.
@@ -100,24 +102,24 @@ pub trait TokenSource: Send + Sync + fmt::Debug {
         Vec::new()
     }
 
-    /// Whether somebody else takes over after this error: then the fetch is given up instead of answered.
+    /// Whether Python takes over after this error: then the fetch is abandoned instead of answered.
     fn hands_over(&self, _error: &Error) -> bool {
         false
     }
 }
 
 tokio::task_local! {
-    /// Where a fetch tells how it is getting on.
+    /// Where a fetch reports its progress.
     static PROGRESS: Progress;
 }
 
-/// Makes a fetch with `source`, in the background. The waiters learn of every outcome.
+/// Make a fetch with `source`, in the background. It always ends with an answer or an abandoned fetch.
 pub fn start(fetch: Fetch, source: Arc<dyn TokenSource>) {
     let name = source.name();
     let (scope, progress) = (Arc::clone(fetch.scope()), fetch.progress().clone());
     let known = fetch.known().cloned();
     let pause = fetch.pause();
-    // Shared with the task, so that the answer is not lost where no task can be started.
+    // Shared with the task, so that an answer is possible if the task cannot be started.
     let slot = Arc::new(Mutex::new(Some(fetch)));
     let take = |slot: &Mutex<Option<Fetch>>| slot.lock().unwrap_or_else(PoisonError::into_inner).take();
     let task_slot = Arc::clone(&slot);
@@ -146,7 +148,7 @@ pub fn start(fetch: Fetch, source: Arc<dyn TokenSource>) {
     }
 }
 
-/// Asks one of azure_identity's credentials, bounded by `deadline`.
+/// Ask one of azure_identity's credentials, until `deadline`.
 async fn ask(
     name: &'static str,
     credential: Arc<dyn TokenCredential>,
@@ -162,7 +164,7 @@ async fn ask(
     Ok(FetchedToken::new(token.token.secret().into(), SystemTime::from(token.expires_on)))
 }
 
-/// Bounds a request of `credential`, and words its failure.
+/// Limit a request of `credential`, and make the error of its failure.
 async fn bounded<T>(
     credential: &'static str,
     deadline: Instant,
@@ -182,29 +184,29 @@ fn misconfigured(credential: &'static str, error: &azure_core::Error) -> Error {
     Attempt::new(credential, Status::Misconfigured, root_message(credential, error)).into()
 }
 
-/// Bounds one step of a credential.
+/// Limit one step of a credential.
 async fn within<T>(limit: Duration, deadline: Instant, step: impl Future<Output = T>) -> Option<T> {
     tokio::time::timeout_at(deadline.min(Instant::now() + limit), step).await.ok()
 }
 
-/// What azure_identity says, without the frame that repeats the credential's name and links to Rust's troubleshooting page.
+/// azure_identity's message, without the credential's name and the link to Rust's troubleshooting page.
 fn root_message(name: &str, error: &azure_core::Error) -> String {
     let text = error.to_string();
     let text = text.split("\nTo troubleshoot").next().unwrap_or_default().trim();
     let text = text.strip_prefix(name).unwrap_or(text).trim_start();
     let text = text.strip_prefix("authentication failed.").unwrap_or(text).trim();
-    // azure_core's words for the end of its retries; what the last attempt met with follows from the log.
+    // azure_core's message at the end of its retries; the log adds the last attempt's.
     let of_retries = text.ends_with("will no longer be retried") || text.ends_with("will not be retried");
     if of_retries { "the request for a token failed" } else { text }.to_owned()
 }
 
-/// An environment variable that is set to something.
+/// An environment variable, unless it is empty.
 fn variable(name: &str) -> Option<String> {
-    // Lossy: a value that is no text leads to an error about it, not to what would be done if it were not set.
+    // Lossy: a value that is not UTF-8 leads to an error about it, instead of being treated as not set.
     std::env::var_os(name).map(|value| value.to_string_lossy().into_owned()).filter(|value| !value.is_empty())
 }
 
-/// A scope as the services of before Entra ID's second version know it.
+/// A scope as a resource, which is how services before Entra ID's version 2 name it.
 fn resource_of(scope: &str) -> &str {
     scope.strip_suffix("/.default").unwrap_or(scope)
 }

@@ -1,32 +1,31 @@
-//! What a caller wants of a credential's requests beyond its identity: another tenant, further claims, a way through the
-//! network.
+//! Options of a credential's requests: another tenant, claims, proxies and other options of the HTTP client.
 
 use std::{hash::Hasher, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use tokio::time::Instant;
 
-use super::TokenSource;
+use super::{TenantId, TokenSource, defect::Defect};
 use crate::{
     cache::FetchedToken,
     error::{Attempt, Error, Status},
     login::claims::Claims,
 };
 
-/// Which proxy requests to Entra ID take, instead of the environment's.
+/// The proxy for requests to Entra ID, instead of the environment's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Proxy {
-    /// None at all.
+    /// No proxy.
     Direct,
     /// The proxy at this URL.
     Through(String),
 }
 
 impl Proxy {
-    /// Reads the URL of a proxy; `http://` may be left out.
+    /// Read the URL of a proxy; `http://` may be omitted.
     ///
     /// # Errors
-    /// It is no http URL. The text does not show it: it may hold a password.
+    /// It is not an http URL. The text does not show it, because it may hold a password.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let url = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
         match super::transport::parse_endpoint("proxies", &url) {
@@ -41,21 +40,49 @@ impl Proxy {
 /// Options of a credential's HTTP client, and the tenants it may be asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ClientOptions {
-    /// By default what the environment names. Managed identity uses none.
+    /// By default the environment's. Managed identity uses none.
     pub proxy: Option<Proxy>,
     /// File or directory with the certification authorities that are trusted, instead of the environment's.
     pub ca_bundle: Option<String>,
     /// How long a TCP and TLS handshake may take.
     pub connect_timeout: Option<Duration>,
-    /// How long the service may be silent.
+    /// How long the service may send nothing.
     pub read_timeout: Option<Duration>,
-    /// Tenants that a token may be asked for, besides the credential's own; `*` for all.
-    pub additional_tenants: Vec<String>,
+    /// Tenants that tokens may be requested in, besides the credential's own.
+    pub additional_tenants: AllowedTenants,
 }
 
-impl ClientOptions {
-    fn allow(&self, tenant_id: &str) -> bool {
-        self.additional_tenants.iter().any(|tenant| tenant == "*" || tenant.eq_ignore_ascii_case(tenant_id))
+/// Tenants that tokens may be requested in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AllowedTenants {
+    /// All of them.
+    All,
+    /// Those that are listed.
+    Listed(Vec<TenantId>),
+}
+
+impl Default for AllowedTenants {
+    fn default() -> Self {
+        Self::Listed(Vec::new())
+    }
+}
+
+impl AllowedTenants {
+    /// Read a list of tenants, in which `*` stands for all; `name` is that of the argument.
+    ///
+    /// # Errors
+    /// As [`TenantId::parse`].
+    pub fn parse(name: &str, tenants: &[String]) -> Result<Self, Defect> {
+        let named = tenants.iter().filter(|tenant| *tenant != "*");
+        let listed = named.map(|tenant| TenantId::parse(name, tenant)).collect::<Result<Vec<_>, _>>()?;
+        Ok(if listed.len() < tenants.len() { Self::All } else { Self::Listed(listed) })
+    }
+
+    fn allow(&self, tenant_id: &TenantId) -> bool {
+        match self {
+            Self::All => true,
+            Self::Listed(listed) => listed.iter().any(|tenant| tenant.eq_ignore_ascii_case(tenant_id)),
+        }
     }
 }
 
@@ -66,16 +93,16 @@ tokio::task_local! {
 
 /// The options of the credential that is fetching.
 pub fn options() -> Arc<ClientOptions> {
-    // Err: it has none.
+    // Err: it has no options.
     OPTIONS.try_with(Arc::clone).unwrap_or_default()
 }
 
-/// The claims that the token is to satisfy.
+/// The claims that the token must satisfy.
 pub fn claims() -> Option<Arc<str>> {
     CLAIMS.try_with(Arc::clone).ok()
 }
 
-/// Gives a credential options.
+/// The same credential with options.
 #[must_use]
 pub fn configured(source: Arc<dyn TokenSource>, options: Arc<ClientOptions>) -> Arc<dyn TokenSource> {
     Arc::new(Configured { source, options })
@@ -110,8 +137,8 @@ impl TokenSource for Configured {
         self.source.as_link().map(|link| configured(link, Arc::clone(&self.options)))
     }
 
-    fn in_tenant(&self, tenant_id: &str, allowed: bool) -> Option<Arc<dyn TokenSource>> {
-        let source = self.source.in_tenant(tenant_id, allowed || self.options.allow(tenant_id))?;
+    fn in_tenant(&self, tenant_id: &TenantId, allowed: bool) -> Option<Arc<dyn TokenSource>> {
+        let source = self.source.in_tenant(tenant_id, allowed || self.options.additional_tenants.allow(tenant_id))?;
         Some(configured(source, Arc::clone(&self.options)))
     }
 
@@ -132,28 +159,28 @@ impl TokenSource for Configured {
     }
 }
 
-/// Whether an application or tool whose own tenant is `own` may be asked for a token of another; azure-identity's rule.
-pub fn may_serve(own: Option<&str>, tenant_id: &str, allowed: bool) -> bool {
-    allowed || own.is_none_or(|own| own == "organizations" || own.eq_ignore_ascii_case(tenant_id))
+/// Whether an application or tool of the tenant `own` may request a token in another; azure-identity's rule.
+pub fn may_serve(own: Option<&TenantId>, tenant_id: &TenantId, allowed: bool) -> bool {
+    allowed || own.is_none_or(|own| **own == *"organizations" || own.eq_ignore_ascii_case(tenant_id))
 }
 
-/// The same credential for tokens of a tenant. One that has no choice is asked all the same, and its token looked at: Azure's
-/// clients name the tenant of their resource, which mostly is the credential's own.
+/// The same credential for tokens of a tenant. A credential with one tenant is asked as well, and its token checked: Azure's
+/// clients name the tenant of their resource, which is mostly the credential's own.
 #[must_use]
-pub fn in_tenant(source: Arc<dyn TokenSource>, tenant_id: &str, allowed: bool) -> Arc<dyn TokenSource> {
+pub fn in_tenant(source: Arc<dyn TokenSource>, tenant_id: &TenantId, allowed: bool) -> Arc<dyn TokenSource> {
     let other = source.in_tenant(tenant_id, allowed);
-    other.unwrap_or_else(|| Arc::new(OwnTenant { source, tenant_id: tenant_id.to_owned() }))
+    other.unwrap_or_else(|| Arc::new(OwnTenant { source, tenant_id: tenant_id.clone() }))
 }
 
-/// A credential that gives tokens of one tenant only, and has to give one of this.
+/// A credential of one tenant, whose tokens are checked to be this tenant's.
 #[derive(Debug)]
 struct OwnTenant {
     source: Arc<dyn TokenSource>,
-    tenant_id: String,
+    tenant_id: TenantId,
 }
 
 impl OwnTenant {
-    /// The token, if it is the tenant's.
+    /// Check that a token is the tenant's.
     fn checked(&self, token: FetchedToken) -> Result<FetchedToken, Error> {
         let claims = Claims::of_token(token.secret.expose());
         let own = claims.as_ref().ok().and_then(|claims| claims.text("tid"));
@@ -204,7 +231,7 @@ impl TokenSource for OwnTenant {
     }
 }
 
-/// The same credential for tokens that satisfy a challenge's claims, as JSON.
+/// The same credential for tokens that satisfy the claims of a challenge, which are JSON.
 #[must_use]
 pub fn with_claims(source: Arc<dyn TokenSource>, claims: &str) -> Arc<dyn TokenSource> {
     Arc::new(WithClaims { source, claims: claims.into() })

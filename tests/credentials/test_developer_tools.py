@@ -250,14 +250,14 @@ class TestFailures:
 
 
 @TOOLS
-@pytest.mark.parametrize("bad", ["x; touch y", "$(id)", "a b", "'"])
-def test_tenants_are_checked(credential: Any, program: str, sign_in: str, bad: str) -> None:
+@pytest.mark.parametrize(("bad", "letter"), [("x; touch y", "';'"), ("$(id)", "'$'"), ("a b", "' '"), ("'", r"'\\''")])
+def test_tenants_are_checked(credential: Any, program: str, sign_in: str, bad: str, letter: str) -> None:
     assert program
     assert sign_in
     with pytest.raises(ValueError) as raised:  # noqa: PT011 - compared below
         credential(tenant_id=bad)
     assert str(raised.value) == (
-        f"tenant_id={json.dumps(bad)}: expected a directory (tenant) id such as 11111111-2222-3333-4444-555555555555, "
+        f"tenant_id contains {letter}; give a directory (tenant) id such as 11111111-2222-3333-4444-555555555555, "
         f"or a domain"
     )
 

@@ -335,7 +335,7 @@ class TestKeywords:
             ({"read_timeout": "x"}, "read_timeout='x': expected a number of seconds"),
             ({"proxies": {"ftp": "http://a-secret@x"}}, "proxies has the key 'ftp': one of http, https, all"),
             ({"proxies": {"https": "socks5://a-secret@x"}}, "proxies: expected the URL of an HTTP proxy"),
-            ({"additionally_allowed_tenants": ["a/b"]}, 'additionally_allowed_tenants="a/b": expected a directory'),
+            ({"additionally_allowed_tenants": ["a/b"]}, "additionally_allowed_tenants contains '/'; give a directory"),
         ],
     )
     def test_values_that_cannot_be_right(self, make: Any, options: dict[str, Any], words: str) -> None:

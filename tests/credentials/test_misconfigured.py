@@ -70,6 +70,22 @@ def test_half_of_a_workload_identity(given: tuple[str, ...], missing: str, monke
     )
 
 
+@pytest.mark.parametrize("kind", [identity.EnvironmentCredential, identity.WorkloadIdentityCredential])
+@pytest.mark.parametrize(("tenant", "letter"), [("a/b", "/"), ("../common", "/"), ("a?b=c", "?"), ("x~secret", "~")])
+def test_a_tenant_of_the_environment_is_checked_as_the_keyword_is(
+    kind: Any, tenant: str, letter: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "token").write_text("x")
+    for name, value in {TENANT: tenant, CLIENT: GUID, SECRET: "x", FEDERATED: str(tmp_path / "token")}.items():
+        monkeypatch.setenv(name, value)
+    remedy = "give a directory (tenant) id such as 11111111-2222-3333-4444-555555555555, or a domain"
+    text = failure(kind())
+    assert text == f"AZURE_TENANT_ID contains '{letter}'; {remedy}"
+    with pytest.raises(ValueError) as raised:  # noqa: PT011 - compared below
+        identity.WorkloadIdentityCredential(tenant_id=tenant)
+    assert str(raised.value) == text.replace(TENANT, "tenant_id")
+
+
 def test_files_that_are_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "absent"
     for name, value in {TENANT: GUID, CLIENT: GUID, CERTIFICATE: str(path), FEDERATED: str(path)}.items():

@@ -260,7 +260,7 @@ class TestAssertion:
     @pytest.mark.parametrize(
         ("arguments", "why"),
         [
-            (("a/b", "c"), 'tenant_id="a/b": expected a directory (tenant) id'),
+            (("a/b", "c"), "tenant_id contains '/'; give a directory (tenant) id"),
             ((GUID, ""), "client_id is required and must not be empty"),
         ],
     )

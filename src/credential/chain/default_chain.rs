@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     credential::{
         Authority, AzureCliCredential, AzureDeveloperCliCredential, AzurePowerShellCredential, ChainedTokenCredential,
-        EnvironmentCredential, ManagedIdentityCredential, PROCESS_TIMEOUT, TokenSource, UserAssigned,
-        WorkloadIdentityCredential,
+        ClientId, EnvironmentCredential, ManagedIdentityCredential, PROCESS_TIMEOUT, TenantId, TokenSource,
+        UserAssigned, WorkloadIdentityCredential,
     },
     error::Error,
 };
@@ -109,11 +109,11 @@ fn values() -> String {
 #[derive(Debug, Default)]
 pub struct DefaultChain {
     /// Client id of a user-assigned managed identity; `Some(None)` for the system-assigned one whatever `AZURE_CLIENT_ID` says.
-    pub managed_identity_client_id: Option<Option<String>>,
+    pub managed_identity_client_id: Option<Option<ClientId>>,
     /// Client id for workload identity; else `AZURE_CLIENT_ID`.
-    pub workload_identity_client_id: Option<String>,
+    pub workload_identity_client_id: Option<ClientId>,
     /// Tenant of workload identity; else `AZURE_TENANT_ID`.
-    pub workload_identity_tenant_id: Option<String>,
+    pub workload_identity_tenant_id: Option<TenantId>,
     /// Where to sign in; by default what `AZURE_AUTHORITY_HOST` says, or the public cloud.
     pub authority: Option<Authority>,
     /// How long each command line may take.

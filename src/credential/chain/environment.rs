@@ -10,9 +10,11 @@ use tokio::time::Instant;
 use crate::{
     cache::FetchedToken,
     credential::{
-        Authority, CertificateSource, ClientCertificateCredential, ClientSecretCredential, TokenSource,
+        Authority, CertificateSource, ClientCertificateCredential, ClientId, ClientSecretCredential, TenantId,
+        TokenSource,
         defect::{Defect, path_setting, setting},
         request::may_serve,
+        values::missing,
         variable,
     },
     error::{Attempt, Error, Status},
@@ -24,7 +26,7 @@ const NAME: &str = "EnvironmentCredential";
 #[derive(Debug, Clone, Default, Hash)]
 pub struct EnvironmentCredential {
     /// Another tenant than that of the environment.
-    pub tenant_id: Option<String>,
+    pub tenant_id: Option<TenantId>,
     /// Where to sign in; by default what `AZURE_AUTHORITY_HOST` says, or the public cloud.
     pub authority: Option<Authority>,
 }
@@ -45,9 +47,9 @@ impl EnvironmentCredential {
     }
 
     fn complete(&self) -> Result<Box<dyn TokenSource>, Defect> {
-        let tenant_id = setting("AZURE_TENANT_ID")?.unwrap_or_default();
-        let client_id = setting("AZURE_CLIENT_ID")?.unwrap_or_default();
-        let tenant_id = self.tenant_id.clone().unwrap_or(tenant_id);
+        let own_tenant = TenantId::of_environment()?;
+        let tenant_id = self.tenant_id.clone().or(own_tenant).ok_or_else(|| missing("AZURE_TENANT_ID"))?;
+        let client_id = ClientId::of_environment()?.ok_or_else(|| missing("AZURE_CLIENT_ID"))?;
         let authority = self.authority.clone();
         if let Some(secret) = setting("AZURE_CLIENT_SECRET")? {
             let client_secret = secret.into();
@@ -81,10 +83,10 @@ impl TokenSource for EnvironmentCredential {
         self.hash(&mut state);
     }
 
-    fn in_tenant(&self, tenant_id: &str, allowed: bool) -> Option<Arc<dyn TokenSource>> {
-        let own = self.tenant_id.clone().or_else(|| variable("AZURE_TENANT_ID"));
-        let serves = may_serve(own.as_deref(), tenant_id, allowed);
-        serves.then(|| Arc::new(Self { tenant_id: Some(tenant_id.to_owned()), ..self.clone() }) as Arc<_>)
+    fn in_tenant(&self, tenant_id: &TenantId, allowed: bool) -> Option<Arc<dyn TokenSource>> {
+        let own = self.tenant_id.clone().or_else(|| TenantId::of_environment().ok().flatten());
+        let serves = may_serve(own.as_ref(), tenant_id, allowed);
+        serves.then(|| Arc::new(Self { tenant_id: Some(tenant_id.clone()), ..self.clone() }) as Arc<_>)
     }
 
     async fn fetch(&self, scope: &str, deadline: Instant) -> Result<FetchedToken, Error> {

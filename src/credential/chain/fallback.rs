@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::{
     cache::FetchedToken,
-    credential::{ChainedTokenCredential, TokenSource},
+    credential::{ChainedTokenCredential, TenantId, TokenSource},
     error::{Attempt, Error},
 };
 
@@ -65,7 +65,7 @@ impl TokenSource for FallbackChain {
         self.native.description()
     }
 
-    fn in_tenant(&self, tenant_id: &str, allowed: bool) -> Option<Arc<dyn TokenSource>> {
+    fn in_tenant(&self, tenant_id: &TenantId, allowed: bool) -> Option<Arc<dyn TokenSource>> {
         self.native.in_tenant(tenant_id, allowed)
     }
 

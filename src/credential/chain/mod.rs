@@ -18,7 +18,7 @@ pub use environment::EnvironmentCredential;
 pub use fallback::FallbackChain;
 use tokio::time::Instant;
 
-use super::{TokenSource, in_tenant};
+use super::{TenantId, TokenSource, in_tenant};
 use crate::{
     cache::FetchedToken,
     error::{Attempt, Error, seconds},
@@ -111,7 +111,7 @@ impl TokenSource for ChainedTokenCredential {
         }
     }
 
-    fn in_tenant(&self, tenant_id: &str, allowed: bool) -> Option<Arc<dyn TokenSource>> {
+    fn in_tenant(&self, tenant_id: &TenantId, allowed: bool) -> Option<Arc<dyn TokenSource>> {
         Some(Arc::new(self.map(|link| in_tenant(link, tenant_id, allowed))))
     }
 

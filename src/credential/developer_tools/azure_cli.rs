@@ -1,4 +1,4 @@
-//! Whoever is signed in to the Azure CLI.
+//! The account that is signed in to the Azure CLI.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,7 +9,7 @@ use super::Tool;
 use crate::{
     cache::FetchedToken,
     credential::{
-        TokenSource, developer_tools, expiry,
+        Subscription, TenantId, TokenSource, developer_tools, expiry,
         request::{self, may_serve},
         resource_of,
     },
@@ -30,14 +30,14 @@ const TOOL: Tool = Tool {
 #[derive(Debug, Clone)]
 pub struct AzureCliCredential {
     /// Tenant to sign in to; by default the CLI's own.
-    pub tenant_id: Option<String>,
+    pub tenant_id: Option<TenantId>,
     /// Name or id of the subscription whose account to use; by default the CLI's current one.
-    pub subscription: Option<String>,
+    pub subscription: Option<Subscription>,
     /// How long `az` may take.
     pub process_timeout: Duration,
 }
 
-/// `az`'s answer. Versions before 2.54 tell the expiry in local time only.
+/// Read `az`'s output. Versions before 2.54 state the expiry in local time only.
 fn token(stdout: &str) -> Option<FetchedToken> {
     let answer = developer_tools::objects(stdout).find(|object| object.contains_key("accessToken"))?;
     developer_tools::token(answer["accessToken"].as_str()?, answer.get("expires_on").and_then(expiry::date))
@@ -49,9 +49,9 @@ impl TokenSource for AzureCliCredential {
         TOOL.credential
     }
 
-    fn in_tenant(&self, tenant_id: &str, allowed: bool) -> Option<Arc<dyn TokenSource>> {
-        let serves = may_serve(self.tenant_id.as_deref(), tenant_id, allowed);
-        serves.then(|| Arc::new(Self { tenant_id: Some(tenant_id.to_owned()), ..self.clone() }) as Arc<_>)
+    fn in_tenant(&self, tenant_id: &TenantId, allowed: bool) -> Option<Arc<dyn TokenSource>> {
+        let serves = may_serve(self.tenant_id.as_ref(), tenant_id, allowed);
+        serves.then(|| Arc::new(Self { tenant_id: Some(tenant_id.clone()), ..self.clone() }) as Arc<_>)
     }
 
     async fn fetch(&self, scope: &str, deadline: Instant) -> Result<FetchedToken, Error> {
@@ -61,7 +61,7 @@ impl TokenSource for AzureCliCredential {
         }
         let mut arguments = vec!["account", "get-access-token", "--output", "json", "--resource", resource_of(scope)];
         arguments.extend(tenant_id.iter().flat_map(|tenant_id| ["--tenant", tenant_id]));
-        arguments.extend(self.subscription.iter().flat_map(|subscription| ["--subscription", subscription]));
+        arguments.extend(self.subscription.as_deref().iter().flat_map(|subscription| ["--subscription", subscription]));
         let output = TOOL.run(&arguments, self.process_timeout, deadline).await?;
         TOOL.token(&output, token, |output| {
             let wants_login = ["az login", "az account set"].iter().any(|command| output.stderr.contains(command));

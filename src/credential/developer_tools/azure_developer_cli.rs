@@ -1,4 +1,4 @@
-//! Whoever is signed in to the Azure Developer CLI.
+//! The account that is signed in to the Azure Developer CLI.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,7 +11,7 @@ use super::Tool;
 use crate::{
     cache::FetchedToken,
     credential::{
-        TokenSource, developer_tools, expiry,
+        TenantId, TokenSource, developer_tools, expiry,
         request::{self, may_serve},
     },
     error::Error,
@@ -31,19 +31,19 @@ const TOOL: Tool = Tool {
 #[derive(Debug, Clone)]
 pub struct AzureDeveloperCliCredential {
     /// Tenant to sign in to; by default the one of azd's environment.
-    pub tenant_id: Option<String>,
+    pub tenant_id: Option<TenantId>,
     /// How long `azd` may take.
     pub process_timeout: Duration,
 }
 
 fn token(stdout: &str) -> Option<FetchedToken> {
-    // Since 1.23 it also writes objects with notices for people (`consoleMessage`).
+    // Since 1.23 it also writes objects with notices (`consoleMessage`).
     let answer = developer_tools::objects(stdout).find(|object| object.contains_key("token"))?;
     developer_tools::token(answer["token"].as_str()?, answer.get("expiresOn").and_then(expiry::date))
 }
 
-/// What azd complains about: since 1.23 a JSON object with `error`, before that one with the message inside `data`, in a
-/// line of its own.
+/// azd's error message: since 1.23 in a JSON object with `error`, before in one with the message inside `data`, on a line of
+/// its own.
 fn complaint(output: &str) -> Option<String> {
     type Object = Map<String, Value>;
     let objects: Vec<Object> = developer_tools::objects(output).collect();
@@ -59,9 +59,9 @@ impl TokenSource for AzureDeveloperCliCredential {
         TOOL.credential
     }
 
-    fn in_tenant(&self, tenant_id: &str, allowed: bool) -> Option<Arc<dyn TokenSource>> {
-        let serves = may_serve(self.tenant_id.as_deref(), tenant_id, allowed);
-        serves.then(|| Arc::new(Self { tenant_id: Some(tenant_id.to_owned()), ..self.clone() }) as Arc<_>)
+    fn in_tenant(&self, tenant_id: &TenantId, allowed: bool) -> Option<Arc<dyn TokenSource>> {
+        let serves = may_serve(self.tenant_id.as_ref(), tenant_id, allowed);
+        serves.then(|| Arc::new(Self { tenant_id: Some(tenant_id.clone()), ..self.clone() }) as Arc<_>)
     }
 
     async fn fetch(&self, scope: &str, deadline: Instant) -> Result<FetchedToken, Error> {

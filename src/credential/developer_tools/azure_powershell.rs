@@ -1,4 +1,4 @@
-//! Whoever is signed in to Azure PowerShell.
+//! The account that is signed in to Azure PowerShell.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,7 +10,7 @@ use super::Tool;
 use crate::{
     cache::FetchedToken,
     credential::{
-        TokenSource, developer_tools, expiry,
+        TenantId, TokenSource, developer_tools, expiry,
         request::{self, may_serve},
         resource_of,
     },
@@ -28,12 +28,12 @@ const TOOL: Tool = Tool {
     plain: ("NO_COLOR", "true"),
 };
 
-/// Begin the lines that are for us; whatever else a profile or a module prints is not.
+/// Prefixes of the script's own output lines; a profile or a module may print others.
 const TOKEN: &str = "entra-token:";
 const NO_MODULE: &str = "entra-no-module";
 const INSTALL: &str = "run `Install-Module Az.Accounts`";
 
-/// Asks `Get-AzAccessToken`, which gives a secure string from Az.Accounts 5 on.
+/// Calls `Get-AzAccessToken`, which returns a secure string since Az.Accounts 5.
 const SCRIPT: &str = r"
 $ErrorActionPreference = 'Stop'
 $ProgressPreference = 'SilentlyContinue'
@@ -53,7 +53,7 @@ if ($text -is [securestring]) { $text = [System.Net.NetworkCredential]::new('', 
 #[derive(Debug, Clone)]
 pub struct AzurePowerShellCredential {
     /// Tenant to sign in to; by default that of the current context.
-    pub tenant_id: Option<String>,
+    pub tenant_id: Option<TenantId>,
     /// How long `pwsh` may take.
     pub process_timeout: Duration,
 }
@@ -78,9 +78,9 @@ impl TokenSource for AzurePowerShellCredential {
         TOOL.credential
     }
 
-    fn in_tenant(&self, tenant_id: &str, allowed: bool) -> Option<Arc<dyn TokenSource>> {
-        let serves = may_serve(self.tenant_id.as_deref(), tenant_id, allowed);
-        serves.then(|| Arc::new(Self { tenant_id: Some(tenant_id.to_owned()), ..self.clone() }) as Arc<_>)
+    fn in_tenant(&self, tenant_id: &TenantId, allowed: bool) -> Option<Arc<dyn TokenSource>> {
+        let serves = may_serve(self.tenant_id.as_ref(), tenant_id, allowed);
+        serves.then(|| Arc::new(Self { tenant_id: Some(tenant_id.clone()), ..self.clone() }) as Arc<_>)
     }
 
     async fn fetch(&self, scope: &str, deadline: Instant) -> Result<FetchedToken, Error> {

@@ -15,13 +15,13 @@ use tokio::{
 
 use crate::platform::process::{self, ProcessTree};
 
-/// Nobody's token is as long; a command that never stops talking is stopped.
+/// No token is as long. A command that writes more is stopped.
 const OUTPUT_LIMIT: u64 = 1 << 20;
 
-/// What a command line said.
+/// The output of a command line.
 #[derive(Debug)]
 pub struct Output {
-    /// `None` where the system does not keep it for us.
+    /// `None` if the system does not keep it.
     pub status: Option<ExitStatus>,
     pub stdout: String,
     pub stderr: String,
@@ -33,7 +33,7 @@ pub fn find(name: &str) -> Option<PathBuf> {
     env::split_paths(&path).find_map(|directory| process::find_in(&directory, name))
 }
 
-/// Runs a program for at most `limit`; when time is up, it ends together with all it started.
+/// Run a program for at most `limit`; after that, it is killed together with the processes it started.
 ///
 /// # Errors
 /// It cannot be started, or did not end in time ([`io::ErrorKind::TimedOut`]).
@@ -45,9 +45,9 @@ pub async fn run(
     deadline: Instant,
 ) -> io::Result<Output> {
     let command = CommandWrap::with_new(program, |command| {
-        // Nothing can be asked: there is no terminal that belongs to us.
+        // It cannot ask anything: there is no terminal.
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        // Not in the program's own directory, whose files they might take for theirs.
+        // Not the current directory, whose files the command could mistake for its own.
         command.current_dir(process::neutral_directory()).env(variable.0, variable.1);
     });
     let mut tree = ProcessTree::start(command)?;
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn ends_what_the_command_started_too() {
-        // The grandchild holds a pipe open, so that its death is seen and not slept for.
+        // The grandchild holds a pipe open, so the test sees its end without sleeping.
         let (mut alive, held) = io::pipe().unwrap();
         let held_path = format!("/proc/{}/fd/{}", std::process::id(), std::os::fd::AsRawFd::as_raw_fd(&held));
         let script = format!("exec 9>{held_path}; sleep 600 & wait");

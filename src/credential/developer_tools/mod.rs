@@ -1,4 +1,4 @@
-//! What the credentials that run a developer's command line have in common.
+//! The common part of the credentials that run a developer's command line.
 
 mod azure_cli;
 mod azure_developer_cli;
@@ -25,29 +25,29 @@ use crate::{
     platform::process,
 };
 
-/// A command line that knows who is signed in.
+/// A command line with a signed-in account.
 ///
-/// One that does not work is a link that is not there: a chain goes on to the next after every failure.
+/// After every failure, a chain continues with its next link.
 #[derive(Debug)]
 pub struct Tool {
     /// The credential's public name.
     pub credential: &'static str,
-    /// What is run.
+    /// The program.
     pub program: &'static str,
     /// Its other names.
     pub other_programs: &'static [&'static str],
-    /// Its name for people.
+    /// Its name in messages.
     pub title: &'static str,
-    /// How one signs in.
+    /// The command that signs in.
     pub sign_in: &'static str,
     /// The option of that command that names a tenant.
     pub tenant_option: &'static str,
-    /// Makes it speak without colours.
+    /// The environment variable that disables colours.
     pub plain: (&'static str, &'static str),
 }
 
 impl Tool {
-    /// Runs it. Its output is without colours; what it means is for [`Self::token`] to tell.
+    /// Run it and return its output without colours, for [`Self::token`].
     pub async fn run(&self, arguments: &[&str], limit: Duration, deadline: Instant) -> Result<Output, Error> {
         let mut names = std::iter::once(&self.program).chain(self.other_programs);
         let Some(path) = names.find_map(|name| command::find(name)) else { return Err(self.not_installed()) };
@@ -67,14 +67,14 @@ impl Tool {
         })
     }
 
-    /// The token in its output.
+    /// Read the token in its output.
     ///
     /// # Arguments
-    /// * `read`: finds it in what the tool writes
-    /// * `refusal`: what to make of an output of a tool that failed
+    /// * `read`: finds the token in the standard output
+    /// * `refusal`: makes the error of a failed tool's output
     ///
     /// # Errors
-    /// It is not installed, it failed, or it wrote something else.
+    /// It is not installed, it failed, or its output holds no token.
     pub fn token(
         &self,
         output: &Output,
@@ -96,25 +96,25 @@ impl Tool {
         })
     }
 
-    /// Nothing of that name is there.
+    /// The error for a missing program.
     fn not_installed(&self) -> Error {
         self.attempt(Status::Unavailable, format!("{} is not installed or not on PATH", self.title)).into()
     }
 
-    /// Nobody is signed in, as far as the tool could tell.
+    /// The error for a tool without a signed-in account.
     pub fn not_signed_in(&self, tenant_id: Option<&str>) -> Error {
         let remedy = format!("run `{}`", self.sign_in_to(tenant_id));
         self.attempt(Status::NotReady, "not signed in".to_owned()).with_remedy(remedy).into()
     }
 
-    /// It cannot ask for the claims of a challenge; signing in with them can.
+    /// The error for a claims challenge, which only signing in can satisfy.
     pub fn needs_claims(&self, option: &str, claims: &str, tenant_id: Option<&str>) -> Error {
         let (sign_in, claims) = (self.sign_in_to(tenant_id), STANDARD.encode(claims));
         let remedy = format!("to satisfy them, run `{sign_in} {option} {claims}`");
         self.attempt(Status::NotReady, "it cannot request claims".to_owned()).with_remedy(remedy).into()
     }
 
-    /// It failed with words of its own.
+    /// The error for a tool that failed with a message.
     pub fn failed(&self, words: &str, tenant_id: Option<&str>) -> Error {
         let words = redacted(words.trim(), &[]);
         let sign_in = self.sign_in_to(tenant_id);
@@ -137,7 +137,7 @@ impl Tool {
         self.attempt(Status::Unavailable, format!("{what} is not installed")).with_remedy(remedy).into()
     }
 
-    /// It succeeded, but what it wrote is not a token.
+    /// The error for a tool that succeeded without a token.
     fn unexpected(&self, output: &str) -> Error {
         let reason = format!("`{}` did not return a token, but {:?}", self.program, redacted(output.trim(), &[]));
         self.attempt(Status::NotReady, reason).with_remedy("check that it is up to date").into()
@@ -155,13 +155,13 @@ impl Tool {
     }
 }
 
-/// The token; where the tool does not tell when it expires, the token itself does.
+/// The token. If the tool does not state its expiry, its claims do.
 pub fn token(secret: &str, expires_on: Option<SystemTime>) -> Option<FetchedToken> {
     let expires_at = expires_on.or_else(|| expiry::of_token(secret))?;
     Some(FetchedToken::new(secret.into(), expires_at))
 }
 
-/// The JSON objects in a tool's output, whatever stands around them: warnings, notices of updates, a byte order mark.
+/// The JSON objects in a tool's output, among warnings, notices of updates and a byte order mark.
 pub fn objects(output: &str) -> impl Iterator<Item = Map<String, Value>> {
     let mut rest = output;
     std::iter::from_fn(move || {

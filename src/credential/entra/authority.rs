@@ -1,4 +1,4 @@
-//! Who issues the tokens: an Entra ID authority, one in each cloud.
+//! The Entra ID authority that issues the tokens, one in each cloud.
 
 use azure_core::http::Url;
 
@@ -15,19 +15,15 @@ const PUBLIC: &str = "https://login.microsoftonline.com/";
 pub struct Authority(Url);
 
 impl Authority {
-    /// Reads `login.microsoftonline.us` or `https://login.microsoftonline.us/`.
+    /// Read `login.microsoftonline.us` or `https://login.microsoftonline.us/`; `name` is that of the argument or variable.
     ///
     /// # Errors
-    /// It is no URL, or not https.
-    pub fn parse(text: &str) -> Result<Self, Error> {
-        Self::named("authority", text).map_err(Error::InvalidArgument)
-    }
-
-    fn named(name: &str, text: &str) -> Result<Self, String> {
+    /// It is not a URL, or not https.
+    pub fn parse(name: &str, text: &str) -> Result<Self, String> {
         let text = text.trim();
         let url = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
         match Url::parse(&url) {
-            // "https:///x" would be mended to the host "x".
+            // The parser would read "https:///x" as the host "x".
             Ok(url) if url.scheme() == "https" && url.has_host() && !text.starts_with('/') => Ok(Self(url)),
             Ok(_) | Err(_) => Err(format!(
                 "{name}={text:?}: expected the host name of an Entra ID authority or its https URL, such as \
@@ -36,16 +32,16 @@ impl Authority {
         }
     }
 
-    /// What the caller named, else what `AZURE_AUTHORITY_HOST` names, else the public cloud's.
+    /// The caller's authority, else that of `AZURE_AUTHORITY_HOST`, else the public cloud's.
     ///
     /// # Errors
-    /// The variable names none.
+    /// The variable does not name an authority.
     pub fn resolve(credential: &'static str, given: Option<&Self>) -> Result<Self, Error> {
         if let Some(given) = given {
             return Ok(given.clone());
         }
         let text = variable(VARIABLE).unwrap_or_else(|| PUBLIC.to_owned());
-        Self::named(VARIABLE, &text).map_err(|reason| Attempt::new(credential, Status::Misconfigured, reason).into())
+        Self::parse(VARIABLE, &text).map_err(|reason| Attempt::new(credential, Status::Misconfigured, reason).into())
     }
 
     /// Its URL.
@@ -54,7 +50,7 @@ impl Authority {
         self.0.to_string()
     }
 
-    /// Where a tenant's tokens are had.
+    /// The URL that issues a tenant's tokens.
     #[must_use]
     pub fn token_endpoint(&self, tenant_id: &str) -> String {
         let mut url = self.0.clone();
@@ -72,10 +68,10 @@ mod tests {
         for good in
             ["login.microsoftonline.us", " https://login.microsoftonline.us/ ", "https://127.0.0.1:8443", "[::1]"]
         {
-            assert!(Authority::parse(good).is_ok(), "{good}");
+            assert!(Authority::parse("authority", good).is_ok(), "{good}");
         }
         for bad in ["http://login.microsoftonline.com", "", "https://", "/relative", "ftp://host", "a b"] {
-            let error = Authority::parse(bad).unwrap_err().to_string();
+            let error = Authority::parse("authority", bad).unwrap_err();
             assert!(error.starts_with("authority="), "{error}");
         }
     }
@@ -83,7 +79,7 @@ mod tests {
     #[test]
     fn a_tenant_has_its_endpoint() {
         for authority in ["login.microsoftonline.us", "https://login.microsoftonline.us/common/"] {
-            let endpoint = Authority::parse(authority).unwrap().token_endpoint("t");
+            let endpoint = Authority::parse("authority", authority).unwrap().token_endpoint("t");
             assert_eq!(endpoint, "https://login.microsoftonline.us/t/oauth2/v2.0/token");
         }
     }

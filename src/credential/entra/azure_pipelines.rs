@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::{
     cache::FetchedToken,
     credential::{
-        Authority, TokenSource, ask,
+        Authority, ClientId, TenantId, TokenSource, ask,
         http::transport::{self, AttemptLog, parse_endpoint},
         misconfigured,
         request::may_serve,
@@ -22,18 +22,18 @@ use crate::{
 const NAME: &str = "AzurePipelinesCredential";
 const ENDPOINT: &str = "SYSTEM_OIDCREQUESTURI";
 
-/// Has Azure Pipelines vouch for the running job, and exchanges that for an access token.
+/// Exchanges Azure Pipelines' token for the running job for an access token.
 #[derive(Debug, Clone)]
 pub struct AzurePipelinesCredential {
     /// Directory (tenant) id of the service connection.
-    pub tenant_id: String,
+    pub tenant_id: TenantId,
     /// Application (client) id of the service connection.
-    pub client_id: String,
+    pub client_id: ClientId,
     /// The service connection's id.
     pub service_connection_id: String,
     /// The job's own token, `System.AccessToken`.
     pub system_access_token: Secret,
-    /// Where to sign in; by default what `AZURE_AUTHORITY_HOST` says, or the public cloud.
+    /// The Entra ID authority; by default that of `AZURE_AUTHORITY_HOST`, else the public cloud's.
     pub authority: Option<Authority>,
 }
 
@@ -43,9 +43,9 @@ impl TokenSource for AzurePipelinesCredential {
         NAME
     }
 
-    fn in_tenant(&self, tenant_id: &str, allowed: bool) -> Option<Arc<dyn TokenSource>> {
+    fn in_tenant(&self, tenant_id: &TenantId, allowed: bool) -> Option<Arc<dyn TokenSource>> {
         let serves = may_serve(Some(&self.tenant_id), tenant_id, allowed);
-        serves.then(|| Arc::new(Self { tenant_id: tenant_id.to_owned(), ..self.clone() }) as Arc<_>)
+        serves.then(|| Arc::new(Self { tenant_id: tenant_id.clone(), ..self.clone() }) as Arc<_>)
     }
 
     async fn fetch(&self, scope: &str, deadline: Instant) -> Result<FetchedToken, Error> {
@@ -62,8 +62,8 @@ impl TokenSource for AzurePipelinesCredential {
             },
         };
         let credential = azure_identity::AzurePipelinesCredential::new(
-            self.tenant_id.clone(),
-            self.client_id.clone(),
+            self.tenant_id.to_string(),
+            self.client_id.to_string(),
             &self.service_connection_id,
             self.system_access_token.expose().to_owned(),
             Some(options),

@@ -1,4 +1,4 @@
-//! An application that shows a signed statement about itself, an assertion, instead of a secret.
+//! An application that authenticates with a signed assertion instead of a secret.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::{
     cache::FetchedToken,
     credential::{
-        Authority, TokenSource, ask,
+        Authority, ClientId, TenantId, TokenSource, ask,
         http::transport::{self, AttemptLog},
         misconfigured,
         request::may_serve,
@@ -21,16 +21,16 @@ use crate::{
 
 const NAME: &str = "ClientAssertionCredential";
 
-/// Exchanges one assertion. Whoever has made it makes another of these for the next.
+/// Exchanges one assertion for a token.
 #[derive(Debug, Clone)]
 pub struct ClientAssertionCredential {
     /// Directory (tenant) id or domain.
-    pub tenant_id: String,
+    pub tenant_id: TenantId,
     /// Application (client) id.
-    pub client_id: String,
-    /// What it says about itself, a JSON Web Token.
+    pub client_id: ClientId,
+    /// The assertion, a JSON Web Token.
     pub assertion: Secret,
-    /// Where to sign in; by default what `AZURE_AUTHORITY_HOST` says, or the public cloud.
+    /// The Entra ID authority; by default that of `AZURE_AUTHORITY_HOST`, else the public cloud's.
     pub authority: Option<Authority>,
 }
 
@@ -40,13 +40,13 @@ impl TokenSource for ClientAssertionCredential {
         NAME
     }
 
-    fn in_tenant(&self, tenant_id: &str, allowed: bool) -> Option<Arc<dyn TokenSource>> {
+    fn in_tenant(&self, tenant_id: &TenantId, allowed: bool) -> Option<Arc<dyn TokenSource>> {
         let serves = may_serve(Some(&self.tenant_id), tenant_id, allowed);
-        serves.then(|| Arc::new(Self { tenant_id: tenant_id.to_owned(), ..self.clone() }) as Arc<_>)
+        serves.then(|| Arc::new(Self { tenant_id: tenant_id.clone(), ..self.clone() }) as Arc<_>)
     }
 
     async fn fetch(&self, scope: &str, deadline: Instant) -> Result<FetchedToken, Error> {
-        let application = (self.tenant_id.as_str(), self.client_id.as_str());
+        let application = (&self.tenant_id, &self.client_id);
         exchange(NAME, application, self.assertion.clone(), self.authority.as_ref(), scope, deadline).await
     }
 }
@@ -64,7 +64,7 @@ impl ClientAssertion for Given {
 /// Exchanges an assertion of (tenant id, client id) for an access token.
 pub(super) async fn exchange(
     name: &'static str,
-    (tenant_id, client_id): (&str, &str),
+    (tenant_id, client_id): (&TenantId, &ClientId),
     assertion: Secret,
     authority: Option<&Authority>,
     scope: &str,
@@ -73,8 +73,8 @@ pub(super) async fn exchange(
     let log = AttemptLog::hiding(&assertion);
     let options = ClientAssertionCredentialOptions { client_options: transport::entra(name, authority, log.clone())? };
     let credential = azure_identity::ClientAssertionCredential::new(
-        tenant_id.to_owned(),
-        client_id.to_owned(),
+        tenant_id.to_string(),
+        client_id.to_string(),
         Given(assertion),
         Some(options),
     )

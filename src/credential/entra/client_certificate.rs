@@ -8,24 +8,24 @@ use tokio::time::Instant;
 use super::{client_assertion::exchange, signing_certificate::SigningCertificate};
 use crate::{
     cache::FetchedToken,
-    credential::{Authority, TokenSource, request::may_serve},
+    credential::{Authority, ClientId, TenantId, TokenSource, request::may_serve},
     error::{Attempt, Error, Status},
     platform::secret::Secret,
 };
 
 const NAME: &str = "CertificateCredential";
 
-/// Where a certificate with its private key is.
+/// The source of a certificate with its private key.
 #[derive(Debug, Clone)]
 pub enum CertificateSource {
     /// In a file, read at every fetch, because certificates are renewed; and its password.
     File(PathBuf, Option<Secret>),
-    /// Read already.
+    /// Already read.
     Given(Arc<SigningCertificate>),
 }
 
 impl CertificateSource {
-    /// The certificate.
+    /// Read the certificate.
     ///
     /// # Errors
     /// The file cannot be read, or holds none.
@@ -46,14 +46,14 @@ impl CertificateSource {
 #[derive(Debug, Clone)]
 pub struct ClientCertificateCredential {
     /// Directory (tenant) id or domain.
-    pub tenant_id: String,
+    pub tenant_id: TenantId,
     /// Application (client) id.
-    pub client_id: String,
+    pub client_id: ClientId,
     /// Certificate and private key, PEM or PKCS#12.
     pub certificate: CertificateSource,
-    /// Whether the certificates are sent along, for applications that trust a subject and issuer.
+    /// Whether the certificates are sent as well, for applications that trust a subject and issuer.
     pub send_certificate_chain: bool,
-    /// Where to sign in; by default what `AZURE_AUTHORITY_HOST` says, or the public cloud.
+    /// The Entra ID authority; by default that of `AZURE_AUTHORITY_HOST`, else the public cloud's.
     pub authority: Option<Authority>,
 }
 
@@ -63,9 +63,9 @@ impl TokenSource for ClientCertificateCredential {
         NAME
     }
 
-    fn in_tenant(&self, tenant_id: &str, allowed: bool) -> Option<Arc<dyn TokenSource>> {
+    fn in_tenant(&self, tenant_id: &TenantId, allowed: bool) -> Option<Arc<dyn TokenSource>> {
         let serves = may_serve(Some(&self.tenant_id), tenant_id, allowed);
-        serves.then(|| Arc::new(Self { tenant_id: tenant_id.to_owned(), ..self.clone() }) as Arc<_>)
+        serves.then(|| Arc::new(Self { tenant_id: tenant_id.clone(), ..self.clone() }) as Arc<_>)
     }
 
     async fn fetch(&self, scope: &str, deadline: Instant) -> Result<FetchedToken, Error> {

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::{
     cache::FetchedToken,
     credential::{
-        Authority, TokenSource, ask,
+        Authority, ClientId, TenantId, TokenSource, ask,
         http::transport::{self, AttemptLog},
         misconfigured,
         request::may_serve,
@@ -23,16 +23,16 @@ use crate::{
 
 const NAME: &str = "ClientSecretCredential";
 
-/// Signs an application in with a secret that was made for it in Entra ID.
+/// Signs an application in with a client secret.
 #[derive(Debug, Clone, Hash)]
 pub struct ClientSecretCredential {
     /// Directory (tenant) id or domain.
-    pub tenant_id: String,
+    pub tenant_id: TenantId,
     /// Application (client) id.
-    pub client_id: String,
+    pub client_id: ClientId,
     /// The secret's value.
     pub client_secret: Secret,
-    /// Where to sign in; by default what `AZURE_AUTHORITY_HOST` says, or the public cloud.
+    /// The Entra ID authority; by default that of `AZURE_AUTHORITY_HOST`, else the public cloud's.
     pub authority: Option<Authority>,
 }
 
@@ -50,9 +50,9 @@ impl TokenSource for ClientSecretCredential {
         self.hash(&mut state);
     }
 
-    fn in_tenant(&self, tenant_id: &str, allowed: bool) -> Option<Arc<dyn TokenSource>> {
+    fn in_tenant(&self, tenant_id: &TenantId, allowed: bool) -> Option<Arc<dyn TokenSource>> {
         let serves = may_serve(Some(&self.tenant_id), tenant_id, allowed);
-        serves.then(|| Arc::new(Self { tenant_id: tenant_id.to_owned(), ..self.clone() }) as Arc<_>)
+        serves.then(|| Arc::new(Self { tenant_id: tenant_id.clone(), ..self.clone() }) as Arc<_>)
     }
 
     async fn fetch(&self, scope: &str, deadline: Instant) -> Result<FetchedToken, Error> {
@@ -62,7 +62,7 @@ impl TokenSource for ClientSecretCredential {
         };
         let credential = azure_identity::ClientSecretCredential::new(
             &self.tenant_id,
-            self.client_id.clone(),
+            self.client_id.to_string(),
             self.client_secret.expose().to_owned().into(),
             Some(options),
         )

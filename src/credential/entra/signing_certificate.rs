@@ -1,4 +1,4 @@
-//! A certificate with its private key, out of a file, and the assertions signed with it.
+//! A certificate with its private key, and the assertions that are signed with it.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -18,10 +18,10 @@ use zeroize::Zeroizing;
 
 use crate::platform::secret::Secret;
 
-/// As long as MSAL's; it is used at once.
+/// An assertion's life, as long as MSAL's; it is used at once.
 const ASSERTION_LIFE: Duration = Duration::from_secs(600);
 
-/// What an application signs its assertions with.
+/// The certificate and the key of an application.
 pub struct SigningCertificate {
     key: RsaKeyPair,
     /// In DER, the signing one first.
@@ -35,17 +35,17 @@ impl std::fmt::Debug for SigningCertificate {
 }
 
 impl SigningCertificate {
-    /// Reads PEM, or else PKCS#12.
+    /// Read PEM or PKCS#12.
     ///
     /// # Errors
-    /// What is missing or wrong, in words.
+    /// The text says what is missing or wrong.
     pub fn read(data: &[u8], password: Option<&Secret>) -> Result<Self, String> {
         let (key, mut chain) = match std::str::from_utf8(data) {
             Ok(text) if text.contains(PEM_BEGIN) => read_pem(text, password)?,
             _ => read_pkcs12(data, password)?,
         };
         let public = key.public_key().as_ref();
-        // A certificate holds its public key in just the form that the private key tells it in.
+        // The certificate holds the public key in the same encoding as the private key.
         let own = chain.iter().position(|certificate| certificate.windows(public.len()).any(|part| part == public));
         let own = own.ok_or(if chain.is_empty() {
             "it holds a private key but no certificate"
@@ -56,14 +56,14 @@ impl SigningCertificate {
         Ok(Self { key, chain })
     }
 
-    /// A JSON Web Token by which `client_id` proves to `audience` who it is; with the certificates themselves, if asked
-    /// for, so that a certificate can be known by its subject and issuer.
+    /// A JSON Web Token that authenticates `client_id` to `audience`. It includes the certificates if asked for, so that a
+    /// certificate can be recognized by its subject and issuer.
     ///
     /// # Errors
     /// The machine has no random numbers.
     pub fn assertion(&self, audience: &str, client_id: &str, send_chain: bool) -> Result<Secret, String> {
         let thumbprint = URL_SAFE_NO_PAD.encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, &self.chain[0]));
-        // As azure-identity for Python and for Rust send it.
+        // As azure-identity for Python and for Rust do.
         let mut header = json!({"alg": "RS256", "typ": "JWT", "x5t": thumbprint});
         if send_chain {
             header["x5c"] = self.chain.iter().map(|certificate| STANDARD.encode(certificate)).collect();

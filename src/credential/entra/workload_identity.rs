@@ -1,4 +1,4 @@
-//! Workload identity federation: Kubernetes' token for Entra's.
+//! Workload identity federation: exchanges Kubernetes' token for Entra ID's.
 
 use std::{
     hash::{Hash, Hasher},
@@ -12,28 +12,63 @@ use tokio::time::Instant;
 use crate::{
     cache::FetchedToken,
     credential::{
-        Authority, TokenSource, ask,
-        defect::{Defect, path_setting, setting},
+        Authority, ClientId, TenantId, TokenSource, ask,
+        defect::{Defect, path_setting},
         http::transport::{self, AttemptLog},
         request::may_serve,
-        root_message, variable,
+        root_message,
     },
     error::{Attempt, Error, Status},
 };
 
 const NAME: &str = "WorkloadIdentityCredential";
+const TOKEN_FILE: &str = "AZURE_FEDERATED_TOKEN_FILE";
 
-/// Exchanges the token in a file for an access token. What is not given comes from the variables that Azure's webhook sets.
+/// Exchanges the token in a file for an access token. Missing settings come from the variables that Azure's webhook sets.
 #[derive(Debug, Clone, Default, Hash)]
 pub struct WorkloadIdentityCredential {
     /// Directory (tenant) id; else `AZURE_TENANT_ID`.
-    pub tenant_id: Option<String>,
+    pub tenant_id: Option<TenantId>,
     /// Application (client) id; else `AZURE_CLIENT_ID`.
-    pub client_id: Option<String>,
+    pub client_id: Option<ClientId>,
     /// The file; else `AZURE_FEDERATED_TOKEN_FILE`. It is read at every fetch, because it rotates.
     pub token_file_path: Option<String>,
-    /// Where to sign in; by default what `AZURE_AUTHORITY_HOST` says, or the public cloud.
+    /// The Entra ID authority; by default that of `AZURE_AUTHORITY_HOST`, else the public cloud's.
     pub authority: Option<Authority>,
+}
+
+/// Why settings cannot be used.
+#[derive(Default)]
+struct Problems {
+    missing: Vec<&'static str>,
+    defects: Vec<Defect>,
+}
+
+impl Problems {
+    /// The caller's value, else the environment's.
+    fn setting<T: Clone>(
+        &mut self,
+        name: &'static str,
+        given: Option<&T>,
+        read: impl FnOnce() -> Result<Option<T>, Defect>,
+    ) -> Option<T> {
+        match given.cloned().map_or_else(read, |given| Ok(Some(given))) {
+            Ok(Some(value)) => return Some(value),
+            Ok(None) => self.missing.push(name),
+            Err(defect) => self.defects.push(defect),
+        }
+        None
+    }
+
+    /// The missing settings, because the others may be meant for another credential; else the first defect.
+    fn into_error(self) -> Error {
+        if let Some(defect) = self.defects.into_iter().next().filter(|_| self.missing.is_empty()) {
+            return defect.of(NAME);
+        }
+        Attempt::new(NAME, Status::Unavailable, format!("not set: {}", self.missing.join(", ")))
+            .with_remedy("in Kubernetes the workload identity webhook sets them on labelled pods")
+            .into()
+    }
 }
 
 #[async_trait]
@@ -50,42 +85,27 @@ impl TokenSource for WorkloadIdentityCredential {
         self.hash(&mut state);
     }
 
-    fn in_tenant(&self, tenant_id: &str, allowed: bool) -> Option<Arc<dyn TokenSource>> {
-        let own = self.tenant_id.clone().or_else(|| variable("AZURE_TENANT_ID"));
-        let serves = may_serve(own.as_deref(), tenant_id, allowed);
-        serves.then(|| Arc::new(Self { tenant_id: Some(tenant_id.to_owned()), ..self.clone() }) as Arc<_>)
+    fn in_tenant(&self, tenant_id: &TenantId, allowed: bool) -> Option<Arc<dyn TokenSource>> {
+        let own = self.tenant_id.clone().or_else(|| TenantId::of_environment().ok().flatten());
+        let serves = may_serve(own.as_ref(), tenant_id, allowed);
+        serves.then(|| Arc::new(Self { tenant_id: Some(tenant_id.clone()), ..self.clone() }) as Arc<_>)
     }
 
     async fn fetch(&self, scope: &str, deadline: Instant) -> Result<FetchedToken, Error> {
-        let mut missing = Vec::new();
-        // What is odd about a value matters once all are there: a half of them may be meant for others.
-        let mut defects = Vec::new();
-        let mut value = |given: &Option<String>, name, read: fn(&str) -> Result<Option<String>, Defect>| {
-            match given.clone().map_or_else(|| read(name), |given| Ok(Some(given))) {
-                Ok(Some(value)) => return value,
-                Ok(None) => missing.push(name),
-                Err(defect) => defects.push(defect),
-            }
-            String::new()
+        let mut problems = Problems::default();
+        let tenant_id = problems.setting("AZURE_TENANT_ID", self.tenant_id.as_ref(), TenantId::of_environment);
+        let client_id = problems.setting("AZURE_CLIENT_ID", self.client_id.as_ref(), ClientId::of_environment);
+        let token_file_path = problems.setting(TOKEN_FILE, self.token_file_path.as_ref(), || path_setting(TOKEN_FILE));
+        let (Some(tenant_id), Some(client_id), Some(token_file_path)) = (tenant_id, client_id, token_file_path) else {
+            return Err(problems.into_error());
         };
-        let tenant_id = value(&self.tenant_id, "AZURE_TENANT_ID", setting);
-        let client_id = value(&self.client_id, "AZURE_CLIENT_ID", setting);
-        let token_file_path = value(&self.token_file_path, "AZURE_FEDERATED_TOKEN_FILE", path_setting);
-        if !missing.is_empty() {
-            return Err(Attempt::new(NAME, Status::Unavailable, format!("not set: {}", missing.join(", ")))
-                .with_remedy("in Kubernetes the workload identity webhook sets them on labelled pods")
-                .into());
-        }
-        if let Some(defect) = defects.into_iter().next() {
-            return Err(defect.of(NAME));
-        }
         let log = AttemptLog::default();
         let options = WorkloadIdentityCredentialOptions {
             credential_options: ClientAssertionCredentialOptions {
                 client_options: transport::entra(NAME, self.authority.as_ref(), log.clone())?,
             },
-            tenant_id: Some(tenant_id),
-            client_id: Some(client_id),
+            tenant_id: Some(tenant_id.to_string()),
+            client_id: Some(client_id.to_string()),
             token_file_path: Some(token_file_path.into()),
         };
         let credential = azure_identity::WorkloadIdentityCredential::new(Some(options)).map_err(|error| {

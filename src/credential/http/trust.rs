@@ -1,8 +1,7 @@
-//! Which certification authorities Entra ID's certificate may come from.
+//! The certification authorities that Entra ID's certificate may lead to.
 //!
 //! rustls asks the system. `SSL_CERT_FILE` and `SSL_CERT_DIR` name others, which rustls itself reads on Linux only. Companies
-//! that look into TLS also set `REQUESTS_CA_BUNDLE` or `CURL_CA_BUNDLE`, which is what requests and so azure-identity for
-//! Python goes by.
+//! that inspect TLS also set `REQUESTS_CA_BUNDLE` or `CURL_CA_BUNDLE`, which requests and so azure-identity for Python read.
 
 use std::{
     env, fs, io,
@@ -17,19 +16,19 @@ use rustls::{
 
 use crate::credential::variable;
 
-/// In the order of requests.
+/// In the order in which requests reads them.
 const VARIABLES: [&str; 2] = ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"];
 
 /// The authorities that the environment names; `None` if it names none.
 ///
 /// # Errors
-/// They cannot be read, or are no certificates.
+/// They cannot be read, or are not certificates.
 pub fn named() -> Result<Option<Vec<Certificate>>, String> {
     let (file, directories) = (variable("SSL_CERT_FILE"), variable("SSL_CERT_DIR"));
     if file.is_some() || directories.is_some() {
         let directories = directories.iter().flat_map(|paths| env::split_paths(paths));
         let paths = file.map(PathBuf::from).into_iter().chain(directories);
-        // One of them may not be there, as in OpenSSL.
+        // One of them may be missing, as for OpenSSL.
         let certificates: Vec<_> = paths.flat_map(|path| read(&path).unwrap_or_default()).collect();
         if certificates.is_empty() {
             return Err("no certificates in PEM are where SSL_CERT_FILE or SSL_CERT_DIR leads".to_owned());

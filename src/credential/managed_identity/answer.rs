@@ -1,4 +1,4 @@
-//! What the hosts answer.
+//! Reads the hosts' answers.
 
 use std::time::SystemTime;
 
@@ -10,10 +10,10 @@ use crate::{
     credential::{expiry, http::transport::AttemptLog},
 };
 
-/// The token. Dates are stated by the host's clock; `log` knows how far ours is off.
+/// Read the token. Dates are stated by the host's clock; `log` knows its difference from this machine's.
 ///
 /// # Errors
-/// There is none; says what the host said instead.
+/// There is none; the text is the host's message.
 pub fn token(response: &RawResponse, log: &AttemptLog) -> Result<FetchedToken, String> {
     let status = u16::from(response.status());
     let Ok(answer) = serde_json::from_slice::<Value>(response.body()) else {
@@ -30,20 +30,20 @@ pub fn token(response: &RawResponse, log: &AttemptLog) -> Result<FetchedToken, S
     Ok(FetchedToken::new(secret.into(), expires_at))
 }
 
-/// The host's own words, wherever it puts them.
+/// The host's message, in whichever field it is.
 fn complaint(status: u16, answer: &Value) -> Option<String> {
     let words = ["/error_description", "/error/message", "/message", "/Message", "/error"]
         .iter()
         .find_map(|pointer| answer.pointer(pointer)?.as_str())?;
-    // IMDS' words for this are "Identity not found".
+    // IMDS says "Identity not found".
     let prefix = if status == 400 { "the requested identity has not been assigned to this resource: " } else { "" };
     Some(format!("{prefix}{words}"))
 }
 
-/// The end of the token's life by our clock.
+/// When the token expires, by this machine's clock.
 fn expires_at(answer: &Value, secret: &str, log: &AttemptLog) -> Option<SystemTime> {
     let stated = answer.get("expires_on").and_then(expiry::date).map(|date| log.by_our_clock(date));
-    // Relative, so that no clock matters.
+    // Relative, so no clock matters.
     let from_now = || SystemTime::now().checked_add(expiry::seconds(answer.get("expires_in")?)?);
     stated.or_else(from_now).or_else(|| expiry::of_token(secret).map(|date| log.by_our_clock(date)))
 }

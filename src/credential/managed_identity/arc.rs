@@ -1,4 +1,4 @@
-//! Azure Arc: who may read a file of the agent's may have a token.
+//! Azure Arc: a process that can read a file of the agent's can have a token.
 
 use std::{
     fs::File,
@@ -14,13 +14,13 @@ use crate::platform::{folders, secret::Secret};
 
 const KEY_LIMIT: u64 = 4096;
 
-/// The key that the agent's challenge asks for.
+/// Read the key that the agent's challenge names.
 ///
-/// Whoever sits at the endpoint names the file, and gets what is in it: so only keys are read, only from their place, and
-/// only as much as a key can have.
+/// The endpoint names the file, and receives its content. So only keys are read, only from the keys' folder, and no more than a
+/// key's length.
 ///
 /// # Errors
-/// It is no challenge, or the file is not one of the agent's keys or cannot be read.
+/// It is not a challenge, or the file is not one of the agent's keys or cannot be read.
 pub fn key(response: &RawResponse, keys: &Path) -> Result<Secret, String> {
     let challenge = response.headers().get_optional_str(&"www-authenticate".into());
     let challenge = challenge.ok_or("Azure Arc's agent answered 401 without a challenge (WWW-Authenticate)")?;
@@ -48,15 +48,15 @@ pub fn key(response: &RawResponse, keys: &Path) -> Result<Secret, String> {
     Ok(text.into())
 }
 
-/// Whether the token is that of the identity that was asked for: agents that know no user-assigned ones ignore the question
-/// and answer for the machine.
+/// Check that the token belongs to the requested identity: agents that do not know user-assigned identities ignore the
+/// parameter and return the machine's token.
 ///
 /// # Errors
-/// It is not, or the agent does not say.
+/// It does not, or the answer does not name the identity.
 pub fn confirm(response: &RawResponse, asked: &UserAssigned) -> Result<(), String> {
     let answer: Value = serde_json::from_slice(response.body()).unwrap_or_default();
     let (names, id): (&[&str], _) = match asked {
-        UserAssigned::ClientId(id) => (&["client_id"], id),
+        UserAssigned::ClientId(id) => (&["client_id"], &**id),
         UserAssigned::ObjectId(id) => (&["object_id"], id),
         UserAssigned::ResourceId(id) => (&["msi_res_id", "mi_res_id"], id),
     };

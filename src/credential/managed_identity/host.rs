@@ -1,4 +1,4 @@
-//! What this runs on, and how it is asked for a token.
+//! The hosts that have managed identities, and how each is asked for a token.
 //!
 //! Sources: Microsoft's pages on managed identities for App Service, Service Fabric, Azure Arc, virtual machines and Cloud
 //! Shell; Azure ML has no page of its own and speaks App Service's protocol of 2017.
@@ -32,14 +32,14 @@ const IMDS: &str = "http://169.254.169.254";
 const IMDS_OVERRIDE: &str = "AZURE_POD_IDENTITY_AUTHORITY_HOST";
 const IMDS_PATH: &str = "metadata/identity/oauth2/token";
 
-/// Who gives out the token.
+/// The host that issues the token.
 #[derive(Debug)]
 pub enum Host {
     /// App Service, Functions, Container Apps, Automation.
     AppService { endpoint: Url, header: Secret },
     /// A Service Fabric cluster, known by its certificate's thumbprint.
     ServiceFabric { endpoint: Url, header: Secret, thumbprint: Thumbprint },
-    /// A server outside Azure, by its agent, which proves itself by a file in `keys`.
+    /// A server outside Azure with Azure Arc's agent, whose challenges name a file in `keys`.
     AzureArc { endpoint: Url, keys: PathBuf },
     /// Azure Machine Learning.
     AzureMl { endpoint: Url, secret: Secret },
@@ -52,10 +52,10 @@ pub enum Host {
 }
 
 impl Host {
-    /// Chooses by the environment, in azure-identity's order.
+    /// Detect the host from the environment, in azure-identity's order.
     ///
     /// # Errors
-    /// A variable names something that cannot be right.
+    /// A variable has an invalid value.
     pub fn detect(federated: bool) -> Result<Self, Attempt> {
         let set = |name: &str| setting(name).map_err(|defect| unavailable(defect.problem).with_remedy(defect.remedy));
         let endpoint = |name: &str, text: &str| transport::parse_endpoint(name, text).map_err(unavailable);
@@ -93,7 +93,7 @@ impl Host {
         Ok(Self::Imds { base: endpoint(IMDS_OVERRIDE, &base)? })
     }
 
-    /// What is shown to the host in confidence.
+    /// The secret that is sent to the host.
     pub fn secret(&self) -> &Secret {
         static NONE: std::sync::LazyLock<Secret> = std::sync::LazyLock::new(|| Secret::from(""));
         match self {
@@ -107,8 +107,8 @@ impl Host {
     /// The request for a token.
     ///
     /// # Errors
-    /// This host gives out one identity only, and another is named. As a link of the default chain (`lenient`) Cloud Shell
-    /// is told of it instead, as azure-identity does.
+    /// This host has one identity only, and another is named. As a link of the default chain (`lenient`), Cloud Shell gets the
+    /// name nevertheless, as from azure-identity.
     pub fn request(
         &self,
         resource: &str,
@@ -181,7 +181,7 @@ impl Host {
         request
     }
 
-    /// How this host calls the id of a user-assigned identity.
+    /// This host's parameter for the id of a user-assigned identity.
     fn parameter<'a>(&self, user_assigned: &'a UserAssigned) -> (&'static str, &'a str) {
         match (user_assigned, self) {
             (UserAssigned::ClientId(id), Self::AzureMl { .. }) => ("clientid", id),
@@ -192,7 +192,7 @@ impl Host {
         }
     }
 
-    /// What sends it requests.
+    /// The client for its requests.
     pub fn client(&self, log: AttemptLog) -> Result<Client, Error> {
         let http = match self {
             Self::ServiceFabric { thumbprint, .. } => service_fabric::client(thumbprint),
@@ -201,7 +201,7 @@ impl Host {
         transport::local(NAME, http, log)
     }
 
-    /// Whether it is this host that answers: at IMDS' address there may be somebody else.
+    /// Whether the answer is this host's: at IMDS' address there may be another service.
     pub fn is_answered_by(&self, response: &RawResponse) -> bool {
         match self {
             Self::Imds { base } => imds::recognizes(base, response),
@@ -222,7 +222,7 @@ impl Host {
     }
 }
 
-/// `path` below a URL that may have one itself.
+/// A URL with `path` appended.
 fn below(base: &Url, path: &str) -> Url {
     let mut url = base.clone();
     url.set_path(&format!("{}/{path}", base.path().trim_end_matches('/')));
@@ -232,6 +232,7 @@ fn below(base: &Url, path: &str) -> Url {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::credential::ClientId;
 
     const RESOURCE: &str = "https://r";
 
@@ -252,7 +253,10 @@ mod tests {
     #[test]
     fn ids_are_called_what_each_host_calls_them() {
         for (named, expected) in [
-            (UserAssigned::ClientId("i".into()), ["client_id", "", "client_id", "clientid", "client_id"]),
+            (
+                UserAssigned::ClientId(ClientId::parse("client_id", "i").unwrap()),
+                ["client_id", "", "client_id", "clientid", "client_id"],
+            ),
             (UserAssigned::ObjectId("i".into()), ["object_id", "", "object_id", "object_id", "object_id"]),
             (UserAssigned::ResourceId("i".into()), ["mi_res_id", "", "msi_res_id", "msi_res_id", "msi_res_id"]),
         ] {
@@ -273,7 +277,7 @@ mod tests {
         let host = Host::CloudShell { endpoint: url() };
         let request = host.request(RESOURCE, None, false).unwrap();
         assert_eq!((request.method(), request.url().as_str()), (Method::Post, "http://127.0.0.1:1/x"));
-        let named = UserAssigned::ClientId("i".into());
+        let named = UserAssigned::ClientId(ClientId::parse("client_id", "i").unwrap());
         assert!(host.request(RESOURCE, Some(&named), false).is_err());
         assert!(host.request(RESOURCE, Some(&named), true).is_ok());
     }

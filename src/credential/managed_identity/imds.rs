@@ -1,7 +1,7 @@
-//! Whether there is an instance metadata service of Azure's.
+//! Finds out whether there is an instance metadata service of Azure's.
 //!
-//! Every cloud has a service at the same address, and so have captive portals, proxies and cluster tools: that somebody
-//! answers there says nothing. Azure's is known by its words.
+//! Every cloud has a service at the same address, and captive portals, proxies and cluster tools answer there as
+//! well. Azure's is recognized by its messages.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -23,7 +23,7 @@ use crate::{
     platform::{fork, runtime},
 };
 
-/// azure-identity for Python gives it as long to show itself before the next link of a chain is asked.
+/// azure-identity for Python waits as long before it asks the next link of a chain.
 const PROBE_LIMIT: Duration = Duration::from_secs(1);
 /// A chain that found nothing else waits for its answer until then.
 const LATE: Duration = Duration::from_secs(3);
@@ -32,20 +32,20 @@ const TOO_LATE: Duration = Duration::from_secs(10);
 /// A service that was missing is looked for again after this long, and twice as long each time.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// How often a chain looks whether a late answer has come.
+/// How often a chain checks for a late answer.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// How Azure's service and its stand-ins in Kubernetes name themselves (azure-sdk-for-net#43618, azure-workload-identity's and
-/// aad-pod-identity's sources). The latter answer in plain text where something is wrong.
+/// How Azure's service and its substitutes in Kubernetes identify themselves (azure-sdk-for-net#43618, azure-workload-identity's and
+/// aad-pod-identity's sources). The latter report errors in plain text.
 const SERVERS: [&str; 3] = ["IMDS/", "azure-workload-identity/", "aad-pod-identity/"];
 const NONE_HERE: &str = "so this machine has no managed identity endpoint";
 
-/// What is known of an address. For the whole process, whose credentials all run on the one machine; only the fetching thread
-/// locks it. A child keeps its parent's knowledge.
+/// The state of an address, for the whole process, because all of its credentials run on one machine. Only the fetching thread
+/// locks it. A forked child keeps its parent's.
 static KNOWN: Mutex<Vec<(Url, Known)>> = Mutex::new(Vec::new());
 
 #[derive(Clone)]
 enum Known {
-    /// Azure's service has answered. It does not go away: what happens later is a fault of its.
+    /// Azure's service has answered. It stays: later failures are its own.
     Found,
     Missing(Missing),
 }
@@ -53,11 +53,11 @@ enum Known {
 #[derive(Clone)]
 struct Missing {
     why: String,
-    /// When the look ended, or will.
+    /// When the probe ended, or will end.
     since: Instant,
-    /// How many looks found nothing.
+    /// How many probes found nothing.
     looks: u32,
-    /// The look goes on until then, in the process of this generation.
+    /// The probe runs until then, in the process of this generation.
     answer_until: Option<(Instant, u32)>,
 }
 
@@ -77,14 +77,14 @@ fn known(base: &Url) -> Option<Known> {
     all.iter().find(|(url, _)| url == base).map(|(_, known)| known.clone())
 }
 
-/// Remembers what a look has found; what was found once stays so.
+/// Remember the result of a probe. A service that was found once stays found.
 fn remember(base: &Url, outcome: Result<(), String>, answer_until: Option<Instant>) {
     let mut all = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     let place = all.iter().position(|(url, _)| url == base);
     let before = place.map(|place| &all[place].1);
     let looks = match before {
         Some(Known::Found) => return,
-        // The late end of the same look.
+        // The late end of the same probe.
         Some(Known::Missing(missing)) if answer_until.is_none() && missing.answer_until.is_some() => missing.looks,
         Some(Known::Missing(missing)) => missing.looks + 1,
         None => 1,
@@ -121,21 +121,21 @@ fn is_azures(response: &RawResponse) -> bool {
         })
 }
 
-/// Says that an answer is somebody else's.
+/// The message for an answer of another service.
 pub fn not_azures(base: &Url, response: &RawResponse) -> String {
     let (host, status) = (base.host_str().unwrap_or_default(), u16::from(response.status()));
     let page = if transport::is_page(response.headers()) { " with a page of HTML" } else { "" };
     format!("{host} answered {status}{page}, not as Azure's metadata service does, {NONE_HERE}")
 }
 
-/// Looks for at most a second whether Azure's service is there.
+/// Probe for Azure's service, for a second at most.
 ///
 /// # Arguments
-/// * `base`: where
-/// * `request`: the request for a token; without its header, which Azure's service refuses at once and its stand-ins do not miss
+/// * `base`: its URL
+/// * `request`: the request for a token; without its header, which Azure's service refuses at once and its substitutes do not require
 ///
 /// # Errors
-/// It is not, in words.
+/// It is not there; the text says why.
 pub async fn look(base: &Url, request: &Url, deadline: Instant) -> Result<(), String> {
     match known(base) {
         Some(Known::Found) => return Ok(()),
@@ -145,7 +145,7 @@ pub async fn look(base: &Url, request: &Url, deadline: Instant) -> Result<(), St
     let begun = Instant::now();
     let (tell, told) = oneshot::channel();
     let (of, request) = (base.clone(), request.clone());
-    // On its own, so that an answer that is late is not lost.
+    // In a task of its own, so that a late answer is not lost.
     let looking = runtime::spawn(async move {
         if let Some(outcome) = within(TOO_LATE, begun + TOO_LATE, ask(&of, request)).await {
             remember(&of, outcome.clone(), None);
@@ -173,7 +173,7 @@ async fn ask(base: &Url, request: Url) -> Result<(), String> {
     }
 }
 
-/// Whether the service is there after all, with an answer that was late.
+/// Whether the service is there after all, because a late answer came.
 pub async fn is_found_late(base: &Url, deadline: Instant) -> bool {
     loop {
         match known(base) {

@@ -1,4 +1,4 @@
-//! Managed identity: the identity that Azure gave to what this runs on, by the protocol of whatever that is.
+//! Managed identity: the identity that Azure gave to this machine, container or app, by the host's own protocol.
 
 mod answer;
 mod arc;
@@ -16,10 +16,10 @@ use host::Host;
 use tokio::time::Instant;
 
 use super::{
-    TokenSource, WorkloadIdentityCredential, bounded,
-    defect::setting,
+    ClientId, TokenSource, WorkloadIdentityCredential, bounded,
+    defect::Defect,
     http::transport::{AttemptLog, Client, innermost},
-    resource_of,
+    parse_id, resource_of,
 };
 use crate::{
     cache::FetchedToken,
@@ -28,24 +28,48 @@ use crate::{
 
 const NAME: &str = "ManagedIdentityCredential";
 
-/// Which user-assigned identity is meant.
+/// A user-assigned identity, by one of its ids.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum UserAssigned {
     /// Its client id.
-    ClientId(String),
+    ClientId(ClientId),
     /// Its object (principal) id.
     ObjectId(String),
     /// Its Azure resource id.
     ResourceId(String),
 }
 
+impl UserAssigned {
+    /// Read the ids, of which at most one may be given.
+    ///
+    /// # Errors
+    /// There are several, or one was copied wrongly.
+    pub fn parse(
+        client_id: Option<&str>,
+        object_id: Option<&str>,
+        resource_id: Option<&str>,
+    ) -> Result<Option<Self>, Defect> {
+        let client_id = client_id.map(|id| ClientId::parse("client_id", id).map(Self::ClientId)).transpose()?;
+        let object_id = object_id.map(|id| parse_id("object_id", id).map(Self::ObjectId)).transpose()?;
+        let resource_id = resource_id.map(|id| parse_id("resource_id", id).map(Self::ResourceId)).transpose()?;
+        let mut named = [client_id, object_id, resource_id].into_iter().flatten();
+        match (named.next(), named.next()) {
+            (identity, None) => Ok(identity),
+            _ => Err(Defect {
+                problem: "several ids name the managed identity".to_owned(),
+                remedy: "give one of client_id, object_id and resource_id",
+            }),
+        }
+    }
+}
+
 /// The identity that Azure gave to the machine or app that this runs on.
 #[derive(Debug, Clone, Hash)]
 pub struct ManagedIdentityCredential {
     user_assigned: Option<UserAssigned>,
-    /// In a chain, IMDS is looked for before it is asked: most machines have none and would let us wait.
+    /// In a chain, IMDS is probed first, because most machines have none and the request would time out.
     probe: bool,
-    /// As a link of the default chain: whether it means the identity that `AZURE_CLIENT_ID` names.
+    /// As a link of the default chain: whether `AZURE_CLIENT_ID` names the identity.
     of_environment: Option<bool>,
     /// Kubernetes' federated token counts as a managed identity, unless the chain leaves workload identity out.
     federated: bool,
@@ -73,7 +97,7 @@ impl ManagedIdentityCredential {
         if self.user_assigned.is_some() || self.of_environment != Some(true) {
             return Ok(self.user_assigned.clone());
         }
-        let named = setting("AZURE_CLIENT_ID");
+        let named = ClientId::of_environment();
         named.map(|id| id.map(UserAssigned::ClientId)).map_err(|defect| defect.of(NAME))
     }
 
@@ -148,7 +172,7 @@ fn unavailable(reason: String) -> Attempt {
     Attempt::new(NAME, Status::Unavailable, reason)
 }
 
-/// Sends a request, and sends it again where that helps and as long as there is time.
+/// Send a request, and retry it if that helps and time is left.
 async fn send(
     client: &Client,
     host: &Host,

@@ -1,4 +1,4 @@
-//! When a request to a host is sent again.
+//! When a request to a host is retried.
 
 use std::time::Duration;
 
@@ -10,17 +10,17 @@ use crate::{
     credential::http::transport::{LONGEST_PAUSE, was_refused},
 };
 
-/// Statuses that pass.
+/// Transient statuses.
 const PASSING: [u16; 6] = [408, 429, 500, 502, 503, 504];
-/// The same for IMDS by its documentation: 404 and 410 pass within a minute or so.
+/// IMDS' transient statuses, by its documentation: 404 and 410 pass within about a minute.
 const PASSING_IN_IMDS: [u16; 8] = [404, 410, 429, 500, 501, 502, 503, 504];
-/// The longest wait for an endpoint where nobody listens yet.
+/// The longest pause before another attempt at an endpoint that refuses connections.
 const NOT_UP_YET: Duration = Duration::from_secs(2);
 
-/// How long to wait before the request is sent again; `None` where that does not help.
+/// The pause before the request is retried; `None` if that does not help.
 ///
 /// # Arguments
-/// * `attempt`: how many there were before this one
+/// * `attempt`: the number of attempts before this one
 /// * `stated`: the answer's `Retry-After`
 pub fn pause(
     host: &Host,
@@ -36,20 +36,20 @@ pub fn pause(
     let pause = match outcome {
         Ok(response) => {
             let passes = passing.contains(&u16::from(response.status())) && host.is_answered_by(response);
-            // A service that wants more peace than that is not waited for: whoever waits hears so at once.
+            // If the service asks for a longer pause, the caller gets the error at once instead of waiting.
             let patient = stated.is_none_or(|stated| stated <= LONGEST_PAUSE);
             (passes && patient && attempt < at_most).then(|| doubled(first).max(stated.unwrap_or_default()))
         }
         // A sidecar that starts beside the program, as in Container Apps (azure-container-apps#568), and the proxies that
-        // stand in for IMDS in Kubernetes: the environment promises the endpoint, so it is waited for as long as there is time.
+        // replace IMDS in Kubernetes: the environment promises the endpoint, so it is retried while time is left.
         Err(error) if was_refused(error) => Some(doubled(Duration::from_millis(100)).min(NOT_UP_YET)),
         Err(error) => (is_reset(error) && attempt < at_most).then(|| doubled(first)),
     };
-    // Not all of a machine's processes at once.
+    // Jitter, so that the machine's processes do not retry together.
     pause.map(|pause| pause.mul_f64(1.0 + spread() / 4.0))
 }
 
-/// Whether a connection that was there broke.
+/// Whether an established connection broke.
 fn is_reset(error: &azure_core::Error) -> bool {
     matches!(error.kind(), azure_core::error::ErrorKind::Io)
 }
@@ -93,7 +93,7 @@ mod tests {
             (&arc, reset(), 0, None, Some(200)),
             (&arc, reset(), 3, None, None),
             (&arc, unreachable(), 0, None, None),
-            // "<html>" before Azure's own words: then it is not known yet whose the address is.
+            // "<html>" before an answer of Azure's: the service at the address is not known yet.
             (&imds, answer(502, "<html>"), 0, None, None),
             (&imds, answer(404, azures), 0, None, Some(1340)),
             (&imds, answer(410, azures), 5, None, Some(42_880)),

@@ -1,4 +1,4 @@
-//! Service Fabric's endpoint: https by a certificate that nobody signed, known by its thumbprint.
+//! Service Fabric's endpoint: https with a self-signed certificate, which is pinned by its thumbprint.
 
 use std::sync::Arc;
 
@@ -15,10 +15,10 @@ use crate::credential::http::transport;
 /// A SHA-1 digest of a certificate.
 pub type Thumbprint = [u8; 20];
 
-/// Reads one: 40 hexadecimal digits, with or without colons.
+/// Read a thumbprint: 40 hexadecimal digits, with or without colons.
 ///
 /// # Errors
-/// It is none.
+/// It is not a thumbprint.
 pub fn thumbprint(text: &str) -> Result<Thumbprint, String> {
     let digits: String = text.chars().filter(|letter| !letter.is_ascii_whitespace() && *letter != ':').collect();
     if digits.len() == 40 && digits.chars().all(|letter| letter.is_ascii_hexdigit()) {
@@ -30,7 +30,7 @@ pub fn thumbprint(text: &str) -> Result<Thumbprint, String> {
     Err(format!("IDENTITY_SERVER_THUMBPRINT={text:?}: expected the 40 hexadecimal digits of a SHA-1 thumbprint"))
 }
 
-/// A client that trusts this one certificate, and talks to no proxy.
+/// A client that trusts only this certificate, and uses no proxy.
 ///
 /// # Errors
 /// TLS could not be set up.
@@ -41,12 +41,12 @@ pub fn client(thumbprint: &Thumbprint) -> Result<reqwest::Client, reqwest::Error
         .map(|builder| builder.dangerous().with_custom_certificate_verifier(Arc::new(pinned)).with_no_client_auth());
     match config {
         Ok(config) => transport::local_builder().tls_backend_preconfigured(config).build(),
-        // Not with ring, which knows all versions.
+        // Err: never with ring, which supports all versions.
         Err(_) => transport::plain_client(),
     }
 }
 
-/// Trusts a certificate for its thumbprint, and nothing else; the handshake has to prove that the server has its key.
+/// Trusts a certificate by its thumbprint alone; the handshake proves that the server has its key.
 #[derive(Debug)]
 struct Pinned {
     thumbprint: Thumbprint,

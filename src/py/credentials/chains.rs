@@ -6,10 +6,10 @@ use pyo3::{exceptions::PyValueError, prelude::*};
 
 use super::{
     Credential,
-    arguments::{self, optional, optional_tenant},
+    arguments::{self, optional},
 };
 use crate::{
-    credential::{ChainedTokenCredential, DefaultChain, FallbackChain, Selection},
+    credential::{ChainedTokenCredential, ClientId, DefaultChain, FallbackChain, Selection, TenantId},
     py::errors::checked,
 };
 
@@ -25,24 +25,30 @@ impl Credential {
     fn default_chain(
         py: Python<'_>,
         excluded: Vec<(String, bool)>,
-        managed_identity_client_id: Option<String>,
+        managed_identity_client_id: Option<&str>,
         system_assigned: bool,
-        workload_identity_client_id: Option<String>,
-        workload_identity_tenant_id: Option<String>,
+        workload_identity_client_id: Option<&str>,
+        workload_identity_tenant_id: Option<&str>,
         authority: Option<&str>,
         process_timeout: Option<f64>,
     ) -> PyResult<(Self, Vec<&'static str>)> {
         let variable = std::env::var_os(Selection::VARIABLE);
         let variable = variable.as_ref().map(|value| value.to_string_lossy());
         let selection = checked(py, Selection::new(variable.as_deref(), &excluded))?;
-        let named = optional(py, "managed_identity_client_id", managed_identity_client_id)?;
+        let named = optional(py, "managed_identity_client_id", managed_identity_client_id, ClientId::parse)?;
         let chain = DefaultChain {
             managed_identity_client_id: if system_assigned { Some(None) } else { named.map(Some) },
-            workload_identity_client_id: optional(py, "workload_identity_client_id", workload_identity_client_id)?,
-            workload_identity_tenant_id: optional_tenant(
+            workload_identity_client_id: optional(
+                py,
+                "workload_identity_client_id",
+                workload_identity_client_id,
+                ClientId::parse,
+            )?,
+            workload_identity_tenant_id: optional(
                 py,
                 "workload_identity_tenant_id",
                 workload_identity_tenant_id,
+                TenantId::parse,
             )?,
             authority: arguments::authority(py, authority)?,
             process_timeout: Some(arguments::process_timeout(process_timeout)?),

@@ -13,7 +13,7 @@ use pyo3::prelude::*;
 
 use super::fetcher::Source;
 use crate::{
-    credential::{FallbackChain, TokenSource, configured, in_tenant, with_claims},
+    credential::{FallbackChain, TenantId, TokenSource, configured, in_tenant, with_claims},
     platform::process,
 };
 
@@ -48,14 +48,14 @@ impl Credential {
 
     /// Return the same credential for tokens of one tenant, or for tokens that satisfy claims.
     #[pyo3(signature = (*, tenant_id=None, claims=None))]
-    fn narrowed(&self, py: Python<'_>, tenant_id: Option<String>, claims: Option<&str>) -> PyResult<Self> {
-        let tenant_id = arguments::optional_tenant(py, "tenant_id", tenant_id)?;
-        Ok(Self(self.0.map(|source| narrowed(source, tenant_id.as_deref(), claims))))
+    fn narrowed(&self, py: Python<'_>, tenant_id: Option<&str>, claims: Option<&str>) -> PyResult<Self> {
+        let tenant_id = arguments::optional(py, "tenant_id", tenant_id, TenantId::parse)?;
+        Ok(Self(self.0.map(|source| narrowed(source, tenant_id.as_ref(), claims))))
     }
 }
 
 /// A credential for one tenant and claims.
-fn narrowed(source: Arc<dyn TokenSource>, tenant_id: Option<&str>, claims: Option<&str>) -> Arc<dyn TokenSource> {
+fn narrowed(source: Arc<dyn TokenSource>, tenant_id: Option<&TenantId>, claims: Option<&str>) -> Arc<dyn TokenSource> {
     let source = match tenant_id {
         Some(tenant_id) => in_tenant(source, tenant_id, false),
         None => source,

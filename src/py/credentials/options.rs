@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 
-use super::arguments::tenant;
+use super::arguments::valid;
 use crate::{
-    credential::{self, Proxy},
+    credential::{self, AllowedTenants, Proxy},
     py::{errors::checked, time::duration},
 };
 
@@ -21,6 +21,7 @@ impl ClientOptions {
     #[pyo3(signature = (
         *, proxy=None, no_proxy=false, ca_bundle=None, connect_timeout=None, read_timeout=None, additional_tenants=Vec::new()
     ))]
+    #[allow(clippy::needless_pass_by_value, reason = "pyo3 extracts a Vec")]
     fn new(
         py: Python<'_>,
         proxy: Option<&str>,
@@ -30,16 +31,13 @@ impl ClientOptions {
         read_timeout: Option<f64>,
         additional_tenants: Vec<String>,
     ) -> PyResult<Self> {
-        let additional_tenants = additional_tenants.into_iter().map(|tenant_id| match &*tenant_id {
-            "*" => Ok(tenant_id),
-            _ => tenant(py, "additionally_allowed_tenants", tenant_id),
-        });
+        let tenants = AllowedTenants::parse("additionally_allowed_tenants", &additional_tenants);
         Ok(Self(Arc::new(credential::ClientOptions {
             proxy: if no_proxy { Some(Proxy::Direct) } else { checked(py, proxy.map(Proxy::parse).transpose())? },
             ca_bundle,
             connect_timeout: connect_timeout.map(duration).transpose()?,
             read_timeout: read_timeout.map(duration).transpose()?,
-            additional_tenants: additional_tenants.collect::<PyResult<_>>()?,
+            additional_tenants: valid(py, tenants)?,
         })))
     }
 }
