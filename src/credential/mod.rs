@@ -34,7 +34,7 @@ pub use entra::{
     ClientSecretCredential, SigningCertificate, WorkloadIdentityCredential,
 };
 use futures_util::FutureExt;
-use http::transport;
+use http::{attempt_log::AttemptLog, transport};
 pub use managed_identity::{ManagedIdentityCredential, UserAssigned};
 pub use request::{AllowedTenants, ClientOptions, Proxy, configured, in_tenant, with_claims};
 use tokio::time::Instant;
@@ -154,7 +154,7 @@ async fn ask(
     credential: Arc<dyn TokenCredential>,
     scope: &str,
     deadline: Instant,
-    log: &transport::AttemptLog,
+    log: &AttemptLog,
 ) -> Result<FetchedToken, Error> {
     let token = bounded(name, deadline, log, async {
         let outcome = credential.get_token(&[scope], None).await;
@@ -168,7 +168,7 @@ async fn ask(
 async fn bounded<T>(
     credential: &'static str,
     deadline: Instant,
-    log: &transport::AttemptLog,
+    log: &AttemptLog,
     request: impl Future<Output = Result<T, String>>,
 ) -> Result<T, Error> {
     let begun = Instant::now();

@@ -10,7 +10,10 @@ use crate::{
     cache::FetchedToken,
     credential::{
         Authority, ClientId, TenantId, TokenSource, ask,
-        http::transport::{self, AttemptLog, parse_endpoint},
+        http::{
+            attempt_log::AttemptLog,
+            transport::{self, parse_endpoint},
+        },
         misconfigured,
         request::may_serve,
         variable,

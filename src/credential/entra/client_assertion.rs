@@ -11,7 +11,7 @@ use crate::{
     cache::FetchedToken,
     credential::{
         Authority, ClientId, TenantId, TokenSource, ask,
-        http::transport::{self, AttemptLog},
+        http::{attempt_log::AttemptLog, transport},
         misconfigured,
         request::may_serve,
     },

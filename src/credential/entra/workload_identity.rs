@@ -14,7 +14,7 @@ use crate::{
     credential::{
         Authority, ClientId, TenantId, TokenSource, ask,
         defect::{Defect, path_setting},
-        http::transport::{self, AttemptLog},
+        http::{attempt_log::AttemptLog, cause, transport},
         request::may_serve,
         root_message,
     },
@@ -109,7 +109,7 @@ impl TokenSource for WorkloadIdentityCredential {
             token_file_path: Some(token_file_path.into()),
         };
         let credential = azure_identity::WorkloadIdentityCredential::new(Some(options)).map_err(|error| {
-            let (words, cause) = (root_message(NAME, &error), transport::innermost(&error));
+            let (words, cause) = (root_message(NAME, &error), cause::innermost(&error));
             let reason = if words.contains(&cause) { words } else { format!("{words}: {cause}") };
             Attempt::new(NAME, Status::Misconfigured, reason)
         })?;

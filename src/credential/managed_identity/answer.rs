@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     cache::FetchedToken,
-    credential::{expiry, http::transport::AttemptLog},
+    credential::{expiry, http::attempt_log::AttemptLog},
 };
 
 /// Read the token. Dates are stated by the host's clock; `log` knows its difference from this machine's.

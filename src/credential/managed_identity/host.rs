@@ -18,7 +18,10 @@ use super::{
 use crate::{
     credential::{
         defect::setting,
-        http::transport::{self, AttemptLog, Client},
+        http::{
+            attempt_log::AttemptLog,
+            transport::{self, Client},
+        },
         variable,
     },
     error::{Attempt, Error, Status},

@@ -16,7 +16,11 @@ use tokio::time::Instant;
 use super::NAME;
 use crate::{
     credential::{
-        http::transport::{self, AttemptLog},
+        http::{
+            attempt_log::{self, AttemptLog},
+            cause::innermost,
+            transport,
+        },
         within,
     },
     error::seconds,
@@ -124,7 +128,7 @@ fn is_azures(response: &RawResponse) -> bool {
 /// The message for an answer of another service.
 pub fn not_azures(base: &Url, response: &RawResponse) -> String {
     let (host, status) = (base.host_str().unwrap_or_default(), u16::from(response.status()));
-    let page = if transport::is_page(response.headers()) { " with a page of HTML" } else { "" };
+    let page = if attempt_log::is_page(response.headers()) { " with a page of HTML" } else { "" };
     format!("{host} answered {status}{page}, not as Azure's metadata service does, {NONE_HERE}")
 }
 
@@ -169,7 +173,7 @@ async fn ask(base: &Url, request: Url) -> Result<(), String> {
     match client.send(&Request::new(request, Method::Get)).await {
         Ok(response) if is_azures(&response) => Ok(()),
         Ok(response) => Err(not_azures(base, &response)),
-        Err(error) => Err(format!("{host} could not be reached ({}), {NONE_HERE}", transport::innermost(&error))),
+        Err(error) => Err(format!("{host} could not be reached ({}), {NONE_HERE}", innermost(&error))),
     }
 }
 

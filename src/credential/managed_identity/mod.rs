@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use super::{
     ClientId, TokenSource, WorkloadIdentityCredential, bounded,
     defect::Defect,
-    http::transport::{AttemptLog, Client, innermost},
+    http::{attempt_log::AttemptLog, cause::innermost, transport::Client},
     parse_id, resource_of,
 };
 use crate::{

@@ -7,7 +7,7 @@ use azure_core::http::RawResponse;
 use super::host::Host;
 use crate::{
     cache::policy::spread,
-    credential::http::transport::{LONGEST_PAUSE, was_refused},
+    credential::http::{cause::was_refused, transport::LONGEST_PAUSE},
 };
 
 /// Transient statuses.

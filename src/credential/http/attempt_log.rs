@@ -1,0 +1,338 @@
+//! What came of a fetch's requests.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use azure_core::{
+    http::{
+        RawResponse,
+        headers::{CONTENT_TYPE, HeaderName, Headers, RETRY_AFTER},
+    },
+    time::parse_rfc7231,
+};
+use serde_json::Value;
+
+use crate::{
+    credential::PROGRESS,
+    error::{Attempt, Status},
+    platform::secret::Secret,
+};
+
+/// No service states more than minutes: a longer time is a mistake, which must not keep a process from logging in.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
+/// A clock that is off by less does no harm, and `Date` is rounded.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(30);
+
+/// What became of a fetch's requests, so that a time-out can tell more than that time ran out.
+#[derive(Clone, Default)]
+pub struct AttemptLog(Arc<Mutex<Attempts>>);
+
+#[derive(Default)]
+struct Attempts {
+    sent: u32,
+    last: Option<String>,
+    throttled: Option<Throttled>,
+    /// Why Entra ID refused, in its own words.
+    refusal: Option<String>,
+    /// Why the last request has no answer.
+    unanswered: Option<Unanswered>,
+    /// What the server's clock showed when ours showed the other.
+    clocks: Option<(SystemTime, SystemTime)>,
+    /// The last answer was a page for people.
+    page: bool,
+    /// The server is on this machine or its own network, where no proxy stands in between.
+    local: bool,
+    secrets: Vec<Secret>,
+}
+
+/// The last answer asked for fewer requests, for as long as its `Retry-After` states.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Throttled(pub Option<Duration>);
+
+/// Why a request has no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unanswered {
+    /// The server's certificate is not trusted.
+    Distrusted,
+    /// No connection, or one that broke.
+    Failed,
+}
+
+impl AttemptLog {
+    pub(super) fn record(&self, host: &str, outcome: Result<u16, &str>) {
+        let mut attempts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        attempts.sent += 1;
+        attempts.unanswered = outcome.is_err().then_some(Unanswered::Failed);
+        attempts.throttled = None;
+        attempts.refusal = None;
+        attempts.page = false;
+        let last = match outcome {
+            Ok(status) => format!("{host} answered {status}"),
+            Err(error) => format!("{host} failed: {error}"),
+        };
+        // Err: in a test.
+        let _ = PROGRESS.try_with(|progress| progress.report(format!("{last} (requests: {})", attempts.sent)));
+        attempts.last = Some(last);
+    }
+
+    pub(super) fn record_answer(&self, response: &RawResponse) {
+        let (now, headers) = (SystemTime::now(), response.headers());
+        let mut attempts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        attempts.page = is_page(headers);
+        let stated = retry_after(headers, now);
+        attempts.throttled = (stated.is_some() || u16::from(response.status()) == 429).then_some(Throttled(stated));
+        attempts.clocks = date(headers, &HeaderName::from_static("date")).map(|theirs| (theirs, now));
+        if !response.status().is_success() {
+            attempts.refusal = refusal(response.body());
+        }
+    }
+
+    pub(super) fn record_distrust(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).unanswered = Some(Unanswered::Distrusted);
+    }
+
+    /// Whether the service asks for fewer requests, by its last answer.
+    fn throttled(&self) -> Option<Throttled> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).throttled
+    }
+
+    /// How long the service wants not to be asked again, by its last answer.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.throttled().and_then(|Throttled(stated)| stated)
+    }
+
+    /// Why the last request was refused, in Entra ID's own words.
+    pub fn refusal(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).refusal.clone()
+    }
+
+    /// The date by our clock that the server calls `date`, if its last answer told what its own clock shows.
+    pub fn by_our_clock(&self, date: SystemTime) -> SystemTime {
+        let clocks = self.0.lock().unwrap_or_else(PoisonError::into_inner).clocks;
+        let Some((theirs, ours)) = clocks else { return date };
+        let corrected = match theirs.duration_since(ours) {
+            Ok(ahead) if ahead > CLOCK_TOLERANCE => date.checked_sub(ahead),
+            Err(behind) if behind.duration() > CLOCK_TOLERANCE => date.checked_add(behind.duration()),
+            _ => None,
+        };
+        corrected.unwrap_or(date)
+    }
+
+    /// A log of requests to a managed identity endpoint; keeps `secret` out of its texts.
+    pub fn local(secret: &Secret) -> Self {
+        let log = Self::hiding(secret);
+        log.0.lock().unwrap_or_else(PoisonError::into_inner).local = true;
+        log
+    }
+
+    /// A log that keeps what was sent in confidence out of its texts, should the service echo it.
+    pub fn hiding(secret: &Secret) -> Self {
+        let log = Self::default();
+        log.0.lock().unwrap_or_else(PoisonError::into_inner).secrets.push(secret.clone());
+        log
+    }
+
+    /// What became of asking `credential`.
+    ///
+    /// # Arguments
+    /// * `words`: what the service said, or why it said nothing
+    pub fn attempt(&self, credential: &'static str, words: &str) -> Attempt {
+        let attempts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (Some(last), true) = (&attempts.last, attempts.page) {
+            let reason = format!("{last} with a page of HTML instead of a token");
+            let remedy = if attempts.local { FOREIGN_ENDPOINT } else { INTERCEPTED };
+            return Attempt::new(credential, Status::NoAnswer, reason).with_remedy(remedy);
+        }
+        let (status, remedy) = match (attempts.throttled, attempts.unanswered) {
+            (Some(_), _) => (Status::Throttled, Some(FEWER_REQUESTS)),
+            (None, Some(Unanswered::Distrusted)) => (Status::NoAnswer, Some(DISTRUSTED)),
+            (None, Some(Unanswered::Failed)) => {
+                (Status::NoAnswer, Some(if attempts.local { CHECK_ENDPOINT } else { CHECK_NETWORK }))
+            }
+            (None, None) => (Status::Refused, None),
+        };
+        let mut attempt = Attempt::new(credential, status, attempts.explain(words));
+        attempt.retry_after = attempts.throttled.and_then(|Throttled(stated)| stated);
+        attempt.remedy = remedy.map(Into::into);
+        attempt.with_entra_words(words)
+    }
+
+    /// The same where the service did not answer in time.
+    pub fn overdue(&self, credential: &'static str, words: &str) -> Attempt {
+        let attempts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let remedy = if attempts.local { CHECK_ENDPOINT } else { CHECK_NETWORK };
+        Attempt::new(credential, Status::NoAnswer, attempts.explain(words)).with_remedy(remedy)
+    }
+}
+
+const CHECK_NETWORK: &str = "check this machine's network and proxy (HTTPS_PROXY, NO_PROXY)";
+const CHECK_ENDPOINT: &str = "check that the identity endpoint (IDENTITY_ENDPOINT, else http://169.254.169.254) is up, and that \
+     no firewall or network policy keeps this process from it; outside Azure, leave it out by AZURE_TOKEN_CREDENTIALS=dev";
+const DISTRUSTED: &str = "put the proxy's CA into the PEM file that SSL_CERT_FILE names";
+const FEWER_REQUESTS: &str = "wait, and let fewer processes ask: share a credential object, fork after the first login";
+const FOREIGN_ENDPOINT: &str = "what answers there is not a managed identity endpoint: check IDENTITY_ENDPOINT";
+const INTERCEPTED: &str =
+    "a proxy, a firewall or a sign-in page of the network stands in between: see HTTPS_PROXY and NO_PROXY";
+
+impl Attempts {
+    /// `message`, with the requests that were made where that says more, and without secrets.
+    fn explain(&self, message: &str) -> String {
+        let message = redacted(message, &self.secrets);
+        match (&self.last, self.sent) {
+            (Some(last), 1) => format!("{message} ({last})"),
+            (Some(last), sent) => format!("{message} (after {sent} requests, the last: {last})"),
+            (None, _) => message,
+        }
+    }
+}
+
+/// A text of a service's or a tool's as it may be shown: short, without these secrets and without anything that looks like a
+/// token.
+pub fn redacted(text: &str, secrets: &[Secret]) -> String {
+    const HIDDEN: &str = "****";
+    const AT_MOST: usize = 2000;
+    let mut text = text.to_owned();
+    for secret in secrets.iter().map(Secret::expose).filter(|secret| !secret.is_empty()) {
+        text = text.replace(secret, HIDDEN);
+    }
+    let is_part = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.' | '=');
+    let mut shown = String::new();
+    // Base64 of `{"` begins every JWT.
+    while let Some(begin) = text.find("eyJ") {
+        let end = text[begin..].find(|letter| !is_part(letter)).map_or(text.len(), |length| begin + length);
+        let word = if end - begin > 20 { HIDDEN } else { &text[begin..end] };
+        shown.push_str(&text[..begin]);
+        shown.push_str(word);
+        text.drain(..end);
+    }
+    shown.push_str(&text);
+    if let Some((cut, _)) = shown.char_indices().nth(AT_MOST) {
+        shown.truncate(cut);
+        shown.push('…');
+    }
+    shown
+}
+
+/// Whether an answer is a page for people.
+pub fn is_page(headers: &Headers) -> bool {
+    headers.get_optional_str(&CONTENT_TYPE).unwrap_or_default().starts_with("text/html")
+}
+
+/// What Entra ID says of a request that it refuses. azure_identity 1.0 cannot read it where it holds an escape, which the
+/// line breaks before its ids are (azure-sdk-for-rust#3322); here they become spaces.
+fn refusal(body: &[u8]) -> Option<String> {
+    let answer: Value = serde_json::from_slice(body).ok()?;
+    let words = answer.get("error_description")?.as_str()?;
+    let words: Vec<&str> = words.split_whitespace().collect();
+    (!words.is_empty()).then(|| words.join(" "))
+}
+
+/// `Retry-After` in seconds or as a date by the server's own clock (RFC 9110, 10.2.3).
+fn retry_after(headers: &Headers, now: SystemTime) -> Option<Duration> {
+    let seconds = headers.get_optional_str(&RETRY_AFTER)?.trim().parse().ok().map(Duration::from_secs);
+    let now = date(headers, &HeaderName::from_static("date")).unwrap_or(now);
+    let stated = seconds.or_else(|| date(headers, &RETRY_AFTER)?.duration_since(now).ok())?;
+    Some(stated.min(LONGEST_RETRY_AFTER))
+}
+
+fn date(headers: &Headers, name: &HeaderName) -> Option<SystemTime> {
+    parse_rfc7231(headers.get_optional_str(name)?).ok().map(SystemTime::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_asks_for_patience_in_seconds_or_until_a_date() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        for (value, wait) in [
+            ("120", Some(120)),
+            (" 7 ", Some(7)),
+            ("Fri, 15 Jan 2027 08:00:30 GMT", Some(30)),
+            ("Fri, 15 Jan 2027 07:00:00 GMT", None),
+            ("soon", None),
+            ("-1", None),
+            ("86400", Some(3600)),
+            ("Wed, 25 Nov 2099 00:00:00 GMT", Some(3600)),
+        ] {
+            let mut headers = Headers::new();
+            headers.insert(RETRY_AFTER, value);
+            assert_eq!(retry_after(&headers, now), wait.map(Duration::from_secs), "{value}");
+        }
+        // This machine's clock is 10 minutes ahead.
+        let mut headers = Headers::new();
+        headers.insert("date", "Fri, 15 Jan 2027 07:50:00 GMT");
+        headers.insert(RETRY_AFTER, "Fri, 15 Jan 2027 07:50:30 GMT");
+        assert_eq!(retry_after(&headers, now), Some(Duration::from_secs(30)));
+        assert_eq!(retry_after(&Headers::new(), now), None);
+    }
+
+    #[test]
+    fn entra_ids_words_are_read_whatever_their_escapes() {
+        for (body, words) in [
+            (
+                r#"{"error_description": "AADSTS1: no.\r\nTrace ID: 1\r\nTimestamp: 2"}"#,
+                "AADSTS1: no. Trace ID: 1 Timestamp: 2",
+            ),
+            (r#"{"error_description": "\"\u00e9\" \\ \/"}"#, "\"é\" \\ /"),
+        ] {
+            assert_eq!(refusal(body.as_bytes()).as_deref(), Some(words));
+        }
+        for body in ["", "<html>", "[1]", "{}", r#"{"error_description": 1}"#, r#"{"error_description": "\r\n"}"#] {
+            assert_eq!(refusal(body.as_bytes()), None, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_servers_dates_are_read_by_its_own_clock() {
+        let ours = SystemTime::now();
+        let minutes = |count: u64| Duration::from_secs(60 * count);
+        let log = AttemptLog::default();
+        assert_eq!(log.by_our_clock(ours), ours, "it did not tell");
+        for (theirs, theirs_in_an_hour) in
+            [(ours + minutes(10), ours + minutes(70)), (ours - minutes(10), ours + minutes(50))]
+        {
+            log.0.lock().unwrap().clocks = Some((theirs, ours));
+            assert_eq!(log.by_our_clock(theirs_in_an_hour), ours + minutes(60));
+        }
+        log.0.lock().unwrap().clocks = Some((ours + Duration::from_secs(2), ours));
+        assert_eq!(log.by_our_clock(ours + minutes(60)), ours + minutes(60));
+    }
+
+    #[test]
+    fn what_a_service_echoes_is_not_shown() {
+        let log = AttemptLog::hiding(&Secret::from("p@ss word"));
+        let echo = "bad: client_secret=p@ss word, token eyJhbGciOiJSUzI1NiJ9.eyJhIjoxfQ.c2ln-_x, eyJ is short";
+        assert_eq!(log.attempt("C", echo).reason, "bad: client_secret=****, token ****, eyJ is short");
+        assert!(log.attempt("C", &"é".repeat(5000)).reason.chars().count() < 2010);
+    }
+
+    #[test]
+    fn a_log_tells_the_last_answer() {
+        let log = AttemptLog::default();
+        let reason = || log.attempt("C", "no token").reason;
+        assert_eq!(reason(), "no token");
+        log.record("imds", Ok(503));
+        assert_eq!(reason(), "no token (imds answered 503)");
+        log.record("imds", Ok(429));
+        assert_eq!(reason(), "no token (after 2 requests, the last: imds answered 429)");
+    }
+
+    #[test]
+    fn a_log_tells_whether_the_service_answered() {
+        let log = AttemptLog::default();
+        log.record("login", Err("connection refused"));
+        assert_eq!(log.attempt("C", "no token").status, Status::NoAnswer);
+        log.record_distrust();
+        assert_eq!(log.attempt("C", "no token").remedy.as_deref(), Some(DISTRUSTED));
+        log.record("login", Ok(401));
+        let refused = log.attempt("EnvironmentCredential", "AADSTS7000215: Invalid. Trace ID: 1");
+        assert_eq!((refused.status, refused.service_code().as_deref()), (Status::Refused, Some("AADSTS7000215")));
+        assert_eq!(refused.summary(), "AADSTS7000215: Invalid");
+        let overdue = AttemptLog::local(&Secret::from("")).overdue("C", "no token within 29 s");
+        assert_eq!((overdue.status, overdue.remedy.as_deref()), (Status::NoAnswer, Some(CHECK_ENDPOINT)));
+    }
+}

@@ -1,0 +1,50 @@
+//! Why a request failed, under the errors that wrap it.
+
+type Cause = dyn std::error::Error + 'static;
+
+/// An error and all that caused it.
+fn causes(error: &Cause) -> impl Iterator<Item = &Cause> {
+    fn below<'a>(cause: &&'a Cause) -> Option<&'a Cause> {
+        match cause.downcast_ref::<std::io::Error>() {
+            // One that holds another error passes over it: its source is that error's.
+            Some(io) => io.get_ref().map(|held| held as &Cause),
+            None => cause.source(),
+        }
+    }
+    std::iter::successors(Some(error), below)
+}
+
+/// Whether TLS refused the server's certificate.
+pub fn distrusted(error: &Cause) -> bool {
+    causes(error).any(|cause| matches!(cause.downcast_ref(), Some(rustls::Error::InvalidCertificate(_))))
+}
+
+/// Whether nobody listens at the address.
+pub fn was_refused(error: &Cause) -> bool {
+    let kind = |cause: &Cause| cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+    causes(error).any(|cause| kind(cause) == Some(std::io::ErrorKind::ConnectionRefused))
+}
+
+/// The cause at the bottom, which is the one that a person can act on ("Connection refused", "certificate has expired").
+pub fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use azure_core::{Error, error::ErrorKind};
+
+    use super::*;
+
+    #[test]
+    fn a_certificate_that_is_not_trusted_is_found_under_what_wraps_it() {
+        let refused = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
+        let wrapped = |error| Error::new(ErrorKind::Connection, std::io::Error::other(error));
+        assert!(distrusted(&wrapped(refused)));
+        assert!(!distrusted(&wrapped(rustls::Error::HandshakeNotComplete)));
+    }
+}
