@@ -117,7 +117,8 @@ def _undocumented(scope: griffe.Object | griffe.Alias) -> Iterator[str]:
     if not scope.docstring:
         yield scope.path
     for member in scope.members.values():
-        special = member.name.startswith("__")  # documented by what they do, or in their class
+        # What dunder methods do is known; the other is what type checkers look at.
+        special = member.name.startswith("__") or member.name == "TYPE_CHECKING"
         if special or not member.is_public or (member.is_module and not member.is_exported):
             continue
         try:
