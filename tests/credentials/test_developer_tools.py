@@ -250,7 +250,7 @@ class TestFailures:
 
 
 @TOOLS
-@pytest.mark.parametrize(("bad", "letter"), [("x; touch y", "';'"), ("$(id)", "'$'"), ("a b", "' '"), ("'", r"'\\''")])
+@pytest.mark.parametrize(("bad", "letter"), [("x; touch y", "';'"), ("$(id)", "'$'"), ("a b", "' '"), ("'", r"'\''")])
 def test_tenants_are_checked(credential: Any, program: str, sign_in: str, bad: str, letter: str) -> None:
     assert program
     assert sign_in

@@ -260,8 +260,8 @@ class TestShape:
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        (lambda: identity.ClientSecretCredential("", "c", "s"), "tenant_id=''"),
-        (lambda: identity.ClientSecretCredential("a/b", "c", "s"), "tenant_id='a/b'"),
+        (lambda: identity.ClientSecretCredential("", "c", "s"), "tenant_id is required and must not be empty"),
+        (lambda: identity.ClientSecretCredential("a/b", "c", "s"), "tenant_id contains '/'"),
         (lambda: identity.ClientSecretCredential(GUID, "", "s"), "client_id is required"),
         (lambda: identity.ClientSecretCredential(GUID, "c", ""), "client_secret is required"),
         (lambda: identity.ClientSecretCredential(GUID, "c", "s", authority="http://x"), "authority='http://x'"),

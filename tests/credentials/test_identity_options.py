@@ -153,7 +153,7 @@ class TestManagedIdentity:
 
     @pytest.mark.parametrize("bad", ["a/b", "a b", "x;y"])
     def test_no_tenant(self, bad: str) -> None:
-        with pytest.raises(ValueError, match="tenant_id="):
+        with pytest.raises(ValueError, match=f"tenant_id contains '{bad[1]}'; give a directory"):
             identity.ManagedIdentityCredential().get_token(SCOPE, tenant_id=bad)
 
     def test_claims(self, emulator: Emulator) -> None:
