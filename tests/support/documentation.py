@@ -50,10 +50,12 @@ def blocks_of(page: Path) -> list[Block]:
 BLOCKS = [block for page in PAGES for block in blocks_of(page)]
 
 
-def blocks(language: str) -> list[object]:
-    """Return those of a language, for `parametrize`."""
+def blocks(language: str, having: str = "") -> list[object]:
+    """Return those of a language that have a text in them, for `parametrize`."""
     return [
-        pytest.param(block, id=f"{block.page}, line {block.line}") for block in BLOCKS if block.language == language
+        pytest.param(block, id=f"{block.page}, line {block.line}")
+        for block in BLOCKS
+        if block.language == language and having in block.text
     ]
 
 

@@ -25,6 +25,14 @@ class TestInstallation:
         assert "azure-postgresql-auth and azure-postgresql-auth-rs are both installed" in report.cause
         assert report.remedy.startswith("pip uninstall azure-postgresql-auth azure-postgresql-auth-rs")
 
+    def test_a_stand_in_for_the_other_distribution(self, doctor: Doctor, emulator: Emulator, site: Path) -> None:
+        """It satisfies the requirements of libraries and has no files that could replace ours."""
+        install(site, "azure-postgresql-auth", "1.1.0")
+        (info,) = site.glob("azure_postgresql_auth-*.dist-info")
+        (info / "RECORD").write_text(f"{info.name}/METADATA,,\n{info.name}/RECORD,,\n")
+        report = doctor()
+        assert (report.code, report.cause) == (0, "The login works.")
+
     def test_an_old_driver(self, doctor: Doctor, emulator: Emulator, site: Path) -> None:
         install(site, "asyncpg", "0.27.0")
         report = doctor()

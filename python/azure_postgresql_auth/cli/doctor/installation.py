@@ -23,7 +23,7 @@ def check(context: Context) -> Iterator[Finding]:
     del context
     version = azure_postgresql_auth.__version__
     yield Finding(OK, f"{_OURS} {version}, {platform.python_implementation()} {platform.python_version()}")
-    if _installed(_MICROSOFTS):
+    if _in_our_folder(_MICROSOFTS):
         yield Finding(
             FAILURE,
             f"{_MICROSOFTS} {_installed(_MICROSOFTS)} is installed, too",
@@ -35,6 +35,15 @@ def check(context: Context) -> Iterator[Finding]:
     if not any(_installed(driver.distribution) for driver in drivers.ALL):
         extra = drivers.ALL[0].extra
         yield Finding(OK, f"no driver; pip install '{_OURS}[{extra}]' would add psycopg, and let doctor try the login")
+
+
+def _in_our_folder(distribution: str) -> bool:
+    """Whether it is installed with files of our package; a stand-in that satisfies requirements has none."""
+    try:
+        files = metadata.distribution(distribution).files
+    except metadata.PackageNotFoundError:
+        return False
+    return files is None or any(file.parts[0] == azure_postgresql_auth.__name__ for file in files)
 
 
 def _driver(driver: drivers.Driver) -> Iterator[Finding]:
