@@ -1,8 +1,8 @@
-"""Secrets that do not show where error trackers, debuggers and logs collect values.
+"""Keep secrets out of error trackers, debuggers and logs.
 
-Those print the local variables of every frame of a traceback by their `repr`. So a token is a string whose `repr` is
-stars from the moment it leaves the engine, and errors of drivers, whose own frames hold whole connection strings, come
-without these frames.
+These tools print the `repr` of the local variables of every frame of a traceback. A token that leaves the engine is
+therefore a string whose `repr` is redacted, and errors of drivers, whose frames hold whole connection strings, are
+raised without these frames.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class RedactedStr(str):
-    """A string whose `repr` is stars; its text and everything else is that of any string."""
+    """A string whose `repr` is redacted. It behaves like any other string otherwise."""
 
     __slots__ = ()
 
@@ -30,12 +30,12 @@ class RedactedStr(str):
 
 
 def without_frames(error: Error, secret: object = None, handled: BaseException | None = None) -> Error:
-    """Return an error without the frames that it came through, and those of what it came from.
+    """Remove the traceback frames of an error, and of its causes and contexts; return the error.
 
     Args:
-        error: what was raised while a driver connected.
-        secret: if it is a string, it is removed from what the errors carry, too.
-        handled: what the caller was handling when it began to connect; it and what it came from stay as they are.
+        error: the exception that was raised while a driver connected.
+        secret: a string to remove from the errors' texts and attributes; ignored if it is not a string.
+        handled: the exception that the caller was handling when it began to connect; it is left unchanged.
     """
     found: list[BaseException | None] = [error]
     # An error can be its own cause.
@@ -55,7 +55,7 @@ def without_frames(error: Error, secret: object = None, handled: BaseException |
 
 def _remove(secret: str, error: BaseException) -> None:
     if isinstance(error, UnicodeEncodeError) and secret in error.object:
-        # It carries the whole text that could not be encoded. Only the characters in question stay.
+        # The error carries the whole text. Keep only the characters that could not be encoded.
         kept = range(error.start, error.end)
         error.object = "".join(char if index in kept else "*" for index, char in enumerate(error.object))
         error.args = (error.encoding, error.object, *error.args[2:])
@@ -64,11 +64,11 @@ def _remove(secret: str, error: BaseException) -> None:
     notes = getattr(error, "__notes__", None)
     if notes:
         notes[:] = [note.replace(secret, "****") if isinstance(note, str) else note for note in notes]
-    # psycopg's errors carry the connection, and that its password.
+    # psycopg's errors carry the connection, which holds the password.
     connection = getattr(error, "pgconn", None)
     if connection is not None:
         connection.finish()
         with contextlib.suppress(AttributeError):  # a real connection has no attributes to set, and is closed now
-            # Since psycopg 3.1.13 it is a copy of what the connection knew, which closing does not change.
+            # Since psycopg 3.1.13 this is a copy of the connection's data, which closing does not clear.
             connection.password = b""
             connection.info = [option for option in connection.info if option.keyword != b"password"]

@@ -1,22 +1,22 @@
-"""Access tokens and what gives them, as azure-core shapes them; for type checkers with and without azure-core."""
+"""azure-core's types of access tokens and credentials, for type checkers with and without azure-core."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    # azure-core's clients accept nothing but azure-core's own classes. Without azure-core the bases are Any, and what
-    # is declared here is all that a type checker knows.
+    # azure-core's clients accept only azure-core's classes. Without azure-core the bases are Any, and a type checker
+    # knows only the attributes declared here.
     from azure.core import credentials as azure
 
     class AccessToken(azure.AccessToken):
-        """An access token, shaped as azure-core's."""
+        """An access token, compatible with azure-core's."""
 
         token: str
         expires_on: int
 
     class AccessTokenInfo(azure.AccessTokenInfo):
-        """An access token with more to say, shaped as azure-core's."""
+        """An access token with further attributes, compatible with azure-core's."""
 
         token: str
         expires_on: int
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 else:
 
     class AccessToken(NamedTuple):
-        """An access token, shaped as azure-core's.
+        """An access token, compatible with azure-core's.
 
         Attributes:
             token: the token.
-            expires_on: seconds since 1970.
+            expires_on: when the token expires, in seconds since 1970 (UTC).
         """
 
         token: str
@@ -40,13 +40,13 @@ else:
             return f"AccessToken(token='****', expires_on={self.expires_on})"
 
     class AccessTokenInfo:
-        """An access token with more to say, shaped as azure-core's.
+        """An access token with further attributes, compatible with azure-core's.
 
         Attributes:
             token: the token.
-            expires_on: seconds since 1970.
-            token_type: what it is sent as.
-            refresh_on: seconds since 1970; None if the issuer has no wish.
+            expires_on: when the token expires, in seconds since 1970 (UTC).
+            token_type: the type of the token, "Bearer".
+            refresh_on: when the issuer recommends a renewal, in seconds since 1970 (UTC); None if it does not.
         """
 
         __slots__ = ("expires_on", "refresh_on", "token", "token_type")
@@ -56,7 +56,7 @@ else:
             token: str,
             expires_on: int,
             *,
-            token_type: str = "Bearer",  # noqa: S107 - no password
+            token_type: str = "Bearer",  # noqa: S107 - not a password
             refresh_on: int | None = None,
         ) -> None:
             self.token = token

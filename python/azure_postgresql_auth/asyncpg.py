@@ -37,14 +37,14 @@ __all__ = ["EntraOperationalError", "InsecureTransportOperationalError", "connec
 
 
 class EntraOperationalError(EntraConnectionValueError, asyncpg.ClientCannotConnectError):  # type: ignore[misc]
-    """No login could be had, so there is no connection: in asyncpg's terms, SQLSTATE 08001."""
+    """Could not obtain a login. In asyncpg's terms the client cannot connect (SQLSTATE 08001)."""
 
 
 class InsecureTransportOperationalError(InsecureTransportError, asyncpg.ClientCannotConnectError):  # type: ignore[misc]
-    """The connection would have sent its token in the clear, so there is none."""
+    """The connection was refused because it could have sent its token unencrypted."""
 
 
-# asyncpg.connect's own limit, which holds for the token, too.
+# The default timeout of asyncpg.connect, which includes obtaining the token here.
 _TRAITS = Traits(ErrorTranslation(EntraOperationalError, InsecureTransportOperationalError), timeout=60.0)
 _DRIVER = Driver("asyncpg", tls.AZURE_ROOTS)
 
@@ -57,14 +57,14 @@ async def connect(
     allow_insecure_transport: bool = False,
     **kwargs: Any,
 ) -> Connection[Any]:
-    """Connect to a server as `asyncpg.connect` does, by default with a login of Microsoft Entra ID.
+    """Connect to a server as `asyncpg.connect` does, with Microsoft Entra ID unless a password is given.
 
     Args:
         dsn: connection URL.
-        credential: whose login; by default `azure_postgresql_auth.identity.DefaultAzureCredential`.
+        credential: the credential to log in with; by default `azure_postgresql_auth.identity.DefaultAzureCredential`.
         scope: OAuth 2.0 scope of the token; by default that of the host's Azure cloud.
         allow_insecure_transport: True to send the token over a connection that TLS does not protect.
-        **kwargs: the arguments of `asyncpg.connect`. Its `timeout`, 60 seconds unless given, holds for the token, too.
+        **kwargs: the arguments of `asyncpg.connect`. Its `timeout` (60 s by default) includes obtaining the token.
 
     Raises:
         CredentialValueError: `credential` is not a credential object.
@@ -88,7 +88,7 @@ def create_pool(
 ) -> Pool[Any]:
     """Create a pool as `asyncpg.create_pool` does, whose connections log in as those of `connect` do.
 
-    Takes the arguments of both; raises nothing of ours, the pool's connections do.
+    Takes the arguments of both. Errors of logins are raised when the pool opens a connection, not by this function.
     """
     connecting = functools.partial(
         connect, credential=credential, scope=scope, allow_insecure_transport=allow_insecure_transport
@@ -97,9 +97,9 @@ def create_pool(
 
 
 def plan_for(dsn: str | None, keywords: dict[str, Any], options: Options) -> ConnectionPlan:
-    """Decide about a connection with asyncpg's arguments; ours are in `options`.
+    """Return the plan of a connection.
 
-    Sets `ssl` in the keywords where the plan demands it.
+    Sets `ssl` in `keywords`, asyncpg's arguments, where the plan requires it. `options` are this package's arguments.
     """
     url = read_url(dsn) if dsn else _Url()
     params, is_opaque = dict(url.params), url.is_opaque
@@ -110,12 +110,12 @@ def plan_for(dsn: str | None, keywords: dict[str, Any], options: Options) -> Con
     try:
         service = _service(keywords.get("service") or params.get("service"), keywords) if dsn else None
     except (configparser.Error, OSError, UnicodeDecodeError):
-        # asyncpg will raise the same.
+        # asyncpg raises the same error when it connects.
         service, is_opaque = None, True
     plan = _DRIVER.plan(keywords, params, service, options.scope, options.allow_insecure_transport, is_opaque)
     decided = tls.asyncpg_ssl(plan, ssl)
     if decided is None and ssl is None:
-        # asyncpg reads every other source by itself.
+        # asyncpg reads every other source itself.
         decided = url.ssl
     if decided is not None:
         keywords["ssl"] = decided
@@ -126,12 +126,12 @@ class _Url(NamedTuple):
     """A connection URL as asyncpg reads it."""
 
     dsn: str | None = None
-    """The same without what asyncpg does not know."""
+    """The URL without the parameters that asyncpg does not know."""
     params: dict[str, str] = {}  # noqa: RUF012 - never changed
     is_opaque: bool = False
-    """It is none that we can read; asyncpg will refuse it."""
+    """The URL cannot be parsed; asyncpg rejects it when it connects."""
     ssl: str | None = None
-    """libpq's `sslmode` for its `ssl`, which asyncpg does not know."""
+    """The `sslmode` that corresponds to the URL's `ssl`, a parameter that asyncpg does not know."""
 
 
 @functools.lru_cache(maxsize=64)
@@ -156,12 +156,12 @@ def read_url(dsn: str) -> _Url:
     params.update({keyword: value for keyword, value in stronger.items() if value})
     ssl = None
     if "ssl" in params:
-        # Of asyncpg's arguments and SQLAlchemy's URLs; asyncpg would send it to the server as a setting.
+        # `ssl` is one of asyncpg's arguments, but in a URL asyncpg would send it to the server as a setting.
         given = params.pop("ssl")
         sslmode = tls.sslmode_of(given)
         if sslmode is not None:
             params.setdefault("sslmode", sslmode)
-        # What `ssl=true` verifies is the plan's to say; it is encrypted in any case.
+        # The plan decides what `ssl=true` verifies; the connection is encrypted in any case.
         ssl = params.get("sslmode") or ("require" if given else None)
         rest = [pair for pair in parts.query.split("&") if pair.partition("=")[0] != "ssl"]
         dsn = urlunparse(parts._replace(query="&".join(rest)))
@@ -169,13 +169,13 @@ def read_url(dsn: str) -> _Url:
 
 
 def _service(name: str | None, keywords: dict[str, Any]) -> dict[str, str] | None:
-    """What asyncpg reads of a service, by its own parser; None where it reads none."""
+    """Return the settings of a service, read with asyncpg's parser; None if asyncpg does not read the service."""
     if not name or "service" not in (asyncpg.connect.__kwdefaults__ or {}):
-        # Older than 0.31.
+        # asyncpg before 0.31 does not read services.
         return None
     file = keywords.get("servicefile")
     if file is None:
-        # An empty text names no file, here and there.
+        # As in asyncpg, an empty string names no file.
         file = os.environ.get("PGSERVICEFILE")
     parser = configparser.ConfigParser()
     parser.read(Path.home() / ".pg_service.conf" if file is None else file)

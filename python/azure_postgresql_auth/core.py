@@ -3,7 +3,7 @@
 Every function takes an optional `credential`: one of `azure_postgresql_auth.identity`, any object with azure-core's
 `get_token` or `get_token_info`, or None for the default credential, which looks where azure-identity's
 `DefaultAzureCredential` looks. Tokens are cached per credential and scope and renewed ahead of their expiry; however
-many threads and tasks ask at once, the identity service is asked once.
+many threads and tasks need a token at once, one request is sent to the identity service.
 """
 
 from __future__ import annotations
@@ -41,17 +41,20 @@ AZURE_MANAGEMENT_SCOPE: Final = "https://management.azure.com/.default"
 
 
 def get_entra_token(credential: TokenCredential | None = None, scope: str | None = None) -> str:
-    """An access token, to be sent as the password of a new connection.
+    """Return an access token, to be sent as the password of a new connection.
 
     Args:
-        credential: whose token; None for the default credential.
+        credential: the credential to obtain the token with; None for the default credential.
         scope: OAuth 2.0 scope; by default the database scope of the cloud that `AZURE_AUTHORITY_HOST` names, else of
             the public cloud.
 
+    Returns:
+        The access token, a JSON Web Token (JWT). Its `repr` is redacted.
+
     Raises:
-        CredentialValueError: `credential` is not a credential object, or an asynchronous one.
-        EntraConnectionValueError: no token could be had; lists every attempt.
-        Exception: what a credential object raised itself.
+        CredentialValueError: `credential` is not a credential object, or it is an asynchronous one.
+        EntraConnectionValueError: no token could be obtained within 30 seconds; the message lists every attempt.
+        Exception: a credential object that is not of this package raised it.
     """
     return str(login(credential, scope, user_known=True).password)
 
@@ -59,32 +62,37 @@ def get_entra_token(credential: TokenCredential | None = None, scope: str | None
 async def get_entra_token_async(
     credential: TokenCredential | AsyncTokenCredential | None = None, scope: str | None = None
 ) -> str:
-    """`get_entra_token` for asynchronous code; takes synchronous credentials too and never blocks the event loop."""
+    """Return an access token as `get_entra_token` does, without blocking the event loop.
+
+    Takes synchronous and asynchronous credentials; a synchronous one is called in a thread.
+    """
     return str((await login_async(credential, scope, user_known=True)).password)
 
 
 def get_entra_conninfo(credential: TokenCredential | None = None, scope: str | None = None) -> dict[str, str]:
-    """User and password of a new connection.
+    """Return the user and the password of a new connection.
 
-    The user is what the token's claims name: a user-assigned managed identity, a user, the resource of a
-    system-assigned identity or an application, in this order; where they name none, those of a token for Azure Resource
-    Manager.
+    The user name comes from the token's claims. They name, in this order: a user-assigned managed identity, a user,
+    the Azure resource of a system-assigned identity, or an application. If they name none, the claims of a token for
+    Azure Resource Manager (`AZURE_MANAGEMENT_SCOPE`) are used.
 
     Args:
-        credential: whose login; None for the default credential.
+        credential: the credential to log in with; None for the default credential.
         scope: as for `get_entra_token`.
 
     Returns:
-        {"user": ..., "password": ...}, as every driver takes them.
+        A dictionary with the keys "user" and "password", the keywords of every driver.
 
     Raises:
-        TokenDecodeError: the token is no JWT.
+        TokenDecodeError: the token is not a JWT.
         UsernameExtractionError: no claim names a user.
-        ScopePermissionError: no claim of the database token names a user, and the other token could not be had.
-        CredentialValueError, EntraConnectionValueError, Exception: as for `get_entra_token`.
+        ScopePermissionError: no claim of the database token names a user, and no token for Azure Resource Manager
+            could be obtained.
+        CredentialValueError: as for `get_entra_token`.
+        EntraConnectionValueError: as for `get_entra_token`.
     """
     if scope is None:
-        # The short way, in as few steps as Python allows.
+        # The common case, a cached login, in as few steps as possible: every new connection takes them.
         try:
             entry = entries[id(credential)]
             method = entry.method
@@ -92,7 +100,7 @@ def get_entra_conninfo(credential: TokenCredential | None = None, scope: str | N
                 owner = entry.owner
                 is_current = owner() is credential and not entry.asynchronous
             else:
-                # One of ours, whose `get_token` may be overridden.
+                # A credential of this package, whose `get_token` may be overridden.
                 is_current = type(credential).get_token is method and credential._tokens is entry  # type: ignore[union-attr]  # noqa: SLF001
         except (AttributeError, KeyError):
             pass
@@ -108,16 +116,19 @@ def get_entra_conninfo(credential: TokenCredential | None = None, scope: str | N
 async def get_entra_conninfo_async(
     credential: TokenCredential | AsyncTokenCredential | None = None, scope: str | None = None
 ) -> dict[str, str]:
-    """`get_entra_conninfo` for asynchronous code; takes synchronous credentials too and never blocks the event loop."""
+    """Return the user and the password as `get_entra_conninfo` does, without blocking the event loop.
+
+    Takes synchronous and asynchronous credentials; a synchronous one is called in a thread.
+    """
     found = await login_async(credential, scope)
     return {"user": _user(found), "password": found.password}
 
 
 def token_stats(credential: TokenCredential | AsyncTokenCredential | None = None) -> TokenStats:
-    """What a credential's tokens cost so far, for a metrics exporter to read: requests, cache hits, failures, expiries.
+    """Return the counters of a credential's token cache, for example for a metrics exporter.
 
     Args:
-        credential: any credential that logins were asked with; None for the default credential.
+        credential: the credential that is passed to the drivers; None for the default credential.
 
     Raises:
         CredentialValueError: `credential` is not a credential object.
@@ -133,13 +144,13 @@ def _user(found: Login) -> str:
 def login(
     credential: object, scope: str | None = None, *, user_known: bool = False, timeout: float = DEFAULT_TIMEOUT
 ) -> Login:
-    """The login that all synchronous drivers use.
+    """Return a login for synchronous code.
 
     Args:
-        credential: None, or anything with the shape of a credential.
+        credential: None, or an object with the methods of a credential.
         scope: OAuth 2.0 scope of the token.
-        user_known: the caller has a user: claims are not looked at.
-        timeout: seconds that this call may wait; a cached login is there at once.
+        user_known: the caller has a user name, so the claims are not read.
+        timeout: seconds to wait at most for a login that is not cached.
     """
     entry, found = registry.start(credential, scope, user_known, blocking=True)
     return wait(entry, found, timeout) if isinstance(found, PendingLogin) else found
@@ -152,6 +163,6 @@ async def login_async(
     user_known: bool = False,
     timeout: float = DEFAULT_TIMEOUT,
 ) -> Login:
-    """`login` on an event loop, which is not touched when the login is cached."""
+    """Return a login on an event loop; one that is cached is returned without suspending the task."""
     entry, found = registry.start(credential, scope, user_known, blocking=False)
     return await wait_async(entry, found, timeout) if isinstance(found, PendingLogin) else found

@@ -7,7 +7,7 @@
     pool = ThreadedConnectionPool(1, 5, host="server.postgres.database.azure.com", dbname="db",
                                   connection_factory=EntraConnection)
 
-A credential other than the default one is closed over, for psycopg2 hands a factory nothing but the connection string:
+psycopg2 passes only the connection string to a factory. To use a credential other than the default one, bind it:
 `connection_factory=partial(EntraConnection, credential=credential)`.
 """
 
@@ -39,7 +39,7 @@ __all__ = ["EntraConnection", "EntraOperationalError", "InsecureTransportOperati
 
 
 class EntraOperationalError(EntraConnectionValueError, psycopg2.OperationalError):
-    """No login could be had, so there is no connection: what pools and retries around psycopg2 look for."""
+    """Could not obtain a login. Pools and retry code that handle `psycopg2.OperationalError` handle it, too."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         # psycopg2's own leaves out all attributes but its own.
@@ -47,7 +47,7 @@ class EntraOperationalError(EntraConnectionValueError, psycopg2.OperationalError
 
 
 class InsecureTransportOperationalError(InsecureTransportError, psycopg2.OperationalError):
-    """The connection would have sent its token in the clear, so there is none."""
+    """The connection was refused because it could have sent its token unencrypted."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         # psycopg2's own leaves out all attributes but its own.
@@ -56,7 +56,7 @@ class InsecureTransportOperationalError(InsecureTransportError, psycopg2.Operati
 
 @functools.lru_cache(maxsize=64)
 def parsed(dsn: str) -> dict[str, Any]:
-    """What a connection string says; as in `psycopg3`."""
+    """Return the parameters of a connection string; cached for the reasons given in `psycopg3.parsed`."""
     return parse_dsn(dsn) if dsn else {}
 
 
@@ -65,19 +65,19 @@ _DRIVER = Driver("libpq", tls.AZURE_ROOTS, libpq_version=libpq_version())
 
 
 def plan_for(url: dict[str, Any], keywords: dict[str, Any], options: Options) -> ConnectionPlan:
-    """Decide about a connection with psycopg2's arguments; as in `psycopg3`."""
+    """Return the plan of a connection; the arguments are those of `psycopg3.plan_for`."""
     return _DRIVER.plan(keywords, url, None, options.scope, options.allow_insecure_transport)
 
 
-class _TokenRefused(Exception):  # noqa: N818 - no error: there is a second attempt
-    """The server refused a cached token, and there is another one now."""
+class _TokenRefused(Exception):  # noqa: N818 - starts the second attempt, never reaches the caller
+    """The server refused a cached token, and a newer one is available."""
 
 
 _is_second: ContextVar[bool] = ContextVar("azure_postgresql_auth_second_attempt", default=False)
 
 
 class _SecondAttempt(type):
-    """Makes another object for the second attempt: psycopg2's connect once, and stay closed if that fails."""
+    """Create another object for the second attempt, because a psycopg2 connection can connect only once."""
 
     if not TYPE_CHECKING:  # type checkers take the signature of __init__
 
@@ -93,24 +93,26 @@ class _SecondAttempt(type):
 
 
 class EntraConnection(connection, metaclass=_SecondAttempt):
-    """A psycopg2 connection whose user and password, where they are not given, come from Microsoft Entra ID.
+    """A psycopg2 connection that logs in with Microsoft Entra ID.
+
+    It obtains the user and the password unless they are given.
 
     Args:
         dsn: connection string or URL, as for `psycopg2.connect`.
-        async_: as for `psycopg2.connect`; the token is waited for all the same.
+        async_: as for `psycopg2.connect`; the constructor blocks until it has a token in any case.
         cursor_factory: class of the connection's cursors, as for `psycopg2.connect`.
-        credential: whose login; by default `azure_postgresql_auth.identity.DefaultAzureCredential`.
+        credential: the credential to log in with; by default `azure_postgresql_auth.identity.DefaultAzureCredential`.
         scope: OAuth 2.0 scope of the token; by default that of the host's Azure cloud.
         allow_insecure_transport: True to send the token over a connection that TLS does not protect.
-        **kwargs: connection parameters, which win over those of `dsn`.
+        **kwargs: connection parameters, which take precedence over those in `dsn`.
 
     Raises:
-        CredentialValueError: `credential` is not a credential object, or an asynchronous one.
+        CredentialValueError: `credential` is not a credential object, or it is an asynchronous one.
         EntraConnectionValueError: no token could be obtained; also a `psycopg2.OperationalError`.
         psycopg2.OperationalError: the server cannot be reached, or refuses the login.
     """
 
-    def __init__(  # noqa: PLR0913 - psycopg2's, and ours
+    def __init__(  # noqa: PLR0913 - psycopg2's arguments and this package's
         self,
         dsn: str | None = None,
         async_: int = 0,
@@ -125,14 +127,14 @@ class EntraConnection(connection, metaclass=_SecondAttempt):
         options = Options(credential, scope, allow_insecure_transport)
         if "database" in kwargs:
             kwargs["dbname"] = kwargs.pop("database")
-        # As psycopg2 does: None leaves it to the connection string.
+        # As in psycopg2, None leaves a parameter to the connection string.
         kwargs = {keyword: value for keyword, value in kwargs.items() if value is not None}
         url = parsed(dsn or "")
         with _TRAITS.translating:
             plan = plan_for(url, kwargs, options)
         driver_connect = super().__init__
         is_second, is_used = _is_second.get(), False
-        # For this object alone: one that a subclass makes on the way has two attempts of its own.
+        # The flag is for this object alone: a connection that a subclass opens meanwhile has two attempts of its own.
         _is_second.set(False)
 
         def attempt(arguments: dict[str, Any]) -> None:
@@ -140,7 +142,7 @@ class EntraConnection(connection, metaclass=_SecondAttempt):
             if is_used:
                 raise _TokenRefused
             is_used = True
-            # By position: a replication connection calls the second one `async`.
+            # By position, because replication connections name the second argument `async`.
             driver_connect(make_dsn(**{**url, **arguments}), asynchronous)  # type: ignore[call-arg]
 
         connect(plan, options, _TRAITS, attempt, tries=1 if is_second else 2)
@@ -150,7 +152,7 @@ class EntraConnection(connection, metaclass=_SecondAttempt):
             self.cursor_factory = cursor_factory
 
     @classmethod
-    def connect(  # noqa: PLR0913 - as the constructor
+    def connect(  # noqa: PLR0913 - the constructor's arguments, repeated for type checkers
         cls,
         dsn: str | None = None,
         *,

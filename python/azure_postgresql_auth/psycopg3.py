@@ -5,7 +5,7 @@
 
     pool = ConnectionPool("postgresql://server.postgres.database.azure.com/db", connection_class=EntraConnection)
 
-Each new connection gets a token that is valid at that moment; one that is open outlives its token.
+Each new connection gets a valid token. An open connection stays open when its token expires.
 """
 
 from __future__ import annotations
@@ -43,19 +43,20 @@ OtherRow = TypeVar("OtherRow")
 
 
 class EntraOperationalError(EntraConnectionValueError, psycopg.OperationalError):
-    """No login could be had, so there is no connection: what pools and retries of psycopg look for."""
+    """Could not obtain a login. Pools and retry code that handle `psycopg.OperationalError` handle it, too."""
 
 
 class InsecureTransportOperationalError(InsecureTransportError, psycopg.OperationalError):
-    """The connection would have sent its token in the clear, so there is none."""
+    """The connection was refused because it could have sent its token unencrypted."""
 
 
 @functools.lru_cache(maxsize=64)
 def parsed(conninfo: str) -> dict[str, Any]:
-    """What a connection string says.
+    """Return the parameters of a connection string.
 
-    libpq's parser costs more than the rest of a login, and a pool passes the same string again and again. A function of
-    this module, and not the parser itself wrapped: cloudpickle, of Dask, Ray and Spark, looks it up by its name.
+    The result is cached because libpq's parser takes longer than the rest of a cached login, and a pool passes the same
+    string for each connection. It is a function of this module, rather than a wrapper of psycopg's parser, because
+    cloudpickle (Dask, Ray, Spark) looks it up by its name.
     """
     return conninfo_to_dict(conninfo)
 
@@ -65,9 +66,13 @@ _DRIVER = Driver("libpq", tls.AZURE_ROOTS, libpq_version=psycopg.pq.version())
 
 
 class EntraConnection(psycopg.Connection[Row]):
-    """A `psycopg.Connection` whose user and password, where they are not given, come from Microsoft Entra ID."""
+    """A `psycopg.Connection` that logs in with Microsoft Entra ID.
 
-    # The second is for pyright, to which the class without arguments is one of tuples (psycopg/psycopg#1257).
+    It obtains the user and the password of a connection unless they are given.
+    """
+
+    # The second overload is for pyright, which reads the class without type arguments as a connection that returns
+    # tuples (psycopg/psycopg#1257).
     @overload  # type: ignore[override]
     @classmethod
     def connect(
@@ -103,15 +108,10 @@ class EntraConnection(psycopg.Connection[Row]):
     ) -> EntraConnection[OtherRow]: ...
 
     @classmethod
-    def connect(  # noqa: PLR0913 - psycopg's, and ours
+    def connect(
         cls,
         conninfo: str = "",
         *,
-        autocommit: bool = False,
-        prepare_threshold: int | None = 5,
-        context: AdaptContext | None = None,
-        row_factory: RowFactory[Any] | None = None,
-        cursor_factory: type[Cursor[Any]] | None = None,
         credential: TokenCredential | None = None,
         scope: str | None = None,
         allow_insecure_transport: bool = False,
@@ -119,22 +119,17 @@ class EntraConnection(psycopg.Connection[Row]):
     ) -> EntraConnection[Any]:
         """Connect to a server and return the connection.
 
-        The other arguments are those of `psycopg.Connection.connect`.
-
         Args:
             conninfo: connection string or URL.
-            autocommit: True to start no transactions.
-            prepare_threshold: number of executions after which a statement is prepared; None for never.
-            context: where the connection's adapters come from.
-            row_factory: makes rows of results, as `psycopg.rows.dict_row`.
-            cursor_factory: class of the connection's cursors.
-            credential: whose login; by default `azure_postgresql_auth.identity.DefaultAzureCredential`.
+            credential: the credential to log in with; by default
+                `azure_postgresql_auth.identity.DefaultAzureCredential`.
             scope: OAuth 2.0 scope of the token; by default that of the host's Azure cloud.
             allow_insecure_transport: True to send the token over a connection that TLS does not protect.
-            **kwargs: connection parameters, which win over those of `conninfo`.
+            **kwargs: the other arguments of `psycopg.Connection.connect`, and connection parameters, which take
+                precedence over those in `conninfo`.
 
         Raises:
-            CredentialValueError: `credential` is not a credential object, or an asynchronous one.
+            CredentialValueError: `credential` is not a credential object, or it is an asynchronous one.
             EntraConnectionValueError: no token could be obtained; also a `psycopg.OperationalError`.
             psycopg.OperationalError: the server cannot be reached, or refuses the login.
         """
@@ -142,20 +137,12 @@ class EntraConnection(psycopg.Connection[Row]):
         url = parsed(conninfo)
         with _TRAITS.translating:
             plan = plan_for(url, kwargs, options)
-        driver_connect = functools.partial(
-            super().connect,
-            conninfo,
-            autocommit=autocommit,
-            prepare_threshold=prepare_threshold,
-            context=context,
-            row_factory=row_factory,
-            cursor_factory=cursor_factory,
-        )
-        return connect(plan, options, _TRAITS, lambda arguments: driver_connect(**arguments))
+        driver_connect = super().connect
+        return connect(plan, options, _TRAITS, lambda arguments: driver_connect(conninfo, **arguments))
 
 
 class AsyncEntraConnection(psycopg.AsyncConnection[Row]):
-    """A `psycopg.AsyncConnection` whose user and password, where they are not given, come from Microsoft Entra ID."""
+    """A `psycopg.AsyncConnection` that logs in with Microsoft Entra ID, as `EntraConnection` does."""
 
     @overload  # type: ignore[override]
     @classmethod
@@ -192,15 +179,10 @@ class AsyncEntraConnection(psycopg.AsyncConnection[Row]):
     ) -> AsyncEntraConnection[OtherRow]: ...
 
     @classmethod
-    async def connect(  # noqa: PLR0913 - psycopg's, and ours
+    async def connect(
         cls,
         conninfo: str = "",
         *,
-        autocommit: bool = False,
-        prepare_threshold: int | None = 5,
-        context: AdaptContext | None = None,
-        row_factory: AsyncRowFactory[Any] | None = None,
-        cursor_factory: type[AsyncCursor[Any]] | None = None,
         credential: TokenCredential | AsyncTokenCredential | None = None,
         scope: str | None = None,
         allow_insecure_transport: bool = False,
@@ -208,7 +190,7 @@ class AsyncEntraConnection(psycopg.AsyncConnection[Row]):
     ) -> AsyncEntraConnection[Any]:
         """Connect to a server and return the connection.
 
-        Takes the arguments of `EntraConnection.connect`, and credentials of both kinds.
+        Takes the arguments of `EntraConnection.connect`, with a synchronous or an asynchronous credential.
 
         Raises:
             CredentialValueError: `credential` is not a credential object.
@@ -219,58 +201,50 @@ class AsyncEntraConnection(psycopg.AsyncConnection[Row]):
         url = parsed(conninfo)
         with _TRAITS.translating:
             plan = plan_for(url, kwargs, options)
-        driver_connect = functools.partial(
-            super().connect,
-            conninfo,
-            autocommit=autocommit,
-            prepare_threshold=prepare_threshold,
-            context=context,
-            row_factory=row_factory,
-            cursor_factory=cursor_factory,
-        )
-        return await connect_async(plan, options, _TRAITS, lambda arguments: driver_connect(**arguments))
+        driver_connect = super().connect
+        return await connect_async(plan, options, _TRAITS, lambda arguments: driver_connect(conninfo, **arguments))
 
 
 def plan_for(url: dict[str, Any], keywords: dict[str, Any], options: Options) -> ConnectionPlan:
-    """Decide about a connection with psycopg's arguments; ours are in `options`.
+    """Return the plan of a connection.
 
     Args:
-        url: what the connection string says, by `parsed`.
-        keywords: the others.
-        options: ours.
+        url: parameters of the connection string, from `parsed`.
+        keywords: psycopg's keyword arguments and connection parameters.
+        options: this package's own arguments.
     """
     plan = _DRIVER.plan(keywords, url, None, options.scope, options.allow_insecure_transport)
     if plan.has_unresolved_service:
-        said = {**url, **{name: value for name, value in keywords.items() if value is not None}}
-        service = _service_by_libpq(said)
+        given = {**url, **{name: value for name, value in keywords.items() if value is not None}}
+        service = _service_by_libpq(given)
         plan = _DRIVER.plan(keywords, url, service, options.scope, options.allow_insecure_transport)
     return plan
 
 
 def _service_by_libpq(keywords: dict[str, Any]) -> dict[str, str] | None:
-    """What libpq itself reads of a service, None if it finds none.
+    """Return the parameters that libpq reads from a service; None if it does not find the service.
 
-    Only libpq knows the directory of service files that it was built with. It is asked to connect with a parameter that
-    it refuses after it has read all of them, and before it opens a socket.
+    The directory of the system-wide service file is compiled into libpq, so only libpq can find it. The function
+    starts a connection with an invalid `target_session_attrs`: libpq rejects it after it has read the service file, and
+    before it opens a socket.
     """
     service = {name: keywords[name] for name in ("service", "servicefile") if keywords.get(name)}
-    asked = psycopg.pq.PGconn.connect_start(make_conninfo("", **service, target_session_attrs="refused").encode())
+    rejected = psycopg.pq.PGconn.connect_start(make_conninfo("", **service, target_session_attrs="refused").encode())
     try:
-        found = {option.keyword.decode(): option for option in asked.info}
+        found = {option.keyword.decode(): option for option in rejected.info}
     finally:
-        asked.finish()
-    refused = found["target_session_attrs"].val
-    if refused != b"refused":
+        rejected.finish()
+    if found["target_session_attrs"].val != b"refused":
         return None
-    # A value that equals a default cannot be told from it, unless a variable would have come before the default; taken
-    # for the default, it is at worst treated more strictly.
+    # A value that equals the default cannot be distinguished from it, unless an environment variable would override the
+    # default. Treating the value as the default can only make the connection's rules stricter.
     defaults = {**{name: option.compiled for name, option in found.items()}, "user": _system_user()}
-    said = {
+    given = {
         name: option.val
         for name, option in found.items()
         if option.val != defaults[name] or (option.envvar or b"").decode() in os.environ
     }
-    return {name: value.decode() for name, value in said.items() if value}
+    return {name: value.decode() for name, value in given.items() if value}
 
 
 def _system_user() -> bytes | None:
@@ -279,5 +253,5 @@ def _system_user() -> bytes | None:
     try:
         return getuser().encode()
     except (ImportError, KeyError, OSError):
-        # No name in the user database, and then libpq has none either.
+        # The user database has no name for this user; libpq has no default user then.
         return None

@@ -5,23 +5,24 @@
 
     connection = EntraConnection.connect(**service_connector.psycopg())
 
-Service Connector links an app to a database and sets variables for the app to connect with. These functions read those
-of its client types Python (`AZURE_POSTGRESQL_CONNECTIONSTRING`), Django (`_HOST`, `_NAME`, `_USER`) and none (`_HOST`,
-`_PORT`, `_DATABASE`, `_USERNAME`, `_SSL`), and make the credential that the connection was created for:
+Service Connector links an app to a database and sets environment variables for the app to connect with. These functions
+read the variables of its client types Python (`AZURE_POSTGRESQL_CONNECTIONSTRING`), Django (`_HOST`, `_NAME`, `_USER`)
+and none (`_HOST`, `_PORT`, `_DATABASE`, `_USERNAME`, `_SSL`), and create the matching credential:
 
-- a service principal, of `_CLIENTID`, `_CLIENTSECRET` and `_TENANTID`;
-- a user-assigned identity, of `_CLIENTID`: by workload identity in Kubernetes, else as managed identity;
-- a password, of `_PASSWORD` or the connection string: none, it is a plain login;
-- otherwise the system-assigned identity, or on a developer's machine whoever is signed in to `az` or `azd`.
+- `_CLIENTID`, `_CLIENTSECRET` and `_TENANTID`: a service principal.
+- `_CLIENTID` alone: a user-assigned identity, by workload identity in Kubernetes and as a managed identity elsewhere.
+- `_PASSWORD`, or a password in the connection string: no credential; the connection logs in with the password.
+- None of them: the system-assigned identity or, on a developer's machine, the account signed in to `az` or `azd`.
 
-The same variables give the same credential object, so they may be called for every connection. `sslmode=require`, which
-Service Connector says of every connection, gives way to this package's own rule for tokens and Azure's servers,
-`verify-full`.
+The same variables give the same credential object, so the functions can be called for every connection. Service
+Connector sets `sslmode=require` for every connection; for tokens sent to Azure's servers this package uses
+`verify-full` instead.
 
-All take `prefix`: the names of an app's second connection begin with `AZURE_POSTGRESQL_` and that connection's name.
-A connection string that App Service keeps under "Connection strings", type PostgreSQL, is read from
-`POSTGRESQLCONNSTR_AZURE_POSTGRESQL_CONNECTIONSTRING`. All raise `ValueError` where variables are missing, contradict
-each other, are another client type's, or hold quotation marks, white space or an unresolved Key Vault reference.
+All functions take `prefix`: the variables of an app's second connection begin with `AZURE_POSTGRESQL_` and the name of
+that connection. A connection string that App Service keeps under "Connection strings", type PostgreSQL, is read from
+`POSTGRESQLCONNSTR_AZURE_POSTGRESQL_CONNECTIONSTRING`. All functions raise `ValueError` if variables are missing,
+contradict each other, belong to another client type, or contain quotation marks, white space or an unresolved Key Vault
+reference.
 
 Source: Microsoft's documentation, "Integrate Azure Database for PostgreSQL with Service Connector" and "Service
 Connector internals".
@@ -55,58 +56,58 @@ _PREFIX: Final = "AZURE_POSTGRESQL"
 
 
 def psycopg(*, prefix: str = _PREFIX) -> dict[str, Any]:
-    """Keywords of `EntraConnection` and `AsyncEntraConnection`, for psycopg 3 and psycopg2.
+    """Return the keyword arguments for `EntraConnection` and `AsyncEntraConnection` of psycopg 3 and psycopg2.
 
-    A psycopg pool has them as its `kwargs`, a SQLAlchemy engine as its `connect_args`.
+    They can also be the `kwargs` of a psycopg pool or the `connect_args` of a SQLAlchemy engine.
     """
     return _read(prefix)
 
 
 def asyncpg(*, prefix: str = _PREFIX) -> dict[str, Any]:
-    """Keywords of `connect` and `create_pool` of `azure_postgresql_auth.asyncpg`."""
+    """Return the keyword arguments for `connect` and `create_pool` of `azure_postgresql_auth.asyncpg`."""
     names = {"dbname": "database", "sslmode": "ssl", "connect_timeout": "timeout"}
     same = {"host", "port", "user", "password", "credential"}
-    said = _read(prefix)
-    unknown = said.keys() - names.keys() - same
+    settings = _read(prefix)
+    unknown = settings.keys() - names.keys() - same
     if unknown:
         message = f"{prefix}_CONNECTIONSTRING says {', '.join(sorted(unknown))}, which asyncpg does not take"
         raise ValueError(message)
-    if "connect_timeout" in said:
-        said["connect_timeout"] = float(said["connect_timeout"])
-    return {names.get(keyword, keyword): value for keyword, value in said.items()}
+    if "connect_timeout" in settings:
+        settings["connect_timeout"] = float(settings["connect_timeout"])
+    return {names.get(keyword, keyword): value for keyword, value in settings.items()}
 
 
 def sqlalchemy(drivername: str, *, prefix: str = _PREFIX) -> dict[str, Any]:
-    """Keywords of `create_engine`, `create_async_engine` and `create_asyncpg_engine`: `url` and `connect_args`.
+    """Return the `url` and `connect_args` for `create_engine`, `create_async_engine` and `create_asyncpg_engine`.
+
+    The engine still needs `enable_entra_authentication`, unless `create_asyncpg_engine` creates it.
 
     Args:
         drivername: dialect and driver, such as "postgresql+psycopg".
-        prefix: what the variables' names begin with.
-
-    The engine still needs `enable_entra_authentication`, unless `create_asyncpg_engine` makes it.
+        prefix: beginning of the variables' names.
     """
-    from sqlalchemy.engine import URL  # noqa: PLC0415 - the others need none of it
+    from sqlalchemy.engine import URL  # noqa: PLC0415 - the other functions do not need it
 
-    said = _read(prefix)
-    credential = said.pop("credential", None)
+    settings = _read(prefix)
+    credential = settings.pop("credential", None)
     names = {"user": "username", "password": "password", "host": "host", "port": "port", "dbname": "database"}
-    parts = {name: said.pop(keyword) for keyword, name in names.items() if keyword in said}
-    url = URL.create(drivername, **parts, query=said)
+    parts = {name: settings.pop(keyword) for keyword, name in names.items() if keyword in settings}
+    url = URL.create(drivername, **parts, query=settings)
     return {"url": url, "connect_args": {} if credential is None else {"credential": credential}}
 
 
 def django(*, prefix: str = _PREFIX) -> dict[str, Any]:
-    """A database of Django's `DATABASES` but for its `ENGINE`.
+    """Return the settings of a database in Django's `DATABASES`, without its `ENGINE`.
 
     `{"ENGINE": "azure_postgresql_auth.django", **service_connector.django()}`
     """
-    said = _read(prefix)
+    settings = _read(prefix)
     names = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
-    database = {name: str(said.pop(keyword)) for keyword, name in names.items() if keyword in said}
-    return {**database, "OPTIONS": said}
+    database = {name: str(settings.pop(keyword)) for keyword, name in names.items() if keyword in settings}
+    return {**database, "OPTIONS": settings}
 
 
-# By the end of a variable's name, libpq's keyword. Client types name the same thing differently.
+# libpq's keyword for the end of each variable's name. Client types have different names for the same setting.
 _KEYWORDS: Final = {
     "HOST": "host",
     "PORT": "port",
@@ -121,27 +122,27 @@ _SSL: Final = {"true": "require", "false": "disable"}
 
 
 def _read(prefix: str) -> dict[str, Any]:
-    """The keywords of libpq, and `credential` unless the login is a plain one."""
-    said: dict[str, Any] = {}
-    # The variable that said it.
-    said_by: dict[str, str] = {}
-    for variable, keyword, value in _said(prefix):
-        if said.setdefault(keyword, value) != value:
-            message = f"{said_by[keyword]} and {variable} contradict each other about {keyword}; remove one of them"
+    """Return the settings by libpq's keywords, and `credential` unless they include a password."""
+    settings: dict[str, Any] = {}
+    # The variable that each setting comes from.
+    sources: dict[str, str] = {}
+    for variable, keyword, value in _settings(prefix):
+        if settings.setdefault(keyword, value) != value:
+            message = f"{sources[keyword]} and {variable} contradict each other about {keyword}; remove one of them"
             raise ValueError(message)
-        said_by.setdefault(keyword, variable)
-    _check_complete(prefix, said_by)
-    if "port" in said:
-        if not said["port"].isdecimal():
-            message = f"{said_by['port']} has port {said['port']!r}, which is no number"
+        sources.setdefault(keyword, variable)
+    _check_complete(prefix, sources)
+    if "port" in settings:
+        if not settings["port"].isdecimal():
+            message = f"{sources['port']} has port {settings['port']!r}, which is no number"
             raise ValueError(message)
-        said["port"] = int(said["port"])
-    credential = _credential(prefix, said_by.get("password"))
+        settings["port"] = int(settings["port"])
+    credential = _credential(prefix, sources.get("password"))
     if credential is None:
-        return said
-    if said.get("sslmode") == "require" and is_azure_server(said["host"]):
-        del said["sslmode"]
-    return {**said, "credential": credential}
+        return settings
+    if settings.get("sslmode") == "require" and is_azure_server(settings["host"]):
+        del settings["sslmode"]
+    return {**settings, "credential": credential}
 
 
 # Source: Microsoft's documentation, "Environment variables and app settings in Azure App Service", connection strings.
@@ -150,13 +151,13 @@ _KEY_VAULT: Final = "@Microsoft.KeyVault("
 
 
 def _value(variable: str) -> str:
-    """A variable's value, "" if it is not set.
+    """Return a variable's value; "" if it is not set.
 
     Raises:
-        ValueError: it holds what no value of its kind does.
+        ValueError: the value is malformed, for example because it contains quotation marks.
     """
     value = os.environ.get(variable, "")
-    # libpq skips the white space around a connection string; a password may have anything.
+    # libpq ignores white space around a connection string. A password may contain any characters.
     examined = value.strip() if variable.endswith("_CONNECTIONSTRING") else value
     if variable.endswith("_PASSWORD") and not value.startswith(_KEY_VAULT):
         return value
@@ -167,8 +168,8 @@ def _value(variable: str) -> str:
     return value
 
 
-def _said(prefix: str) -> Iterator[tuple[str, str, str]]:
-    """Each setting as its variable, libpq's keyword and its value."""
+def _settings(prefix: str) -> Iterator[tuple[str, str, str]]:
+    """Return each setting as its variable, libpq's keyword and its value."""
     for variable in (f"{prefix}_CONNECTIONSTRING", f"{_APP_SERVICE}{prefix}_CONNECTIONSTRING"):
         for keyword, value in _parsed(variable, _value(variable)):
             yield variable, keyword, value
@@ -193,7 +194,7 @@ def _parsed(variable: str, connection_string: str) -> Iterator[tuple[str, str]]:
     while position < end:
         pair = _PAIR.match(connection_string, position)
         if pair is None or pair[1] in Options.__slots__:
-            # Without the value, which may hold a password.
+            # The message does not quote the value, which may contain a password.
             message = (
                 f"{variable} is not written in libpq's keywords and values, as 'host=... dbname=... user=...' is: the "
                 f"connection was made for another client type. Make it for Python, Django or none"
@@ -206,7 +207,7 @@ def _parsed(variable: str, connection_string: str) -> Iterator[tuple[str, str]]:
 
 
 def _credential(prefix: str, password: str | None) -> object | None:
-    """The credential that the variables name, None if `password` names the variable that has one."""
+    """Return the credential for the variables; None if there is a password, from the variable named `password`."""
     ends = ("TENANTID", "CLIENTID", "CLIENTSECRET")
     variables = {f"{prefix}_{end}": _value(f"{prefix}_{end}") or None for end in ends}
     given = [variable for variable, value in variables.items() if value]
@@ -227,7 +228,7 @@ def _credential(prefix: str, password: str | None) -> object | None:
 
 @functools.lru_cache(maxsize=16)
 def _made(tenant_id: str | None, client_id: str | None, client_secret: str | None, *, in_kubernetes: bool) -> object:
-    """The credential, and the same one each time, for its tokens are kept with it."""
+    """Create the credential; return the same object each time, because tokens are cached per credential object."""
     if tenant_id and client_id and client_secret:
         return ClientSecretCredential(tenant_id, client_id, client_secret)
     if client_id and in_kubernetes:
@@ -237,9 +238,9 @@ def _made(tenant_id: str | None, client_id: str | None, client_secret: str | Non
     return ChainedTokenCredential(ManagedIdentityCredential(), AzureCliCredential(), AzureDeveloperCliCredential())
 
 
-def _check_complete(prefix: str, said_by: dict[str, str]) -> None:
-    """Whether all is there that a connection needs."""
-    if not said_by:
+def _check_complete(prefix: str, sources: dict[str, str]) -> None:
+    """Raise `ValueError` unless all settings that a connection needs are set."""
+    if not sources:
         message = f"no connection of Service Connector's: neither {prefix}_CONNECTIONSTRING nor {prefix}_HOST is set"
         others = {
             name.rpartition("_")[0]
@@ -250,9 +251,9 @@ def _check_complete(prefix: str, said_by: dict[str, str]) -> None:
             message += f"; there is one with prefix={' and '.join(map(repr, sorted(others)))}"
         raise ValueError(message)
     needed = {"host": "HOST", "dbname": "NAME (or _DATABASE)"}
-    if "password" in said_by:
+    if "password" in sources:
         needed["user"] = "USER (or _USERNAME)"
     for keyword, variable in needed.items():
-        if keyword not in said_by:
-            message = f"{prefix}_{variable} is not set, only {', '.join(sorted(set(said_by.values())))}"
+        if keyword not in sources:
+            message = f"{prefix}_{variable} is not set, only {', '.join(sorted(set(sources.values())))}"
             raise ValueError(message)

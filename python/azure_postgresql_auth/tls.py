@@ -14,45 +14,44 @@ if TYPE_CHECKING:
 AZURE_ROOTS: Final = os.path.join(os.path.dirname(__file__), "azure_roots.pem")  # noqa: PTH118, PTH120 - pathlib costs ms
 """PEM file with the root certificates of Azure Database for PostgreSQL.
 
-Azure documents the roots that clients must trust. They are shipped here because the drivers' binary wheels do not find
-the operating system's.
+Azure documents the roots that clients must trust. The package contains them because the drivers' binary wheels do not
+find the operating system's.
 """
 
 __all__ = ["AZURE_ROOTS"]
 
 
 def sslmode_of(ssl: Any) -> str | None:
-    """Return what the `ssl` argument of asyncpg, or `ssl_context` of pg8000, means in libpq's terms.
+    """Return the `sslmode` of libpq that corresponds to asyncpg's `ssl` or pg8000's `ssl_context`; None if not given.
 
-    Raises:
-        ValueError: it means nothing.
+    An unknown value is returned as text, for the plan to reject it.
     """
     if ssl is None or ssl == "":
         return None
     if isinstance(ssl, str):
-        # As in a URL; libpq takes `ssl=true` there for sslmode=require. What that verifies is the plan's to say.
+        # As in a URL, where libpq reads `ssl=true` as sslmode=require. The plan decides what that verifies.
         flags = {"true": None, "false": "disable"}
         return flags.get(ssl.lower(), ssl)
     if isinstance(ssl, bool):
         return "verify-full" if ssl else "disable"
     if is_context(ssl):
-        # Never lets a connection go unencrypted.
+        # A context never leaves a connection unencrypted.
         return "require"
     # asyncpg's SSLMode.
     return str(getattr(ssl, "name", ssl)).replace("_", "-")
 
 
 def is_context(ssl: Any) -> bool:
-    """Whether it is a TLS context of the caller's own."""
+    """Return whether the argument is a TLS context."""
     return hasattr(ssl, "wrap_bio")
 
 
 def asyncpg_ssl(plan: ConnectionPlan, given: Any) -> Any:
-    """Return what `asyncpg.connect` is to be given as `ssl`, None for nothing.
+    """Return the `ssl` argument for `asyncpg.connect`; None to pass none.
 
     Raises:
-        ValueError: `sslrootcert=system` stands beside an `sslmode` that does not verify the host, or the file cannot be
-            read.
+        ValueError: `sslrootcert=system` is combined with an `sslmode` that does not verify the host, or the file cannot
+            be read.
     """
     if plan.tls is None or is_context(given):
         return None
@@ -66,11 +65,11 @@ def asyncpg_ssl(plan: ConnectionPlan, given: Any) -> Any:
 
 
 def pg8000_ssl(plan: ConnectionPlan, given: Any) -> Any:
-    """Return what `pg8000.connect` is to be given as `ssl_context`, None for nothing; raises as `asyncpg_ssl`."""
+    """Return the `ssl_context` argument for `pg8000.connect`; None to pass none. Raises as `asyncpg_ssl` does."""
     if plan.tls is None or is_context(given):
         return None
     sslmode, roots = plan.tls
-    # pg8000's own default would go on without TLS where the server refuses it.
+    # pg8000's own default continues without TLS if the server does not offer it.
     return True if sslmode == "require" and roots != "system" else _context(sslmode, roots)
 
 
@@ -88,8 +87,8 @@ def _context(sslmode: str, roots: str | None) -> SSLContext:
 
 
 def verifying_context(*, check_hostname: bool = True, roots: str | None = AZURE_ROOTS) -> SSLContext:
-    """Return a TLS context that trusts nothing but these roots; None for those of the operating system."""
-    from ssl import TLSVersion, create_default_context  # noqa: PLC0415 - libpq's drivers need none of it
+    """Return a TLS context that trusts only the roots in this file; None for the operating system's roots."""
+    from ssl import TLSVersion, create_default_context  # noqa: PLC0415 - drivers on libpq do not need it
 
     context = create_default_context(cafile=roots)
     context.minimum_version = TLSVersion.TLSv1_2

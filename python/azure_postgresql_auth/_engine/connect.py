@@ -1,9 +1,9 @@
-"""A login as all drivers ask for it: what the caller passes to us, and what comes back for the driver.
+"""Connect with a login, for all drivers.
 
-A driver hands over the plan of a connection and a way to connect, which is called with the arguments that follow from
-it. Where the server refuses a token that came from the cache (it was revoked, or the role was given to another
-identity), a new one is fetched and tried, once. What the caller allows for connecting holds for all of it: the wait for
-a token and both tries.
+A driver module passes the plan of a connection and a function that connects; the function is called with the arguments
+that follow from the plan. If the server refuses a cached token (it was revoked, or the role was assigned to another
+identity), a new token is fetched and tried once. The caller's timeout for connecting includes the wait for a token and
+both attempts.
 """
 
 from __future__ import annotations
@@ -38,28 +38,28 @@ if TYPE_CHECKING:
 Connection = TypeVar("Connection")
 
 _NOTICEABLE = 0.1
-"""Seconds; a token that took less to come does not shorten what the driver is allowed."""
+"""Seconds; a shorter wait for a token does not reduce the driver's timeout."""
 
 
 class Options:
-    """The keywords of ours that every `connect` takes."""
+    """The keywords of this package that every `connect` takes."""
 
-    # Not a named tuple, whose `repr` shows the credential to what collects local variables.
+    # Not a named tuple, whose `repr` would show the credential in error reports.
     __slots__ = ("allow_insecure_transport", "credential", "scope")
 
     def __init__(
         self,
         credential: object = None,
         scope: str | None = None,
-        allow_insecure_transport: bool = False,  # noqa: FBT001, FBT002 - as it is called
+        allow_insecure_transport: bool = False,  # noqa: FBT001, FBT002 - positional for speed
     ) -> None:
         self.credential = credential
         self.scope = scope
         self.allow_insecure_transport = allow_insecure_transport
 
     def taken_from(self, keywords: dict[str, Any]) -> Options:
-        """Takes them out of a driver's keywords; those that are not there are as here."""
-        # Not by their names in a loop: that takes four times as long.
+        """Remove the options from a driver's keywords and return them; missing ones have the values of this object."""
+        # Unrolled, because a loop over the names takes four times as long.
         return Options(
             keywords.pop("credential", self.credential),
             keywords.pop("scope", self.scope),
@@ -71,11 +71,11 @@ NO_OPTIONS: Final = Options()
 
 
 class Traits:
-    """What is a driver's own about a login.
+    """The properties of a driver that matter to a login.
 
     Args:
-        translating: turns our errors into those of the driver.
-        timeout: the driver's own default limit for connecting, in seconds.
+        translating: translates this package's errors into the driver's.
+        timeout: the driver's default timeout for connecting, in seconds; None if it has none.
     """
 
     __slots__ = ("timeout", "translating")
@@ -86,12 +86,12 @@ class Traits:
 
 
 if TYPE_CHECKING:
-    # What a login has to be done for: waits (for how many seconds at most), and attempts to connect with such
-    # arguments; their outcomes are sent in.
+    # Yields the steps of a login: waits (with a timeout in seconds), and attempts to connect with these arguments. The
+    # results are sent to the generator.
     LoginGenerator = Generator[Union[tuple[CredentialEntry, PendingLogin, float], dict[str, Any]], Any, Connection]
 
 
-def connect(  # noqa: PLR0913 - each driver needs some
+def connect(  # noqa: PLR0913 - each driver needs some of them
     plan: ConnectionPlan,
     options: Options,
     traits: Traits,
@@ -101,16 +101,16 @@ def connect(  # noqa: PLR0913 - each driver needs some
     tries: int = 2,
     handled: BaseException | None = None,
 ) -> Connection:
-    """Connect with the user and password that the caller has not given.
+    """Connect, obtaining the user and the password that the caller has not given.
 
     Args:
-        plan: what was decided about the connection.
-        options: the keywords of ours.
-        traits: the driver's.
-        attempt: connects with these arguments; may be called twice.
-        waiting: waits on an event loop; by default the thread waits.
-        tries: with 1, a refused token is not tried again with a new one.
-        handled: the exception that the caller handles meanwhile, where `sys.exc_info` does not tell.
+        plan: the plan of the connection.
+        options: this package's keywords.
+        traits: the driver's properties.
+        attempt: connects with the arguments that it is given; may be called twice.
+        waiting: waits for a login on an event loop; by default the thread waits.
+        tries: 1 to not retry with a new token when the server refuses a cached one.
+        handled: the exception that the caller is handling, if `sys.exc_info` does not return it here.
     """
     generator = _login_generator(plan, options, traits, blocking=waiting is None, tries=tries)
     arguments: dict[str, Any] | None = None
@@ -133,7 +133,7 @@ def connect(  # noqa: PLR0913 - each driver needs some
         return connection
     except BaseException as error:
         if arguments is not None:
-            # The driver's frames hold the token. Here and not sooner, for a time limit can strike at any line above.
+            # The driver's frames hold the token. Removed here, because a timeout can interrupt any line above.
             without_frames(error, arguments.get("password"), handled)
         raise
 
@@ -141,7 +141,7 @@ def connect(  # noqa: PLR0913 - each driver needs some
 async def connect_async(
     plan: ConnectionPlan, options: Options, traits: Traits, attempt: Callable[[dict[str, Any]], Awaitable[Connection]]
 ) -> Connection:
-    """`connect` on an event loop."""
+    """Connect as `connect` does, on an event loop."""
     generator = _login_generator(plan, options, traits, blocking=False)
     arguments: dict[str, Any] | None = None
     handled = sys.exc_info()[1]
@@ -170,7 +170,7 @@ async def connect_async(
 def _login_generator(
     plan: ConnectionPlan, options: Options, traits: Traits, *, blocking: bool, tries: int = 2
 ) -> LoginGenerator[Any]:
-    """The way of a login, for whoever can wait and connect."""
+    """Yield the steps of a login; `connect` and `connect_async` perform them."""
     if plan.has_credentials:
         return (yield plan.arguments())
     with traits.translating:
@@ -185,11 +185,11 @@ def _login_generator(
         other = None
         if tries > 1 and not getattr(found, "waited", False):
             again = entry.provider.login_instead_of(plan.scope, plan.user_known, login.password)
-            # Why there is none has been logged; the refusal is what the caller has to hear of.
+            # If no new token can be obtained, the reason is in the log; the caller gets the server's refusal.
             with contextlib.suppress(Exception):
                 other = yield entry, again, clock.left
         if other is None or other.password == login.password:
-            # The same comes out of a cache of the credential's own; the server has said what it thinks of it.
+            # A credential with its own cache returns the same token, which the server has already refused.
             explain(error, plan.user or login.user, login.password)
             raise
         log.warn(f"the server refused a cached token for {plan.scope}; trying once more with a new one: {error}")
@@ -204,12 +204,12 @@ def _login_generator(
 
 
 def accepted(plan: ConnectionPlan, options: Options) -> None:
-    """The server took the second token: its next refusal is another story."""
+    """Record that the server accepted the second token, so that a later refusal is retried again."""
     registry.resolve(options.credential).provider.accepted(plan.scope)
 
 
 class _Clock:
-    """How much of the caller's time is left."""
+    """The time that is left of the caller's timeout."""
 
     __slots__ = ("_begun", "_plan", "_timeout")
 
@@ -220,11 +220,11 @@ class _Clock:
 
     @property
     def left(self) -> float:
-        """Seconds for a token."""
+        """Seconds that obtaining a token may still take."""
         return max((self._timeout or DEFAULT_TIMEOUT) - (time.monotonic() - self._begun), 0.0)
 
     def arguments(self, login: Login) -> dict[str, Any]:
-        """For the driver; without a limit where the one that it knows of will do."""
+        """Return the driver's arguments, with the remaining timeout if the wait for the token was noticeable."""
         spent = time.monotonic() - self._begun
         if spent >= _NOTICEABLE and self._timeout is not None:
             return self._plan.arguments(login, max(self._timeout - spent, _NOTICEABLE))
@@ -241,14 +241,14 @@ def restore_error(
 
 
 class ErrorTranslation:
-    """Turn whatever prevents a login into a failed connection in a driver's own terms; to be used by `with`.
+    """A context manager that translates the errors of a login into the driver's connection errors.
 
     Args:
-        operational: makes an error that is the driver's `OperationalError` as well.
-        insecure: the same for `InsecureTransportError`.
+        operational: creates an `EntraConnectionValueError` that is also the driver's `OperationalError`.
+        insecure: creates an `InsecureTransportError` that is also the driver's `OperationalError`.
     """
 
-    # No generator under `contextlib.contextmanager`: it costs four times as much.
+    # Not `contextlib.contextmanager`, which takes four times as long.
     __slots__ = ("_insecure", "_operational")
 
     def __init__(
@@ -260,7 +260,7 @@ class ErrorTranslation:
         self._insecure = insecure
 
     def __enter__(self) -> None:
-        """Nothing is begun."""
+        """Do nothing; the work is in `__exit__`."""
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

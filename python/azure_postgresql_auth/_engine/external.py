@@ -1,10 +1,10 @@
-"""Calling credential objects that are not ours, when the engine asks for a token.
+"""Call external credential objects when the engine needs a token.
 
-A synchronous one is called on a thread of its own, so that no event loop is blocked and whoever waits can stop waiting.
-An asynchronous one is awaited in a task of the caller's own event loop, to which its sessions belong.
+A synchronous credential is called in a thread of its own, so that it does not block an event loop and the caller can
+stop waiting. An asynchronous one is awaited in a task of the caller's event loop, to which its sessions belong.
 
-All that is imported here is imported at once, and asyncio only where a loop runs: a process that forks while another
-thread imports leaves its child with a lock that no one releases.
+All imports are at the top of the module, except for asyncio, which is imported only where a loop runs. If a process
+forks while another thread imports a module, the child inherits an import lock that is never released.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from azure_postgresql_auth._core import Fetch, TokenProvider
 
 _CO_COROUTINE: Final = 0x80
-"""`inspect.CO_COROUTINE`; importing inspect costs more than a login."""
+"""`inspect.CO_COROUTINE`; importing inspect takes longer than a login."""
 
 
 def is_asynchronous(method: Any) -> bool:
-    """Whether a credential's method is a coroutine function, under whatever wrappers."""
+    """Return whether a credential's method is a coroutine function, possibly wrapped."""
     while hasattr(type(method), "func"):  # functools.partial
         method = method.func
-    for candidate in (method, getattr(type(method), "__call__", None)):  # noqa: B004 - its code is wanted
+    for candidate in (method, getattr(type(method), "__call__", None)):  # noqa: B004 - its code is inspected
         function = getattr(candidate, "__func__", candidate)
         flags = getattr(getattr(function, "__code__", None), "co_flags", 0)
         if isinstance(flags, int) and flags & _CO_COROUTINE:
@@ -39,7 +39,7 @@ def is_asynchronous(method: Any) -> bool:
 
 
 def needs_sync(credential: object) -> CredentialValueError:
-    """The refusal of an asynchronous credential where nothing can await."""
+    """Return the error for an asynchronous credential in synchronous code."""
     kind = type(credential)
     return CredentialValueError(
         f"credential is required to be synchronous here: {kind.__module__}.{kind.__qualname__} is asynchronous. Pass "
@@ -48,12 +48,12 @@ def needs_sync(credential: object) -> CredentialValueError:
 
 
 class ExternalFetcher:
-    """Makes fetches by calling a credential object.
+    """Makes the fetches of an external credential object by calling it.
 
     Args:
-        provider: whose fetches.
+        provider: the credential's tokens.
         reference: returns the credential object, or None once it is gone.
-        name: its method.
+        name: name of the credential's method.
         wanted: keywords for the method.
     """
 
@@ -79,14 +79,14 @@ class ExternalFetcher:
         """Start the fetches that the engine has queued.
 
         Args:
-            blocking: the caller's thread does nothing else until they end.
+            blocking: the caller's thread is going to wait for the result.
         """
         if _tasks:
             _sweep()
         for fetch in self._provider.take_fetches():
             try:
                 self._begin(fetch, blocking=blocking)
-            except Exception as error:  # noqa: BLE001, PERF203 - whoever waits gets it, and raises it
+            except Exception as error:  # noqa: BLE001, PERF203 - raised by the callers that wait
                 fetch.fail(error, words(error))
             except BaseException:
                 fetch.abandon()
@@ -101,7 +101,7 @@ class ExternalFetcher:
         if is_asynchronous(method):
             if blocking:
                 raise needs_sync(credential)
-            # Loaded long since: an event loop runs.
+            # Already imported, because an event loop is running.
             from asyncio import get_running_loop  # noqa: PLC0415
 
             task = get_running_loop().create_task(_fetch_async(fetch, method, self._wanted))
@@ -113,7 +113,7 @@ class ExternalFetcher:
 
 
 class AssertionFetcher(ExternalFetcher):
-    """Has a credential make an assertion about itself, which the engine then exchanges."""
+    """Calls a credential's function for an assertion, which the engine exchanges for a token."""
 
     __slots__ = ()
 
@@ -134,13 +134,13 @@ def _in_thread(work: Callable[[], None], fetch: Fetch, *, blocking: bool) -> Non
     try:
         thread.start()
     except RuntimeError:
-        # No more threads, or the interpreter is ending and starts none: a login from an atexit hook still works.
+        # No thread can be started, for example while the interpreter shuts down. A login in an atexit hook still works.
         if not blocking:
             raise
         _answer(work, fetch)
 
 
-# Tasks, which an event loop holds weakly, and what they have to answer.
+# The fetch of each task; the dictionary also keeps the tasks alive, to which event loops have only weak references.
 _tasks: dict[asyncio.Task[None], Fetch] = {}
 
 
@@ -149,9 +149,9 @@ def _ended(task: asyncio.Task[None]) -> None:
 
 
 def _sweep() -> None:
-    """Abandon the fetches of event loops that do not run, so that others take over.
+    """Abandon the fetches of event loops that are not running, so that other callers make them.
 
-    Such a loop was closed under its task, or runs only now and then (`run_until_complete`) and may never run again.
+    Such a loop was closed before its task ended, or it runs only at times (`run_until_complete`).
     """
     for task, fetch in list(_tasks.items()):
         if not task.get_loop().is_running() and _tasks.pop(task, None) is not None:
@@ -170,9 +170,9 @@ def _fetch(fetch: Fetch, method: Callable[..., Any], wanted: Mapping[str, str | 
 def _answer(work: Callable[[], None], fetch: Fetch) -> None:
     try:
         work()
-    except Exception as error:  # noqa: BLE001 - whoever waits gets it, and raises it
+    except Exception as error:  # noqa: BLE001 - raised by the callers that wait
         fetch.fail(error, words(error))
-    except BaseException as error:  # noqa: BLE001 - it would end this thread alone, and those who wait are others
+    except BaseException as error:  # noqa: BLE001 - it would only end this thread, while others wait
         ended = RuntimeError(f"the credential raised {words(error)}")
         fetch.fail(ended, str(ended))
 
@@ -180,25 +180,25 @@ def _answer(work: Callable[[], None], fetch: Fetch) -> None:
 async def _fetch_async(fetch: Fetch, method: Callable[..., Any], wanted: Mapping[str, str | None]) -> None:
     try:
         complete(fetch, await method(fetch.scope, **wanted))
-    except Exception as error:  # noqa: BLE001 - whoever waits gets it, and raises it
+    except Exception as error:  # noqa: BLE001 - raised by the callers that wait
         fetch.fail(error, words(error))
     except BaseException:
-        # Cancelled: this loop ends, and those who wait on another one ask again.
+        # Cancelled, because this loop ends. Callers on other loops make the fetch again.
         fetch.abandon()
         raise
 
 
 def complete(fetch: Fetch, token: Any) -> None:
-    """Answers with what a credential object returned.
+    """Complete a fetch with the token that a credential object returned.
 
     Raises:
-        TypeError: that is no access token.
+        TypeError: it is not an access token.
     """
     try:
         secret, expires_on = token.token, float(token.expires_on)
         secret.encode()
     except (AttributeError, TypeError, ValueError, OverflowError):
-        # From None: such an error may hold the token.
+        # `from None`, because the error may contain the token.
         message = (
             f"the credential returned {type(token).__name__}, which is no access token: expected an object with a text "
             f"`token` and a number `expires_on`, as azure-core's AccessToken"
@@ -207,7 +207,7 @@ def complete(fetch: Fetch, token: Any) -> None:
     try:
         refresh_on: float | None = float(token.refresh_on)
     except (AttributeError, TypeError, ValueError, OverflowError):
-        # It is only a wish.
+        # The attribute is optional.
         refresh_on = None
     fetch.complete(secret, expires_on, refresh_on)
 
@@ -220,14 +220,14 @@ def _unrecognizable(method: Callable[..., Any]) -> CredentialValueError:
 
 
 def text_of(error: BaseException) -> str:
-    """The text of an exception of any origin; never raises, and can be encoded."""
+    """Return the text of any exception, encodable as UTF-8; never raise."""
     try:
         return str(error).encode("utf-8", "backslashreplace").decode()
-    except BaseException as unprintable:  # noqa: BLE001 - its `__str__` is other people's code
+    except BaseException as unprintable:  # noqa: BLE001 - `__str__` can raise anything
         return f"(its text is not available: __str__ raised {type(unprintable).__name__})"
 
 
 def words(error: BaseException) -> str:
-    """The class and the text of an exception."""
+    """Return the class name and the text of an exception."""
     text = text_of(error)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,6 +1,6 @@
-"""azure-identity's own default credential, which is asked when the native links of the default chain find no token.
+"""azure-identity's default credential, the fallback when the native links of the default chain find no token.
 
-It is imported only then. This module is the only one that knows of it; the engine's side is `FallbackChain` in Rust.
+It is imported only then. No other module uses it; the engine's side is `FallbackChain` in Rust.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _EXTERNAL: Final = {
 
 
 LINKS: Final = (*_NATIVE, *_EXTERNAL)
-"""The links of its chain, as in `exclude_NAME_credential`."""
+"""The links of azure-identity's chain, as in `exclude_NAME_credential`."""
 
 KEYWORDS: Final = (
     "broker_client_id",
@@ -37,15 +37,15 @@ KEYWORDS: Final = (
     "shared_cache_username",
     "visual_studio_code_tenant_id",
 )
-"""The keywords of its `DefaultAzureCredential` that concern the links that only it has."""
+"""The keywords of azure-identity's `DefaultAzureCredential` for the links that only it has."""
 
 
 class Fallback:
     """Makes the fetches that the native links hand over.
 
     Args:
-        provider: whose fetches.
-        links: names of the links to ask, of those that only azure-identity has.
+        provider: the chain's tokens.
+        links: names of the links to try, among those that only azure-identity has.
         keywords: further keywords for its `DefaultAzureCredential`.
         wanted: the keywords of its `get_token`.
     """
@@ -73,7 +73,7 @@ class Fallback:
         """Start the fetches that the engine has handed over.
 
         Args:
-            blocking: the caller's thread does nothing else until they end.
+            blocking: the caller's thread is going to wait for the result.
         """
         for fetch in self._provider.take_fetches():
             thread = threading.Thread(target=self._ask, args=(fetch,), name="azure-pg-auth-fallback", daemon=True)
@@ -104,7 +104,7 @@ class Fallback:
 
 
 def _attempts_of(error: BaseException) -> str:
-    """Return what its chain reports about each attempt, or else the whole text."""
+    """Return the chain's report of each attempt, or else the whole text."""
     text = text_of(error)
     attempts = [line.strip() for line in text.splitlines() if line.startswith("\t")]
     return "\n  ".join(["had no token either", *attempts]) if attempts else text or type(error).__name__

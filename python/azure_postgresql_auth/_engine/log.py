@@ -1,7 +1,8 @@
-"""What happened to tokens, told to `logging` under the name `azure_postgresql_auth`.
+"""Log what happens to tokens, under the logger name `azure_postgresql_auth`.
 
-The engine writes it down, on threads that may not touch Python; who asks for a login next tells it, with the time at
-which it happened. `logging` is not imported for it: a program that has not done so does not log.
+The engine's threads cannot call Python, so they write to a log buffer. The next thread that obtains a login passes the
+records on to `logging`, with the time at which they were written. `logging` is not imported here: a program that has
+not imported it does not log.
 """
 
 from __future__ import annotations
@@ -20,18 +21,18 @@ _INFO, _WARNING = 20, 30
 
 def _logger() -> logging.Logger | None:
     module = sys.modules.get("logging")
-    # None, or still being imported by another thread.
+    # Not imported, or another thread is importing it.
     if module is None or not hasattr(module, "getLogger"):
         return None
     logger: logging.Logger = module.getLogger(_NAME)
     if not logger.handlers:
-        # A library says nothing to a program that has not set logging up (logging's documentation).
+        # As logging's documentation recommends for libraries: no output unless the program configures logging.
         logger.addHandler(module.NullHandler())
     return logger
 
 
 def emit() -> None:
-    """Tells what has been written down since the last time."""
+    """Pass the records in the log buffer on to `logging`."""
     entries = take_log_records()
     if not entries:
         return
@@ -48,12 +49,12 @@ def emit() -> None:
 
 
 def warn(text: str) -> None:
-    """Tells something that has just happened."""
+    """Log a warning about something that has just happened."""
     _log(_WARNING, text)
 
 
 def inform(text: str) -> None:
-    """Log something that has just happened and needs no attention."""
+    """Log information about something that has just happened."""
     _log(_INFO, text)
 
 

@@ -1,8 +1,9 @@
-"""Credential objects of any origin, and the tokens that they gave.
+"""The registry of credential objects and their tokens.
 
-Whatever has azure-core's shape is taken, without importing azure-core: `get_token(scope)` or `get_token_info(scope)`,
-plain or a coroutine function. Tokens are kept per object, for as long as the object lives; objects that cannot be
-referenced weakly (named tuples, and classes with `__slots__`) are kept alive themselves, the last `_HELD` of them.
+A credential is any object with azure-core's `get_token(scope)` or `get_token_info(scope)`, synchronous or a coroutine
+function; azure-core is not imported. Tokens are cached per object, for as long as the object lives. Objects that cannot
+be referenced weakly (named tuples, and classes with `__slots__`) are kept alive by the registry, the last `_HELD` of
+them.
 """
 
 from __future__ import annotations
@@ -25,12 +26,12 @@ if TYPE_CHECKING:
 
 _HELD: Final = 64
 
-# `az` would go on alone.
+# Otherwise `az` would keep running.
 atexit.register(stop_commands)
 
 
 class CredentialEntry:
-    """A credential's tokens, and what kind of code can have them."""
+    """A credential's tokens, and how they are fetched."""
 
     __slots__ = ("asynchronous", "fetcher", "method", "overrides", "own", "owner", "provider", "scope")
 
@@ -42,18 +43,18 @@ class CredentialEntry:
         asynchronous: bool = False,
     ) -> None:
         self.provider = provider
-        # Gives the credential whose tokens these are, if it lives.
+        # Returns the credential that the tokens belong to; None if it was deleted.
         self.owner: Callable[[], object | None] = lambda: None
         self.asynchronous = asynchronous
         # None: the engine makes all fetches itself.
         self.fetcher = fetcher
-        # For who names neither a scope nor a host; settled once, for looking it up costs more than a login.
+        # The default scope. Resolved once, because that takes longer than a cached login.
         self.scope: str | None = None
-        # Of a credential of ours: its own methods, and the get_token that it has as long as these tokens are the ones
-        # that it gives out: a program may put another in its place. None for all other credentials.
+        # For a credential of this package: its own methods, and the `get_token` that it has unless a program overrides
+        # it. `method` is None for all other credentials.
         self.own: dict[str, object] = {}
         self.method: object = None
-        # The tokens of those others.
+        # The tokens of such overrides, by the id of the overriding function.
         self.overrides: dict[int, CredentialEntry] = {}
 
     def make_fetches(self, *, blocking: bool) -> None:
@@ -74,21 +75,21 @@ class CredentialEntry:
         return CredentialEntry(provider, fetcher)
 
     def resolve_scope(self) -> str:
-        """The scope for who names none."""
+        """Return the default scope, and remember it."""
         self.scope = self.provider.default_scope()
         return self.scope
 
 
-# By id: credentials need not be hashable, and may be equal without being the same. An id is used again, so `owner` is
-# asked whose it is.
+# By id, because credentials need not be hashable, and distinct ones may compare equal. An id can be reused after an
+# object is deleted, so `owner` is compared, too.
 entries: dict[int, CredentialEntry] = {}
 
 
 def resolve(credential: object) -> CredentialEntry:
-    """The tokens of `credential`; of the default credential for None.
+    """Return the entry of `credential`; of the default credential for None.
 
     Raises:
-        CredentialValueError: it has not the shape of a credential.
+        CredentialValueError: it is not a credential object.
     """
     known = entries.get(id(credential))
     if known is not None and known.owner() is credential:
@@ -96,10 +97,10 @@ def resolve(credential: object) -> CredentialEntry:
             return known
         return _resolve_override(credential, known)
     if isinstance(credential, CredentialEntry):
-        # A credential of ours asks for the tokens that it gives out itself.
+        # A credential of this package obtains a token for its own `get_token`.
         return credential
     if credential is None:
-        # One default credential per process is what shares its tokens. setdefault: threads may come here together.
+        # One default credential per process, which shares its tokens. setdefault, because several threads can run this.
         return entries.setdefault(id(None), default())
     return _resolve_external(credential)
 
@@ -107,20 +108,20 @@ def resolve(credential: object) -> CredentialEntry:
 def start(
     credential: object,
     scope: str | None,
-    user_known: bool,  # noqa: FBT001 - as it is called
+    user_known: bool,  # noqa: FBT001 - positional for speed
     *,
     blocking: bool,
 ) -> tuple[CredentialEntry, Login | PendingLogin]:
-    """Look for a login, and start the fetch that it takes if it is not cached.
+    """Return a cached login, or start to fetch one.
 
     Args:
-        credential: None, or anything with the shape of a credential.
+        credential: None, or an object with the methods of a credential.
         scope: OAuth 2.0 scope of the token; None for the default one.
-        user_known: the caller has a user: claims are not looked at.
+        user_known: the caller has a user name, so the claims are not read.
         blocking: the caller is not on an event loop.
 
     Raises:
-        CredentialValueError: `credential` is no credential, or an asynchronous one in blocking code.
+        CredentialValueError: `credential` is not a credential object, or an asynchronous one in blocking code.
     """
     entry = resolve(credential)
     if blocking and entry.asynchronous:
@@ -136,12 +137,12 @@ def default(
     options: ClientOptions | None = None,
     **settings: Any,
 ) -> CredentialEntry:
-    """The tokens of the default credential.
+    """Return an entry for a default credential.
 
     Args:
-        exclude: by name of a link, whether it is left out.
-        python: keywords for azure-identity's own, if that has to be asked.
-        options: of the native links' requests.
+        exclude: for names of links, whether the link is skipped.
+        python: keywords for azure-identity's default credential, which is the fallback.
+        options: options of the native links' requests.
         settings: keywords for the native links.
     """
     chain, links = Credential.default_chain(excluded=list((exclude or {}).items()), **settings)
@@ -150,7 +151,7 @@ def default(
 
 
 class _Holder:
-    """Stands in for a credential that cannot be referenced weakly."""
+    """Holds a credential that cannot be referenced weakly."""
 
     __slots__ = ("__weakref__", "credential")
 
@@ -158,15 +159,15 @@ class _Holder:
         self.credential = credential
 
 
-# Appending drops the oldest, and with it the tokens of its credential.
+# Appending drops the oldest holder, and with it the tokens of its credential.
 _holders: deque[_Holder] = deque(maxlen=_HELD)
 
 
 def keep_own(credential: object, entry: CredentialEntry, get_token: object, get_token_info: object) -> None:
-    """Remember the tokens of a credential of ours, and its own methods.
+    """Register the tokens of a credential of this package, and its own methods.
 
-    A method that is overridden, in a subclass or by `unittest.mock.patch`, is called instead, like that of any other
-    credential object.
+    A method that is overridden, in a subclass or by `unittest.mock.patch`, is called like that of an external
+    credential.
     """
     entry.own = {"get_token": get_token, "get_token_info": get_token_info}
     entry.method = get_token
@@ -176,8 +177,8 @@ def keep_own(credential: object, entry: CredentialEntry, get_token: object, get_
 
 
 def distrust(entry: CredentialEntry) -> None:
-    """Look at all methods of a credential of ours at each login, because one may be overridden."""
-    # The dictionary is no method, so that none is the same.
+    """Check all methods of a credential of this package at each login, because one may be overridden."""
+    # The dictionary never equals a method, so the comparison in `resolve` always fails.
     entry.method = entry.own
 
 
@@ -198,15 +199,15 @@ def _resolve_override(credential: object, known: CredentialEntry) -> CredentialE
         provider = TokenProvider(Credential.external(type(credential).__name__))
         asynchronous = is_asynchronous(getattr(credential, name))
         override = CredentialEntry(provider, ExternalFetcher(provider, known.owner, name), asynchronous=asynchronous)
-        # Keeps the function alive, so that no other one has its id.
+        # Keeps the function alive, so that its id is not reused.
         override.own[name] = function
-        # setdefault: threads may come here together.
+        # setdefault, because several threads can run this at the same time.
         override = known.overrides.setdefault(id(function), override)
     return override
 
 
 def keep(credential: object, entry: CredentialEntry) -> CredentialEntry:
-    """Remembers the tokens of `credential` for as long as it lives; gives those that another thread was faster with."""
+    """Register the tokens of `credential` while it lives; return the entry, which another thread may have added."""
     key = id(credential)
 
     def forget(_: object) -> None:
@@ -223,7 +224,7 @@ def keep(credential: object, entry: CredentialEntry) -> CredentialEntry:
 
 
 def _resolve_external(credential: object) -> CredentialEntry:
-    # Looked up on the class first: a mock has every attribute, and get_token is what everybody implements.
+    # Looked up on the class first, because a mock has every attribute, and every credential implements get_token.
     name = "get_token_info" if callable(getattr(type(credential), "get_token_info", None)) else "get_token"
     method = getattr(credential, name, None)
     if isinstance(credential, type) or not callable(method):
@@ -239,7 +240,7 @@ def _resolve_external(credential: object) -> CredentialEntry:
     try:
         reference = weakref.ref(credential)
     except TypeError:
-        # Strongly, so that it can be called when it is not one of the last any more.
+        # A strong reference, so that the credential can be called after its holder was dropped.
         def reference() -> object:
             return credential
 

@@ -52,11 +52,11 @@ def _watch(wakeup: WakeupFd | None) -> selectors.BaseSelector | None:
 
 
 def wait(entry: CredentialEntry, pending: PendingLogin, timeout: float) -> Login:
-    """The login.
+    """Wait for a login in a thread, and return it.
 
     Raises:
-        EntraConnectionValueError: there was none within `timeout` seconds.
-        Exception: what the login failed with.
+        EntraConnectionValueError: it took more than `timeout` seconds.
+        Exception: the error that the login failed with.
     """
     pending.set_timeout(timeout)
     deadline = time.monotonic() + timeout
@@ -154,7 +154,7 @@ os.register_at_fork(after_in_child=_loop_waiters.clear)
 
 
 async def wait_async(entry: CredentialEntry, pending: PendingLogin, timeout: float) -> Login:
-    """`wait` on the running event loop."""
+    """Wait for a login on the running event loop, and return it."""
     # Loaded long since: an event loop runs.
     from asyncio import get_running_loop  # noqa: PLC0415
 

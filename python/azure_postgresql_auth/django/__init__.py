@@ -8,8 +8,8 @@
         },
     }
 
-It is Django's own PostgreSQL backend, on psycopg 3 or psycopg2, but for how connections log in.
-`azure_postgresql_auth.django.postgis` is the same for GeoDjango.
+The backend is Django's own PostgreSQL backend, on psycopg 3 or psycopg2, with another way to log in. For GeoDjango use
+`azure_postgresql_auth.django.postgis`.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ __all__ = ["warm_up"]
 
 
 def warm_up(*aliases: str) -> None:
-    """Obtain logins before the first connection, for a server that forks its workers to call before it does so.
+    """Obtain logins before the first connection, for example before a server forks its workers.
 
-    Workers inherit the tokens of the process that they are forked from. No connection is opened. Where no login can be
-    obtained, a warning is logged, and each worker tries by itself when it connects.
+    Forked workers inherit the tokens. No connection is opened. If a login cannot be obtained, a warning is logged, and
+    each worker obtains one when it connects.
 
     Args:
-        *aliases: databases of `DATABASES`; all of them by default. Those on other backends are passed over.
+        *aliases: databases of `DATABASES`; all of them by default. Databases on other backends are skipped.
 
     Raises:
-        django.core.exceptions.ImproperlyConfigured: the settings of a database do not say who logs in.
+        django.core.exceptions.ImproperlyConfigured: the login settings of a database are not valid.
         django.db.utils.ConnectionDoesNotExist: there is no database of this alias.
     """
-    # Django imports this package while it reads its settings, too early for these.
+    # Imported here, because Django can import this package while it reads its settings, too early for these modules.
     from django.db import connections  # noqa: PLC0415
 
     from azure_postgresql_auth.django._warm_up import obtain_logins  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""Connections as Django opens them, on the driver that Django chose."""
+"""The connection class that Django uses, on the driver that Django selected."""
 
 from __future__ import annotations
 
@@ -48,30 +48,30 @@ __all__ = [
 
 
 class Connection(EntraConnection):
-    """An `EntraConnection` whose failures show nothing but their text."""
+    """An `EntraConnection` whose errors carry only their text, without tracebacks that could show secrets."""
 
     last_failure: ClassVar[Exception | None] = None
-    """Why the latest attempt failed; None once one succeeds."""
+    """The error of the last attempt; None if it succeeded."""
 
     @classmethod
     def connect(cls, *args: Any, **kwargs: Any) -> Self:  # type: ignore[override]
-        """Connects, as `EntraConnection.connect` does."""
+        """Connect as `EntraConnection.connect` does."""
         handled = sys.exc_info()[1]
         try:
-            # In no variable of this frame, which stays in the traceback.
+            # The credential is in no local variable, because this frame stays in the traceback.
             connection: Self = super().connect(*args, **{**kwargs, "credential": unredacted(kwargs.get("credential"))})
         except driver.Error as error:
-            cls.last_failure = type(error)(*error.args)  # which keeps no frames alive
+            cls.last_failure = type(error)(*error.args)  # a copy, which keeps no frames alive
             raise without_frames(error, handled=handled) from error.__cause__
         except BaseException as error:  # noqa: BLE001 - raised again
-            # A time limit, an exit, an interrupt: the frames hold the credential.
+            # Timeouts, exits and interrupts, too: the frames hold the credential.
             raise without_frames(error, handled=handled) from error.__cause__
         cls.last_failure = None
         return connection
 
 
 class Driver:
-    """The driver's module, but for its `connect`."""
+    """The driver's module with another `connect`."""
 
     connect = Connection.connect
 

@@ -1,7 +1,7 @@
-"""Values of `DATABASES` that no debug page, error report or log may show.
+"""Keep secrets in `DATABASES` out of debug pages, error reports and logs.
 
-Django hides settings by the names of their keys, and only where it shows settings. It shows local variables of its own
-functions as well, among them whole dictionaries of settings. So the values themselves do not print.
+Django hides settings by the names of their keys, and only where it shows settings. Its error reports also show local
+variables, among them whole dictionaries of settings. Therefore the `repr` of the values themselves is redacted.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from azure_postgresql_auth._redacted import RedactedStr
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-# Everything else is redacted that has no business here, for it may be a secret under a misspelt key.
+# Values of all other keys are redacted, because they may be secrets under a misspelt key.
 _DJANGOS = {"ENGINE", "NAME", "USER", "HOST", "PORT", "TIME_ZONE"}
 _NOT_SECRET = {*_DJANGOS, "TENANT_ID", "CLIENT_ID", "SP_TENANT_ID", "SP_CLIENT_ID"}
 
 
 class Redacted:
-    """An object that does not print, and stays the same one when the settings around it are copied."""
+    """An object whose `repr` is redacted, and that is kept, not copied, when settings are copied."""
 
     __slots__ = ("value",)
 
@@ -31,21 +31,21 @@ class Redacted:
         return f"<{getattr(self.value, '__qualname__', type(self.value).__qualname__)}>"
 
     def __deepcopy__(self, _memo: object) -> Self:
-        # Tokens are kept for each object; many can not be copied at all.
+        # Tokens are cached per credential object, and many credentials cannot be copied.
         return self
 
 
 class RedactedOptions(dict[str, Any]):
-    """`OPTIONS` whose credential stays what it is and does not print.
+    """`OPTIONS` with a redacted `repr` of its credential, which is otherwise unchanged.
 
-    Django's debug pages and error reports show a dictionary by its `items()`; nothing else of Django's goes by these.
+    Django's debug pages and error reports show a dictionary by its `items()`, which Django does not use elsewhere.
     """
 
     def __repr__(self) -> str:
         return repr(dict(self.items()))
 
     def items(self) -> Any:
-        """Show the credential by the name of its class."""
+        """Return the items, with the credential redacted."""
         shown = dict(self)
         credential = self.get("credential")
         if credential is not None and not isinstance(credential, (str, Redacted)):
@@ -53,7 +53,7 @@ class RedactedOptions(dict[str, Any]):
         return shown.items()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        # Tokens are kept for each object; many can not be copied at all.
+        # As in `Redacted`.
         return type(self)({key: self[key] if key == "credential" else copy.deepcopy(self[key], memo) for key in self})
 
     def __reduce__(self) -> tuple[type[Self], tuple[dict[str, Any]]]:
@@ -61,15 +61,15 @@ class RedactedOptions(dict[str, Any]):
 
 
 def unredacted(value: object) -> object:
-    """What was redacted; anything else as it is."""
+    """Return the object in a `Redacted`; anything else unchanged."""
     return value.value if isinstance(value, Redacted) else value
 
 
 def redact(settings: dict[str, Any]) -> None:
-    """Conceals the secrets of one database's settings, where they stand."""
+    """Redact the secrets of one database's settings in place."""
     _redact_texts(settings)
     for value in settings.values():
-        # AAD_OPTIONS, however it is spelt.
+        # Every other dictionary, such as AAD_OPTIONS or a misspelling of it.
         if isinstance(value, dict) and value is not settings.get("OPTIONS") and value is not settings.get("TEST"):
             _redact_texts(value)
     options = settings.get("OPTIONS")

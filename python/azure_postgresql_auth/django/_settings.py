@@ -1,13 +1,13 @@
-"""Whose login: what one database's entry in `DATABASES` says about it.
+"""Read the credential of a database from its entry in `DATABASES`.
 
-    nothing                                 the default credential
+    none of these                           the default credential
     OPTIONS["credential"]                   an object, a dotted path or a callable
     TENANT_ID, CLIENT_ID, CLIENT_SECRET     a service principal
     AAD_OPTIONS                             the same, as SP_TENANT_ID, SP_CLIENT_ID, SP_CLIENT_SECRET
-    PASSWORD                                a plain login: none of this package's business
+    PASSWORD                                a login with a password, which this package leaves unchanged
 
-The two ways to name a service principal are those of older backends. One credential object serves all databases,
-threads and copies of the settings that say the same, so that they share its tokens.
+The two ways to name a service principal are those of older backends. Databases, threads and copies of the settings with
+the same values use the same credential object, so that they share its tokens.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 _AAD_OPTIONS = "AAD_OPTIONS"
 _PRINCIPAL = ("TENANT_ID", "CLIENT_ID", "CLIENT_SECRET")
 _AAD_PRINCIPAL = ("SP_TENANT_ID", "SP_CLIENT_ID", "SP_CLIENT_SECRET")
-_AAD_REFRESH = "REFRESH_BEFORE_MINUTES"  # of no use here: tokens are renewed ahead of their expiry
-# By Django itself: later versions may have more.
+_AAD_REFRESH = "REFRESH_BEFORE_MINUTES"  # accepted and ignored: tokens are always renewed before they expire
+# Read from Django, because later versions may have more.
 _DJANGOS = {*ConnectionHandler({"default": {"ENGINE": "none"}}).settings["default"], "DISABLE_SERVER_SIDE_CURSORS"}
 _KNOWN = {*_DJANGOS, *_PRINCIPAL, _AAD_OPTIONS}
 _AAD_KNOWN = {*_AAD_PRINCIPAL, _AAD_REFRESH}
@@ -44,19 +44,19 @@ _IN_OPTIONS = (*_OURS, "pool", "service", "sslmode", "sslrootcert")
 
 
 class LoginSettings(NamedTuple):
-    """Whose login it is."""
+    """The login that a database's settings select."""
 
     credential: object
-    """None for the default credential, and where it does not matter."""
+    """The credential; None for the default one, and for a login with a password."""
     notes: tuple[str, ...]
-    """What works, and should be written differently."""
+    """Warnings about settings that work but should be written differently."""
 
 
 def login_settings(settings: Mapping[str, Any], alias: str) -> LoginSettings:
-    """Reads the entry of one database.
+    """Read the entry of one database.
 
     Raises:
-        ImproperlyConfigured: a key is missing or misspelt, or what it says is no credential.
+        ImproperlyConfigured: a key is missing or misspelt, or its value is not a credential.
     """
     where = f"DATABASES[{alias!r}]" if alias != NO_DB_ALIAS else "DATABASES"
     notes: list[str] = []
@@ -89,7 +89,7 @@ def login_settings(settings: Mapping[str, Any], alias: str) -> LoginSettings:
 
 
 def set_flag(params: dict[str, Any], alias: str) -> None:
-    """Make `allow_insecure_transport` a bool where it is text, as from a URL.
+    """Convert `allow_insecure_transport` to a bool if it is a string, as from a URL.
 
     Raises:
         ImproperlyConfigured: it is neither true nor false.
@@ -105,7 +105,7 @@ def set_flag(params: dict[str, Any], alias: str) -> None:
 
 
 def _refuse_unknown(entry: Mapping[str, Any], where: str) -> None:
-    """Refuse a key that Django would ignore: whoever wrote it meant another login than the default one, perhaps."""
+    """Reject keys that Django would ignore: a misspelt key would silently select the default credential."""
     for key in entry:
         if key not in _KNOWN:
             meant = [f"OPTIONS[{name!r}]" for name in _near(key, _IN_OPTIONS)] or _near(key, _KNOWN)
@@ -118,12 +118,12 @@ def _refuse_unknown(entry: Mapping[str, Any], where: str) -> None:
 
 class _Principal(NamedTuple):
     name: str
-    """By which settings it is said."""
+    """The names of the settings, for error messages."""
     values: tuple[str, str, str]
 
 
 def _beside(entry: Mapping[str, Any], where: str) -> _Principal | None:
-    """A service principal beside ENGINE and NAME."""
+    """Return the service principal in the keys of the entry itself."""
     unknown = [key for key in entry if key not in _KNOWN]
     if not any(key in entry for key in _PRINCIPAL) and not any(_near(key, _PRINCIPAL) for key in unknown):
         return None
@@ -132,7 +132,7 @@ def _beside(entry: Mapping[str, Any], where: str) -> _Principal | None:
 
 
 def _in_aad_options(entry: Mapping[str, Any], where: str, notes: list[str]) -> _Principal | None:
-    """A service principal in AAD_OPTIONS."""
+    """Return the service principal in AAD_OPTIONS."""
     aad = entry.get(_AAD_OPTIONS)
     if _AAD_OPTIONS not in entry:
         for key in entry:
@@ -157,7 +157,7 @@ def _in_aad_options(entry: Mapping[str, Any], where: str, notes: list[str]) -> _
 def _values(
     entry: Mapping[str, Any], wanted: tuple[str, str, str], where: str, unknown: Collection[str], *, may_be_empty: bool
 ) -> tuple[str, str, str] | None:
-    """The three values; None if all are empty and may be, as where the environment does not set them."""
+    """Return the three values; None if all are empty and may be, as when they come from unset variables."""
     missing = [key for key in wanted if not entry.get(key)]
     misspelt = [(key, near) for key in unknown for near in _near(key, missing)]
     if len(missing) == len(wanted) and may_be_empty and not misspelt:
@@ -176,14 +176,14 @@ def _values(
 
 
 def _near(key: str, wanted: Collection[str]) -> list[str]:
-    """Which of the wanted keys was probably meant."""
+    """Return the wanted key that a misspelt key resembles, if there is one."""
     plain = {name.replace("_", "").upper(): name for name in wanted}
     spelt = key.strip().upper().replace("-", "").replace("_", "")
     return [plain[match] for match in get_close_matches(spelt, plain, n=1, cutoff=0.8)]
 
 
 def _without_backticks(settings: Mapping[str, Any], where: str, notes: list[str]) -> dict[str, Any]:
-    """The settings by their bare names: an older backend's documentation writes some keys in backticks."""
+    """Return the settings without backticks around keys, which an older backend's documentation has."""
     entry = {}
     for key, value in settings.items():
         bare = key.strip("` ") if isinstance(key, str) else str(key)
@@ -224,13 +224,13 @@ _made_already: dict[object, tuple[object, object]] = {}
 
 
 def _made(key: object, make: Callable[[], object], where: str) -> object:
-    """What `make` gives, once for each key; it is kept, so that its id can be a key."""
+    """Return the result of `make`, called once per key. The key's object is kept, so that its id stays unique."""
     if key not in _made_already:
         try:
             credential = make()
         except Exception as error:
             message = f"{where} could not be made, {type(error).__name__}: {error}"
             raise ImproperlyConfigured(message) from error
-        # setdefault: of threads that come here together, all go with the same one.
+        # setdefault, so that threads that run this at the same time use the same object.
         _made_already.setdefault(key, (credential, make))
     return _made_already[key][0]

@@ -1,4 +1,4 @@
-"""Tokens ahead of the first connection."""
+"""Obtain logins before the first connection."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def obtain_logins(aliases: Iterable[str]) -> None:
-    """Obtain the login of each of these databases that is on this backend, without a connection."""
+    """Obtain a login for each of these databases that is on this backend, without opening a connection."""
     for alias in aliases:
         connection = connections[alias]
         if isinstance(connection, DatabaseWrapper):

@@ -28,13 +28,13 @@ __all__ = ["DatabaseWrapper"]
 class DatabaseWrapper(postgresql.DatabaseWrapper):
     """A PostgreSQL database of a Django project.
 
-    Every new connection, those of Django's pool included, gets a login that is valid at that moment.
+    Every new connection, including those of Django's pool, gets a valid token.
     """
 
     Database = Driver()
     client_class = DatabaseClient
     validation_class = DatabaseValidation
-    # Not Django's own, so that a fork is no business of other backends.
+    # Separate from Django's, so that the handling of forks does not affect other backends.
     _connection_pools: ClassVar[dict[str, Any]] = {}
     connection: Any
 
@@ -44,11 +44,11 @@ class DatabaseWrapper(postgresql.DatabaseWrapper):
         _wrappers.add(self)
 
     def get_connection_params(self) -> dict[str, Any]:
-        """The driver's parameters, with a credential in place of a password."""
+        """Return the driver's parameters, with a credential instead of a password."""
         handled = sys.exc_info()[1]
         try:
             params: dict[str, Any] = super().get_connection_params()
-            # In no variable of this frame, which a debug page may show.
+            # The credential is in no local variable, which a debug page could show.
             params.pop("credential", None)
             credential, notes = login_settings(self.settings_dict, self.alias)
             set_flag(params, self.alias)
@@ -66,27 +66,27 @@ class DatabaseWrapper(postgresql.DatabaseWrapper):
         return params
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
-        """Connects, or takes a connection from the pool."""
+        """Open a connection, or take one from the pool."""
         try:
             return super().get_new_connection(conn_params)
         except driver.OperationalError as error:
             pool = getattr(self, "pool", None)
             if pool is None or pool.connection_class.last_failure is None:
                 raise
-            # What the pool says is that it waited, which nobody can mend.
+            # The pool's error only reports its timeout; add the cause.
             failure = pool.connection_class.last_failure
             message = f"{error}; the last attempt to connect failed: {failure}"
             raise type(error)(message) from failure
 
     @property
     def pool(self) -> Any:
-        """Django's pool, if there is one, with connections that ask for their login when they are opened."""
+        """Django's pool, if there is one, with connections that obtain a login when they are opened."""
         pool = super().pool
         if pool is not None:
             given = pool.connection_class
             if not issubclass(given, Connection):
-                # Django opens the pool later. Its last failure is its own, and of threads that come here together, all
-                # take the class of the first.
+                # Django opens the pool later. Each pool has its own class for its own `last_failure`; with setdefault,
+                # threads that run this at the same time use the same class.
                 made = type("PooledConnection", (Connection, given), {"last_failure": None})
                 pool.connection_class = pool.__dict__.setdefault("_entra_connection_class", made)
         return pool
@@ -97,19 +97,19 @@ _inherited: list[object] = []
 
 
 def _leave_to_the_parent() -> None:
-    """A child begins without its parent's connections and pools.
+    """Drop the parent's connections and pools in a forked child.
 
-    To use them would garble what the parent says to the server, to close them would end its sessions. The drivers leave
-    alone what another process opened, when it is forgotten; it is kept, so that nothing is said about that either.
+    Using them would corrupt the parent's protocol stream, and closing them would end its sessions. They are kept in
+    `_inherited`, because some drivers warn when an open connection is garbage collected.
     """
-    _inherited.append(dict(DatabaseWrapper._connection_pools))  # noqa: SLF001 - Django has no other name for them
+    _inherited.append(dict(DatabaseWrapper._connection_pools))  # noqa: SLF001 - Django has no public name for them
     DatabaseWrapper._connection_pools.clear()  # noqa: SLF001
     for wrapper in _wrappers:
         if wrapper.connection is not None:
             _inherited.append(wrapper.connection)
             wrapper.connection = None
             if wrapper.in_atomic_block:
-                # As Django has it for a connection that was closed in the middle of a transaction.
+                # The state that Django sets when a connection is closed in the middle of a transaction.
                 wrapper.closed_in_transaction = wrapper.needs_rollback = True
 
 

@@ -1,4 +1,4 @@
-"""`manage.py dbshell`: psql, logged in."""
+"""`manage.py dbshell`: psql with a login of Microsoft Entra ID."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["DatabaseClient"]
 
 _STRICTEST = {"PGSSLMODE": "verify-full", "PGSSLROOTCERT": tls.AZURE_ROOTS, "PGGSSENCMODE": "disable"}
 TRAITS = Traits(ErrorTranslation(EntraOperationalError, InsecureTransportOperationalError))
-# What psql takes of a database's OPTIONS; the others are the driver's.
+# The parameters in a database's OPTIONS that libpq knows; the others are the driver's.
 _LIBPQ = (
     "dbname",
     "host",
@@ -51,36 +51,36 @@ _LIBPQ = (
 
 
 class DatabaseClient(postgresql.DatabaseClient):
-    """psql with the token in its environment, where other users of the machine do not see it."""
+    """psql with the token in its environment, which other users of the machine cannot read."""
 
     def runshell(self, parameters: Iterable[str]) -> None:
-        """Runs it until it ends."""
+        """Run psql until it ends."""
         with self.connection.wrap_database_errors:
             client, settings = _with_login(self.connection)
         handled = sys.exc_info()[1]
         try:
-            # Logged in already: Django's client lets no Ctrl-C through.
+            # Called after the login, because Django's client ignores Ctrl-C.
             client(SimpleNamespace(settings_dict=settings)).runshell(parameters)
         except BaseException as error:  # noqa: BLE001 - raised again
-            # psql may not be there; the frames hold its environment.
+            # For example, psql is not installed. The frames hold its environment.
             raise without_frames(error, handled=handled) from None
 
 
 class _ByConnectionString(postgresql.DatabaseClient):
-    """psql that connects as `NAME`, a connection string, says; other arguments do not lead it elsewhere."""
+    """psql that connects with the connection string in `NAME`, whatever its other arguments."""
 
     @classmethod
     def settings_to_cmd_args_env(
         cls, settings_dict: dict[str, Any], parameters: Iterable[str]
     ) -> tuple[list[str], dict[str, str]]:
-        # First, because psql takes a second database for a user's name. A later -d does name another place, where the
-        # variables keep the token safe.
+        # The connection string comes first, because psql takes a second database name as the user name. A later -d can
+        # still name another server; the variables in _STRICTEST protect the token in that case.
         arguments = [cls.executable_name, "-d", settings_dict["NAME"], *parameters]
         return arguments, {"PGPASSWORD": settings_dict["PASSWORD"], **_STRICTEST}
 
 
 def _with_login(connection: Any) -> tuple[type[postgresql.DatabaseClient], dict[str, Any]]:
-    """The client, and settings of which it makes psql's arguments and environment; only the latter holds the token."""
+    """Return the client and its settings; only the environment that it makes of them contains the token."""
     params = connection.get_connection_params()
     params["credential"] = unredacted(params["credential"])
     options = NO_OPTIONS.taken_from(params)
@@ -89,10 +89,10 @@ def _with_login(connection: Any) -> tuple[type[postgresql.DatabaseClient], dict[
     if plan.has_credentials:
         settings: dict[str, Any] = connection.settings_dict
         return postgresql.DatabaseClient, settings
-    # psql connects by itself, as it is told here: by a connection string, which wins over services and variables.
+    # psql connects with a connection string, which takes precedence over services and variables.
     arguments = connect(plan, options, TRAITS, lambda arguments: arguments)
     password = arguments.get("password")
-    # Said explicitly, because the variables are for other places.
+    # Set explicitly, because the variables in _STRICTEST are for other servers.
     parameters = plan.parameters()
     for keyword, default in (("sslmode", "prefer"), ("sslrootcert", ""), ("gssencmode", "prefer")):
         arguments.setdefault(keyword, parameters.get(keyword, default))

@@ -1,10 +1,10 @@
-"""System checks: `manage.py check --database default`, which `migrate` runs as well.
+"""System checks of `manage.py check --database default`, which `migrate` runs as well.
 
-azure_postgresql_auth.E001      the settings do not say whose login it is
-azure_postgresql_auth.E002      no login could be had
-azure_postgresql_auth.E003      the token would travel in the clear
+azure_postgresql_auth.E001      the login settings are not valid
+azure_postgresql_auth.E002      could not obtain a login
+azure_postgresql_auth.E003      the token could be sent unencrypted
 azure_postgresql_auth.E004      the server cannot be reached, or refuses the login
-azure_postgresql_auth.W001      a key in the settings is misspelt, and understood
+azure_postgresql_auth.W001      a key in the settings is misspelt but recognized
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ __all__ = ["DatabaseValidation"]
 
 
 class DatabaseValidation(BaseDatabaseValidation):
-    """Logs in, and reports what is wrong in one line."""
+    """Log in, and report an error in one line."""
 
     def check(self, **kwargs: Any) -> list[checks.CheckMessage]:
-        """What is wrong with the identity of this database; empty if it logs in."""
+        """Return Django's messages and those about the login; none about the login if it succeeds."""
         return [*super().check(**kwargs), *self._check_login()]
 
     def _check_login(self) -> Iterator[checks.CheckMessage]:
         alias, settings = self.connection.alias, self.connection.settings_dict
-        # A connection of its own, for a pool would try again and again before it fails.
+        # A separate connection, because a pool retries until its timeout.
         options = {key: value for key, value in settings["OPTIONS"].items() if key != "pool"}
         connection = type(self.connection)({**settings, "OPTIONS": options}, alias)
         try:
             for note in login_settings(settings, alias).notes:
                 yield checks.Warning(note, id="azure_postgresql_auth.W001")
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # said just now
+                warnings.simplefilter("ignore")  # reported above
                 connection.ensure_connection()
         except ImproperlyConfigured as error:
             yield _error("E001", str(error))

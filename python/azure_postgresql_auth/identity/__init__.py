@@ -1,26 +1,26 @@
 """Credentials that serve synchronous and asynchronous code alike, any number of threads and event loops, and forks.
 
-They take the constructor keywords of azure-identity's classes of the same names, and have their `get_token` and
-`get_token_info`, so that they also work with Azure's other clients; for asynchronous clients, `aio` has the same
-classes with coroutines. Settings from the environment are read when a
-token is needed. `get_token` returns a cached token while it is good, and renews it in the background before it expires.
+They take the constructor keywords of azure-identity's classes of the same names, and have the methods `get_token` and
+`get_token_info`, so they also work with Azure's other clients. For asynchronous clients, `aio` has the same classes
+with coroutines. Environment variables are read when a token is fetched. `get_token` returns a cached token while it is
+valid; the token is renewed in the background before it expires.
 
-Each also takes these of azure-identity's options:
+Each class also takes these options of azure-identity:
 
 - `additionally_allowed_tenants`: tenants that `get_token(tenant_id=...)` may name, besides the credential's own; "*"
   for all
-- `proxies`: as requests has them, `{"https": "http://proxy:3128"}`; by default the environment's. Managed identity
-  uses none
-- `connection_verify`: path of a PEM file, or of a directory of them, with the certification authorities to trust
-- `connection_timeout`, `read_timeout`: seconds that connecting takes and that the service is silent at most
+- `proxies`: a dictionary in the format of requests, `{"https": "http://proxy:3128"}`; by default from the environment.
+  Requests for managed identities do not use a proxy
+- `connection_verify`: path of a PEM file, or of a directory of PEM files, with the certification authorities to trust
+- `connection_timeout`, `read_timeout`: seconds to wait at most for a connection, and for the service's next data
 
-Others that cannot matter here, such as `logging_enable` and `retry_total`, are ignored, with a line in the log; those
-that would have to change how requests are made, such as `transport`, are refused with `TypeError`.
+Options that do not affect tokens here, such as `logging_enable` and `retry_total`, are ignored and logged. Options that
+would change how requests are made, such as `transport`, raise `TypeError`.
 
-Their values are checked when they are made (`ValueError`); whether they work shows when a token is asked for
-(`EntraConnectionValueError`).
+Constructors check the values of their arguments (`ValueError`). Whether a credential works becomes known when a token
+is requested (`EntraConnectionValueError`).
 
-Those that hold no secret can be pickled: as what they were made with, never with a token.
+Credentials without a secret can be pickled. The pickle contains the constructor's arguments, never a token.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ __all__ = [
     "WorkloadIdentityCredential",
 ]
 
-# They are named, and pickled, as what programs import.
+# Show and pickle the classes under the public module, from which programs import them.
 for _name in __all__:
     if _name.endswith("Credential") and globals()[_name].__module__.startswith(f"{__name__}."):
         globals()[_name].__module__ = __name__

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 class EnvironmentCredential(PicklableCredential):
-    """A service principal: `AZURE_TENANT_ID`, `AZURE_CLIENT_ID` and `AZURE_CLIENT_SECRET`.
+    """A service principal from `AZURE_TENANT_ID`, `AZURE_CLIENT_ID` and `AZURE_CLIENT_SECRET`.
 
-    Or, instead of the secret, `AZURE_CLIENT_CERTIFICATE_PATH`, if needed with `AZURE_CLIENT_CERTIFICATE_PASSWORD` and
-    `AZURE_CLIENT_SEND_CERTIFICATE_CHAIN`; see `CertificateCredential`.
+    Instead of the secret it can have a certificate: `AZURE_CLIENT_CERTIFICATE_PATH`, and optionally
+    `AZURE_CLIENT_CERTIFICATE_PASSWORD` and `AZURE_CLIENT_SEND_CERTIFICATE_CHAIN`; see `CertificateCredential`.
 
     Args:
         authority: host of the Entra ID authority; by default `AZURE_AUTHORITY_HOST`, else the public cloud's.
@@ -38,7 +38,7 @@ class ClientSecretCredential(NativeCredential):
     Args:
         tenant_id: directory (tenant) id or domain.
         client_id: application (client) id.
-        client_secret: a secret that was made for the application.
+        client_secret: a client secret of the application.
         authority: host of the Entra ID authority; by default `AZURE_AUTHORITY_HOST`, else the public cloud's.
         options: further keywords of azure-identity, see this module.
     """
@@ -55,21 +55,22 @@ class ClientSecretCredential(NativeCredential):
 
 
 class CertificateCredential(NativeCredential):
-    """A service principal with a certificate, which has an RSA key.
+    """A service principal with a certificate whose key is an RSA key.
 
     Args:
         tenant_id: directory (tenant) id or domain.
         client_id: application (client) id.
-        certificate_path: file with certificate and private key, PEM or PKCS#12; read at every fetch, as certificates
-            are renewed.
-        certificate_data: the content of such a file instead.
-        password: what the private key is encrypted with.
-        send_certificate_chain: send the certificates along, for applications that trust a subject name and issuer.
+        certificate_path: file with the certificate and the private key, PEM or PKCS#12. It is read for each token that
+            is fetched, so a renewed certificate takes effect without a restart.
+        certificate_data: the content of such a file, instead of its path.
+        password: password of the private key.
+        send_certificate_chain: send the certificate chain, for applications that are configured with a trusted subject
+            name and issuer.
         authority: host of the Entra ID authority; by default `AZURE_AUTHORITY_HOST`, else the public cloud's.
         options: further keywords of azure-identity, see this module.
     """
 
-    def __init__(  # noqa: PLR0913 - azure-identity's
+    def __init__(  # noqa: PLR0913 - azure-identity's arguments
         self,
         tenant_id: str,
         client_id: str,
@@ -98,16 +99,16 @@ class CertificateCredential(NativeCredential):
 
 
 ClientCertificateCredential = CertificateCredential
-"""What Azure's other languages call it."""
+"""The name of `CertificateCredential` in Azure's libraries for other languages."""
 
 
 class ClientAssertionCredential(NativeCredential):
-    """An application that says who it is by a JSON Web Token that others have signed, such as a federated identity.
+    """An application that authenticates with a JSON Web Token of another issuer (a federated identity credential).
 
     Args:
         tenant_id: directory (tenant) id or domain.
         client_id: application (client) id.
-        func: returns the assertion; called on a thread of its own for each token that is fetched.
+        func: function that returns the assertion; called in a thread for each token that is fetched.
         authority: host of the Entra ID authority; by default `AZURE_AUTHORITY_HOST`, else the public cloud's.
         options: further keywords of azure-identity, see this module.
     """
@@ -126,7 +127,7 @@ class ClientAssertionCredential(NativeCredential):
     def _answer(self, fetch: Fetch, tenant_id: str | None = None, claims: str | None = None) -> None:
         assertion = self._func()
         if not isinstance(assertion, str) or not assertion:
-            # Not the value: it may be one that others accept.
+            # The message does not quote the value, which may be a valid secret.
             message = f"func of ClientAssertionCredential returned {type(assertion).__name__}, expected text"
             raise TypeError(message)
         fetch.exchange(
@@ -145,8 +146,8 @@ class AzurePipelinesCredential(NativeCredential):
     Args:
         tenant_id: directory (tenant) id of the service connection.
         client_id: application (client) id of the service connection.
-        service_connection_id: its id, the "resourceId" in its page's URL.
-        system_access_token: the job's `System.AccessToken`.
+        service_connection_id: id of the service connection, the "resourceId" in the URL of its page.
+        system_access_token: the pipeline's predefined variable `System.AccessToken`.
         authority: host of the Entra ID authority; by default `AZURE_AUTHORITY_HOST`, else the public cloud's.
         options: further keywords of azure-identity, see this module.
     """

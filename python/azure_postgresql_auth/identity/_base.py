@@ -1,4 +1,4 @@
-"""What all credentials have in common: tokens for Azure's clients, tenants and claims, and pickling."""
+"""Base classes of all credentials: tokens for Azure's clients, tenants and claims, and pickling."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class NativeCredential:
-    """What all credentials here can do."""
+    """Base class of all credentials."""
 
     def __init__(
         self, tokens: Credential | registry.CredentialEntry, options: ClientOptions | None = None, **shown: str
@@ -39,31 +39,36 @@ class NativeCredential:
         *scopes: str,
         claims: str | None = None,
         tenant_id: str | None = None,
-        enable_cae: bool = False,  # noqa: ARG002 - azure-core's
+        enable_cae: bool = False,  # noqa: ARG002 - part of azure-core's protocol
         **_: Any,
     ) -> AccessToken:
         """Return an access token for one scope, cached or fetched.
 
         Args:
             scopes: one OAuth 2.0 scope.
-            claims: the claims of a challenge, as JSON, that the token is to satisfy; it is fetched then.
-            tenant_id: the tenant that the token is to be of. Applications and command lines serve their own and those
-                in `additionally_allowed_tenants`, and command lines without a tenant all.
-            enable_cae: azure-core's, without effect: tokens do not announce continuous access evaluation.
+            claims: the claims of a challenge, as JSON, that the token has to satisfy. A token with claims is always
+                fetched, never taken from the cache.
+            tenant_id: the tenant to request the token from. Applications and developer tools accept their own tenant
+                and those in `additionally_allowed_tenants`; developer tools without a tenant accept any.
+            enable_cae: accepted for compatibility with azure-core, without effect: continuous access evaluation is not
+                supported.
+
+        Returns:
+            The token, with its expiry in seconds since 1970 (UTC).
 
         Raises:
-            ValueError: not exactly one scope, or no tenant.
-            EntraConnectionValueError: no token could be had, or none of that tenant; lists every attempt.
+            ValueError: `scopes` is not exactly one scope, or `tenant_id` is not a tenant.
+            EntraConnectionValueError: no token could be obtained; the message lists every attempt.
         """
         found = login(self._for(tenant_id, claims), self._only(scopes), user_known=True)
         return AccessToken(found.password, found.expires_on)
 
     def get_token_info(self, *scopes: str, options: TokenRequestOptions | None = None) -> AccessTokenInfo:
-        """Return the same for azure-core's `SupportsTokenInfo`; `options` has `claims` and `tenant_id`."""
+        """Return a token as `get_token` does (azure-core's `SupportsTokenInfo`); `options`: `claims`, `tenant_id`."""
         found = login(self._wanted(options), self._only(scopes), user_known=True)
         return AccessTokenInfo(found.password, found.expires_on)
 
-    # As they are defined here, whatever is put in their place.
+    # The methods as defined here, to detect overrides.
     _own: tuple[Any, Any] = (get_token, get_token_info)
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -75,14 +80,14 @@ class NativeCredential:
         return self._tokens if options is None else self._for(options.get("tenant_id"), options.get("claims"))
 
     def _for(self, tenant_id: str | None, claims: str | None) -> object:
-        """Return its own tokens, or what stands for those of a tenant or for claims."""
+        """Return the credential's cache entry, or an object with tokens of a tenant or for claims."""
         if claims:
-            # Not kept: it answers one challenge.
+            # Not kept, because claims answer a single challenge.
             return self._narrowed(tenant_id, claims)
         if not tenant_id:
             return self._tokens
         known = self._by_tenant.get(tenant_id)
-        # setdefault: threads may come here together.
+        # setdefault, because several threads can run this at the same time.
         return self._by_tenant.setdefault(tenant_id, self._narrowed(tenant_id, None)) if known is None else known
 
     def _narrowed(self, tenant_id: str | None, claims: str | None) -> object:
@@ -100,11 +105,11 @@ class NativeCredential:
         return scopes[0]
 
     def stats(self) -> TokenStats:
-        """What its tokens cost so far; see `core.token_stats`, which takes any credential."""
+        """Return the counters of this credential's token cache; see `core.token_stats`."""
         return self._provider.stats()
 
     def close(self) -> None:
-        """Does nothing: there is nothing to close. Here because azure-identity's credentials have it."""
+        """Do nothing: credentials hold no resources. The method exists because azure-identity's credentials have it."""
 
     def __enter__(self) -> Self:
         return self
@@ -118,7 +123,7 @@ class NativeCredential:
         self.close()
 
     def __copy__(self) -> Self:
-        # It never changes, and a copy would have to fetch tokens of its own.
+        # A credential is immutable, and a copy would have to fetch its own tokens.
         return self
 
     def __deepcopy__(self, _: object) -> Self:
@@ -134,18 +139,19 @@ class NativeCredential:
 
 
 class _Narrowed:
-    """Stands for a credential's tokens of one tenant or for claims."""
+    """Represents a credential's tokens of one tenant or for claims."""
 
 
 class PicklableCredential(NativeCredential):
-    """One without a secret: where it is unpickled, its like is made with the same arguments, and finds its own tokens.
+    """Base class of credentials without a secret.
 
-    Only arguments that may be written to a disk or sent to another machine make a class a portable one.
+    Unpickling one creates a credential with the same arguments, which fetches its own tokens. Only classes whose
+    arguments may be written to a disk or sent to another machine derive from it.
     """
 
     _arguments: tuple[tuple[Any, ...], dict[str, Any]]
 
-    # Here and not in __init__, so that subclasses that take other arguments are made with theirs.
+    # In __new__ rather than __init__, so that a subclass with other arguments is recreated with its own.
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         self = super().__new__(cls)
         self._arguments = tuple(map(_copied, args)), {name: _copied(value) for name, value in kwargs.items()}
@@ -153,7 +159,7 @@ class PicklableCredential(NativeCredential):
 
     def __repr__(self) -> str:
         args, kwargs = self._arguments
-        # A proxy's URL may hold a password.
+        # A proxy's URL may contain a password.
         shown = [f"{name}={value!r}" for name, value in kwargs.items() if name != "proxies"]
         return f"{type(self).__name__}({', '.join([*map(repr, args), *shown])})"
 
@@ -166,24 +172,25 @@ class PicklableCredential(NativeCredential):
 
 
 def _copied(value: Any) -> Any:
-    """An argument as it is now, whatever its owner does to it later."""
+    """Return a copy of an argument that the caller may modify later."""
     return value.copy() if isinstance(value, (dict, list)) else value
 
 
-# By class and arguments. A scheduler's worker unpickles its credential anew with every task: if that were another
-# object each time, or one that ended with the task, every task would fetch a token. They stay; configurations are few.
+# Unpickled credentials by class and arguments. A scheduler's worker unpickles its credential with every task. It gets
+# the same object each time, so that it does not fetch a token per task. The entries stay: a program has few
+# configurations.
 _unpickled: dict[Any, NativeCredential] = {}
 
 
 def restore(kind: type[NativeCredential], args: tuple[Any, ...], kwargs: dict[str, Any]) -> NativeCredential:
-    """The one credential of this process that is unpickled from these."""
+    """Return this process's credential with these arguments, creating it the first time."""
     try:
         key = kind, _hashable(args), _hashable(kwargs)
         known = _unpickled.get(key)
     except TypeError:
-        # A subclass's argument that cannot be compared.
+        # A subclass has an argument that is not hashable.
         return kind(*args, **kwargs)
-    # setdefault: threads may come here together.
+    # setdefault, because several threads can run this at the same time.
     return _unpickled.setdefault(key, kind(*args, **kwargs)) if known is None else known
 
 

@@ -1,4 +1,4 @@
-"""Credentials that ask several others in order."""
+"""Credentials that try several others in order."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from azure_postgresql_auth.identity._options import read_options
 
 
 class _NotGiven:
-    """The default of an argument to which None means something else."""
+    """The default of an argument for which None has a meaning of its own."""
 
     def __repr__(self) -> str:
         return "not given"
@@ -24,12 +24,16 @@ _NOT_GIVEN: Any = _NotGiven()
 
 
 class ChainedTokenCredential(PicklableCredential):
-    """Credentials tried in order; the first that gives a token is used from then on.
+    """Try credentials in order; use the first that returns a token from then on.
 
-    One that is not set up on this machine is passed over; one that is set up and fails ends the search.
+    A credential that is not configured on this machine is skipped. One that is configured and fails ends the search.
 
     Args:
-        credentials: credentials of this module. For others, azure-identity's class of this name takes both.
+        credentials: credentials of this module. For a chain with other credentials, use azure-identity's class of this
+            name, which accepts both.
+
+    Raises:
+        ValueError: no credential is given, or one that a chain cannot use.
     """
 
     def __init__(self, *credentials: NativeCredential) -> None:
@@ -60,29 +64,34 @@ class ChainedTokenCredential(PicklableCredential):
 
 
 class DefaultAzureCredential(PicklableCredential):
-    """Whatever signs this program in: on Azure the workload, on a developer's machine the developer.
+    """The default credential: the workload's identity on Azure, the developer's account on a developer's machine.
 
-    Tries, in azure-identity's order, the environment, workload identity, managed identity (looked for one second at
-    most), the Azure CLI, Azure PowerShell and the Azure Developer CLI. The first that gives a token is used from then
-    on. If none does and azure-identity is installed, its own default credential is asked for what only it can do.
+    It tries, in azure-identity's order, the environment, workload identity, managed identity (for one second at most),
+    the Azure CLI, Azure PowerShell and the Azure Developer CLI. The first that returns a token is used from then on. If
+    none does and azure-identity is installed, the credentials that only azure-identity has are tried.
 
-    `AZURE_TOKEN_CREDENTIALS` narrows the choice, when the object is made: `dev`, `prod` or the name of one credential.
+    `AZURE_TOKEN_CREDENTIALS` (`dev`, `prod` or the name of one credential) restricts the choice; it is read by the
+    constructor.
 
     Args:
         authority: host of the Entra ID authority; by default `AZURE_AUTHORITY_HOST`, else the public cloud's.
-        managed_identity_client_id: client id of a user-assigned identity; by default `AZURE_CLIENT_ID`. None, like an
-            empty text, means the system-assigned identity.
-        workload_identity_client_id: by default `managed_identity_client_id`; where that is not given either, None or
-            empty, `AZURE_CLIENT_ID`.
-        workload_identity_tenant_id: by default `AZURE_TENANT_ID`.
-        process_timeout: seconds that each command line may take; by default 10.
-        require_envvar: insist on `AZURE_TOKEN_CREDENTIALS`.
-        exclude_environment_credential: leaves this one out, or with False takes it in where `AZURE_TOKEN_CREDENTIALS`
-            does not; likewise the other `exclude_` keywords of azure-identity. Its further keywords go to its own,
-            and those that this module names are honoured here, too.
+        managed_identity_client_id: client id of a user-assigned identity; by default `AZURE_CLIENT_ID`. None or an
+            empty string selects the system-assigned identity.
+        workload_identity_client_id: client id of the workload identity; by default `managed_identity_client_id` or, if
+            that is not given or empty, `AZURE_CLIENT_ID`.
+        workload_identity_tenant_id: tenant of the workload identity; by default `AZURE_TENANT_ID`.
+        process_timeout: seconds that each developer tool may take; by default 10.
+        require_envvar: True to raise `ValueError` if `AZURE_TOKEN_CREDENTIALS` is not set.
+        exclude_environment_credential: True to skip this credential, False to include it even if
+            `AZURE_TOKEN_CREDENTIALS` does not. The other `exclude_` keywords of azure-identity work alike. Further
+            keywords are passed to azure-identity's default credential; those described in this module apply here, too.
+
+    Raises:
+        ValueError: an argument or `AZURE_TOKEN_CREDENTIALS` is not valid, or no credential is left to try.
+        TypeError: a keyword is unknown or not supported.
     """
 
-    def __init__(  # noqa: PLR0913 - azure-identity's
+    def __init__(  # noqa: PLR0913 - azure-identity's arguments
         self,
         *,
         authority: str | None = None,

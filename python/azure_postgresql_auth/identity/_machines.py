@@ -1,4 +1,4 @@
-"""Identities that a machine, a container or a pod has, and who is signed in to the command lines of a developer's."""
+"""Identities of machines, containers and pods, and the accounts of developer tools."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from azure_postgresql_auth.identity._options import read_options
 
 
 class ManagedIdentityCredential(PicklableCredential):
-    """The identity that Azure gave to the machine, container or app that this runs on.
+    """The managed identity of the machine, container or app that the program runs on.
 
     Args:
         client_id: client id of a user-assigned identity; by default the system-assigned one.
-        object_id: its object (principal) id instead.
-        resource_id: its Azure resource id instead.
-        identity_config: the same as a dictionary with one of these keys, as azure-identity has it.
+        object_id: object (principal) id of a user-assigned identity, instead of `client_id`.
+        resource_id: Azure resource id of a user-assigned identity, instead of `client_id`.
+        identity_config: a dictionary with one of these three keys, as in azure-identity.
         options: further keywords of azure-identity, see this module.
     """
 
@@ -42,12 +42,13 @@ class ManagedIdentityCredential(PicklableCredential):
 
 
 class WorkloadIdentityCredential(PicklableCredential):
-    """Workload identity federation: exchanges Kubernetes' token for one of Entra ID.
+    """Workload identity in Kubernetes: exchange the service account's token for one of Entra ID.
 
     Args:
         tenant_id: directory (tenant) id; by default `AZURE_TENANT_ID`.
         client_id: application (client) id; by default `AZURE_CLIENT_ID`.
-        token_file_path: file with Kubernetes' token, read at every fetch; by default `AZURE_FEDERATED_TOKEN_FILE`.
+        token_file_path: file with the service account's token, read for each fetch; by default
+            `AZURE_FEDERATED_TOKEN_FILE`.
         authority: host of the Entra ID authority; by default `AZURE_AUTHORITY_HOST`, else the public cloud's.
         options: further keywords of azure-identity, see this module.
     """
@@ -70,12 +71,12 @@ class WorkloadIdentityCredential(PicklableCredential):
 
 
 class AzureCliCredential(PicklableCredential):
-    """Whoever is signed in to the Azure CLI (`az login`).
+    """The account that is signed in to the Azure CLI (`az login`).
 
     Args:
-        tenant_id: tenant to get the token in; by default the CLI's own.
+        tenant_id: tenant to request the token from; by default that of the CLI's account.
         subscription: name or id of the subscription whose account to use; by default the CLI's current one.
-        process_timeout: seconds that `az` may take; by default 10. It is stopped then, with all it started.
+        process_timeout: seconds after which `az` and the processes that it started are stopped; by default 10.
         options: further keywords of azure-identity, see this module.
     """
 
@@ -94,11 +95,11 @@ class AzureCliCredential(PicklableCredential):
 
 
 class AzureDeveloperCliCredential(PicklableCredential):
-    """Whoever is signed in to the Azure Developer CLI (`azd auth login`).
+    """The account that is signed in to the Azure Developer CLI (`azd auth login`).
 
     Args:
-        tenant_id: tenant to get the token in; by default that of azd's environment.
-        process_timeout: seconds that `azd` may take; by default 10. It is stopped then, with all it started.
+        tenant_id: tenant to request the token from; by default that of azd's environment.
+        process_timeout: seconds after which `azd` and the processes that it started are stopped; by default 10.
         options: further keywords of azure-identity, see this module.
     """
 
@@ -110,11 +111,13 @@ class AzureDeveloperCliCredential(PicklableCredential):
 
 
 class AzurePowerShellCredential(PicklableCredential):
-    """Whoever is signed in to Azure PowerShell (`Connect-AzAccount`), version 2.2 of its module Az.Accounts or later.
+    """The account that is signed in to Azure PowerShell (`Connect-AzAccount`).
+
+    Requires the PowerShell module Az.Accounts 2.2 or later.
 
     Args:
-        tenant_id: tenant to get the token in; by default that of the current context.
-        process_timeout: seconds that `pwsh` may take; by default 10. It is stopped then, with all it started.
+        tenant_id: tenant to request the token from; by default that of the current context.
+        process_timeout: seconds after which `pwsh` and the processes that it started are stopped; by default 10.
         options: further keywords of azure-identity, see this module.
     """
 

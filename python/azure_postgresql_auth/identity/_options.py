@@ -1,4 +1,4 @@
-"""Keywords of azure-identity's constructors that have nothing to do with who signs in."""
+"""Options of azure-identity's constructors that configure requests, not the identity."""
 
 from __future__ import annotations
 
@@ -77,16 +77,16 @@ _REFUSED: Final = {
 
 
 def read_options(kind: str, keywords: Mapping[str, Any], known: Sequence[str] = ()) -> ClientOptions | None:
-    """Return the options among a constructor's keywords; None where there are none.
+    """Return the options among a constructor's keywords; None if there are none.
 
     Args:
-        kind: the name of the credential's class.
-        keywords: those that the constructor does not name itself.
-        known: further keywords that it takes.
+        kind: name of the credential's class.
+        keywords: the keywords that the constructor does not name.
+        known: further keywords that the constructor takes, for error messages.
 
     Raises:
-        TypeError: a keyword is unknown, or asks for what the credential cannot do.
-        ValueError: a value cannot be right.
+        TypeError: a keyword is unknown or not supported.
+        ValueError: a value is not valid.
     """
     given = {name: value for name, value in keywords.items() if value is not None}
     for name in keywords:
@@ -115,13 +115,13 @@ def read_options(kind: str, keywords: Mapping[str, Any], known: Sequence[str] = 
 
 
 def hold_secret(keywords: Mapping[str, Any]) -> bool:
-    """Whether the options hold a proxy's password."""
+    """Return whether the options contain a proxy's password."""
     proxies = keywords.get("proxies") or {}
     return any("@" in (url or "") for url in proxies.values())
 
 
 def _proxy(proxies: Mapping[str, str | None] | None) -> dict[str, Any]:
-    """Entra ID is asked by https; requests, which azure-identity goes by, looks for these keys in this order."""
+    """Return the proxy for HTTPS, with the keys in the order in which requests (and azure-identity) read them."""
     for scheme in proxies or ():
         if scheme not in {"http", "https", "all"}:
             message = f"proxies has the key {scheme!r}: one of http, https, all"

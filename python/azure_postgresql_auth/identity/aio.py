@@ -1,12 +1,12 @@
-"""The credentials of `azure_postgresql_auth.identity` for Azure's asynchronous clients: `get_token` is a coroutine.
+"""The credentials of `azure_postgresql_auth.identity` with a coroutine `get_token`, for Azure's asynchronous clients.
 
     from azure.storage.blob.aio import BlobServiceClient
     from azure_postgresql_auth.identity.aio import DefaultAzureCredential
 
     async with DefaultAzureCredential() as credential, BlobServiceClient(account_url, credential) as blobs: ...
 
-They belong to no event loop, and need neither `close` nor aiohttp. This package's own functions take them as they take
-the others, in synchronous code too; who has no other client needs only those.
+They are not bound to an event loop, and need neither `close` nor aiohttp. The functions of this package accept both
+kinds of credentials, in synchronous code too. These classes are needed only for Azure's asynchronous clients.
 """
 
 from __future__ import annotations
@@ -36,17 +36,20 @@ __all__ += identity.__all__
 
 
 class _Asynchronous(NativeCredential):
-    """What every credential of this module can do: the methods of azure-identity's asynchronous credentials."""
+    """Base class of the credentials, with the methods of azure-identity's asynchronous credentials."""
 
     async def get_token(  # type: ignore[override]
         self,
         *scopes: str,
         claims: str | None = None,
         tenant_id: str | None = None,
-        enable_cae: bool = False,  # noqa: ARG002 - azure-core's
+        enable_cae: bool = False,  # noqa: ARG002 - part of azure-core's protocol
         **_: Any,
     ) -> AccessToken:
-        """`identity`'s `get_token`, awaited: the event loop runs on while the token is fetched."""
+        """Return an access token for one scope; the event loop is not blocked while it is fetched.
+
+        The arguments and errors are those of `azure_postgresql_auth.identity`'s `get_token`.
+        """
         found = await login_async(self._for(tenant_id, claims), self._only(scopes), user_known=True)
         return AccessToken(found.password, found.expires_on)
 
@@ -55,14 +58,14 @@ class _Asynchronous(NativeCredential):
         *scopes: str,
         options: TokenRequestOptions | None = None,
     ) -> AccessTokenInfo:
-        """Return the same for azure-core's `AsyncSupportsTokenInfo`; `options` has `claims` and `tenant_id`."""
+        """Return a token as `get_token` does, for azure-core; `options` may have `claims` and `tenant_id`."""
         found = await login_async(self._wanted(options), self._only(scopes), user_known=True)
         return AccessTokenInfo(found.password, found.expires_on)
 
     _own = (get_token, get_token_info)
 
     async def close(self) -> None:  # type: ignore[override]
-        """Does nothing: there is nothing to close. Here because azure-identity's credentials have it."""
+        """Do nothing: credentials hold no resources. The method exists because azure-identity's credentials have it."""
 
     async def __aenter__(self) -> Self:
         return self

@@ -6,11 +6,11 @@
     engine = create_engine("postgresql+psycopg://server.postgres.database.azure.com/db")
     enable_entra_authentication(engine)
 
-Works with SQLAlchemy 1.4, 2.0 and 2.1, on psycopg, psycopg2, pg8000 and asyncpg. The login is requested whenever a pool
-opens a connection (SQLAlchemy's `do_connect` event). A credential other than the default one is given to the function,
-or as `connect_args={"credential": ...}` to `create_engine`.
+Works with SQLAlchemy 1.4, 2.0 and 2.1, on psycopg, psycopg2, pg8000 and asyncpg. A login is obtained whenever a pool
+opens a connection (SQLAlchemy's `do_connect` event). To use a credential other than the default one, pass it to the
+function, or as `connect_args={"credential": ...}` to `create_engine`.
 
-Programs that take nothing but a URL name the engine plugin in it (`EntraPlugin`):
+Programs that are configured only by a URL can name the engine plugin in it (`EntraPlugin`):
 
     postgresql+psycopg://server.postgres.database.azure.com/db?plugin=entra
 """
@@ -48,7 +48,7 @@ __all__ = [
     "enable_entra_authentication_async",
 ]
 
-# An installation has an entry point for it; a source checkout on the path has none.
+# An installed package has an entry point for the plugin; a source checkout on the path does not.
 plugins.register(NAME, EntraPlugin.__module__, EntraPlugin.__name__)
 
 
@@ -61,18 +61,18 @@ def enable_entra_authentication(
 ) -> None:
     """Make the connections that an engine opens from now on log in with Microsoft Entra ID.
 
-    A second call for the same engine replaces the first, and either replaces the engine plugin's settings. On an
-    asynchronous engine the token is awaited, so the event loop runs on while it is fetched.
+    A second call for the same engine replaces the settings of the first, and a call replaces the engine plugin's
+    settings. On an asynchronous engine the token is awaited, so the event loop is not blocked while it is fetched.
 
-    Other listeners of `do_connect` run first, whenever they were registered: what they change counts, and one that
-    returns a connection prevents the login.
+    Other listeners of `do_connect` run first, whenever they were registered. Their changes of the arguments apply, and
+    a listener that returns a connection prevents the login.
 
     Args:
         engine: an engine on psycopg, psycopg2, pg8000 or asyncpg, synchronous or asynchronous. The class
             `sqlalchemy.engine.Engine` stands for all engines of the process that have no settings of their own; it
             affects every PostgreSQL connection for which no password is given, so do not use it in a program whose
             users can add connections.
-        credential: whose login; `connect_args={"credential": ...}` wins over it. By default
+        credential: the credential to log in with; `connect_args={"credential": ...}` takes precedence. By default
             `azure_postgresql_auth.identity.DefaultAzureCredential`.
         scope: OAuth 2.0 scope of the token; by default that of the host's Azure cloud.
         allow_insecure_transport: True to send the token over a connection that TLS does not protect.
@@ -82,7 +82,7 @@ def enable_entra_authentication(
         sqlalchemy.exc.ArgumentError: the engine is for another database, or on a driver that is not supported.
 
     From `engine.connect()` and the like:
-        CredentialValueError: the credential is none, or an asynchronous one for a synchronous engine.
+        CredentialValueError: not a credential object, or an asynchronous one for a synchronous engine.
         EntraConnectionValueError: could not obtain a login; also a `sqlalchemy.exc.OperationalError`.
     """
     target: Any = getattr(engine, "sync_engine", engine)
@@ -100,7 +100,7 @@ def enable_entra_authentication_async(
     scope: str | None = None,
     allow_insecure_transport: bool = False,
 ) -> None:
-    """Do the same as `enable_entra_authentication`, under the name that Microsoft's package has for `AsyncEngine`."""
+    """Do the same as `enable_entra_authentication`; the name that Microsoft's package has for `AsyncEngine`."""
     enable_entra_authentication(engine, credential, scope=scope, allow_insecure_transport=allow_insecure_transport)
 
 
@@ -115,9 +115,9 @@ def create_asyncpg_engine(
     """Create an asynchronous engine on asyncpg whose connections log in with Microsoft Entra ID.
 
     Args:
-        url: a `postgresql+asyncpg` URL. libpq's `sslmode` and `sslrootcert` are understood in its query.
-        credential: as for `enable_entra_authentication`, and so are the next two.
-        scope: OAuth 2.0 scope of the token.
+        url: a `postgresql+asyncpg` URL, which may have libpq's `sslmode` and `sslrootcert` in its query.
+        credential: the credential to log in with; by default `azure_postgresql_auth.identity.DefaultAzureCredential`.
+        scope: OAuth 2.0 scope of the token; by default that of the host's Azure cloud.
         allow_insecure_transport: True to send the token over a connection that TLS does not protect.
         **kwargs: as for `sqlalchemy.ext.asyncio.create_async_engine`.
 
@@ -126,12 +126,12 @@ def create_asyncpg_engine(
         ValueError: the URL is for another driver.
         ImportError: asyncpg is not installed.
     """
-    from azure_postgresql_auth import asyncpg  # noqa: PLC0415 - names the extra if it is missing
+    from azure_postgresql_auth import asyncpg  # noqa: PLC0415 - its ImportError names the extra to install
     from azure_postgresql_auth._engine import registry  # noqa: PLC0415
 
     _ = asyncpg
     registry.resolve(credential)
-    from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415 - synchronous programs need none of it
+    from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415 - synchronous programs do not need it
 
     parsed = make_url(url)
     if parsed.drivername == "postgresql":

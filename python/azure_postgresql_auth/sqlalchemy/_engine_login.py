@@ -31,7 +31,7 @@ _LIBPQ_ONLY = ("sslmode", "sslrootcert", "sslcert", "sslkey", "sslpassword", "ss
 
 
 class EntraOperationalError(EntraConnectionValueError, exc.OperationalError):
-    """Could not obtain a login, so there is no connection: what leaves `engine.connect()`."""
+    """Could not obtain a login; raised by `engine.connect()`."""
 
     def __init__(self, text: str) -> None:
         exc.OperationalError.__init__(self, None, None, Exception(text))
@@ -45,7 +45,7 @@ class EntraOperationalError(EntraConnectionValueError, exc.OperationalError):
 
 
 class InsecureTransportOperationalError(EntraOperationalError, InsecureTransportError):
-    """The connection could have sent its token unprotected, so there is none."""
+    """The connection was refused because it could have sent its token unencrypted."""
 
 
 class EngineLogin(NamedTuple):
@@ -53,10 +53,10 @@ class EngineLogin(NamedTuple):
 
     options: Options
     is_from_url: bool = False
-    """Whoever wrote the engine's URL chose this, so the rules of `_url_rules` hold."""
+    """The login was enabled by the engine's URL, so the rules of `_url_rules` apply."""
 
 
-# By dialect, of which each engine has its own; the engines that `execution_options` makes share it.
+# By dialect, because each engine has its own and shares it with the engines that `execution_options` creates.
 _logins: weakref.WeakKeyDictionary[Dialect, EngineLogin] = weakref.WeakKeyDictionary()
 _default: list[EngineLogin] = []
 
@@ -73,8 +73,8 @@ def set_login(target: Engine | type[Engine], login: EngineLogin) -> None:
     else:
         _require_served(target.dialect)
         _logins[target.dialect] = login
-        # SQLAlchemy ignores a function that listens already. Do not ask `event.contains`: it goes by ids, and reports
-        # True for an engine in the place of one that is gone.
+        # SQLAlchemy ignores a function that listens already. `event.contains` must not be used: it compares ids, and
+        # returns True for an engine that has the id of a deleted one.
         event.listen(target.dialect, "do_connect", open_connection)
 
 
@@ -94,7 +94,7 @@ def open_connection(dialect: Dialect, record: object, arguments: list[Any], para
     login = _logins.get(dialect) or next(iter(_default), None)
     if login is None or not _is_served(dialect):
         return None
-    # SQLAlchemy asks no listener after one that has returned a connection.
+    # SQLAlchemy calls no further listener after one that has returned a connection.
     listeners: list[Any] = list(dialect.dispatch.do_connect)
     for listener in listeners[listeners.index(open_connection) + 1 :]:
         if listener is not open_connection:
@@ -112,17 +112,17 @@ def open_connection(dialect: Dialect, record: object, arguments: list[Any], para
 
 _TRANSLATION = ErrorTranslation(EntraOperationalError, InsecureTransportOperationalError)
 _TRAITS = Traits(_TRANSLATION)
-# asyncpg has a limit of its own, see `azure_postgresql_auth.asyncpg`.
+# asyncpg has its own default timeout, see `azure_postgresql_auth.asyncpg`.
 _SLOW_TRAITS = Traits(_TRANSLATION, timeout=60.0)
 
 
 def _await(entry: CredentialEntry, pending: PendingLogin, timeout: float) -> Login:
-    # SQLAlchemy calls its drivers from a greenlet of the event loop's, where this gives way to other tasks.
+    # SQLAlchemy calls drivers from a greenlet of the event loop, where `await_only` lets other tasks run.
     return await_only(wait_async(entry, pending, timeout))
 
 
 async def _handled() -> BaseException | None:
-    """Return the exception that the task handles, of which the greenlet that drivers are called from does not know."""
+    """Return the exception that the task handles; the greenlet that calls the drivers cannot see it."""
     return sys.exc_info()[1]
 
 
@@ -149,7 +149,7 @@ _VERIFY: Final[dict[str, tuple[str, Any]]] = {"asyncpg": ("ssl", "verify-full"),
 
 
 def _refuse_text(parameters: dict[str, Any]) -> None:
-    """Refuse our keywords where a URL may have set them: SQLAlchemy passes its query on beside `connect_args`."""
+    """Refuse keywords that a URL may have set: SQLAlchemy passes its query together with `connect_args`."""
     if isinstance(parameters.get("allow_insecure_transport"), str):
         message = "allow_insecure_transport cannot be set in a URL; pass it to enable_entra_authentication"
         raise ValueError(message)  # noqa: TRY004 - the type is right for a URL
@@ -163,19 +163,19 @@ def _refuse_text(parameters: dict[str, Any]) -> None:
 
 
 def plan_for(dialect: Dialect, arguments: list[Any], parameters: dict[str, Any], options: Options) -> ConnectionPlan:
-    """Decide about a connection; `parameters` are what the dialect made of the engine's URL and arguments."""
+    """Return the plan of a connection; `parameters` are the dialect's, from the engine's URL and arguments."""
     if dialect.driver == "pg8000":
         return _pg8000_plan(parameters, options)
     if dialect.driver == "asyncpg":
         from azure_postgresql_auth import asyncpg  # noqa: PLC0415 - the driver that is in use
 
-        # The dialect passes libpq's names on as keywords, which asyncpg understands in a URL only.
+        # The dialect passes libpq's parameters as keywords, but asyncpg accepts them only in a URL.
         query = {name: parameters.pop(name) for name in _LIBPQ_ONLY if name in parameters}
         if query:
             dsn = parameters.get("dsn") or "postgresql://"
             parameters["dsn"] = f"{dsn}{'&' if '?' in dsn else '?'}{urlencode(query)}"
         return asyncpg.plan_for(parameters.get("dsn"), parameters, options)
-    # `connect_args` may name the parameter of the driver's `connect`.
+    # The connection string may also be in `connect_args`, under the driver's name for it.
     conninfo = arguments[0] if arguments else parameters.get("dsn" if dialect.driver == "psycopg2" else "conninfo")
     conninfo = conninfo if isinstance(conninfo, str) else ""
     if dialect.driver == "psycopg2":

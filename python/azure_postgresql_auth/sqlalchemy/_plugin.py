@@ -1,4 +1,4 @@
-"""The engine plugin `entra`: logins for programs that take nothing but a connection URL."""
+"""The engine plugin `entra`: logins for programs that are configured only by a connection URL."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 NAME: Final = "entra"
 
 OPTIONS: Final = ("entra_credential", "entra_client_id")
-# Those that find by themselves all that they need, and the keyword for a client id, where they have one.
+# The credentials that need no arguments, and their keyword for a client id, if they have one.
 CREDENTIALS: Final[dict[str, tuple[Callable[..., object], str | None]]] = {
     "DefaultAzureCredential": (identity.DefaultAzureCredential, "managed_identity_client_id"),
     "ManagedIdentityCredential": (identity.ManagedIdentityCredential, "client_id"),
@@ -31,15 +31,15 @@ CREDENTIALS: Final[dict[str, tuple[Callable[..., object], str | None]]] = {
     "AzureDeveloperCliCredential": (identity.AzureDeveloperCliCredential, None),
     "AzurePowerShellCredential": (identity.AzurePowerShellCredential, None),
 }
-# One for each kind and client id, so that engines share tokens.
+# One credential for each class and client id, so that engines share tokens.
 _made: dict[tuple[str, str | None], object] = {}
 
 
 class EntraPlugin(CreateEnginePlugin):
-    """SQLAlchemy's engine plugin `entra`, which a URL names: `postgresql+psycopg://server/db?plugin=entra`.
+    """The engine plugin `entra`, which a URL enables: `postgresql+psycopg://server/db?plugin=entra`.
 
-    Not called by programs. It logs in only to servers that the environment variable
-    `AZURE_POSTGRESQL_AUTH_PLUGIN_HOSTS` lists.
+    SQLAlchemy creates it; programs do not call it. It logs in only to servers that are listed in the environment
+    variable `AZURE_POSTGRESQL_AUTH_PLUGIN_HOSTS`.
 
     Options in the URL's query:
         entra_credential: name of a credential of `azure_postgresql_auth.identity` that needs no secret; by default
@@ -73,7 +73,7 @@ class EntraPlugin(CreateEnginePlugin):
         self._credential = _credential(_options(url))
 
     def update_url(self, url: URL) -> URL:
-        """Keep what names the plugin: programs make further engines of an engine's URL."""
+        """Keep the plugin in the URL, because programs create further engines from an engine's URL."""
         return url.update_query_dict({"plugin": NAME})
 
     def engine_created(self, engine: Engine) -> None:
@@ -94,11 +94,11 @@ def _options(url: URL) -> dict[str, str]:
         if not isinstance(value, str):
             text = f"{name} is in the URL more than once"
             raise exc.ArgumentError(text)
-    return options  # type: ignore[return-value] # all are text
+    return options  # type: ignore[return-value] # all values are strings
 
 
 def _credential(options: dict[str, str]) -> object:
-    """Return the credential that options name; None for the process's default one."""
+    """Return the credential that the options name; None for the default credential."""
     if not any(options.values()):
         return None
     kind = options.get("entra_credential") or "DefaultAzureCredential"
@@ -117,6 +117,6 @@ def _credential(options: dict[str, str]) -> object:
         except ValueError as error:
             text = f"entra_credential={kind}: {error}"
             raise exc.ArgumentError(text) from error
-        # setdefault: threads may come here together.
+        # setdefault, because several threads can run this at the same time.
         made = _made.setdefault((kind, client_id), made)
     return made

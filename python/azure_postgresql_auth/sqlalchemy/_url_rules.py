@@ -1,10 +1,10 @@
-"""What a connection URL may ask for: the rules of the engine plugin.
+"""The engine plugin's rules for connection URLs.
 
-Whoever writes the URL chooses the server that receives the token, and what the process's identity does there. That need
-not be whoever runs the process: many programs let their users add databases. So the plugin logs in only to servers that
-the operator lists in an environment variable, verifies them, and takes no parameter from a URL, or from `connect_args`
-that a form could have filled in, but those that cannot change where a token goes or what protects it. Objects, such as
-credentials and TLS contexts, can only come from the program's code and are accepted.
+The author of a URL chooses the server that receives the token, and what the process's identity does there. The author
+may not be the operator of the process: many programs let their users add databases. The plugin therefore logs in only
+to servers that the operator lists in an environment variable, and verifies them. From a URL, and from `connect_args`
+that a form could have filled in, it accepts only parameters that cannot change where a token goes or how it is
+protected. Objects, such as credentials and TLS contexts, can only come from the program's code and are accepted.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 HOSTS_VARIABLE: Final = "AZURE_POSTGRESQL_AUTH_PLUGIN_HOSTS"
 _PORTS: Final = ("5432", "6432")
-"""Those of an entry that names none: PostgreSQL's, and that of Azure's PgBouncer."""
+"""The ports of an entry without a port: PostgreSQL's, and that of PgBouncer on Azure's servers."""
 
 _TEXT: Final = (str, bytes, int, float, bool, list, tuple, dict)
 _TLS: Final = ("sslmode", "ssl", "ssl_context")
 PLACE_AND_NAMES: Final = frozenset({"host", "port", "user", "dbname", "database"})
-# What programs set that changes neither where a token goes nor what protects it. All others are refused, and so are
-# those that a later version of a driver adds.
+# Parameters that change neither where a token goes nor how it is protected. All others are refused, including those
+# that a later version of a driver adds.
 HARMLESS: Final = frozenset(
     {
         "application_name",
@@ -61,15 +61,15 @@ HARMLESS: Final = frozenset(
 
 
 def is_plugin_parameter(name: str) -> bool:
-    """Whether it is a parameter of the plugin in a URL's query."""
+    """Return whether a parameter of a URL's query belongs to the plugin."""
     return name == "plugin" or name.startswith("entra_")
 
 
 def check_parameters(parameters: dict[str, Any], options: Options, arguments: list[Any]) -> None:
-    """Check what a URL and `connect_args` say.
+    """Check the parameters of a URL and of `connect_args`.
 
     Raises:
-        EntraConnectionValueError: there is a password, or a parameter that a URL may not set.
+        EntraConnectionValueError: they contain a password, or a parameter that a URL may not set.
         InsecureTransportError: a TLS mode other than verify-full.
     """
     if parameters.get("password"):
@@ -90,7 +90,7 @@ def check_parameters(parameters: dict[str, Any], options: Options, arguments: li
         if name in _TLS:
             _check_tls(name, value)
         elif name == "gssencmode" and value == "disable":
-            # What holds for every token that TLS protects.
+            # The same as the default of every connection that sends a token over TLS.
             continue
         elif isinstance(value, _TEXT):
             hint = "; set PGSSLROOTCERT instead" if name == "sslrootcert" else ""
@@ -102,7 +102,7 @@ def check_parameters(parameters: dict[str, Any], options: Options, arguments: li
 
 
 def _check_tls(name: str, value: Any) -> None:
-    # A context that checks the name of the host requires a certificate, too.
+    # A context that checks the host name verifies the certificate, too.
     if value == "" or (value.check_hostname if tls.is_context(value) else tls.sslmode_of(value) == "verify-full"):
         return
     message = (
@@ -113,17 +113,17 @@ def _check_tls(name: str, value: Any) -> None:
 
 
 def needs_verification(plan: ConnectionPlan, parameters: dict[str, Any]) -> bool:
-    """Whether the plan leaves it at less than verify-full for another machine."""
+    """Return whether the plan verifies less than verify-full does, for a server on another machine."""
     if plan.tls is None or plan.tls[0] == "verify-full":
         return False
     return not any(tls.is_context(parameters.get(name)) for name in _TLS)
 
 
 def check_target(plan: ConnectionPlan) -> None:
-    """Check where a connection goes.
+    """Check the servers of a connection.
 
     Raises:
-        EntraConnectionValueError: to a server that the operator does not list, or to one that nobody names.
+        EntraConnectionValueError: a server is not listed by the operator, or is not named.
     """
     hosts, addresses, ports = plan.target or ((), (), ())
     if not any(hosts):
@@ -152,18 +152,18 @@ def _unlisted(host: str, port: str, *, is_set: bool) -> str:
 
 
 class _Entry(NamedTuple):
-    """One server of the list, or all below a domain."""
+    """An entry of the list: one server, or all servers below a domain."""
 
     host: str
     ports: tuple[str, ...]
 
     def matches(self, host: str, port: str) -> bool:
-        """Whether it allows a connection."""
+        """Return whether the entry allows a connection."""
         host = _normal(host)
         if port not in self.ports:
             return False
         if self.host.startswith("*."):
-            # Nothing that a resolver, a driver or a C string could read otherwise.
+            # Only characters that every resolver, driver and C string reads alike.
             return host.endswith(self.host[1:]) and re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+", host) is not None
         return host == self.host
 
@@ -176,7 +176,7 @@ def entries_of(listed: str) -> Iterator[_Entry]:
     """Read a list of servers.
 
     Raises:
-        EntraConnectionValueError: it has an entry that is no server.
+        EntraConnectionValueError: an entry is not a server.
     """
     for text in filter(None, map(str.strip, listed.split(","))):
         found = re.fullmatch(r"(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:]+|[^:]*:[^:]*:.*?))(?::(?P<port>\d+))?", text)
