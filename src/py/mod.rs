@@ -38,7 +38,11 @@ fn belong_to_one_interpreter(py: Python<'_>) -> PyResult<()> {
 }
 
 /// The engine of `azure_postgresql_auth`, whose public API is `core` and `identity`.
-#[pymodule]
+///
+/// `gil_used`, because pyo3 since 0.28 declares the opposite by default, and `TokenProvider` has a lock that is only taken
+/// with the GIL held: a free-threaded Python then turns the GIL on for its process, with a `RuntimeWarning` that names
+/// this module (<https://pyo3.rs/main/free-threading>).
+#[pymodule(gil_used = true)]
 mod _core {
     use super::{Bound, PyModule, PyResult};
 

@@ -1,0 +1,103 @@
+"""Build the Linux wheels for other machines than this one, each in its own folder below dist/: `make wheels`.
+
+Zig links each against an old libc. A target needs its standard library, which `rustup target add` or the toolchain's
+own sources (`-Z build-std`) give. What is missing is named, and nothing is installed.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import sysconfig
+import time
+from pathlib import Path
+
+import toolchains
+from toolchains import ROOT, Toolchain
+
+COMPATIBILITY = {
+    "x86_64-unknown-linux-gnu": "manylinux2014",
+    "aarch64-unknown-linux-gnu": "manylinux2014",
+    "x86_64-unknown-linux-musl": "musllinux_1_2",
+    "aarch64-unknown-linux-musl": "musllinux_1_2",
+}
+# A wheel for musl is a shared library of the musl that is there, not of the one that Rust brings.
+MUSL = "-C target-feature=-crt-static -C link-self-contained=no"
+SCRIPTS = Path(sysconfig.get_path("scripts"))
+
+
+def choose(target: str, found: list[Toolchain]) -> tuple[Toolchain, bool] | None:
+    """Return a toolchain for the target, and whether it has to compile the standard library itself."""
+    ready = next((each for each in found if each.has_target(target)), None)
+    if ready:
+        return ready, False
+    sources = next((each for each in found if each.has_sources), None)
+    return (sources, True) if sources else None
+
+
+def build(target: str, found: list[Toolchain], options: list[str]) -> str | None:
+    """Build the wheel of one target; return what is missing."""
+    chosen = choose(target, found)
+    if chosen is None:
+        return (
+            f"its standard library: `rustup target add {target}` or `rustup component add rust-src`; on Debian the "
+            "packages rustc-web, cargo-web and rust-web-src"
+        )
+    toolchain, build_std = chosen
+    folder = ROOT / "dist" / target
+    for old in folder.glob("*.whl"):
+        old.unlink()
+    flags = [os.environ.get("RUSTFLAGS", ""), MUSL if "musl" in target else ""]
+    environment = {
+        **os.environ,
+        "CARGO": str(toolchain.cargo),
+        "RUSTC": str(toolchain.rustc),
+        "CARGO_TARGET_DIR": str(ROOT / "target" / "wheels-for"),
+        "PYO3_CROSS": "1",
+        "RUSTFLAGS": " ".join(filter(None, flags)),
+        "PATH": os.pathsep.join((str(SCRIPTS), str(toolchain.cargo.parent), os.environ["PATH"])),
+    }
+    if build_std:
+        environment |= {"RUSTC_BOOTSTRAP": "1", "CARGO_UNSTABLE_BUILD_STD": "std,panic_unwind"}
+    command = [str(SCRIPTS / "maturin"), "build", "--locked", "--zig", "--compatibility", COMPATIBILITY[target]]
+    subprocess.run(  # noqa: S603
+        [*command, "--target", target, "--out", str(folder), *options], check=True, cwd=ROOT, env=environment
+    )
+    (wheel,) = folder.glob("*.whl")
+    examine(wheel)
+    return None
+
+
+def examine(wheel: Path) -> None:
+    """Finish the wheel, and check that it is what its name says."""
+    subprocess.run([sys.executable, str(ROOT / ".ci" / "finish.py"), str(wheel)], check=True)  # noqa: S603
+    subprocess.run([str(SCRIPTS / "abi3audit"), "--strict", str(wheel)], check=True)  # noqa: S603
+    shown = subprocess.run(  # noqa: S603
+        [str(SCRIPTS / "auditwheel"), "show", str(wheel)], capture_output=True, text=True, check=True
+    ).stdout
+    policy = "musllinux_1_2" if "musllinux" in wheel.name else "manylinux_2_17"
+    if f'following platform tag:\n"{policy}_' not in shown.replace("tag: ", "tag:\n"):
+        sys.exit(f"{wheel.name} is not what its name says:\n{shown}")
+    sys.stdout.write(f"{wheel.name}: {wheel.stat().st_size / 1e6:.1f} MB\n")
+
+
+def main() -> int:
+    """Build the targets named, or all, with maturin's options behind them; fail unless all of them were built."""
+    targets = [argument for argument in sys.argv[1:] if not argument.startswith("-")] or list(COMPATIBILITY)
+    options = [argument for argument in sys.argv[1:] if argument.startswith("-")]
+    found = toolchains.find()
+    unbuilt = []
+    for target in targets:
+        begun = time.monotonic()
+        lacking = build(target, found, options)
+        if lacking:
+            unbuilt.append(target)
+        outcome = f"not built; it needs {lacking}" if lacking else f"built ({time.monotonic() - begun:.0f} s)"
+        sys.stdout.write(f"{target}: {outcome}\n")
+        sys.stdout.flush()
+    return 1 if unbuilt else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
