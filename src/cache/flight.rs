@@ -185,7 +185,7 @@ impl Fetch {
         let waiters = self.waiters.take();
         let sender = waiters.and_then(|waiters| waiters.lock().unwrap_or_else(PoisonError::into_inner).take());
         if let Some(sender) = sender {
-            let _ = sender.send(result); // Err: nobody waited
+            let _ = sender.send(result); // Err: no waiter is left
         }
     }
 }

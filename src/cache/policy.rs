@@ -104,7 +104,7 @@ impl Lifetime {
     /// Whether it is valid for long enough to be sent.
     #[must_use]
     pub fn is_usable(&self, now: Moment) -> bool {
-        // Before it was obtained: the process was moved to another machine, and its clock says nothing about the token.
+        // Before it was obtained: the process was moved to another machine, whose clock is unrelated to the token.
         now < self.usable_until() && now >= self.obtained_at
     }
 

@@ -26,7 +26,7 @@ use self::{
 };
 use crate::error::Error;
 
-/// What a caller says about a connection.
+/// The caller's settings of a connection.
 #[derive(Debug, Clone, Default)]
 pub struct Given {
     /// Keywords, and the parameters of the connection string that they do not override.

@@ -35,7 +35,7 @@ pub struct TlsRequirement {
     pub roots: Option<Roots>,
 }
 
-/// What the caller says about TLS.
+/// The caller's TLS settings.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct TlsSettings<'a> {
     /// libpq's `sslmode`, as given.

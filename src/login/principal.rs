@@ -59,18 +59,18 @@ pub fn guest_role(account: &str) -> String {
 /// them any name. That is why an explicit user always wins.
 #[must_use]
 pub fn principal(claims: &Claims) -> Option<(&'static str, &str)> {
-    let said = |claim| claims.text(claim).map(|name| (claim, name));
+    let named = |claim| claims.text(claim).map(|name| (claim, name));
     let in_resource_id =
         |name: fn(&str) -> Option<&str>| claims.text(RESOURCE_ID).and_then(name).map(|name| (RESOURCE_ID, name));
     if guest_account(claims).is_some() {
         return None;
     }
     in_resource_id(user_assigned_identity)
-        .or_else(|| said("upn"))
-        .or_else(|| said("preferred_username"))
-        .or_else(|| said("unique_name"))
+        .or_else(|| named("upn"))
+        .or_else(|| named("preferred_username"))
+        .or_else(|| named("unique_name"))
         .or_else(|| in_resource_id(resource_name))
-        .or_else(|| said("app_displayname"))
+        .or_else(|| named("app_displayname"))
 }
 
 /// The role name alone.

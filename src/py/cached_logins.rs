@@ -45,7 +45,7 @@ pub enum Found {
     Fresh(Py<Login>),
     /// It is that of the current token, if that is still valid.
     Stale(Py<Login>),
-    /// There is none of this version.
+    /// No object has this version.
     Missing,
 }
 

@@ -1,4 +1,4 @@
-//! What came of a fetch's requests.
+//! The outcome of a fetch's requests, for its error.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -20,12 +20,12 @@ use crate::{
     platform::secret::Secret,
 };
 
-/// No service states more than minutes: a longer time is a mistake, which must not keep a process from logging in.
+/// Services state minutes at most. A longer time is a mistake, and must not keep a process from logging in.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
 /// A clock that is off by less does no harm, and `Date` is rounded.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(30);
 
-/// What became of a fetch's requests, so that a time-out can tell more than that time ran out.
+/// The outcome of a fetch's requests, so that an error can say more than that the time is over.
 #[derive(Clone, Default)]
 pub struct AttemptLog(Arc<Mutex<Attempts>>);
 
@@ -34,15 +34,15 @@ struct Attempts {
     sent: u32,
     last: Option<String>,
     throttled: Option<Throttled>,
-    /// Why Entra ID refused, in its own words.
+    /// Entra ID's message, if it refused.
     refusal: Option<String>,
     /// Why the last request has no answer.
     unanswered: Option<Unanswered>,
-    /// What the server's clock showed when ours showed the other.
+    /// The server's clock and this machine's at the same moment.
     clocks: Option<(SystemTime, SystemTime)>,
-    /// The last answer was a page for people.
+    /// The last answer was a page of HTML.
     page: bool,
-    /// The server is on this machine or its own network, where no proxy stands in between.
+    /// The server is on this machine or its own network, without a proxy in between.
     local: bool,
     secrets: Vec<Secret>,
 }
@@ -98,17 +98,17 @@ impl AttemptLog {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).throttled
     }
 
-    /// How long the service wants not to be asked again, by its last answer.
+    /// The `Retry-After` of the last answer.
     pub fn retry_after(&self) -> Option<Duration> {
         self.throttled().and_then(|Throttled(stated)| stated)
     }
 
-    /// Why the last request was refused, in Entra ID's own words.
+    /// Entra ID's message, if it refused the last request.
     pub fn refusal(&self) -> Option<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).refusal.clone()
     }
 
-    /// The date by our clock that the server calls `date`, if its last answer told what its own clock shows.
+    /// A date of the server's by this machine's clock, if the last answer stated the time of the server's.
     pub fn by_our_clock(&self, date: SystemTime) -> SystemTime {
         let clocks = self.0.lock().unwrap_or_else(PoisonError::into_inner).clocks;
         let Some((theirs, ours)) = clocks else { return date };
@@ -127,17 +127,17 @@ impl AttemptLog {
         log
     }
 
-    /// A log that keeps what was sent in confidence out of its texts, should the service echo it.
+    /// A log that keeps a secret out of its texts, in case the service echoes it.
     pub fn hiding(secret: &Secret) -> Self {
         let log = Self::default();
         log.0.lock().unwrap_or_else(PoisonError::into_inner).secrets.push(secret.clone());
         log
     }
 
-    /// What became of asking `credential`.
+    /// The attempt with `credential`, for an error.
     ///
     /// # Arguments
-    /// * `words`: what the service said, or why it said nothing
+    /// * `words`: the service's message, or why there is none
     pub fn attempt(&self, credential: &'static str, words: &str) -> Attempt {
         let attempts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let (Some(last), true) = (&attempts.last, attempts.page) {
@@ -159,7 +159,7 @@ impl AttemptLog {
         attempt.with_entra_words(words)
     }
 
-    /// The same where the service did not answer in time.
+    /// The attempt, if the service did not answer in time.
     pub fn overdue(&self, credential: &'static str, words: &str) -> Attempt {
         let attempts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let remedy = if attempts.local { CHECK_ENDPOINT } else { CHECK_NETWORK };
@@ -177,7 +177,7 @@ const INTERCEPTED: &str =
     "a proxy, a firewall or a sign-in page of the network stands in between: see HTTPS_PROXY and NO_PROXY";
 
 impl Attempts {
-    /// `message`, with the requests that were made where that says more, and without secrets.
+    /// `message` without secrets, and with the requests that were made.
     fn explain(&self, message: &str) -> String {
         let message = redacted(message, &self.secrets);
         match (&self.last, self.sent) {
@@ -188,8 +188,7 @@ impl Attempts {
     }
 }
 
-/// A text of a service's or a tool's as it may be shown: short, without these secrets and without anything that looks like a
-/// token.
+/// A message of a service or a tool, shortened, without these secrets and without anything that looks like a token.
 pub fn redacted(text: &str, secrets: &[Secret]) -> String {
     const HIDDEN: &str = "****";
     const AT_MOST: usize = 2000;
@@ -215,13 +214,13 @@ pub fn redacted(text: &str, secrets: &[Secret]) -> String {
     shown
 }
 
-/// Whether an answer is a page for people.
+/// Whether an answer is a page of HTML.
 pub fn is_page(headers: &Headers) -> bool {
     headers.get_optional_str(&CONTENT_TYPE).unwrap_or_default().starts_with("text/html")
 }
 
-/// What Entra ID says of a request that it refuses. azure_identity 1.0 cannot read it where it holds an escape, which the
-/// line breaks before its ids are (azure-sdk-for-rust#3322); here they become spaces.
+/// Entra ID's message about a request that it refuses. azure_identity 1.0 cannot read messages with escapes, such as the line
+/// breaks before the ids (azure-sdk-for-rust#3322), which become spaces here.
 fn refusal(body: &[u8]) -> Option<String> {
     let answer: Value = serde_json::from_slice(body).ok()?;
     let words = answer.get("error_description")?.as_str()?;

@@ -2,11 +2,11 @@
 
 type Cause = dyn std::error::Error + 'static;
 
-/// An error and all that caused it.
+/// An error and its causes.
 fn causes(error: &Cause) -> impl Iterator<Item = &Cause> {
     fn below<'a>(cause: &&'a Cause) -> Option<&'a Cause> {
         match cause.downcast_ref::<std::io::Error>() {
-            // One that holds another error passes over it: its source is that error's.
+            // The source of an I/O error that wraps another is the other's source, so the other would be skipped.
             Some(io) => io.get_ref().map(|held| held as &Cause),
             None => cause.source(),
         }
@@ -19,13 +19,13 @@ pub fn distrusted(error: &Cause) -> bool {
     causes(error).any(|cause| matches!(cause.downcast_ref(), Some(rustls::Error::InvalidCertificate(_))))
 }
 
-/// Whether nobody listens at the address.
+/// Whether the connection was refused, because no service listens at the address.
 pub fn was_refused(error: &Cause) -> bool {
     let kind = |cause: &Cause| cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
     causes(error).any(|cause| kind(cause) == Some(std::io::ErrorKind::ConnectionRefused))
 }
 
-/// The cause at the bottom, which is the one that a person can act on ("Connection refused", "certificate has expired").
+/// The innermost cause, which is the one that a person can act on ("Connection refused", "certificate has expired").
 pub fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
     let mut cause = error;
     while let Some(next) = cause.source() {

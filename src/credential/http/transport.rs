@@ -1,10 +1,10 @@
-//! The HTTP clients.
+//! The HTTP clients of the credentials.
 //!
 //! azure_core's own would panic on a machine without CA certificates, and would send managed identity requests, secret
-//! header included, to `http_proxy`. Ours are built for one fetch each, which is why none is kept over a fork.
+//! header included, to `http_proxy`. Ours are built for one fetch each, so none survives a fork.
 //!
-//! azure_core's pipeline sends what goes to Entra ID, and sends it again where that helps. What goes to a managed identity
-//! endpoint is sent by [`crate::credential::managed_identity`] itself, whose hosts each call for other retries.
+//! azure_core's pipeline sends and retries the requests to Entra ID. [`crate::credential::managed_identity`] sends those to a
+//! managed identity endpoint itself, because each host needs other retries.
 
 use std::{
     borrow::Cow,
@@ -39,14 +39,15 @@ use crate::{
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// No token comes near it; more is not worth the memory.
+/// No token comes near it.
 const LARGEST_ANSWER: usize = 1 << 20;
-/// A service that throttles requests for longer is not waited for: whoever waits hears so at once.
+/// If a service throttles requests for longer, the caller gets the error at once instead of waiting.
 pub const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// A reqwest client that writes down what came of its requests.
+
+/// A reqwest client that logs its requests' outcome.
 pub struct Client {
     http: reqwest::Client,
-    /// What the token is to satisfy, which azure_identity cannot ask for.
+    /// The claims that the token must satisfy, which azure_identity cannot send.
     claims: Option<Arc<str>>,
     log: AttemptLog,
 }
@@ -64,10 +65,10 @@ impl Client {
         Cow::Owned(request)
     }
 
-    /// Sends a request once and reads the whole answer.
+    /// Send a request once, and read the whole answer.
     ///
     /// # Errors
-    /// No answer came, or one that is too long; [`was_refused`] tells one case from the others.
+    /// No answer came, or one that is too long; see [`super::cause::was_refused`].
     pub async fn send(&self, request: &Request) -> azure_core::Result<RawResponse> {
         let host = request.url().host_str().unwrap_or_default();
         let outcome = match self.http.execute_request(&self.with_claims(request)).await {
@@ -102,10 +103,10 @@ impl HttpClient for Client {
     async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
         let outcome = self.send(request).await;
         if self.log.retry_after().is_some_and(|pause| pause > LONGEST_PAUSE) {
-            // azure_core would sleep through the time of whoever waits, only to be late.
+            // azure_core would sleep for longer than the caller waits.
             return Err(Error::with_message(ErrorKind::Other, "the service has too much to do"));
         }
-        // The kind decides whether azure_core tries again: where the certificate is not to be trusted, that does not help.
+        // The kind decides whether azure_core retries, which does not help if the certificate is not trusted.
         let outcome = outcome.map(|response| {
             let (status, headers, body) = response.deconstruct();
             AsyncRawResponse::from_bytes(status, headers, body.to_vec())
@@ -118,7 +119,7 @@ impl HttpClient for Client {
     }
 }
 
-/// The response with its body, which azure_core would read after it has decided that there is nothing to try again.
+/// The response with its body, which azure_core would read too late for a retry.
 async fn whole(response: AsyncRawResponse) -> azure_core::Result<RawResponse> {
     const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
     let (status, headers, mut body) = response.deconstruct();
@@ -154,7 +155,7 @@ fn builder() -> reqwest::ClientBuilder {
     }
 }
 
-/// What makes clients for the machine's own network: no proxy, as IMDS' documentation demands.
+/// A builder of clients for the machine's own network, without a proxy, as IMDS' documentation demands.
 pub fn local_builder() -> reqwest::ClientBuilder {
     builder().no_proxy()
 }
@@ -164,7 +165,7 @@ pub fn plain_client() -> Result<reqwest::Client, reqwest::Error> {
     local_builder().tls_certs_only([]).build()
 }
 
-/// What sends requests to a managed identity endpoint, by one of the clients above.
+/// A client for a managed identity endpoint, of one of the clients above.
 pub fn local(
     credential: &'static str,
     http: Result<reqwest::Client, reqwest::Error>,
@@ -173,7 +174,7 @@ pub fn local(
     http.map(|http| Client { http, claims: None, log }).map_err(|error| no_client(credential, &error))
 }
 
-/// Options for Entra ID: https to `authority`, else to what `AZURE_AUTHORITY_HOST` says, else to the public cloud.
+/// Options for Entra ID: https to `authority`, else to that of `AZURE_AUTHORITY_HOST`, else to the public cloud's.
 pub fn entra(
     credential: &'static str,
     authority: Option<&Authority>,
