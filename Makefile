@@ -14,7 +14,7 @@ ifeq ($(shell uname -s),Linux)
 PORTABLE := --zig --compatibility manylinux2014
 endif
 
-.PHONY: help demo test test-rust test-counts test-python test-versions test-programs soak stress lint lint-rust lint-python lint-text lint-workflows docs \
+.PHONY: help demo test test-rust test-counts test-python test-versions test-programs test-windows check-platforms soak stress lint lint-rust lint-python lint-text lint-workflows docs \
 	docs-serve licenses deny advisories format bench bench-proxy bench-rust counts fleet wheel wheels wheel-manylinux sdist lock clean
 
 .DEFAULT_GOAL := demo
@@ -50,6 +50,19 @@ test-versions: $(VENV)/built wheel sdist ## Test the wheel, the sdist and a proj
 # Large programs from PyPI, one after the other, each in an environment that is deleted afterwards: needs a network.
 test-programs: $(VENV)/built ## Test large programs from PyPI, one after the other
 	$(BIN)/python -m pytest -m programs tests/programs/test_programs.py
+
+# On CPython for Windows under Wine, with both kinds of its event loops. On Windows itself `make test-python` does.
+WINDOWS_PYTHONS ?= 3.9 3.13
+WINDOWS_TESTS ?= tests/drivers/test_drivers.py tests/drivers/test_psycopg3.py tests/engine/test_external_credentials.py \
+	tests/engine/test_single_flight.py tests/engine/test_user_names.py
+test-windows: $(VENV)/built ## Test the drivers on CPython for Windows, under Wine
+	@for version in $(WINDOWS_PYTHONS); do for loop in proactor selector; do \
+	    echo "CPython $$version, $$loop loop"; .ci/wine/test.sh $$version $$loop -q $(WINDOWS_TESTS) || exit 1; \
+	done; done
+
+# The standard library of each target has to be there, or its sources; what is missing is named.
+check-platforms: $(VENV)/wheel ## Check that the core compiles for Windows, macOS, ARM and musl
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(PYTHON) .ci/check_platforms.py
 
 # Pools of three drivers while the identity service fails a third of the time; `make test` has it for some seconds.
 SOAK_SECONDS ?= 600

@@ -27,6 +27,8 @@ with zipfile.ZipFile(sys.argv[1]) as wheel:
         top = name.lower().startswith(("python3", "vcruntime"))
         (to / name if top else to / "DLLs" / name).write_bytes(wheel.read(entry))
 P
+# platform.uname() would ask it, which Wine 8 aborts.
+rm -f "$to/DLLs/_wmi.pyd"
 rm "$to"/panda3d-*.whl
 
 cp -r "$library" "$to/Lib"

@@ -1,6 +1,7 @@
 """The engine, in Rust. Internal: the public API is `core` and `identity`."""
 
 from collections.abc import Mapping, Sequence
+from os import PathLike
 from typing import Any, final
 
 from azure_postgresql_auth.errors import Attempt
@@ -21,6 +22,7 @@ __all__ = [
     "decode_jwt",
     "entra_errors",
     "error_codes",
+    "folder_defect",
     "guest_of",
     "is_azure_server",
     "is_database_scope",
@@ -425,7 +427,7 @@ class WakeupFd:
     def fileno(self) -> int:
         """To watch; -1 once it is closed or detached."""
     def detach(self) -> int:
-        """The socket's number, for the caller to read from and to close."""
+        """Return the socket's number, for the caller to read from and to close."""
     def close(self) -> None:
         """Closes the socket, if it is not detached."""
     def drain(self) -> list[int]:
@@ -538,6 +540,9 @@ def attempt_statuses() -> list[tuple[str, str]]:
 
 def entra_errors() -> list[tuple[int, str, str]]:
     """Return the refusals of Entra ID that are known: AADSTS number, meaning and remedy of each."""
+
+def folder_defect(folder: str | PathLike[str]) -> str | None:
+    """Return why a folder is not private to this user, as the rest of a sentence about it, or None."""
 
 def value_defect(value: str) -> str | None:
     """Return what is wrong with a value around which white space and quotation marks do not belong, or None.

@@ -10,6 +10,7 @@ mod log;
 mod login;
 mod pending;
 mod plan;
+mod private_folder;
 mod provider;
 mod proxy;
 mod stats;
@@ -64,6 +65,8 @@ mod _core {
     use super::pending::PendingLogin;
     #[pymodule_export]
     use super::plan::{ConnectionPlan, Driver};
+    #[pymodule_export]
+    use super::private_folder::folder_defect;
     #[pymodule_export]
     use super::provider::TokenProvider;
     #[pymodule_export]

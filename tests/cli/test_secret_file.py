@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from azure_postgresql_auth.cli import refresh, secret_file
+from azure_postgresql_auth.cli import refresh
 from azure_postgresql_auth.cli.failure import Failure
-from azure_postgresql_auth.cli.secret_file import LockedError, SecretFile, remove_file, write_file
+from azure_postgresql_auth.cli.secret_file import LockedError, SecretFile, posix, remove_file, write_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -175,7 +175,7 @@ class TestInPlace:
         with SecretFile(str(path)) as file:
             monkeypatch.setattr(os, "rename", busy)
             assert file.update(replaced_by(b"OLD"))
-            monkeypatch.setattr(secret_file, "_new_file", busy)
+            monkeypatch.setattr(posix, "_new_file", busy)
             monkeypatch.setattr(os, "pwrite", full)
             with pytest.raises(OSError, match="no space"):
                 file.update(replaced_by(b"new and longer"))
@@ -253,7 +253,7 @@ class TestOthers:
 
 class TestLocking:
     def test_the_lock_goes_with_the_name(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(secret_file, "_LOCK_TIMEOUT", 0.1)
+        monkeypatch.setattr(posix, "_LOCK_TIMEOUT", 0.1)
         with SecretFile(str(path)) as first, SecretFile(str(path)) as second:
             first.update(replaced_by(b"1"))
             for content in (b"2", b"3"):

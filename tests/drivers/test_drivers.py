@@ -244,9 +244,13 @@ def test_a_hundred_tasks(emulator: Emulator, kind: Any) -> None:
         if closing := credential.close():
             await closing
 
-    for way in (ways.psycopg3_async, ways.asyncpg, ways.asyncpg_engine):
+    for run, way in (
+        (ways.run_on_selector_loop, ways.psycopg3_async),
+        (asyncio.run, ways.asyncpg),
+        (asyncio.run, ways.asyncpg_engine),
+    ):
         emulator.reset_counters()
-        asyncio.run(main(way))
+        run(main(way))
         assert len(emulator.token_requests) == 1
         assert len(emulator.logins) == 100
 

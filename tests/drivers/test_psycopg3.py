@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,7 @@ from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolTimeout
 
 from tests.support.credentials import AsyncCredential, SyncCredential, make_token
+from tests.support.drivers import run_on_selector_loop
 
 if TYPE_CHECKING:
     from azure_postgresql_auth.emulator import Emulator
@@ -36,7 +38,7 @@ def async_user(conninfo: str = "", **keywords: Any) -> str:
             cursor = await connection.execute(WHO)
             return str((await cursor.fetchone())[0])  # type: ignore[index]
 
-    return asyncio.run(ask())
+    return run_on_selector_loop(ask())
 
 
 @pytest.fixture(params=[sync_user, async_user], ids=["sync", "async"])
@@ -89,7 +91,7 @@ class TestConnect:
                     async with await AsyncEntraConnection.connect(emulator.dsn, credential=official) as connection:
                         assert connection.info.user == emulator.identity.role
 
-        asyncio.run(ask())
+        run_on_selector_loop(ask())
         assert len(emulator.token_requests) == 1
 
     def test_one_object_serves_sync_and_async_and_several_loops(self, emulator: Emulator, credential: Any) -> None:
@@ -205,7 +207,7 @@ class TestOneRequest:
             if closing := credential.close():
                 await closing
 
-        asyncio.run(ask())
+        run_on_selector_loop(ask())
         assert len(emulator.token_requests) == 1
         assert len(emulator.logins) == 100
 
@@ -268,7 +270,7 @@ class TestPools:
                 end = time.monotonic() + self.SECONDS
                 await asyncio.gather(*(work(pool, end) for _ in range(5)))
 
-        asyncio.run(ask())
+        run_on_selector_loop(ask())
         self.check(emulator, failures)
 
     def check(self, emulator: Emulator, failures: list[Exception]) -> None:
@@ -352,3 +354,13 @@ class TestErrors:
                 user(emulator.dsn, credential=credential, connect_timeout=1)
         finally:
             credential.released.set()
+
+
+@pytest.mark.skipif(sys.platform != "win32", reason="a rule of psycopg's for Windows' usual event loop")
+def test_a_proactor_loop_is_refused_in_psycopgs_words(emulator: Emulator) -> None:
+    loop = asyncio.ProactorEventLoop()  # type: ignore[attr-defined]
+    try:
+        with pytest.raises(psycopg.InterfaceError, match="ProactorEventLoop"):
+            loop.run_until_complete(AsyncEntraConnection.connect(emulator.dsn))
+    finally:
+        loop.close()

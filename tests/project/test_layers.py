@@ -35,7 +35,7 @@ ENGINE_LAYERS = [
     {"connect"},
     {"registry", "waiting"},
     {"fallback"},
-    {"external", "log", "refusal"},
+    {"external", "log", "proactor", "refusal"},
 ]
 RUST_LAYERS = [
     {"py"},

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import socket
+import sys
 import warnings
 from functools import partial
-from typing import TYPE_CHECKING, Any, Callable, NamedTuple
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, TypeVar
 
 import psycopg2
 import pytest
@@ -20,8 +21,9 @@ from sqlalchemy import NullPool, create_engine, make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterator
+    from collections.abc import Awaitable, Coroutine, Iterator
 
+Result = TypeVar("Result")
 AZURE = "srv.postgres.database.azure.com"
 WHO = "SELECT session_user"
 
@@ -130,16 +132,31 @@ async def asyncpg_engine(url: str, credential: Any = None, **keywords: Any) -> s
         await engine.dispose()
 
 
-def run(way: Callable[..., Awaitable[str]]) -> Callable[..., str]:
-    """A coroutine function as a plain one, on a new event loop each time."""
+def run(way: Callable[..., Awaitable[str]], *, selector: bool = False) -> Callable[..., str]:
+    """A coroutine function as a plain one, on a new event loop each time.
+
+    With `selector`, on one that psycopg supports on Windows, too.
+    """
 
     def call(*arguments: Any, **keywords: Any) -> str:
         async def main() -> str:
             return await way(*arguments, **keywords)
 
-        return asyncio.run(main())
+        return run_on_selector_loop(main()) if selector else asyncio.run(main())
 
     return call
+
+
+def run_on_selector_loop(main: Coroutine[Any, Any, Result]) -> Result:
+    """`asyncio.run`; on Windows on the kind of loop that psycopg supports."""
+    if sys.platform != "win32":
+        return asyncio.run(main)
+    loop = asyncio.SelectorEventLoop()
+    try:
+        return loop.run_until_complete(main)
+    finally:
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
 
 
 def drivers() -> list[Driver]:
@@ -155,7 +172,7 @@ def drivers() -> list[Driver]:
     )
     return [
         Driver("psycopg3", psycopg3, pg3),
-        Driver("psycopg3-async", run(psycopg3_async), pg3, asynchronous=True),
+        Driver("psycopg3-async", run(psycopg3_async, selector=True), pg3, asynchronous=True),
         Driver("psycopg2", psycopg2_class, pg2),
         Driver("psycopg2.connect", psycopg2_connect, pg2),
         Driver("psycopg2-factory", psycopg2_factory, pg2),
@@ -165,7 +182,9 @@ def drivers() -> list[Driver]:
         Driver("sqlalchemy+psycopg", partial(sqlalchemy_sync, "psycopg"), sa),
         Driver("sqlalchemy+psycopg2", partial(sqlalchemy_sync, "psycopg2"), sa),
         Driver("sqlalchemy+pg8000", partial(sqlalchemy_sync, "pg8000"), sa, libpq=False),
-        Driver("sqlalchemy+psycopg-async", run(partial(sqlalchemy_async, "psycopg")), sa, asynchronous=True),
+        Driver(
+            "sqlalchemy+psycopg-async", run(partial(sqlalchemy_async, "psycopg"), selector=True), sa, asynchronous=True
+        ),
         Driver("sqlalchemy+asyncpg", run(partial(sqlalchemy_async, "asyncpg")), sa, asynchronous=True, libpq=False),
         Driver("create_asyncpg_engine", run(asyncpg_engine), sa, asynchronous=True, libpq=False),
     ]

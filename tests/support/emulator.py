@@ -55,8 +55,11 @@ def _is_loopback(host: str) -> bool:
 
 @pytest.fixture(scope="session")
 def emulator_server(_no_outer_world: None) -> Iterator[Emulator]:
-    """Start the one emulator of the session; tests take `emulator`."""
-    with Emulator() as emulator:
+    """Start the one emulator of the session; tests take `emulator`.
+
+    TEST_POSTGRESQL is the URL of a server to put behind it, for systems where the emulator runs none of its own.
+    """
+    with Emulator(dsn=os.environ.get("TEST_POSTGRESQL")) as emulator:
         yield emulator
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import signal
+import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +24,13 @@ if TYPE_CHECKING:
 def _ctrl_c() -> None:
     """Shells let what they start in the background ignore Ctrl-C, and the programs that tests start inherit that."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _event_loop() -> None:
+    """Let asyncio take the kind of loop that EVENT_LOOP names, of the two that Windows has."""
+    if sys.platform == "win32" and os.environ.get("EVENT_LOOP") == "selector":
+        asyncio.set_event_loop_policy(asyncio.WindowsSelectorEventLoopPolicy())
 
 
 @pytest.fixture

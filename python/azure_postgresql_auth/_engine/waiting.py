@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import selectors
+import sys
 import time
 
 from azure_postgresql_auth._core import WakeupFd
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from typing import Final
 
     from azure_postgresql_auth._core import Login, PendingLogin
+    from azure_postgresql_auth._engine.proactor import ProactorWatch
     from azure_postgresql_auth._engine.registry import CredentialEntry
 
 DEFAULT_TIMEOUT: Final = 30.0
@@ -27,8 +29,8 @@ DEFAULT_TIMEOUT: Final = 30.0
 
 _POLL_INTERVAL: Final = 0.01
 """Seconds between two looks."""
-_SELECT_AT_MOST: Final = 3600.0
-"""Seconds; a timeout of ours has no limit, that of a selector has one."""
+_SELECT_AT_MOST: Final = 3600.0 if sys.platform != "win32" else 0.1
+"""Seconds; a timeout of ours has no limit, that of a selector has one. Windows sees Ctrl-C between two calls only."""
 
 
 def _new_wakeup_fd() -> WakeupFd | None:
@@ -92,8 +94,16 @@ class _LoopWaiter:
         self.wakeup = _new_wakeup_fd()
         self._waiting: dict[int, asyncio.Future[None]] = {}
         self._keys = 0
-        if self.wakeup is not None:
+        self._watch: ProactorWatch | None = None
+        if self.wakeup is None:
+            return
+        try:
             loop.add_reader(self.wakeup.fileno(), self._notify)
+        except NotImplementedError:
+            # Windows' usual loop.
+            from azure_postgresql_auth._engine.proactor import ProactorWatch  # noqa: PLC0415
+
+            self._watch = ProactorWatch(loop, self.wakeup.detach(), self._notify)
 
     def _notify(self) -> None:
         assert self.wakeup is not None, "it was written to"  # noqa: S101 - for the type checker
@@ -137,10 +147,13 @@ class _LoopWaiter:
         return not self._waiting
 
     def close(self) -> None:
-        if self.wakeup is not None:
-            if not self.loop.is_closed():
-                self.loop.remove_reader(self.wakeup.fileno())
-            self.wakeup.close()
+        if self.wakeup is None:
+            return
+        if self._watch is not None:
+            self._watch.close()
+        elif not self.loop.is_closed():
+            self.loop.remove_reader(self.wakeup.fileno())
+        self.wakeup.close()
 
 
 def _look_again(written: asyncio.Future[None]) -> None:
@@ -150,7 +163,8 @@ def _look_again(written: asyncio.Future[None]) -> None:
 
 # By id(loop), only while somebody waits on it.
 _loop_waiters: dict[int, _LoopWaiter] = {}
-os.register_at_fork(after_in_child=_loop_waiters.clear)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_loop_waiters.clear)
 
 
 async def wait_async(entry: CredentialEntry, pending: PendingLogin, timeout: float) -> Login:

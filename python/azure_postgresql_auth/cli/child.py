@@ -20,11 +20,11 @@ _CANNOT_RUN, _NOT_FOUND = 126, 127
 _POSIX = os.name == "posix"
 _FORWARDED = tuple(
     getattr(signal, name)
-    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGBREAK")
     if hasattr(signal, name)
 )
-_TYPED = tuple(getattr(signal, name) for name in ("SIGINT", "SIGQUIT") if hasattr(signal, name))
-"""A terminal sends these, for Ctrl-C and Ctrl-\\, to every process in the foreground."""
+_TYPED = tuple(getattr(signal, name) for name in ("SIGINT", "SIGQUIT", "SIGBREAK") if hasattr(signal, name))
+"""A terminal sends these, for Ctrl-C, Ctrl-\\ and Ctrl-Break, to every process in the foreground."""
 
 
 def run(command: Sequence[str], environment: Mapping[str, str], name: str, inherited: Sequence[int] = ()) -> int:
@@ -97,7 +97,8 @@ def _send(pid: int, number: int) -> None:
 def _in_foreground() -> bool:
     """Whether the terminal sends what is typed to this process and its child alike."""
     if not _POSIX:
-        return sys.stdin.isatty()
+        # A console does. Nobody else sends any here, and `os.kill` would end the child at once.
+        return True
     try:
         terminal = os.open(os.ctermid(), os.O_RDONLY | os.O_NOCTTY)
     except OSError:

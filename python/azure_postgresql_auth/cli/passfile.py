@@ -44,7 +44,7 @@ class Passfile:
     """A password file that has entries for these hosts, beside others."""
 
     def __init__(self, path: str, hosts: Sequence[str]) -> None:
-        from azure_postgresql_auth.cli.secret_file import SecretFile  # noqa: PLC0415 - not on Windows, where `kept` is
+        from azure_postgresql_auth.cli.secret_file import SecretFile  # noqa: PLC0415 - `kept` needs none
 
         self.path = path
         self._hosts = hosts

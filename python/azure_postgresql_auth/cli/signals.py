@@ -5,9 +5,9 @@ Commands that keep something fresh end with 0 instead: see `StopSignals`.
 
 from __future__ import annotations
 
-import os
 import select
 import signal
+import socket
 import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
     Handler = Union[Callable[[int, Union[FrameType, None]], Any], int, None]
 
-# Windows has fewer.
-ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+# Windows has no SIGHUP, and has SIGBREAK for Ctrl-Break and a closed console.
+ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name))
 """Signals that ask a program to end."""
+_LOOK = getattr(signal, "SIGHUP", None)
 
 
 class Stopped(KeyboardInterrupt):
@@ -74,33 +75,30 @@ def handled(handlers: dict[signal.Signals, Callable[[int, FrameType | None], Any
 
 
 class StopSignals:
-    """SIGTERM and SIGINT, which stop the process, and SIGHUP, which has it look at once."""
+    """Signals that stop the process, and SIGHUP, which has it look at once."""
 
     def __init__(self) -> None:
         self.stopped = False
         self._number = 0
         self._interrupts = False
-        # A handler may run at any place, also while a lock is held: a pipe needs none.
-        self._reader, self._writer = os.pipe()
-        for descriptor in (self._reader, self._writer):
-            os.set_blocking(descriptor, False)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        # Python itself writes to it, so that a signal at any place ends a wait. On Windows its handler runs after that.
+        self._reader, self._writer = _socket_pair()
+        signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
+        for number in ENDING:
             signal.signal(number, self._receive)
 
     def _receive(self, number: int, _: object) -> None:
-        if number != signal.SIGHUP:
+        if number != _LOOK:
             self.stopped, self._number = True, number
-        with suppress(BlockingIOError):
-            os.write(self._writer, b"\0")
-        if self.stopped and self._interrupts:
-            raise Stopped(self._number)
+            if self._interrupts:
+                raise Stopped(number)
 
     def wait(self, seconds: float) -> bool:
         """Wait for a signal; whether it was, or has been, one to stop."""
         if not self.stopped:
             select.select([self._reader], [], [], seconds)
             with suppress(BlockingIOError):
-                os.read(self._reader, 4096)
+                self._reader.recv(4096)
         return self.stopped
 
     @contextmanager
@@ -113,3 +111,22 @@ class StopSignals:
             yield
         finally:
             self._interrupts = False
+
+
+@contextmanager
+def waking() -> Iterator[socket.socket]:
+    """Open a socket that becomes readable when a signal arrives, even just before the wait for it."""
+    reader, writer = _socket_pair()
+    with reader, writer:
+        before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+        try:
+            yield reader
+        finally:
+            signal.set_wakeup_fd(before)
+
+
+def _socket_pair() -> tuple[socket.socket, socket.socket]:
+    reader, writer = socket.socketpair()
+    for end in (reader, writer):
+        end.settimeout(0)
+    return reader, writer

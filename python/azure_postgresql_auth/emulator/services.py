@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable
@@ -16,7 +17,6 @@ from azure_postgresql_auth.emulator.records import Records
 from azure_postgresql_auth.emulator.server import authentication, binaries
 from azure_postgresql_auth.emulator.server.backend import Backend, BackendError
 from azure_postgresql_auth.emulator.server.certificates import Certificates
-from azure_postgresql_auth.emulator.server.cluster import Cluster
 from azure_postgresql_auth.emulator.server.event_loop import EventLoop
 from azure_postgresql_auth.emulator.server.faults import ServerFaults
 from azure_postgresql_auth.emulator.server.frontend import Frontend
@@ -83,6 +83,11 @@ class Services:
                 message = f"the PostgreSQL of dsn= cannot be used: {error}"
                 raise RuntimeError(message) from error
             return backend
+        if sys.platform == "win32":
+            message = "on Windows the emulator runs no PostgreSQL of its own; pass Emulator(dsn=URL) (--dsn)"
+            raise RuntimeError(message)
+        from azure_postgresql_auth.emulator.server.cluster import Cluster  # noqa: PLC0415 - not on Windows
+
         cluster = Cluster(binaries.find(postgres), self.work, self._watchdog)
         on_stop(cluster.stop)
         cluster.start()
@@ -106,6 +111,9 @@ def _work_directory() -> Path:
 
     Not tempfile.TemporaryDirectory: its finalizer would also run in a child that the user's program forked.
     """
+    if sys.platform == "win32":
+        # Neither sockets nor another account are in it.
+        return Path(tempfile.mkdtemp(prefix="pg-entra-"))
     for base in _bases():
         if len(os.fsencode(base)) <= _LONGEST_DIRECTORY and (os.geteuid() != 0 or _open_to_all(base)):
             work = Path(tempfile.mkdtemp(prefix="pg-entra-", dir=base))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from typing import TYPE_CHECKING
 
 from azure_postgresql_auth._core import scope_for
 from azure_postgresql_auth.cli import events, terminal
+from azure_postgresql_auth.cli.failure import USAGE, Failure
 from azure_postgresql_auth.cli.identities import Identity, identities
 from azure_postgresql_auth.cli.pgbouncer import reload
 from azure_postgresql_auth.cli.pgbouncer.limit import Limit
@@ -26,6 +28,8 @@ def run(options: argparse.Namespace) -> int:
     if options.ini:
         terminal.data(template(options.host, options.auth_file, options.pid_file).rstrip("\n"))
         return 0
+    if sys.platform == "win32":
+        raise Failure("pgbouncer: Windows has no signal that tells PgBouncer of a new token; run this on Linux", USAGE)
     scope = options.scope or scope_for((options.host,) if options.host else ())
     userlist = Userlist(options.auth_file)
     # What can be seen to be unsafe ends the command here; what may pass, as a folder that is not there yet, does not.

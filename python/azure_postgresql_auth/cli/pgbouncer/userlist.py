@@ -7,13 +7,14 @@ import re
 from typing import TYPE_CHECKING
 
 from azure_postgresql_auth.cli.failure import Failure
-from azure_postgresql_auth.cli.secret_file import ROOT, SecretFile
+from azure_postgresql_auth.cli.secret_file import SecretFile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Final
 
 _USER: Final = re.compile(rb'\s*"((?:[^"]|"")*)"')
+_ROOT: Final = 0
 _GROUP_READ: Final = 0o040
 
 
@@ -60,15 +61,15 @@ class Userlist:
             OSError: the folder cannot be opened.
         """
         status = self._file.status()
-        if os.geteuid() != ROOT:
+        if os.geteuid() != _ROOT:
             return
         if status is None:
             raise Failure(
                 f"{self.path} does not exist, and would be readable by root alone, which PgBouncer does not run as; "
                 f"create it for PgBouncer's user: install -m 600 -o USER /dev/null {self.path}"
             )
-        by_group = status.st_gid != ROOT and status.st_mode & _GROUP_READ
-        if status.st_uid == ROOT and not by_group and not _has_access_list(self.path):
+        by_group = status.st_gid != _ROOT and status.st_mode & _GROUP_READ
+        if status.st_uid == _ROOT and not by_group and not _has_access_list(self.path):
             raise Failure(
                 f"{self.path} would be readable by root alone, and PgBouncer does not run as root; give it to "
                 f"PgBouncer's user (chown USER {self.path}) or group (chown root:GROUP, chmod 640)"

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 SOCKET_NAME: Final = ".s.PGSQL.5432"
 """The name that libpq looks for in the folder that `host` names."""
 _BACKLOG: Final = 1024
+_EXCLUSIVE: Final = getattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_REUSEADDR)
+"""On Windows the latter would let another program listen on the same port; elsewhere it does not."""
 _FIRST_DESCRIPTOR: Final = 3
 """sd_listen_fds(3)."""
 
@@ -92,7 +94,7 @@ def bind(host: str, port: int) -> Iterator[socket.socket]:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         for family, _, _, _, address in dict.fromkeys(found):
             listener = socket.socket(family, socket.SOCK_STREAM)
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.setsockopt(socket.SOL_SOCKET, _EXCLUSIVE, 1)
             if family == socket.AF_INET6:
                 listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             listener.bind(address)
@@ -117,7 +119,9 @@ def parse_address(option: str, text: str) -> tuple[str, int]:
 
 def is_loopback(listener: socket.socket) -> bool:
     """Return whether only this machine can reach the socket."""
-    return listener.family == socket.AF_UNIX or ipaddress.ip_address(listener.getsockname()[0]).is_loopback
+    if listener.family not in {socket.AF_INET, socket.AF_INET6}:
+        return True
+    return ipaddress.ip_address(listener.getsockname()[0]).is_loopback
 
 
 def activated(servers: Sequence[Server]) -> Iterator[tuple[Server, socket.socket]]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
+import selectors
 import signal
-import socket
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,11 +19,11 @@ from azure_postgresql_auth.cli.proxy import listeners, server_arguments
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
     from typing import Final
 
     from azure_postgresql_auth.cli.proxy.server_arguments import Server
 
+_STOPPING: Final = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGBREAK") if hasattr(signal, name))
 _MISLEADING: Final = (
     "PGHOSTADDR",
     "PGPASSWORD",
@@ -63,6 +63,9 @@ def _listen(
     for server, listener in listeners.activated(servers):
         sockets.add(server, listener)
     folder = None if options.socket is None else Path(options.socket)
+    if sys.platform == "win32" and (folder is not None or options.listen is None):
+        message = "proxy: on Windows clients come in by TCP only; use --listen [HOST:]PORT, without --socket"
+        raise Failure(message, USAGE)
     if folder is None and options.listen is None and options.command:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="azure-postgresql-auth-")))
     if options.listen is not None:
@@ -132,32 +135,22 @@ def _wait(proxy: Proxy, grace: float, sockets: listeners.Sockets) -> None:
         # Another signal may have come in between; then the connections end now.
         proxy.stop(grace if received == 1 else 0.0)
 
-    with signals.handled({signal.SIGTERM: stop, signal.SIGINT: stop}), _woken_by_signals() as woken:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(signals.handled(dict.fromkeys(_STOPPING, stop)))
+        woken = stack.enter_context(signals.waking())
         listeners.notify(f"READY=1\nMAINPID={os.getpid()}")
-        poller = select.poll()
+        selector = stack.enter_context(selectors.DefaultSelector())
         for descriptor in (proxy.fileno(), woken.fileno()):
-            poller.register(descriptor, select.POLLIN)
-        while proxy.fileno() not in dict(poller.poll()):
+            selector.register(descriptor, selectors.EVENT_READ)
+        while proxy.fileno() not in {key.fd for key, _ in selector.select()}:
             woken.recv(64)
     proxy.join()
 
 
-@contextlib.contextmanager
-def _woken_by_signals() -> Iterator[socket.socket]:
-    """Open a socket that becomes readable when a signal arrives, even just before the wait for it."""
-    reader, writer = socket.socketpair()
-    with reader, writer:
-        for end in (reader, writer):
-            end.settimeout(0)
-        before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
-        try:
-            yield reader
-        finally:
-            signal.set_wakeup_fd(before)
-
-
 def _raise_limit() -> None:
     """Allow as many descriptors as the operating system permits; each connection takes two."""
+    if sys.platform == "win32":
+        return  # it has none
     import resource  # noqa: PLC0415 - not on Windows
 
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

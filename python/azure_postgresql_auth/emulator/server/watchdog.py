@@ -34,10 +34,16 @@ _running: weakref.WeakSet[subprocess.Popen[bytes]] = weakref.WeakSet()
 
 
 class Watchdog:
-    """A process that ends what this one started and removes its files, should this one not do it."""
+    """A process that ends what this one started and removes its files, should this one not do it.
+
+    On Windows, where this one starts nothing, there is none: the files of a killed one stay.
+    """
 
     def __init__(self, work: Path) -> None:
         """Start it; `work` is the directory that it removes."""
+        self._process: subprocess.Popen[bytes] | None = None
+        if os.name != "posix":
+            return
         self._process = subprocess.Popen(  # noqa: S603
             ["/bin/sh", "-c", _SCRIPT, "sh", str(work)],
             stdin=subprocess.PIPE,
@@ -52,13 +58,15 @@ class Watchdog:
         """Start a command in a process group of its own, which this process ends in place of the one before."""
         return subprocess.Popen(  # noqa: S603
             ["/bin/sh", "-c", _NAMED, "sh", *command],
-            stdin=self._process.stdin,
+            stdin=None if self._process is None else self._process.stdin,
             start_new_session=True,
             **options,
         )
 
     def stop(self) -> None:
         """End it; nothing is left to clean up."""
+        if self._process is None:
+            return
         self._process.kill()
         self._process.wait()
         if self._process.stdin is not None:
@@ -72,4 +80,5 @@ def _let_go() -> None:
             process.stdin.close()
 
 
-os.register_at_fork(after_in_child=_let_go)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)

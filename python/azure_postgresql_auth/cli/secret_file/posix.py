@@ -1,4 +1,4 @@
-"""Files that hold secrets: read, locked and replaced so that no other user can read them or redirect the write.
+"""Secret files by owner, group and mode.
 
 A path is walked once, one directory descriptor after the other. Symbolic links are followed only where they stand in a
 folder that no other user can write; everything after that happens relative to the descriptor of the last folder.

@@ -1,0 +1,112 @@
+"""Check that the core compiles for every platform that it is for: `make check-platforms`.
+
+Each target needs its standard library, which `rustup target add` or the toolchain's own sources (`-Z build-std`) give,
+and a C compiler for ring: mingw for Windows, zig for the others. What is missing is named, and nothing is installed.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+# Below target/, which is Cargo's own to fill and `make clean`'s to remove; a folder of its own, for other flags.
+OUTPUT = ROOT / "target" / "platforms"
+MINGW = "x86_64-w64-mingw32-gcc"
+TARGETS = (
+    "x86_64-pc-windows-gnu",
+    "aarch64-unknown-linux-gnu",
+    "x86_64-unknown-linux-musl",
+    "aarch64-unknown-linux-musl",
+    "aarch64-apple-darwin",
+    "x86_64-apple-darwin",
+)
+
+
+class Toolchain:
+    """A Rust compiler and its Cargo."""
+
+    def __init__(self, folder: Path) -> None:
+        self.cargo, self.rustc = folder / "cargo", folder / "rustc"
+        library = Path(self._ask("--print", "sysroot")) / "lib" / "rustlib"
+        self.has_sources = (library / "src" / "rust" / "library" / "Cargo.lock").exists()
+
+    def has_target(self, target: str) -> bool:
+        """Whether the target's standard library is there."""
+        return any(Path(self._ask("--print", "target-libdir", "--target", target)).glob("libstd-*.rlib"))
+
+    def _ask(self, *arguments: str) -> str:
+        asked = subprocess.run(  # noqa: S603
+            [self.rustc, *arguments], capture_output=True, text=True, check=True, cwd=ROOT
+        )
+        return asked.stdout.strip()
+
+
+def toolchains() -> list[Toolchain]:
+    """Find Rust on the PATH, and the distribution's own behind it."""
+    on_path = shutil.which("cargo")
+    folders = [Path(on_path).parent] if on_path else []
+    folders += [Path("/usr/bin")]
+    return [Toolchain(folder) for folder in dict.fromkeys(folders) if (folder / "rustc").exists()]
+
+
+def check(target: str, found: list[Toolchain]) -> str | None:
+    """Check one target; return what is missing."""
+    toolchain = next((each for each in found if each.has_target(target)), None)
+    build_std = toolchain is None
+    toolchain = toolchain or next((each for each in found if each.has_sources), None)
+    if toolchain is None:
+        return (
+            f"its standard library: `rustup target add {target}` or `rustup component add rust-src`; on Debian the "
+            "packages rustc-web, cargo-web and rust-web-src"
+        )
+    windows = "windows" in target
+    if windows and shutil.which(MINGW) is None:
+        return f"{MINGW}; on Debian the package gcc-mingw-w64-x86-64"
+    zigbuild = shutil.which("cargo-zigbuild")
+    if not windows and zigbuild is None:
+        return "cargo-zigbuild and zig: `make .venv/wheel` installs them"
+    command = [str(toolchain.cargo), "check"] if windows else [str(zigbuild), "check"]
+    # cargo-zigbuild asks the Python beside it for zig.
+    folders = [*([] if zigbuild is None else [str(Path(zigbuild).parent)]), str(toolchain.cargo.parent)]
+    environment = {
+        **os.environ,
+        "CARGO": str(toolchain.cargo),
+        "RUSTC": str(toolchain.rustc),
+        "CARGO_TARGET_DIR": str(OUTPUT),
+        "PYO3_CROSS": "1",
+        "PATH": os.pathsep.join((*folders, os.environ["PATH"])),
+    }
+    if build_std:
+        environment |= {"RUSTC_BOOTSTRAP": "1", "CARGO_UNSTABLE_BUILD_STD": "std,panic_unwind"}
+    subprocess.run(  # noqa: S603
+        [*command, "--locked", "--lib", "--quiet", "--target", target], check=True, cwd=ROOT, env=environment
+    )
+    return None
+
+
+def main() -> int:
+    """Check the targets named, or all; fail unless all of them compile."""
+    found = toolchains()
+    unchecked = []
+    for target in sys.argv[1:] or TARGETS:
+        begun = time.monotonic()
+        try:
+            lacking = check(target, found)
+        except subprocess.CalledProcessError:
+            outcome = "does not compile"
+        else:
+            outcome = f"not checked; it needs {lacking}" if lacking else f"compiles ({time.monotonic() - begun:.0f} s)"
+        if not outcome.startswith("compiles"):
+            unchecked.append(target)
+        sys.stdout.write(f"{target}: {outcome}\n")
+        sys.stdout.flush()
+    return 1 if unchecked else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

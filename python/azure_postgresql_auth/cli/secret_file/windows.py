@@ -1,0 +1,157 @@
+"""Secret files by access control lists.
+
+A file has the access of the folder that it is made in, so it is the folder that has to be closed to other users. Who
+may change nothing there can redirect no write either.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from azure_postgresql_auth._core import folder_defect
+from azure_postgresql_auth.cli.failure import Failure
+
+assert sys.platform == "win32"  # noqa: S101 - for type checkers
+import msvcrt  # noqa: E402
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Final
+
+    from typing_extensions import Self
+
+_TIMEOUT: Final = 5.0
+"""Seconds, for the lock and for readers that have the file open."""
+_POLL: Final = 0.05
+
+
+class LockedError(OSError):
+    """Another process holds the file's lock."""
+
+
+class SecretFile:
+    """A file that holds secrets, for this process to update.
+
+    The first update takes a lock, a file beside it, which is kept until `close`. The file is replaced atomically, so
+    that a reader sees the old content or the new one.
+    """
+
+    def __init__(self, path: str, widest_mode: int = 0) -> None:  # noqa: ARG002 - for modes, which Windows has not
+        self.path = path
+        self._lock: int | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the lock."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def status(self) -> os.stat_result | None:
+        """Return what `lstat` says of the file; None where there is none.
+
+        Raises:
+            Failure: another user could read the file or redirect the write.
+            OSError: there is no folder.
+        """
+        self._check_folder()
+        with contextlib.suppress(FileNotFoundError):
+            return os.lstat(self.path)
+        return None
+
+    def update(self, edit: Callable[[bytes], bytes]) -> bool:
+        """Replace the content by what `edit` makes of it, which may be the same; an absent file is empty.
+
+        Returns:
+            Whether the content has changed.
+
+        Raises:
+            Failure: another user could read the file or redirect the write.
+            LockedError: another process holds the lock for longer than five seconds.
+            OSError: the file cannot be read or written; its content is what it was.
+        """
+        self._check_folder()
+        if self._lock is None:
+            self._lock = self._locked()
+        before = b""
+        with contextlib.suppress(FileNotFoundError):
+            before = Path(self.path).read_bytes()
+        after = edit(before)
+        if after == before:
+            return False
+        write_file(self.path, after)
+        return True
+
+    def _check_folder(self) -> None:
+        folder = Path(self.path).resolve().parent
+        folder.stat()
+        defect = folder_defect(folder)
+        if defect is not None:
+            raise Failure(f"{self.path}: its folder {defect}")
+
+    def _locked(self) -> int:
+        descriptor = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT | os.O_NOINHERIT)
+        deadline = time.monotonic() + _TIMEOUT
+        while True:
+            try:
+                msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+            except OSError:  # noqa: PERF203 - it waits anyway
+                if time.monotonic() >= deadline:
+                    os.close(descriptor)
+                    raise LockedError(errno.EACCES, "another process keeps this file up to date", self.path) from None
+                time.sleep(_POLL)
+            else:
+                return descriptor
+
+
+def write_file(path: str, content: bytes, mode: int = 0o600) -> None:  # noqa: ARG001 - Windows has no modes
+    """Replace a file that nobody else writes, atomically, whatever was in its place.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    fresh = Path(f"{path}.{secrets.token_hex(8)}.new")
+    try:
+        with fresh.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        _replace(fresh, path)
+    except BaseException:
+        fresh.unlink(missing_ok=True)
+        raise
+
+
+def _replace(fresh: Path, path: str) -> None:
+    deadline = time.monotonic() + _TIMEOUT
+    while True:
+        try:
+            fresh.replace(path)
+        except PermissionError:  # noqa: PERF203 - it waits anyway
+            # A reader has it open.
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(_POLL)
+        else:
+            return
+
+
+def remove_file(path: str) -> None:
+    """Remove a file.
+
+    Raises:
+        OSError: the file cannot be removed.
+    """
+    Path(path).unlink(missing_ok=True)
