@@ -10,7 +10,7 @@ const SINCE_BOOT: ClockId = ClockId::CLOCK_BOOTTIME;
 /// `mach_continuous_time`, which goes on during sleep and is never adjusted (clock_gettime(3)). Rust's `Instant` reads
 /// `CLOCK_UPTIME_RAW`, which stands still.
 #[cfg(target_vendor = "apple")]
-const SINCE_BOOT: ClockId = ClockId::CLOCK_MONOTONIC_RAW;
+const SINCE_BOOT: ClockId = ClockId::from_raw(libc::CLOCK_MONOTONIC_RAW); // nix names it on Linux only
 #[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
 const SINCE_BOOT: ClockId = ClockId::CLOCK_MONOTONIC;
 
