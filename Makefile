@@ -14,7 +14,8 @@ ifeq ($(shell uname -s),Linux)
 PORTABLE := --zig --compatibility manylinux2014
 endif
 
-.PHONY: help demo test test-rust test-counts test-python test-versions test-programs test-windows check-platforms soak stress lint lint-rust lint-python lint-text lint-workflows docs \
+.PHONY: help demo test test-rust test-counts test-python test-versions test-programs test-windows check-platforms \
+	soak stress lint lint-rust lint-python lint-text lint-workflows docs \
 	docs-serve licenses deny advisories format bench bench-proxy bench-rust counts fleet wheel wheels wheel-manylinux sdist lock clean
 
 .DEFAULT_GOAL := demo

@@ -13,7 +13,9 @@ import sys
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+import toolchains
+from toolchains import ROOT, Toolchain
+
 # Below target/, which is Cargo's own to fill and `make clean`'s to remove; a folder of its own, for other flags.
 OUTPUT = ROOT / "target" / "platforms"
 MINGW = "x86_64-w64-mingw32-gcc"
@@ -25,33 +27,6 @@ TARGETS = (
     "aarch64-apple-darwin",
     "x86_64-apple-darwin",
 )
-
-
-class Toolchain:
-    """A Rust compiler and its Cargo."""
-
-    def __init__(self, folder: Path) -> None:
-        self.cargo, self.rustc = folder / "cargo", folder / "rustc"
-        library = Path(self._ask("--print", "sysroot")) / "lib" / "rustlib"
-        self.has_sources = (library / "src" / "rust" / "library" / "Cargo.lock").exists()
-
-    def has_target(self, target: str) -> bool:
-        """Whether the target's standard library is there."""
-        return any(Path(self._ask("--print", "target-libdir", "--target", target)).glob("libstd-*.rlib"))
-
-    def _ask(self, *arguments: str) -> str:
-        asked = subprocess.run(  # noqa: S603
-            [self.rustc, *arguments], capture_output=True, text=True, check=True, cwd=ROOT
-        )
-        return asked.stdout.strip()
-
-
-def toolchains() -> list[Toolchain]:
-    """Find Rust on the PATH, and the distribution's own behind it."""
-    on_path = shutil.which("cargo")
-    folders = [Path(on_path).parent] if on_path else []
-    folders += [Path("/usr/bin")]
-    return [Toolchain(folder) for folder in dict.fromkeys(folders) if (folder / "rustc").exists()]
 
 
 def check(target: str, found: list[Toolchain]) -> str | None:
@@ -91,7 +66,7 @@ def check(target: str, found: list[Toolchain]) -> str | None:
 
 def main() -> int:
     """Check the targets named, or all; fail unless all of them compile."""
-    found = toolchains()
+    found = toolchains.find()
     unchecked = []
     for target in sys.argv[1:] or TARGETS:
         begun = time.monotonic()
