@@ -1,4 +1,4 @@
-"""The documentation's page of the command line, made from the parsers."""
+"""Generate the documentation's page of the command line from the parsers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def page() -> str:
 
 
 def _commands(parser: argparse.ArgumentParser) -> list[tuple[str, argparse.ArgumentParser]]:
-    (action,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))  # noqa: SLF001 - there is no other way
+    (action,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))  # noqa: SLF001 - argparse has no public way
     return list(action.choices.items())
 
 
@@ -59,7 +59,7 @@ def _text(text: str | None) -> str:
 
 
 def _prose(text: str | None) -> str:
-    """Return help as Markdown: what is indented there, examples and lists, stays as it is laid out."""
+    """Return help as Markdown. Indented parts, which are examples and lists, keep their layout."""
     if not text:
         return ""
     parts = []

@@ -1,4 +1,4 @@
-"""Prints the requirements of every extra, for an environment that builds the package itself from source."""
+"""Print the requirements of every extra, for an environment in which the package is built from source."""
 
 from pathlib import Path
 

@@ -1,8 +1,8 @@
-"""Finishes what maturin has built, a wheel or an sdist, in its place.
+"""Post-process a wheel or an sdist that maturin has built, in place.
 
-- The page that PyPI shows is the README, whose links lead into the repository: they become absolute, or plain text
-  while the repository has no address (`.ci/repository.py`).
-- A wheel's SBOM names the builder's folder, which cargo-cyclonedx puts there (its issue 556): it is taken out.
+- PyPI shows the README, whose links point into the repository. They become absolute links, or plain text while the
+  repository has no address (`.ci/repository.py`).
+- The SBOM in a wheel contains the path of the build folder (issue 556 of cargo-cyclonedx), which is removed.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ NAME = "azure-postgresql-auth-rs"
 
 
 def cleaned(sbom: bytes) -> bytes:
-    """Return the SBOM with the package itself called what its registry would call it."""
+    """Return the SBOM with the package's own entry named as in a registry."""
     sbom = re.sub(rb'path\+file://[^"]*?#(?:[\w-]+@)?(\d[^" ]*)', rf"pkg:cargo/{NAME}@\1".encode(), sbom)
     return re.sub(rb'\?download_url=file:[^"#]*', b"", sbom)
 
 
 def linked(metadata: bytes) -> bytes:
-    """Return the metadata with a description whose links work everywhere."""
+    """Return the metadata with a description whose links work on PyPI."""
     head, _, readme = metadata.decode().partition("\n\n")
     return f"{head}\n\n{repository.relinked(readme, _absolute)}".encode()
 
@@ -42,7 +42,7 @@ CHANGES = {".cyclonedx.json": cleaned, ".dist-info/METADATA": linked, "/PKG-INFO
 
 
 def finished(name: str, content: bytes) -> bytes:
-    """Return what a file of the archive should be."""
+    """Return the new contents of a file of the archive."""
     return next((change(content) for suffix, change in CHANGES.items() if name.endswith(suffix)), content)
 
 

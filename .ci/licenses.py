@@ -1,7 +1,7 @@
-"""Writes THIRD_PARTY_LICENSES: the licences of the crates that the compiled library links, with their texts.
+"""Write THIRD_PARTY_LICENSES: the licences of the crates that the compiled library links, with their texts.
 
-`python .ci/licenses.py` writes it, `--check` fails where it or the licence expression in pyproject.toml is out of date.
-Cargo downloads what is missing of the crates' sources, which hold the texts; nothing else is needed.
+`python .ci/licenses.py` writes the file; `--check` fails if it or the licence expression in pyproject.toml is out of
+date. The texts are in the crates' sources, which Cargo downloads if necessary.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parent.parent
 FILE = ROOT / "THIRD_PARTY_LICENSES"
-# What a wheel may be made for. Build scripts and procedural macros are not linked.
+# The targets of wheels. Build scripts and procedural macros are not linked.
 TARGETS = (
     "x86_64-unknown-linux-gnu",
     "aarch64-unknown-linux-gnu",
@@ -27,7 +27,7 @@ TARGETS = (
     "x86_64-pc-windows-gnu",
     "aarch64-pc-windows-msvc",
 )
-# Words that show that a text is the licence's; the first of these that a crate offers is taken.
+# Phrases that identify the text of each licence. Of a crate's alternatives, the first one here is chosen.
 LICENSES = {
     "MIT": "Permission is hereby granted",
     "Apache-2.0": "Apache License",
@@ -65,7 +65,7 @@ RULE = "=" * 120
 
 
 class Crate(NamedTuple):
-    """One that is linked."""
+    """A crate that is linked."""
 
     name: str
     version: str
@@ -84,7 +84,7 @@ def linked() -> list[Crate]:
 
 
 def cargo(*arguments: str) -> str:
-    """Return what a cargo command prints."""
+    """Return the output of a cargo command."""
     command = ["cargo", *arguments, "--locked", "--quiet"]
     return subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout  # noqa: S603
 
@@ -93,7 +93,7 @@ def crate(package: dict[str, str]) -> Crate:
     """Choose among a package's licences, and read their texts."""
     licenses = chosen(package["license"] or "")
     folder = Path(package["manifest_path"]).parent
-    # Those of code that came from elsewhere lie deeper.
+    # The licences of vendored code are in subfolders.
     found = (path for path in folder.rglob("*") if re.match(r"(?i)licen[sc]e|copying", path.name))
     files = sorted(path for path in found if path.is_file())
     top = [path for path in files if path.parent == folder]
@@ -116,7 +116,7 @@ def crate(package: dict[str, str]) -> Crate:
 
 
 def chosen(expression: str) -> tuple[str, ...]:
-    """Return the licences that suffice.
+    """Return the licences that have to be followed.
 
     >>> chosen("(MIT OR Apache-2.0) AND Unicode-3.0")
     ('MIT', 'Unicode-3.0')
@@ -133,12 +133,12 @@ def chosen(expression: str) -> tuple[str, ...]:
 
 
 def read(path: Path) -> str:
-    """Return a text without the whitespace at its ends and at those of its lines."""
+    """Return a text without surrounding whitespace, and without whitespace at the ends of lines."""
     return "\n".join(line.rstrip() for line in path.read_text("utf-8").strip().splitlines()).strip("\n")
 
 
 def rendered(crates: list[Crate]) -> str:
-    """Return the file's content: each text once, under all crates that it is for."""
+    """Return the file's content: each text once, with all crates that it applies to."""
     groups: dict[tuple[str, ...], list[Crate]] = {}
     for each in crates:
         groups.setdefault(each.texts, []).append(each)
@@ -150,7 +150,7 @@ def rendered(crates: list[Crate]) -> str:
 
 
 def expression(crates: list[Crate]) -> str:
-    """Return the wheel's licence expression: ours first, which is MIT."""
+    """Return the wheel's licence expression, which begins with the package's own licence, MIT."""
     return " AND ".join(["MIT", *sorted({license_ for each in crates for license_ in each.licenses} - {"MIT"})])
 
 

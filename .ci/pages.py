@@ -1,7 +1,7 @@
-"""Hooks of the documentation's site (mkdocs.yml): pages that are made, links into the repository, and checks.
+"""Hooks of the documentation's site (mkdocs.yml): generated pages, links into the repository, and checks.
 
-Pages are written so that their links work in the repository's own viewer. Here a link that leaves `docs/` becomes one
-to the repository, whose address is `Repository` in pyproject.toml's `[project.urls]`; without one, it is plain text.
+The links in pages work in the repository's viewer. On the site, a link that leaves `docs/` becomes a link to the
+repository, whose address is `Repository` in pyproject.toml's `[project.urls]`; without an address it becomes text.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(Path(__file__).parent))
 
-import command_line  # noqa: E402 - a sibling, and mkdocs loads this file by its path
+import command_line  # noqa: E402 - a module beside this file, which mkdocs loads by its path
 import error_codes  # noqa: E402
 import repository  # noqa: E402
 
@@ -38,17 +38,17 @@ ELSEWHERE = {
     "SECURITY.md": "security.md",
     "benches/README.md": "benchmarks.md",
 }
-"""Pages that lie outside `docs/`, where readers of the repository look for them."""
+"""Pages outside `docs/`, in the places where readers of the repository expect them."""
 PAGES = {page: source for source, page in ELSEWHERE.items()}
 CHARTS = "benches/charts"
 BOOSTS = {"changelog": 0.3, "decisions/": 0.3, "reference/environment": 3, "reference/error": 2}
-"""What the search prefers: those who look for a name want what it means before its history."""
+"""Weights of the search: the explanation of a name is ranked above its history."""
 SHOWN = re.compile(r"^::: azure_postgresql_auth\.([a-z0-9_.]+)$", re.MULTILINE)
-"""How a page of the reference names its module."""
+"""The directive that names the module of a reference page."""
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages from elsewhere, those that are generated, and the charts."""
+    """Add the pages from outside `docs/`, the generated pages, and the charts."""
     for source, page in ELSEWHERE.items():
         files.append(File.generated(config, page, content=(ROOT / source).read_text("utf-8")))
     files.append(File.generated(config, "reference/command-line.md", content=command_line.page()))
@@ -59,7 +59,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001 - mkdocs passes them by name
-    """Make every link one that works on the site."""
+    """Rewrite links so that they work on the site."""
     here = page.file.src_uri
     boost = next((boost for start, boost in BOOSTS.items() if here.startswith(start)), None)
     if boost is not None:
@@ -81,12 +81,12 @@ def _target(source: str, here: str, target: str) -> str | None:
     elif (ROOT / path).exists():
         return repository.address(path, anchor)
     else:
-        return target  # mkdocs reports it
+        return target  # mkdocs reports the broken link
     return posixpath.relpath(page, posixpath.dirname(here) or ".") + hash_ + anchor
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001
-    """Label the cells of tables with their columns, for screens on which a row becomes a list (docs/css/site.css)."""
+    """Label table cells with their columns, for small screens, which show rows as lists (docs/css/site.css)."""
     return re.sub(r"<table>.*?</table>", _labelled, html, flags=re.DOTALL)
 
 
@@ -101,7 +101,7 @@ def _labelled(table: re.Match[str]) -> str:
 
 
 def on_pre_build(config: MkDocsConfig) -> None:  # noqa: ARG001
-    """Fail where a public name has no docstring: the reference would leave it out without a word."""
+    """Fail if a public name has no docstring, because the reference would omit it silently."""
     package = griffe.load("azure_postgresql_auth", search_paths=[str(ROOT / "python")], allow_inspection=False)
     bare = {name for module in _modules() for name in _undocumented(package[module])}
     if bare:
@@ -117,19 +117,19 @@ def _undocumented(scope: griffe.Object | griffe.Alias) -> Iterator[str]:
     if not scope.docstring:
         yield scope.path
     for member in scope.members.values():
-        # What dunder methods do is known; the other is what type checkers look at.
+        # Dunder methods need no docstring, and TYPE_CHECKING is for type checkers.
         special = member.name.startswith("__") or member.name == "TYPE_CHECKING"
         if special or not member.is_public or (member.is_module and not member.is_exported):
             continue
         try:
             target = member.final_target if member.is_alias else member
         except griffe.AliasResolutionError:
-            continue  # another package's
+            continue  # defined in another package
         if not target.path.startswith("azure_postgresql_auth."):
             continue
         if target.is_class:
             yield from _undocumented(target)
-        elif not target.docstring and not (target.is_attribute and scope.is_class):  # its class describes it
+        elif not target.docstring and not (target.is_attribute and scope.is_class):  # documented by its class
             yield target.path
 
 
@@ -141,7 +141,7 @@ REMOTE_CSS = re.compile(r"""(?:url\(|@import )["']?(?:https?:)?//[^)]*""")
 
 
 def on_post_build(config: MkDocsConfig) -> None:
-    """Fail where a page would load something from another server, or where an exported name is on no page."""
+    """Fail if a page loads something from another server, or if an exported name is on no page."""
     for module in _modules():
         built = Path(config.site_dir, "reference/api", module.replace(".", "_"), "index.html").read_text("utf-8")
         exported = importlib.import_module(f"azure_postgresql_auth.{module}")

@@ -1,4 +1,4 @@
-"""Links of Markdown pages that leave their place: on the documentation's site, and in what PyPI shows of the README."""
+"""Rewrite links of Markdown pages that are shown elsewhere: on the documentation's site and on PyPI."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\[\]]*\])*)\]\((?!https?:|mailto:)([^(
 
 
 def url() -> str | None:
-    """Return the repository's address, from the one place where it is written."""
+    """Return the repository's address from pyproject.toml; None if it is not set."""
     found = re.search(r'^Repository = "(.+)"$', (ROOT / "pyproject.toml").read_text("utf-8"), re.MULTILINE)
     return found[1] if found else None
 
 
 def address(path: str, anchor: str = "") -> str | None:
-    """Return where the repository shows a file, or None while it has no address."""
+    """Return the URL at which the repository shows a file; None if the repository has no address."""
     repository = url()
     if repository is None:
         return None
@@ -29,7 +29,7 @@ def address(path: str, anchor: str = "") -> str | None:
 
 
 def relinked(markdown: str, target: Callable[[str], str | None]) -> str:
-    """Return the page with `target(link)` for each relative link outside of code; where that is None, with its text."""
+    """Replace each relative link outside of code by `target(link)` or, if that is None, by the link's text."""
 
     def link(match: re.Match[str]) -> str:
         to = target(match[3])

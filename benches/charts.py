@@ -1,7 +1,7 @@
-"""The charts, drawn from results.json and fleet.json: `python benches/charts.py`.
+"""Draw the charts from results.json and fleet.json: `python benches/charts.py`.
 
-Another chart is another function in CHARTS, and its text in report.CHARTS. They are readable on a light and on a dark
-page, and the same results give the same bytes.
+To add a chart, add a function to CHARTS and a text to report.CHARTS. Charts are readable on light and dark pages, and
+the same results give the same files byte for byte.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ NAMES = {
 }
 COLOURS = {"ours": "#2f81f7", "peer": "#db6d28", "static": "#8b949e"}
 INK = "#7d8590"
-"""Of text and axes: grey enough for both pages."""
+"""The colour of text and axes, which is visible on light and dark pages."""
 
 STYLE: dict[Any, Any] = {
     "svg.hashsalt": "azure-postgresql-auth-rs",
@@ -53,7 +53,7 @@ STYLE: dict[Any, Any] = {
 
 
 _TELLABLE = 100
-"""Credentials; fewer cannot be told from the pages that memory comes in."""
+"""The least number of credentials: the memory of fewer is less than that of a page."""
 
 
 def _plain(value: float, _: object = None) -> str:
@@ -61,7 +61,7 @@ def _plain(value: float, _: object = None) -> str:
 
 
 def _bars(axes: Axes, title: str, rows: dict[str, dict[str, dict[str, float]]], value: str = "median") -> None:
-    """Bars lying down, a group for each row, the figure written at its end."""
+    """Draw horizontal bars, one group per row, with the figure at the end of each bar."""
     candidates = [name for name in NAMES if any(name in figures for figures in rows.values())]
     height = 0.8 / len(candidates)
     for place, (_, figures) in enumerate(rows.items()):
@@ -80,7 +80,7 @@ def _bars(axes: Axes, title: str, rows: dict[str, dict[str, dict[str, float]]], 
 
 
 def _lines(axes: Axes, title: str, lines: dict[str, tuple[str, str, list[tuple[float, float]]]]) -> None:
-    """Lines over logarithmic axes: by label, a colour, a style and points."""
+    """Draw lines on logarithmic axes; each label has a colour, a style and points."""
     for label, (colour, style, points) in lines.items():
         axes.plot(*zip(*points), style, color=colour, label=label, marker="o", markersize=4)
     axes.set_xscale("log")
@@ -100,7 +100,7 @@ def _legend(figure: Figure, names: Iterable[str]) -> None:
 
 
 def startup(results: dict[str, Any]) -> Figure:
-    """What a program waits for before its first row, and what importing costs."""
+    """Draw the time to the first row, and the cost of importing."""
     figure, axes = plt.subplots(1, 2, figsize=(10, 3.2), width_ratios=(3, 2))
     started, imported = results["startup"], results["imports"]
     kinds = ("managed identity", "default credential", "Azure CLI")
@@ -113,7 +113,7 @@ def startup(results: dict[str, Any]) -> Figure:
 
 
 def footprint(results: dict[str, Any]) -> Figure:
-    """Memory, and what pip installs."""
+    """Draw the memory and the size of the installation."""
     figure, axes = plt.subplots(1, 2, figsize=(10, 3.2), width_ratios=(3, 2))
     memory = {
         "after import": results["imports"]["memory, MB"],
@@ -127,7 +127,7 @@ def footprint(results: dict[str, Any]) -> Figure:
 
 
 def cached(results: dict[str, Any]) -> Figure:
-    """What every login costs after the first."""
+    """Draw the cost of logins after the first one."""
     figure, axes = plt.subplots(1, 2, figsize=(10, 3.6))
     logins = {
         "get_entra_conninfo": results["cached"]["get_entra_conninfo, us"],
@@ -142,7 +142,7 @@ def cached(results: dict[str, Any]) -> Figure:
 
 
 def requests(results: dict[str, Any]) -> Figure:
-    """Token requests and waiting, by how many connect at once."""
+    """Draw token requests and waiting time by the number of concurrent connections."""
     figure, axes = plt.subplots(1, 2, figsize=(10, 3.6))
     found = results["concurrency"]
     numbers = (1, 20, 100, 1000)
@@ -169,7 +169,7 @@ def requests(results: dict[str, Any]) -> Figure:
 
 
 def scale(results: dict[str, Any]) -> Figure:
-    """How cost grows with threads, with credentials and with scopes."""
+    """Draw the cost by the number of threads, credentials and scopes."""
     figure, axes = plt.subplots(1, 3, figsize=(10, 3.4))
     found = results["scale"]
 
@@ -211,7 +211,7 @@ def scale(results: dict[str, Any]) -> Figure:
 
 
 def fleet(simulated: dict[str, Any]) -> Figure:
-    """What 10,000 processes ask of the identity service in a day."""
+    """Draw the token requests of 10,000 processes in a day."""
     figure, axes = plt.subplots(1, 2, figsize=(10, 3.6), width_ratios=(3, 2))
     clients = {
         "azure-identity": ("managed identity", COLOURS["peer"]),
@@ -242,7 +242,7 @@ def fleet(simulated: dict[str, Any]) -> Figure:
 
 
 _HOURS = 8
-"""Of the day; the rest is the same."""
+"""The hours of the day that are shown; the rest is similar."""
 
 
 def _only(figures: dict[str, Any], *names: str) -> dict[str, Any]:
@@ -260,7 +260,7 @@ CHARTS: dict[str, Callable[[dict[str, Any]], Figure]] = {
 
 
 def draw() -> None:
-    """Draws them all."""
+    """Draw all charts."""
     found, simulated = (json.loads(path.read_text("utf-8")) for path in (report.RESULTS, report.FLEET))
     FOLDER.mkdir(exist_ok=True)
     plt.switch_backend("svg")

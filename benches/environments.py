@@ -1,4 +1,4 @@
-"""The candidates' environments: each with every driver and nothing but the candidate."""
+"""The candidates' environments, each with every driver and one candidate."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / ".venv" / "bench"
-# aiohttp is what azure-identity's asynchronous credentials need besides; here, it does not count as the peer's weight.
+# azure-identity's asynchronous credentials need aiohttp, which is not counted in the peer's size.
 FLOOR = ["psycopg[binary]", "psycopg-pool", "psycopg2-binary", "asyncpg", "sqlalchemy[asyncio]", "aiohttp"]
 PEER = ["azure-postgresql-auth==1.1.0", "azure-identity"]
 
@@ -29,20 +29,20 @@ print(json.dumps(found))
 
 @dataclass(frozen=True)
 class Candidate:
-    """One of those that are compared."""
+    """A candidate of the comparison."""
 
     name: str
     python: Path
 
     def inventory(self) -> dict[str, Any]:
-        """What is installed: by distribution, its version and the bytes of its files."""
+        """Return the installed distributions, with version and size in bytes."""
         done = subprocess.run([self.python, "-c", INVENTORY], capture_output=True, text=True, check=True)
         found: dict[str, Any] = json.loads(done.stdout)
         return found
 
 
 def install() -> list[Candidate]:
-    """Make the environments that are not there yet, and put the wheel of now into ours."""
+    """Create missing environments, and install the current wheel in the package's own."""
     (wheel,) = (ROOT / "dist").glob("*.whl")
     ours = _environment("ours")
     _pip(ours, "--force-reinstall", "--no-deps", str(wheel))
@@ -64,7 +64,7 @@ def _pip(python: Path, *arguments: str) -> None:
 
 
 def weight(candidates: list[Candidate]) -> dict[str, dict[str, float]]:
-    """Distributions that a candidate adds to a driver's environment, and their size."""
+    """Return the distributions that a candidate adds to a driver's environment, and their size in bytes."""
     inventories = {candidate.name: candidate.inventory() for candidate in candidates}
     added = {
         name: [size for distribution, (_, size) in found.items() if distribution not in inventories["static"]]
@@ -78,7 +78,7 @@ def weight(candidates: list[Candidate]) -> dict[str, dict[str, float]]:
 
 
 def versions(candidates: list[Candidate]) -> dict[str, str]:
-    """What was measured, driver by driver and package by package."""
+    """Return the versions of the drivers and packages that were measured."""
     wanted = ["psycopg", "psycopg-pool", "psycopg2-binary", "asyncpg", "sqlalchemy", "aiohttp"]
     wanted += ["azure-postgresql-auth-rs", "azure-postgresql-auth", "azure-identity", "azure-core", "msal"]
     found = {name: version for candidate in candidates for name, (version, _) in candidate.inventory().items()}

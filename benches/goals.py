@@ -1,4 +1,4 @@
-"""The goals, and whether they are met: nothing is left out of the verdict, and nothing explained away."""
+"""The benchmark's goals, and whether they are met."""
 
 from __future__ import annotations
 
@@ -12,38 +12,38 @@ if TYPE_CHECKING:
     """Figures by subject."""
 
 SIZES = (1, 2, 7)
-"""Kilobytes of the tokens that are decoded."""
+"""Sizes of the tokens that are decoded, in kilobytes."""
 
 
 @dataclass(frozen=True)
 class Goal:
-    """One line of the verdict."""
+    """A goal, one line of the verdict."""
 
     what: str
     judged: str
-    """Which value of those measured counts."""
+    """The measured value that is compared."""
     measured: float
     bound: float
     at_least: bool = False
 
     @property
     def met(self) -> bool:
-        """Whether the bound holds."""
+        """Whether the goal is met."""
         return self.measured >= self.bound if self.at_least else self.measured <= self.bound
 
     def __str__(self) -> str:
-        """As a person reads it."""
+        """Return the goal as text."""
         relation = "at least" if self.at_least else "at most"
         verdict = "met   " if self.met else "MISSED"
         return f"{verdict}  {self.what}: {self.measured:g}, {relation} {self.bound:g} ({self.judged})"
 
     def recorded(self) -> dict[str, Any]:
-        """As it stands in the results."""
+        """Return the goal for the results file."""
         return {**asdict(self), "met": self.met}
 
 
 def goals(results: Results) -> list[Goal]:
-    """Every goal, from what was measured."""
+    """Return every goal, evaluated with the measured figures."""
     return [
         *(_cold_start(results, kind) for kind in ("managed identity", "default credential", "Azure CLI")),
         Goal("import above psycopg's own, ms", "median", _median(results, "imports", "wall, ms"), 6),

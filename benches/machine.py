@@ -1,4 +1,4 @@
-"""The machine that figures come from, and how quiet it was; nothing that tells whose it is."""
+"""Describe the machine that figures come from and its load, without identifying it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def description() -> dict[str, str | int]:
-    """Processor, system, Python."""
+    """Return the processor, the system and the version of Python."""
     lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return {
@@ -21,21 +21,21 @@ def description() -> dict[str, str | int]:
 
 
 def _python() -> str:
-    """Version and build: one without profile-guided optimization takes up to twice as long for everything."""
+    """Return version and build; without profile-guided optimization everything takes up to twice as long."""
     optimized = "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or "")
     return platform.python_version() + ("" if optimized else " (built without optimizations)")
 
 
 class Noise:
-    """What others took from the processors since this was made."""
+    """Measures the share of CPU time that was lost to other virtual machines and programs."""
 
     def __init__(self) -> None:
-        """Begin."""
+        """Start to measure."""
         self._begun = _jiffies()
         self._load = os.getloadavg()[0]
 
     def figures(self) -> dict[str, float]:
-        """The share of time that the machine's host took, and the load as it was and is."""
+        """Return the share of stolen CPU time, and the load at the start and now."""
         now = _jiffies()
         spent = [after - before for before, after in zip(self._begun, now)]
         return {
@@ -46,6 +46,6 @@ class Noise:
 
 
 def _jiffies() -> list[int]:
-    """user, nice, system, idle, iowait, irq, softirq, steal: see proc(5)."""
+    """Return user, nice, system, idle, iowait, irq, softirq and steal times; see proc(5)."""
     with Path("/proc/stat").open(encoding="ascii") as stat:
         return [int(word) for word in stat.readline().split()[1:]]

@@ -1,4 +1,4 @@
-"""Measures the proxy beside a direct TLS connection and PgBouncer, all with TLS to the server, and checks its goals.
+"""Compare the proxy with a direct TLS connection and PgBouncer, all with TLS to the server, and check its goals.
 
     make bench-proxy
 

@@ -1,8 +1,8 @@
-"""The figures of README, of this folder's and of the documentation, written from what was measured, between markers.
+"""Write the measured figures into the README files and the documentation, between markers.
 
     python benches/report.py
 
-`make bench` does it at its end; nobody edits those parts by hand.
+`make bench` runs it at its end; these parts must not be edited by hand.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ RESULTS = HERE / "results.json"
 FLEET = HERE / "fleet.json"
 BEGIN, END = "<!-- figures: written by `make bench` -->\n", "<!-- end of figures -->\n"
 
-# What a row is called, and where its figures are.
+# The label of each row, and the names of its figures.
 Row = tuple[str, str, str]
 BRIEF: tuple[Row, ...] = (
     (
@@ -31,7 +31,7 @@ BRIEF: tuple[Row, ...] = (
     ("token requests when 1,000 tasks connect at once", "concurrency", "1000 tasks: requests"),
     ("distributions installed beside the driver's", "installed", "distributions"),
 )
-"""Those of the project's README."""
+"""The rows of the project's README."""
 ROWS: tuple[Row, ...] = (
     (
         "cold start to the first row above a static login and the endpoint's delay, managed identity (ms)",
@@ -74,7 +74,7 @@ ROWS: tuple[Row, ...] = (
     ("the same: longest login (s)", "outage", "longest login, s"),
     ("`decode_jwt`, 7 KB (us)", "tokens", "decode_jwt, 7 KB, us"),
 )
-"""Those of this folder's README."""
+"""The charts of this folder's README."""
 PAGE_ROWS = (*ROWS[:13], *(row for row in ROWS if row[1] in {"churn", "outage"}))
 """Those of the documentation's page: what decides, and what does not."""
 CANDIDATES = ("ours", "peer", "static")
@@ -92,7 +92,7 @@ IN_README = "startup"
 
 
 def summary(results: dict[str, Any]) -> str:
-    """The part of the README: medians, and one chart."""
+    """Return the part of the README: medians, and one chart."""
     versions = results["versions"]
     lines = [f"| | this package | Microsoft's {versions['azure-postgresql-auth']} |", "| --- | --- | --- |"]
     for name, subject, measure in BRIEF:
@@ -104,7 +104,7 @@ def summary(results: dict[str, Any]) -> str:
 
 
 def details(results: dict[str, Any], fleet: dict[str, Any]) -> str:
-    """The part of this folder's README."""
+    """Return the part of this folder's README."""
     lines = [*_measured(results), *_table(results, ROWS), "", "## Goals", ""]
     lines += ["| goal | measured | bound | |", "| --- | --- | --- | --- |"]
     for goal in results["verdict"]:
@@ -154,7 +154,7 @@ def _table(results: dict[str, Any], rows: tuple[Row, ...]) -> list[str]:
 
 
 def _fleet(fleet: dict[str, Any]) -> list[str]:
-    """What `make fleet` simulated: a line for each client, with its outages beside it."""
+    """Return the results of `make fleet`: a line for each client, with its outages."""
     by_name = {(s["client"], s["name"], s["life_hours"]): s for s in fleet["scenarios"]}
     heads = (
         "client",
@@ -185,7 +185,7 @@ def _fleet(fleet: dict[str, Any]) -> list[str]:
     return lines
 
 
-NOTHING = "–"  # noqa: RUF001 - as typesetters do
+NOTHING = "–"  # noqa: RUF001 - typographically correct
 
 
 def _cell(figure: dict[str, float] | None) -> str:
@@ -196,19 +196,19 @@ def _cell(figure: dict[str, float] | None) -> str:
 
 
 def _number(value: float) -> str:
-    """Three digits, without the exponent of `g`."""
+    """Return a number with three digits, without the exponent of the format `g`."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"  # noqa: PLR2004
 
 
 def rewritten(text: str, part: str) -> str:
-    """A text with another part between the markers."""
+    """Return a text with the part between the markers replaced."""
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
     return before + BEGIN + part + END + after
 
 
 def main() -> None:
-    """Writes all of them."""
+    """Write all parts."""
     results, fleet = (json.loads(path.read_text("utf-8")) for path in (RESULTS, FLEET))
     for path, part in ((README, summary(results)), (DETAILS, details(results, fleet)), (PAGE, page(results))):
         path.write_text(rewritten(path.read_text("utf-8"), part), "utf-8")

@@ -1,4 +1,4 @@
-"""Measures the release wheel beside what a user would have instead, and says whether the goals are met.
+"""Compare the release wheel with the alternatives that a user has, and check the goals.
 
     make bench
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def measured(candidates: list[Candidate]) -> dict[str, Any]:
-    """Every subject's figures."""
+    """Return every subject's figures."""
     results = {}
     with Service() as service:
         turns = Turns(candidates, service)
@@ -39,7 +39,7 @@ def measured(candidates: list[Candidate]) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Measures, writes, prints, judges."""
+    """Measure, write and print the figures, and check the goals."""
     candidates = environments.install()
     noise = machine.Noise()
     results = measured(candidates)
@@ -60,7 +60,7 @@ def main() -> int:
 
 
 def judged(verdict: list[Goal]) -> int:
-    """The exit code: whether a goal is missed."""
+    """Run, and return the exit code: 1 if a goal is missed."""
     return 0 if all(goal.met for goal in verdict) else 1
 
 

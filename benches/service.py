@@ -1,4 +1,4 @@
-"""The emulator in a process of its own, so that its work is not counted, nor waited for, as a candidate's."""
+"""Run the emulator in its own process, so that its work does not count as a candidate's."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ LIFETIME = 86_400.0
 
 
 class Service:
-    """The emulator's attributes and methods, from another process."""
+    """Proxies the attributes and methods of an emulator in another process."""
 
     def __init__(self) -> None:
-        """Start; on return everything answers."""
+        """Start the emulator; on return all services are ready."""
         context = multiprocessing.get_context("spawn")
         self._line, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs,), daemon=False)
@@ -34,31 +34,31 @@ class Service:
         self.identity: Any = self.get("identity")
 
     def __enter__(self) -> Service:  # noqa: PYI034 - Self is newer than Python 3.9
-        """Is running already."""
+        """Do nothing: it is already running."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Stops it."""
+        """Stop the emulator."""
         self._line.close()
         self._process.join()
 
     def get(self, name: str) -> Any:
-        """An attribute."""
+        """Return an attribute's value."""
         return self._ask("get", name)
 
     def set(self, name: str, value: float) -> None:
-        """Turns a knob."""
+        """Set an attribute."""
         self._ask("set", name, value)
 
     def call(self, name: str, *arguments: Any, **keywords: Any) -> Any:
-        """Calls a method."""
+        """Call a method."""
         return self._ask("call", name, arguments, keywords)
 
     @contextlib.contextmanager
     def taking(self, seconds: float) -> Iterator[None]:
-        """Lets the identity endpoints take so long to answer."""
+        """Set the time that the identity endpoints take to answer, for the duration of a block."""
         self._ask("set", "latency", seconds)
         try:
             yield
@@ -66,13 +66,13 @@ class Service:
             self._ask("set", "latency", 0.0)
 
     def counted(self) -> tuple[int, int, int]:
-        """Token requests, logins and refused logins since the last call."""
+        """Return the number of token requests, logins and refused logins since the last call."""
         requests, logins = self.get("token_requests"), self.get("logins")
         self.call("reset_counters")
         return len(requests), len(logins), sum(not login.accepted for login in logins)
 
     def delays(self, times: int = 25) -> dict[str, float]:
-        """Milliseconds that a token request takes of the endpoint itself, asked over a bare socket."""
+        """Return the milliseconds of a token request over a plain socket, which is the endpoint's own part."""
         place = urlsplit(self.env["IDENTITY_ENDPOINT"])
         imds = urlsplit(self.env["AZURE_POD_IDENTITY_AUTHORITY_HOST"])
         resource = "resource=https%3A%2F%2Fossrdbms-aad.database.windows.net"
@@ -95,7 +95,7 @@ class Service:
 
 
 def _seconds(netloc: str, path: str, header: str) -> float:
-    """From the beginning of a connection to its end."""
+    """Request a token, from opening the connection to closing it."""
     host, _, port = netloc.partition(":")
     request = f"GET {path} HTTP/1.1\r\nHost: {netloc}\r\n{header}\r\nConnection: close\r\n\r\n".encode()
     begun, answer = time.perf_counter(), b""
@@ -124,5 +124,5 @@ def _serve(line: Connection) -> None:
                     line.send((getattr(emulator, name), None))
                 else:
                     line.send((getattr(emulator, name)(*rest[0], **rest[1]), None))
-            except Exception as error:  # noqa: BLE001 - told to who asked
+            except Exception as error:  # noqa: BLE001 - sent to the calling process
                 line.send((None, repr(error)))

@@ -1,4 +1,4 @@
-"""What is measured: one function each, from the turns that candidates take to figures."""
+"""The subjects of the benchmark: one function each, which runs the probes and returns figures."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ if TYPE_CHECKING:
     from turns import Figures, Turns
 
 STARTS, SHORT, LONG = 41, 21, 9
-"""Rounds of cold starts, whose time is mostly the driver's own, of others that take parts of a second, and of those
-that take several."""
+"""Numbers of rounds: of cold starts, whose time is mostly the driver's own, of probes that take less than a second, and
+of those that take several seconds."""
 
 ANSWERING = 0.1
-"""Seconds that the endpoint takes while many connect at once, so that it has not answered before all have asked."""
+"""Seconds that the endpoint takes in the concurrent subject, so that all connections wait before it answers."""
 
 AT_ONCE = {1: 3, 20: 3, 100: 3, 1000: 1}
-"""Concurrent connections, and how many rounds of them."""
+"""Numbers of concurrent connections, each with its number of rounds."""
 
 LIFETIME, OUTAGE, LOGGING_IN = 10.0, (13.0, 17.0), 32.0
-"""Seconds: of a token, of the outage's begin and end, of the whole."""
+"""Seconds: the lifetime of a token, the begin and the end of the outage, and the total."""
 
 
 def startup(turns: Turns) -> Figures:
-    """Cold start to the first row, by credential."""
+    """Measure the cold start to the first row, by credential."""
     with tempfile.TemporaryDirectory() as tools:
         person = turns.service.call("add_identity", "bench@example.org", "user")
         tool = _make_az(Path(tools), turns.service.call("token", person))
@@ -44,7 +44,7 @@ def startup(turns: Turns) -> Figures:
             ("default credential", "DefaultAzureCredential", on_vm, "IMDS"),
             ("Azure CLI", "AzureCliCredential", developer, "az"),
         ):
-            turns.take(1, "startup", credential, variables=variables)  # what is read from disk is in memory then
+            turns.take(1, "startup", credential, variables=variables)  # to have the files in the disk cache
             found = turns.take(STARTS, "startup", credential, variables=variables)
             figures.update(summarised(found, f"{kind}: "))
             figures[f"{kind}: above static and endpoint, ms"] = above(found, "wall, ms", less=delays[endpoint])
@@ -54,7 +54,7 @@ def startup(turns: Turns) -> Figures:
 
 
 def _make_az(folder: Path, token: str) -> Path:
-    """A command line that answers at once; what it takes is measured as the endpoints are."""
+    """Install a command line tool that answers at once; its own time is measured like that of the endpoints."""
     answer = {"accessToken": token, "expires_on": int(time.time()) + 3600}
     (folder / "token.json").write_text(json.dumps(answer), "utf-8")
     tool = folder / "az"
@@ -64,7 +64,7 @@ def _make_az(folder: Path, token: str) -> Path:
 
 
 def _milliseconds(tool: Path, times: int = 25) -> float:
-    """What it takes by itself; started as cheaply as can be, for what starts it is the candidate's part."""
+    """Return the tool's own time, started as cheaply as possible, because starting it is the candidate's part."""
     took = []
     silent = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
     for _ in range(times):
@@ -75,13 +75,13 @@ def _milliseconds(tool: Path, times: int = 25) -> float:
 
 
 def imports(turns: Turns) -> Figures:
-    """Import time, modules and memory, above psycopg's own."""
+    """Measure import time, modules and memory, in excess of psycopg's own."""
     found = turns.take(SHORT, "imports")
     return {**summarised(found), "memory above static, MB": above(found, "memory, MB")}
 
 
 def installed(turns: Turns) -> Figures:
-    """What pip adds to a driver's environment."""
+    """Return the distributions that pip adds to a driver's environment."""
     return {
         measure: {candidate: summary([value]) for candidate, value in by_candidate.items()}
         for measure, by_candidate in weight(turns.candidates).items()
@@ -89,20 +89,20 @@ def installed(turns: Turns) -> Figures:
 
 
 def cached(turns: Turns) -> Figures:
-    """A login whose token is cached."""
+    """Measure a login whose token is cached."""
     return summarised(turns.take(LONG, "cached", candidates=turns.among("ours", "peer")))
 
 
 def connection(turns: Turns) -> Figures:
-    """CPU that a cached login adds to a connection."""
-    # Without libpq's settings of the emulator: a certificate to load is not for a socket on this machine.
+    """Measure the CPU that a cached login adds to a connection."""
+    # Without the emulator's settings for libpq, because a local socket needs no certificate.
     variables = {name: value for name, value in turns.variables.items() if not name.startswith("PG")}
     found = turns.take(LONG, "connection", candidates=turns.among("ours", "peer"), variables=variables)
     return {**summarised(found), **less(found, ": with a login, us", ": with a token, us", ", us")}
 
 
 def concurrency(turns: Turns) -> Figures:
-    """First connections at once: requests, and how long it takes."""
+    """Measure concurrent first connections: token requests and time."""
     figures: Figures = {}
     with turns.service.taking(ANSWERING):
         for kind in ("threads", "tasks"):
@@ -116,19 +116,19 @@ def concurrency(turns: Turns) -> Figures:
 
 
 def gap(turns: Turns) -> Figures:
-    """How long an event loop stands still while the endpoint is slow."""
+    """Measure how long an event loop is blocked while the endpoint is slow."""
     with turns.service.taking(0.5):
         found = turns.take(7, "gap")
     return {**summarised(found), **less(found, ": waiting, ms", ": idle, ms", ": above idle, ms")}
 
 
 def churn(turns: Turns) -> Figures:
-    """Logins per second through a pool."""
+    """Measure logins per second through a pool."""
     return summarised(turns.take(3, "churn"))
 
 
 def outage(turns: Turns) -> Figures:
-    """Renewal of short tokens, and an outage of the identity service: both candidates at the same time."""
+    """Measure renewal of short tokens and an outage of the identity service, with both candidates at the same time."""
     service = turns.service
     lifetime = service.get("lifetime")
     service.set("lifetime", LIFETIME)
@@ -161,14 +161,14 @@ def outage(turns: Turns) -> Figures:
 
 
 def tokens(turns: Turns) -> Figures:
-    """What is read from tokens of 1, 2 and 7 KB."""
+    """Measure decoding of tokens of 1, 2 and 7 KB."""
     sizes = json.dumps({size: _token(turns, size * 1024) for size in (1, 2, 7)})
     variables = {**turns.variables, "BENCH_TOKENS": sizes}
     return summarised(turns.take(LONG, "tokens", candidates=turns.among("ours", "peer"), variables=variables))
 
 
 def _token(turns: Turns, size: int) -> str:
-    """A person's token of at least this size: what tokens grow by are the groups that somebody is in."""
+    """Return a user's token of at least this size; the user's groups make it larger."""
     tenant = "72f988bf-86f1-41af-91ab-2d7cd011db47"
     claims: dict[str, Any] = {
         "aud": "https://ossrdbms-aad.database.windows.net",
@@ -191,7 +191,7 @@ def _token(turns: Turns, size: int) -> str:
 
 
 def scale(turns: Turns) -> Figures:
-    """Cost as work grows."""
+    """Measure how cost grows."""
     return summarised(turns.take(3, "scale", candidates=turns.among("ours", "peer")))
 
 

@@ -1,4 +1,4 @@
-"""Runs probes of the candidates in turns: A, B, C, A, B, C and so on, each in a process of its own."""
+"""Run probes of the candidates in turns (A, B, C, A, B, C, ...), each in its own process."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from service import Service
 
     Figures = dict[str, dict[str, dict[str, float]]]
-    """By measure and candidate: median and minimum."""
+    """Median and minimum, by measure and candidate."""
 
 PROBES = Path(__file__).parent / "probes"
 SETTINGS_OF_OTHERS = ("AZURE_", "IDENTITY_", "MSI_", "IMDS_", "PG", "PYTHON", "BENCH_")
 
 
 class Turns:
-    """Who takes turns, and where."""
+    """The candidates that take turns, and their environment."""
 
     def __init__(self, candidates: list[Candidate], service: Service) -> None:
-        """Take the candidates and the emulator that they log in to."""
+        """Set the candidates, and the emulator that they log in to."""
         self.candidates = candidates
         self.service = service
         self.identity = service.identity
@@ -35,13 +35,13 @@ class Turns:
         self.variables = {**clean, **service.env, **user}
 
     def among(self, *names: str) -> list[Candidate]:
-        """Some of the candidates."""
+        """Return turns of some of the candidates."""
         return [candidate for candidate in self.candidates if candidate.name in names]
 
     def start(
         self, candidate: Candidate, probe: str, *arguments: str, variables: dict[str, str] | None = None
     ) -> subprocess.Popen[str]:
-        """Starts a probe whose figures `finish` reads."""
+        """Start a probe whose figures `finish` reads."""
         command = [str(candidate.python), str(PROBES / f"{probe}.py"), candidate.name, *arguments]
         pipe = subprocess.PIPE
         environment = self.variables if variables is None else variables
@@ -49,7 +49,7 @@ class Turns:
 
     @staticmethod
     def finish(process: subprocess.Popen[str]) -> dict[str, float]:
-        """The figures of a probe, or the end of everything."""
+        """Return the figures of a probe; end the program if it fails."""
         told, said = process.communicate()
         if process.returncode:
             sys.exit(f"{process.args!r}:\n{said}")
@@ -65,15 +65,15 @@ class Turns:
         variables: dict[str, str] | None = None,
         counting: bool = False,
     ) -> dict[str, list[dict[str, float]]]:
-        """The figures of every round, by candidate.
+        """Return the figures of every round, by candidate.
 
         Args:
-            rounds: how often each candidate has its turn.
-            probe: the name of its file.
-            arguments: for the probe.
-            candidates: by default, all.
-            variables: the environment, by default that of a managed identity.
-            counting: adds what the emulator has counted.
+            rounds: number of turns of each candidate.
+            probe: name of the probe's file.
+            arguments: arguments of the probe.
+            candidates: the candidates; by default all.
+            variables: the environment; by default that of a managed identity.
+            counting: True to add the emulator's counters.
         """
         found: dict[str, list[dict[str, float]]] = {}
         for _ in range(rounds):
@@ -89,17 +89,17 @@ class Turns:
 
 
 def rounded(value: float) -> float:
-    """Four digits are more than any of these figures is worth."""
+    """Round to four digits, which exceed the accuracy of all figures."""
     return float(f"{value:.4g}")
 
 
 def summary(values: list[float]) -> dict[str, float]:
-    """What is kept of the rounds."""
+    """Return the summary of the rounds."""
     return {"median": rounded(statistics.median(values)), "min": rounded(min(values))}
 
 
 def summarised(found: dict[str, list[dict[str, float]]], before: str = "") -> Figures:
-    """Medians and minima, by a probe's names with `before` before them."""
+    """Return medians and minima by the probe's names, with `before` as a prefix."""
     figures: Figures = {}
     for candidate, rounds in found.items():
         for measure in rounds[0]:
@@ -110,7 +110,7 @@ def summarised(found: dict[str, list[dict[str, float]]], before: str = "") -> Fi
 def above(
     found: dict[str, list[dict[str, float]]], measure: str, floor: str = "static", less: float = 0.0
 ) -> dict[str, dict[str, float]]:
-    """What the other candidates take more than the floor, and more than `less`."""
+    """Return what the other candidates take in excess of the floor and of `less`."""
     floors = [figure[measure] + less for figure in found[floor]]
     return {
         candidate: difference([figure[measure] for figure in rounds], floors)
@@ -120,7 +120,7 @@ def above(
 
 
 def less(found: dict[str, list[dict[str, float]]], value: str, floor: str, name: str) -> Figures:
-    """What a probe's measures that end with `value` are above those that end with `floor`, under `name`."""
+    """Return, under `name`, the excess of measures that end with `value` over those that end with `floor`."""
     figures: Figures = {}
     for candidate, rounds in found.items():
         for measure in rounds[0]:
@@ -133,6 +133,6 @@ def less(found: dict[str, list[dict[str, float]]], value: str, floor: str, name:
 
 
 def difference(values: list[float], floors: list[float]) -> dict[str, float]:
-    """The median of the rounds' differences, and the difference of the minima."""
+    """Return the median of the rounds' differences, and the difference of the minima."""
     differences = [value - floor for value, floor in zip(values, floors)]
     return {"median": rounded(statistics.median(differences)), "min": rounded(min(values) - min(floors))}

@@ -2,7 +2,7 @@
 
     python asyncpg_example.py
 
-Needs the extra `asyncpg`. Where it connects to, `settings.py` says; who you are, the default credential finds out.
+Requires the extra `asyncpg`. `settings.py` reads the server and the database; the default credential logs in.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ QUERY = "SELECT current_user, current_setting('server_version')"
 
 
 async def main(settings: Settings) -> None:
-    """Connect in the ways that asyncpg has."""
+    """Connect, and open a pool."""
     connection = await connect(host=settings.server, database=settings.database)
     try:
         print("connect:", tuple(await connection.fetchrow(QUERY)))

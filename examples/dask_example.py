@@ -1,9 +1,9 @@
-"""Dask with Microsoft Entra ID: worker processes read a table in parallel, and each of them logs in by itself.
+"""Dask with Microsoft Entra ID: worker processes read a table in parallel, and each of them logs in separately.
 
     python dask_example.py --workers 4
 
-Needs the extra `psycopg3` and the package `distributed`. Where it connects to, `settings.py` says. The workers are on
-this machine here; on others it is the same, and each finds the identity that its own machine has.
+Requires the extra `psycopg3` and the package `distributed`. `settings.py` reads the server and the database. The
+workers run on this machine. Workers on other machines work alike; each uses the identity of its own machine.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from distributed import Client, LocalCluster
 from settings import Settings, read_settings
 
 PARTS = 24
-# Every server has this table. The key divides it: each task reads another part.
+# Every server has this table. Each task reads the rows with another remainder of the key.
 QUERY = "SELECT oid, proname FROM pg_proc WHERE mod(oid::bigint, %s) = %s"
 
 
 def read_part(part: int, server: dict[str, Any]) -> tuple[int, str, list[Any]]:
-    """Read one part, in a worker; tell the process and the role that did, too."""
+    """Read one part in a worker; return it with the worker's process id and role."""
     with EntraConnection.connect(**server) as connection:
         rows = connection.execute(QUERY, (PARTS, part)).fetchall()
         return os.getpid(), connection.info.user, rows
 
 
 def read_table(client: Client, settings: Settings) -> None:
-    """Read all parts, and say who did."""
-    # No token travels: the credential arrives as its configuration, and is one for all tasks of a worker process.
+    """Read all parts, and print the processes and roles that read them."""
+    # No token is sent: the credential is pickled as its configuration, and is shared by all tasks of a worker process.
     server = {"host": settings.server, "dbname": settings.database, "credential": DefaultAzureCredential()}
-    # Not pure: a table may change, and what Dask keeps of a pure function's results does not.
+    # Not pure, because Dask would reuse the results of a pure function after the table has changed.
     parts = client.gather(client.map(read_part, range(PARTS), server=server, pure=False))
     processes, roles = {process for process, _, _ in parts}, {role for _, role, _ in parts}
     rows = sum(len(rows) for _, _, rows in parts)
@@ -51,6 +51,6 @@ def main() -> None:
         read_table(client, settings)
 
 
-# Worker processes import this file, too.
+# The guard is required, because worker processes import this file.
 if __name__ == "__main__":
     main()

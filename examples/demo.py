@@ -1,8 +1,8 @@
-"""What `make demo` runs: logins with Microsoft Entra ID, from the token to the query, on this machine alone.
+"""The program of `make demo`: logins with Microsoft Entra ID, from the token to the query, on this machine.
 
-The emulator stands in for Azure: it hands out tokens as a managed identity's endpoint does, and lets nobody into its
-PostgreSQL without one. Every step of `demo_steps.py` shows what the server saw of it and says what that means; the
-program ends with an error if it means something else.
+The emulator replaces Azure: it issues tokens as a managed identity's endpoint does, and its PostgreSQL accepts only
+these tokens. For every step of `demo_steps.py` the program prints what the server recorded and what it shows, and ends
+with an error if the records differ from what is expected.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ COLUMNS = ("step", "connections", "current_user", "TLS", "token age", "token req
 
 
 class Step(NamedTuple):
-    """One line of the table."""
+    """A line of the table."""
 
     name: str
     run: Callable[[Stage], Outcome]
@@ -35,7 +35,7 @@ class Step(NamedTuple):
 
 
 class Chapter(NamedTuple):
-    """Steps with a title."""
+    """A group of steps with a title."""
 
     title: str
     steps: Sequence[Step]
@@ -153,7 +153,7 @@ CHAPTERS = (
 
 
 def perform(step: Step, stage: Stage) -> None:
-    """Run one step, check it, and print what the server saw."""
+    """Run a step, check it, and print what the server recorded."""
     before = len(stage.emulator.logins)
     try:
         outcome = step.run(stage)
@@ -177,7 +177,7 @@ def perform(step: Step, stage: Stage) -> None:
 
 
 def check(outcome: Outcome, logins: Sequence[Login]) -> None:
-    """Compare what the program saw with what the server saw."""
+    """Compare the program's results with the server's records."""
     require(logins, "the server saw no login")
     for login in logins:
         require(login.tls_version in {"TLSv1.2", "TLSv1.3"}, f"TLS is {login.tls_version}")
@@ -190,17 +190,17 @@ def check(outcome: Outcome, logins: Sequence[Login]) -> None:
 
 
 def forget_environment() -> None:
-    """Drop settings of Azure, PostgreSQL and proxies: what is shown here must not depend on them, nor reach anybody."""
+    """Remove settings of Azure, PostgreSQL and proxies, so that the demo uses only the emulator."""
     for name in list(os.environ):
         if name.startswith(("AZURE_", "IDENTITY_", "IMDS_", "MSI_", "PG")) or name.upper().endswith("_PROXY"):
             del os.environ[name]
 
 
 def main() -> int:
-    """Run the steps in order, up to the first that fails."""
+    """Run the steps in order, until one fails."""
     forget_environment()
     with Emulator(lifetime=TOKEN_SECONDS, latency=LATENCY_SECONDS) as emulator, contextlib.ExitStack() as clean_up:
-        # All that a program needs in order to find the emulator in place of Azure.
+        # A program needs only these variables to use the emulator instead of Azure.
         os.environ.update(emulator.env)
         ((version,),) = emulator.sql("SHOW server_version")
         print(f"PostgreSQL {version} behind an emulated Azure, whose tokens live for {TOKEN_SECONDS} s here.\n")

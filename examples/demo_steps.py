@@ -1,4 +1,4 @@
-"""What `demo.py` shows: every driver's ways to connect, as a program would write them."""
+"""The steps of `demo.py`: the ways to connect with every driver, as in a program."""
 
 from __future__ import annotations
 
@@ -27,48 +27,48 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from azure_postgresql_auth.emulator import Emulator
-    from psycopg2.extensions import connection as Psycopg2Connection  # noqa: N812 - it is a class
+    from psycopg2.extensions import connection as Psycopg2Connection  # noqa: N812 - the module is a class here
 
-TOKEN_SECONDS = 4  # Azure's live for an hour or a day
-LATENCY_SECONDS = 0.2  # so that everybody has to wait for the first token
+TOKEN_SECONDS = 4  # Azure's tokens are valid for an hour or a day
+LATENCY_SECONDS = 0.2  # so that all connections have to wait for the first token
 TURN_SECONDS = 0.01
 AT_ONCE = 20
 WHO = "SELECT current_user"
 
 
 class StepError(Exception):
-    """A step did not do what it says."""
+    """A step did not have the expected result."""
 
 
 class Outcome(NamedTuple):
-    """What a step saw."""
+    """The results of a step."""
 
     users: Sequence[str]
-    """`current_user` of each connection, as PostgreSQL says."""
+    """`current_user` of each connection, from PostgreSQL."""
     refusal: str = ""
-    """The error of a login that is meant to be refused."""
+    """The error of a login that is expected to be refused."""
 
 
 @dataclass
 class Stage:
-    """What the steps share."""
+    """The objects that the steps share."""
 
     emulator: Emulator
     clean_up: contextlib.ExitStack
     credential: ManagedIdentityCredential = field(default_factory=ManagedIdentityCredential)
-    """One object for all steps that name a credential, in every driver, synchronous or not."""
+    """One credential object for all drivers, synchronous and asynchronous."""
     kept_token: str = ""
     pools: list[ConnectionPool[Any]] = field(default_factory=list)
     sessions: set[int] = field(default_factory=set)
-    """The server processes that the pool's connections talk to."""
+    """The process ids of the server's backends for the pool's connections."""
 
     @property
     def dsn(self) -> str:
-        """The server, as libpq and asyncpg write it; there is no user in it, and no password."""
+        """The server's URL for libpq and asyncpg, without user and password."""
         return self.emulator.dsn
 
     def url(self, driver: str) -> URL:
-        """The server, as SQLAlchemy writes it."""
+        """Return the server's URL for SQLAlchemy."""
         return make_url(self.dsn).set(drivername=f"postgresql+{driver}")
 
 
@@ -76,7 +76,7 @@ class Stage:
 
 
 def connect_from_threads(stage: Stage) -> Outcome:
-    """Connect with no credential named: the default one looks for a managed identity, and finds the emulator's."""
+    """Connect without a credential: the default one finds the emulator's managed identity."""
 
     def connect(_: int) -> str:
         with psycopg3.EntraConnection.connect(stage.dsn) as connection:
@@ -88,7 +88,7 @@ def connect_from_threads(stage: Stage) -> Outcome:
 
 
 def connect_from_tasks(stage: Stage) -> Outcome:
-    """Connect with a credential of one's own, from coroutines."""
+    """Connect with a credential, from coroutines."""
 
     async def count_turns_until_token() -> int:
         asked = len(stage.emulator.token_requests)
@@ -115,7 +115,7 @@ async def connect_async(stage: Stage) -> str:
 
 
 def open_pool(stage: Stage) -> Outcome:
-    """Open a pool, and leave it open for a later step."""
+    """Open a pool, and keep it open for a later step."""
     pool = ConnectionPool(
         stage.dsn,
         connection_class=psycopg3.EntraConnection,
@@ -131,7 +131,7 @@ def open_pool(stage: Stage) -> Outcome:
 
 
 def open_async_pool(stage: Stage) -> Outcome:
-    """Open a pool on an event loop; the loop is another one than that of the tasks above."""
+    """Open a pool on an event loop, another one than that of the previous tasks."""
 
     async def use() -> list[str]:
         pool = AsyncConnectionPool(
@@ -160,7 +160,7 @@ def psycopg2_connect(stage: Stage) -> Outcome:
 
 
 def psycopg2_pool(stage: Stage) -> Outcome:
-    """Open a pool; psycopg2 tells its connections nothing but the DSN, so the credential is bound before."""
+    """Open a pool; psycopg2 passes only the DSN to its connections, so the credential is bound to the class."""
     factory = partial(psycopg2.EntraConnection, credential=stage.credential)
     pool = ThreadedConnectionPool(2, 8, stage.dsn, connection_factory=factory)
     stage.clean_up.callback(pool.closeall)

@@ -2,7 +2,7 @@
 
     python psycopg2_example.py
 
-Needs the extra `psycopg2`. Where it connects to, `settings.py` says; who you are, the default credential finds out.
+Requires the extra `psycopg2`. `settings.py` reads the server and the database; the default credential logs in.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ QUERY = "SELECT current_user, current_setting('server_version')"
 
 
 def main(settings: Settings) -> None:
-    """Connect in the ways that psycopg2 has."""
+    """Connect, and open a pool."""
     with closing(EntraConnection(host=settings.server, dbname=settings.database)) as direct:
         print("EntraConnection:", ask(direct))
 
-    # psycopg2 hands a connection_factory nothing but the connection string, so a credential of your own is bound to it
-    # before. Without one, connection_factory=EntraConnection will do.
+    # psycopg2 passes only the connection string to a connection_factory, so a credential is bound to it. Without a
+    # credential, use connection_factory=EntraConnection.
     credential = DefaultAzureCredential(exclude_developer_cli_credential=True)
     pool = ThreadedConnectionPool(
         1,
@@ -46,7 +46,7 @@ def main(settings: Settings) -> None:
 
 
 def ask(connection: connection) -> tuple[Any, ...] | None:
-    """Ask the server whom it takes us for, and which version it is."""
+    """Return the user and the version that the server reports."""
     with connection.cursor() as cursor:
         cursor.execute(QUERY)
         return cursor.fetchone()

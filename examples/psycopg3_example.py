@@ -3,7 +3,7 @@
     python psycopg3_example.py --mode sync
     python psycopg3_example.py --mode async
 
-Needs the extra `psycopg3`. Where it connects to, `settings.py` says; who you are, the default credential finds out.
+Requires the extra `psycopg3`. `settings.py` reads the server and the database; the default credential logs in.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def main_sync(settings: Settings) -> None:
 
 
 async def main_async(settings: Settings) -> None:
-    """Connect from coroutines; the event loop runs on while a token is fetched."""
+    """Connect from coroutines; fetching a token does not block the event loop."""
     async with await AsyncEntraConnection.connect(host=settings.server, dbname=settings.database) as connection:
         cursor = await connection.execute(QUERY)
         print("AsyncEntraConnection:", await cursor.fetchone())

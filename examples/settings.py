@@ -1,9 +1,9 @@
-"""Where the examples connect to: the environment says it, or else a file `.env` beside them.
+"""Read the server and the database of the examples from the environment, or from a file `.env` beside them.
 
     POSTGRES_SERVER=myserver.postgres.database.azure.com
     POSTGRES_DATABASE=postgres
 
-`HOSTNAME` and `DATABASE` are understood too. There is no password to keep in the file.
+`HOSTNAME` and `DATABASE` are read, too. The file contains no password.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ ENV_FILE = Path(__file__).with_name(".env")
 
 
 class Settings(NamedTuple):
-    """A server, and one of its databases."""
+    """A server and a database."""
 
     server: str
     database: str
 
 
 def read_settings() -> Settings:
-    """Read them; end the program with advice if there are none."""
+    """Read the settings; end the program with a hint if they are missing."""
     environment = dict(os.environ)
     if environment.get("HOSTNAME") == socket.gethostname():
-        del environment["HOSTNAME"]  # shells and containers call this machine so
+        del environment["HOSTNAME"]  # shells and containers set it to the name of this machine
     file = parse(ENV_FILE.read_text("utf-8")) if ENV_FILE.is_file() else {}
     server = find("POSTGRES_SERVER", "HOSTNAME", environment, file)
     database = find("POSTGRES_DATABASE", "DATABASE", environment, file)
@@ -41,7 +41,7 @@ def read_settings() -> Settings:
 
 
 def find(name: str, other_name: str, environment: Mapping[str, str], file: Mapping[str, str]) -> str | None:
-    """Look for a setting: the environment wins over the file."""
+    """Return a setting; the environment takes precedence over the file."""
     for candidate in (name, other_name):
         if value := environment.get(candidate) or file.get(candidate):
             return value
@@ -49,7 +49,7 @@ def find(name: str, other_name: str, environment: Mapping[str, str], file: Mappi
 
 
 def parse(text: str) -> dict[str, str]:
-    """Read lines of the form `NAME=value`; the value may stand in quotes, and `export` before the name."""
+    """Read lines of the form `NAME=value`; the value may be quoted, and `export` may precede the name."""
     values = {}
     for line in text.splitlines():
         name, equals, value = line.strip().removeprefix("export ").partition("=")
@@ -59,7 +59,7 @@ def parse(text: str) -> dict[str, str]:
 
 
 def unquoted(value: str) -> str:
-    """Remove the quotes around a value, or else the comment behind it."""
+    """Remove the quotes around a value, or else the comment after it."""
     if value[:1] in {'"', "'"}:
         return value[1:].partition(value[0])[0]
     return value.partition(" #")[0].rstrip()

@@ -1,10 +1,10 @@
-"""SQLAlchemy with Microsoft Entra ID: engines with and without a pool, on the driver of your choice.
+"""SQLAlchemy with Microsoft Entra ID: engines with and without a pool, on one of several drivers.
 
     python sqlalchemy_example.py --mode sync --driver psycopg2
     python sqlalchemy_example.py --mode async --driver asyncpg
 
-Needs the extra `sqlalchemy` and that of the driver: `psycopg3`, `psycopg2` or `asyncpg`. Where it connects to,
-`settings.py` says; who you are, the default credential finds out.
+Requires the extra `sqlalchemy` and that of the driver: `psycopg3`, `psycopg2` or `asyncpg`. `settings.py` reads the
+server and the database; the default credential logs in.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def main_sync(url: URL) -> None:
 
 
 async def main_async(url: URL) -> None:
-    """Connect from coroutines; the event loop runs on while a token is fetched."""
+    """Connect from coroutines; fetching a token does not block the event loop."""
     direct = create_async_engine(url, poolclass=NullPool)
     enable_entra_authentication_async(direct)
     await show("create_async_engine, no pool:", direct)
@@ -50,11 +50,11 @@ async def main_async(url: URL) -> None:
     await show("create_async_engine:", pooled)
 
     if url.drivername == "postgresql+asyncpg":
-        await show("create_asyncpg_engine:", create_asyncpg_engine(url))  # both steps in one
+        await show("create_asyncpg_engine:", create_asyncpg_engine(url))  # creates the engine and enables the logins
 
 
 async def show(name: str, engine: AsyncEngine) -> None:
-    """Ask the server whom it takes us for, and which version it is."""
+    """Return the user and the version that the server reports."""
     async with engine.connect() as connection:
         print(name, tuple((await connection.execute(QUERY)).one()))
     await engine.dispose()

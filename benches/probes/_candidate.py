@@ -1,6 +1,6 @@
-"""What differs between the candidates: their credentials, and how they connect.
+"""The differences between the candidates: their credentials, and how they connect.
 
-Imported by every probe, in the candidate's own environment. Imports nothing itself that a candidate would have to.
+Every probe imports this module, in the candidate's environment. It imports nothing that a candidate would be charged.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ if TYPE_CHECKING:
     from typing import Any, Callable
 
 CANDIDATE = sys.argv[1]
-"""ours, peer or static."""
+"""The candidate: "ours", "peer" or "static"."""
 
 
 def static() -> dict[str, Any]:
-    """User and password of who has a token already."""
+    """User and password for a candidate that already has a token."""
     return {"user": os.environ["BENCH_USER"], "password": os.environ["BENCH_TOKEN"]}
 
 
 def credential(kind: str = "ManagedIdentityCredential", **settings: str) -> Any:
-    """A credential of the class of this name, which both packages have."""
+    """Return a credential of the class of this name, which both packages have."""
     return getattr(_identity(), kind)(**settings)
 
 
 def credential_aio() -> Any:
-    """A managed identity for asynchronous code."""
+    """Return a managed identity for asynchronous code."""
     if CANDIDATE == "ours":
         return credential()
     from azure.identity.aio import ManagedIdentityCredential
@@ -46,7 +46,7 @@ def _identity() -> Any:
 
 
 def connector(whose: Any = None) -> Callable[[], Any]:
-    """Connects by psycopg 3, to the server of PGHOST."""
+    """Connect with psycopg 3 to the server of PGHOST."""
     if CANDIDATE == "static":
         import psycopg
 
@@ -57,7 +57,7 @@ def connector(whose: Any = None) -> Callable[[], Any]:
 
 
 def connector_aio(whose: Any = None) -> Callable[[], Any]:
-    """The same, asynchronously."""
+    """Connect asynchronously with psycopg 3 to the server of PGHOST."""
     if CANDIDATE == "static":
         import psycopg
 
@@ -68,14 +68,14 @@ def connector_aio(whose: Any = None) -> Callable[[], Any]:
 
 
 def memory() -> dict[str, float]:
-    """What the process takes now."""
-    with open("/proc/self/status", encoding="ascii") as status:  # noqa: PTH123 - pathlib is an import
+    """Return the process's private memory."""
+    with open("/proc/self/status", encoding="ascii") as status:  # noqa: PTH123 - importing pathlib would be measured
         values = dict(line.split(":", 1) for line in status)
     return {"memory, MB": int(values["VmRSS"].split()[0]) / 1024, "threads": int(values["Threads"])}
 
 
 def tell(figures: dict[str, float]) -> None:
-    """Hands the figures to who runs the probe."""
+    """Print the figures for the program that runs the probe."""
     import json
 
     print(json.dumps(figures), flush=True)

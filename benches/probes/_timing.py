@@ -1,4 +1,4 @@
-"""Times of calls that are too short for a clock."""
+"""Measure calls that are too short for the clock."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Callable
 
 SERIES = 30
 SECONDS = 0.01
-"""Of one series: long enough for the clock, and short enough to fall between two disturbances now and then."""
+"""Duration of a series: long enough for the clock, and short enough that some series are undisturbed."""
 
 
 def micros(call: Callable[[], object]) -> float:
-    """Microseconds that a call takes at best, over several series."""
+    """Return the time of a call in the best of several series, in microseconds."""
     calls, took = 1, timeit.timeit(call, number=1)
     while took < SECONDS / 4:
         calls *= 2

@@ -1,4 +1,4 @@
-"""A login whose token is cached: microseconds, and what Python allocates for it."""
+"""Measure a login whose token is cached: microseconds, and Python's allocations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from azure_postgresql_auth import core
 
 
 def allocated(call: Callable[[], Any]) -> dict[str, float]:
-    """Blocks and bytes of Python's that one result holds."""
+    """Return the number of blocks and bytes that Python allocates for one result."""
     kept: list[Any] = [None] * 1000
     before = sys.getallocatedblocks()
     for index in range(len(kept)):
@@ -28,7 +28,7 @@ def allocated(call: Callable[[], Any]) -> dict[str, float]:
 
 
 def main() -> None:
-    """Measures a managed identity's."""
+    """Measure the logins of a managed identity."""
     whose = credential()
 
     def conninfo() -> dict[str, str]:

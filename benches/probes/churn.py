@@ -1,4 +1,4 @@
-"""Logins per second through a pool that keeps no connection, from four threads, and the CPU of each."""
+"""Measure logins per second through a pool that keeps no connection, from four threads, and the CPU of each."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SECONDS = 3.0
 
 
 def pool() -> NullConnectionPool:
-    """A pool whose every client gets a connection of its own."""
+    """Return a pool in which every client gets a new connection."""
     if CANDIDATE == "static":
         return NullConnectionPool(kwargs=static(), max_size=THREADS, open=True)
     from azure_postgresql_auth.psycopg3 import EntraConnection
@@ -24,7 +24,7 @@ def pool() -> NullConnectionPool:
 
 
 def main() -> None:
-    """Measures after the first connection."""
+    """Measure after the first connection."""
     counts = [0] * THREADS
     with pool() as connections:
         with connections.connection() as connection:

@@ -1,7 +1,7 @@
-"""First connections of a process, all at once: `concurrency.py CANDIDATE threads|tasks NUMBER`.
+"""Measure the first connections of a process, all at once: `concurrency.py CANDIDATE threads|tasks NUMBER`.
 
-All ask for their login at the same time. Not more than 100 at once go on to the server, whose own limit would
-otherwise be what is measured; with that, a thousand connections are real ones.
+All connections request their login at the same time. At most 100 at once go on to the server, so that its limit is not
+what is measured; in this way, a thousand connections are real ones.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ STACK = 256 * 1024
 
 
 class Course:
-    """Where the connections are."""
+    """The progress of the connections."""
 
     def __init__(self) -> None:
-        """Begin now."""
+        """Start the clock."""
         self.begun = time.perf_counter()
         self.logins: list[float] = []
         self.failed = 0
 
     def has_login(self) -> None:
-        """One goes on to the server."""
+        """Count a connection that goes on to the server."""
         self.logins.append(time.perf_counter() - self.begun)
 
     def figures(self) -> dict[str, float]:
-        """At the end."""
+        """Return the figures at the end."""
         return {
             "all logins, ms": max(self.logins, default=0.0) * 1e3,
             "all connections, ms": (time.perf_counter() - self.begun) * 1e3,
@@ -42,7 +42,7 @@ class Course:
 
 
 def threads(number: int) -> dict[str, float]:
-    """Connects in so many threads."""
+    """Connect in this number of threads."""
     threading.stack_size(STACK)
     connect = connector(None if CANDIDATE == "static" else credential())
     course, gate = Course(), threading.Semaphore(AT_ONCE)
@@ -74,7 +74,7 @@ def threads(number: int) -> dict[str, float]:
 
 
 async def tasks(number: int) -> dict[str, float]:
-    """Connects in so many tasks of one event loop."""
+    """Connect in this number of tasks of one event loop."""
     whose = None if CANDIDATE == "static" else credential_aio()
     connect = connector_aio(whose)
     course, gate = Course(), asyncio.Semaphore(AT_ONCE)

@@ -1,7 +1,7 @@
-"""CPU that a cached login adds to a connection, by driver: the package's connect less the driver's own with a token.
+"""Measure the CPU that a cached login adds to a connection, by driver.
 
-Both to a socket that is not there. What TLS and the server take is the same for both and a hundred times as much, so
-it is left out.
+It is the difference between the package's `connect` and the driver's own with a token, both to a socket that does not
+exist. The cost of TLS and of the server is the same for both and a hundred times as high, so it is excluded.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ URL = "postgresql+psycopg://@/x?host=/nowhere"
 
 
 def both(ours: Callable[[], object], bare: Callable[[], object]) -> tuple[float, float]:
-    """Microseconds of CPU of two failing calls, each in the best of many series, taken in turns."""
+    """Return the CPU of two failing calls in microseconds, each in the best of many series that alternate."""
 
     async def once(connect: Callable[[], object]) -> None:
         connect()
@@ -40,7 +40,7 @@ def both(ours: Callable[[], object], bare: Callable[[], object]) -> tuple[float,
 async def both_async(
     ours: Callable[[], Awaitable[object]], bare: Callable[[], Awaitable[object]]
 ) -> tuple[float, float]:
-    """The same of coroutines."""
+    """Do the same as `costs` for coroutines."""
     best = [float("inf"), float("inf")]
     for _ in range(SERIES):
         for index, connect in enumerate((ours, bare)):
@@ -53,7 +53,7 @@ async def both_async(
 
 
 def main() -> None:
-    """Measures every driver that the candidate serves."""
+    """Measure every driver that the candidate supports."""
     whose, fixed = credential(), static()
     plain = create_engine(URL, poolclass=NullPool, connect_args=fixed)
     if CANDIDATE == "ours":

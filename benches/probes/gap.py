@@ -1,4 +1,4 @@
-"""How long an event loop stands still while five first connections wait for an identity endpoint that takes 500 ms."""
+"""Measure how long five first connections block an event loop with an identity endpoint that takes 500 ms."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
 TICK = 0.005
 CONNECTIONS = 5
 IDLE = 0.6
-"""Seconds for which the loop is watched with nothing to do: about as long as with the connections."""
+"""Seconds for which the idle loop is measured: about as long as with the connections."""
 
 
 class Slow:
-    """A synchronous credential that waits without letting anybody else run."""
+    """A synchronous credential that blocks the thread while it waits."""
 
     def get_token(self, *_: str, **__: Any) -> Any:
-        """Blocks."""
+        """Block, and return a token."""
         time.sleep(0.5)
         return SimpleNamespace(token=os.environ["BENCH_TOKEN"], expires_on=int(time.time() + 3600))
 
 
 async def gaps(work: Callable[[], Awaitable[object]]) -> tuple[float, float]:
-    """Milliseconds that a ticker was late at worst: while idle, while at work."""
+    """Return the longest delay of a ticker in milliseconds, idle and during the work."""
     worst = 0.0
 
     async def tick() -> None:
@@ -48,7 +48,7 @@ async def gaps(work: Callable[[], Awaitable[object]]) -> tuple[float, float]:
 
 
 async def watched(work: Callable[[], Awaitable[object]], close: Callable[[], Awaitable[object]] | None) -> Any:
-    """Watches, and closes what the candidate wants closed."""
+    """Measure, and close the candidate's resources."""
     found = await gaps(work)
     if close is not None:
         await close()
@@ -56,7 +56,7 @@ async def watched(work: Callable[[], Awaitable[object]], close: Callable[[], Awa
 
 
 def by_psycopg3(whose: Any) -> Callable[[], Awaitable[object]]:
-    """Connections of psycopg 3."""
+    """Connect with psycopg 3."""
     connect = connector_aio(whose)
 
     async def one() -> None:
@@ -66,7 +66,7 @@ def by_psycopg3(whose: Any) -> Callable[[], Awaitable[object]]:
 
 
 def by_asyncpg(whose: Any) -> Callable[[], Awaitable[object]]:
-    """Connections of asyncpg."""
+    """Connect with asyncpg."""
     from azure_postgresql_auth import asyncpg
 
     async def one() -> None:
@@ -76,7 +76,7 @@ def by_asyncpg(whose: Any) -> Callable[[], Awaitable[object]]:
 
 
 def by_sqlalchemy(whose: Any) -> Callable[[], Awaitable[object]]:
-    """Connections of SQLAlchemy on asyncpg."""
+    """Connect with SQLAlchemy on asyncpg."""
     from azure_postgresql_auth import sqlalchemy
     from sqlalchemy import NullPool
 
@@ -91,7 +91,7 @@ def by_sqlalchemy(whose: Any) -> Callable[[], Awaitable[object]]:
 
 
 def main() -> None:
-    """Measures every way that the candidate has."""
+    """Measure every driver that the candidate supports."""
     ways: dict[str, Callable[[], tuple[Callable[[], Awaitable[object]], Any]]] = {}
     if CANDIDATE == "ours":
         for driver, by in {"psycopg 3": by_psycopg3, "asyncpg": by_asyncpg, "SQLAlchemy": by_sqlalchemy}.items():

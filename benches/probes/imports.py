@@ -1,4 +1,4 @@
-"""What importing the package and making a credential costs where psycopg is imported already."""
+"""Measure the cost of importing the package and creating a credential when psycopg is already imported."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 
 
 def main() -> None:
-    """Measures itself."""
+    """Measure this process."""
     import psycopg
     from _candidate import CANDIDATE, credential, memory, tell
 

@@ -1,4 +1,4 @@
-"""Logins over the lives of several short tokens, with an outage of the identity service in the middle.
+"""Measure logins over the lifetimes of several short tokens, with an outage of the identity service in between.
 
 `outage.py CANDIDATE CLIENT_ID SECONDS` prints "ready", waits for a line, and logs in from four threads that pause 100
 ms after each login.
@@ -17,7 +17,7 @@ PAUSE = 0.1
 
 
 def main() -> None:
-    """Counts."""
+    """Count logins and failures."""
     connect = connector(credential(client_id=sys.argv[2]))
     seconds = float(sys.argv[3])
     took: list[float] = []

@@ -1,4 +1,4 @@
-"""Cost as work grows: cached logins by threads and by scopes, memory by credentials."""
+"""Measure how cost grows: cached logins by threads and by scopes, memory by credentials."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ SECONDS = 0.4
 
 
 class Given:
-    """A credential whose token is known, so that no endpoint is asked ten thousand times."""
+    """A credential with a fixed token, to avoid ten thousand requests to an endpoint."""
 
     def get_token(self, *_: str, **__: Any) -> Any:
-        """Give it."""
+        """Return the token."""
         return SimpleNamespace(token=os.environ["BENCH_TOKEN"], expires_on=int(time.time()) + 3600)
 
 
 def by_threads() -> dict[str, float]:
-    """Cached logins per second of all threads together."""
+    """Return the cached logins per second of all threads together."""
     whose = credential()
     core.get_entra_conninfo(whose)
     figures = {}
@@ -57,9 +57,9 @@ def by_threads() -> dict[str, float]:
 
 
 def by_credentials() -> dict[str, float]:
-    """Kilobytes of memory of each managed identity as it is made and, ours, of each credential with its token."""
+    """Return kilobytes of memory per new managed identity and, for this package, per credential with its token."""
     figures = {}
-    # All are kept, so that none is made in memory that another has left; the first has brought the imports.
+    # All are kept, so that none reuses memory that another has freed; the first has caused the imports.
     kept: list[Any] = [credential()]
     for number in CREDENTIALS:
         before = memory()["memory, MB"]
@@ -81,7 +81,7 @@ def by_credentials() -> dict[str, float]:
 
 
 def by_scopes() -> dict[str, float]:
-    """Microseconds of a cached login with a credential that has tokens for many scopes."""
+    """Return the microseconds of a cached login with a credential that has tokens for many scopes."""
     figures = {}
     for number in SCOPES:
         whose = Given()
@@ -95,7 +95,7 @@ def by_scopes() -> dict[str, float]:
 
 
 def main() -> None:
-    """Measures all three; scopes are ours alone, for the peer's logins take none."""
+    """Measure all three; scopes only for this package, because the peer's logins do not take one."""
     tell({**by_threads(), **by_credentials(), **(by_scopes() if CANDIDATE == "ours" else {})})
 
 

@@ -1,4 +1,4 @@
-"""From a program's first statement to its first row: `startup.py CANDIDATE CREDENTIAL`, and the memory then."""
+"""Measure the time from a program's first statement to its first row, and memory: `startup.py CANDIDATE CREDENTIAL`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 
 
 def main() -> None:
-    """Measures itself."""
+    """Measure this process."""
     begun, burnt = time.perf_counter(), time.process_time()
     import _candidate
 
@@ -15,7 +15,7 @@ def main() -> None:
     connection = _candidate.connector(whose)()
     connection.execute("SELECT 1").fetchone()
     figures = {"wall, ms": (time.perf_counter() - begun) * 1e3, "CPU, ms": (time.process_time() - burnt) * 1e3}
-    # For a thread that has nothing left to do to end.
+    # Lets idle threads end.
     time.sleep(0.005)
     _candidate.tell({**figures, **_candidate.memory()})
 

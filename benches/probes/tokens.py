@@ -1,4 +1,4 @@
-"""What is read from tokens of several sizes, which BENCH_TOKENS has by size: the claims, the user, a cached login."""
+"""Measure decoding, the user name and a cached login with tokens of several sizes, from BENCH_TOKENS."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from azure_postgresql_auth import core
 
 
 class Given:
-    """A credential whose token is known."""
+    """A credential with a fixed token."""
 
     def __init__(self, token: str) -> None:
-        """Remember it."""
+        """Set the token."""
         self._given = SimpleNamespace(token=token, expires_on=int(time.time()) + 3600)
 
     def get_token(self, *_: str, **__: Any) -> Any:
-        """Give it."""
+        """Return the token."""
         return self._given
 
 
 def main() -> None:
-    """Measures every size."""
+    """Measure every size."""
     figures = {}
     for size, token in json.loads(os.environ["BENCH_TOKENS"]).items():
         figures[f"decode_jwt, {size} KB, us"] = micros(lambda token=token: core.decode_jwt(token))  # type: ignore[misc]

@@ -7,8 +7,8 @@
     python manage.py createapplication confidential client-credentials --name billing --user 1
     python manage.py runserver
 
-Needs the extras `django` and `psycopg3`, and `django-oauth-toolkit`. Where it connects to, the environment says:
-POSTGRES_SERVER and POSTGRES_DATABASE; who you are, the default credential finds out.
+Requires the extras `django` and `psycopg3`, and `django-oauth-toolkit`. The environment variables POSTGRES_SERVER and
+POSTGRES_DATABASE set the server and the database; the default credential logs in.
 """
 
 from __future__ import annotations

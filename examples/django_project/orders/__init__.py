@@ -1,1 +1,1 @@
-"""What the API is about."""
+"""The app with the orders and their API."""

@@ -1,4 +1,4 @@
-"""The administration pages; those of the API's clients, django-oauth-toolkit brings along."""
+"""The administration pages. Those of the API's clients come from django-oauth-toolkit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables."""
+"""The app's models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a client may ask for."""
+"""The scopes of the API."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from oauth2_provider.scopes import SettingsScopes
 
 
 class PermissionScopes(SettingsScopes):
-    """Scopes are permissions of Django's: a client can have those of the user whom it belongs to."""
+    """Use Django's permissions as scopes: a client can have the permissions of its user."""
 
     def get_available_scopes(self, application: Any = None, *arguments: Any, **keywords: Any) -> list[str]:
-        """Those that the administration pages give to the client's user."""
+        """Return the permissions that the client's user has."""
         scopes: list[str] = super().get_available_scopes(application, *arguments, **keywords)
         if application is None:
             return scopes
         return [scope for scope in scopes if application.user is not None and application.user.has_perm(scope)]
 
     def get_default_scopes(self, application: Any = None, *arguments: Any, **keywords: Any) -> list[str]:
-        """All of them, for clients that name none."""
+        """Return all available scopes, for clients that do not name any."""
         return self.get_available_scopes(application, *arguments, **keywords)

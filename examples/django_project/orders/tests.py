@@ -1,4 +1,4 @@
-"""The way of an API's client, from its registration to a refused token."""
+"""Tests of the API's clients, from their registration to a refused token."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ CALLBACK = "http://localhost/callback"
 
 
 class ApiClients(TestCase):
-    """Clients are rows of the database, and so is what they may do."""
+    """Clients and their permissions, which are stored in the database."""
 
     def setUp(self) -> None:
-        """A user of the API's, who may see orders and nothing else."""
+        """Create a user of the API with permission to view orders only."""
         self.user = User.objects.create_user("billing")
         self.user.user_permissions.add(Permission.objects.get(codename="view_order"))
 
     def register(self, grant_type: str, **more: Any) -> tuple[Application, str]:
-        """A new client and its secret, which is not to be had a second time."""
+        """Register a client, and return it with its secret, which is shown only once."""
         application = Application(
             name="billing",
             user=self.user,
@@ -40,16 +40,16 @@ class ApiClients(TestCase):
         return application, secret
 
     def ask(self, application: Application, secret: str, **request: str) -> Any:
-        """Asks for a token."""
+        """Request a token."""
         basic = base64.b64encode(f"{application.client_id}:{secret}".encode()).decode()
         return self.client.post("/o/token/", request, headers={"authorization": f"Basic {basic}"})
 
     def orders(self, token: str) -> Any:
-        """Uses one."""
+        """Use a token."""
         return self.client.get("/api/orders/", headers={"authorization": f"Bearer {token}"})
 
     def test_a_program(self) -> None:
-        """Client credentials: it asks again when its token has ended."""
+        """Client credentials: the client requests a new token when its token has expired."""
         application, secret = self.register(Application.GRANT_CLIENT_CREDENTIALS)
         application.refresh_from_db()
         assert identify_hasher(application.client_secret)
@@ -59,7 +59,7 @@ class ApiClients(TestCase):
         assert (answer["expires_in"], answer["scope"]) == (300, "orders.view_order")
         token = answer["access_token"]
         assert self.orders(token).json() == {"orders": []}
-        # What it may not do, it cannot get a token for.
+        # A client cannot get a token for a permission that it does not have.
         denied = self.client.post("/api/orders/", {"item": "tea"}, headers={"authorization": f"Bearer {token}"})
         assert denied.status_code == 403
         more = self.ask(application, secret, grant_type="client_credentials", scope="orders.add_order")
@@ -69,7 +69,7 @@ class ApiClients(TestCase):
         assert self.orders(token).status_code == 403
 
     def test_a_program_on_behalf_of_a_person(self) -> None:
-        """Authorization code with PKCE, and refresh tokens that are good for one use."""
+        """Authorization code with PKCE, and refresh tokens that can be used once."""
         application, secret = self.register(Application.GRANT_AUTHORIZATION_CODE, redirect_uris=CALLBACK)
         self.client.force_login(self.user)
         verifier = secrets.token_urlsafe(48)

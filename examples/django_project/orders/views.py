@@ -1,4 +1,4 @@
-"""The API."""
+"""The API's views."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from .models import Order
 
 @method_decorator(csrf_exempt, name="dispatch")
 class Orders(View):
-    """Orders, for clients with a token for it."""
+    """Orders, for clients with a token of the required scope."""
 
     @method_decorator(protected_resource(scopes=["orders.view_order"]))
     def get(self, _request: Any) -> JsonResponse:
-        """All that were placed."""
+        """Return all orders."""
         return JsonResponse({"orders": list(Order.objects.values("id", "item"))})
 
     @method_decorator(protected_resource(scopes=["orders.add_order"]))
     def post(self, request: Any) -> JsonResponse:
-        """One more."""
+        """Place an order."""
         order = Order.objects.create(item=request.POST["item"])
         return JsonResponse({"id": order.pk, "item": order.item}, status=201)

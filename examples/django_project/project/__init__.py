@@ -1,1 +1,1 @@
-"""A project with an API, whose clients are registered in the database."""
+"""A project with an API whose clients are registered in the database."""

@@ -16,13 +16,13 @@ DATABASES = {
     },
 }
 
-# The API's own clients: who they are stands in the database, their secrets hashed. What they may do is what the Django
-# user may do whom they belong to. Their tokens have nothing to do with those of the database.
+# The API's clients are stored in the database, with hashed secrets. A client has the permissions of the Django user to
+# which it belongs. Its tokens are independent of the tokens with which Django logs in to the database.
 OAUTH2_PROVIDER = {
     "ACCESS_TOKEN_EXPIRE_SECONDS": 300,
     "REFRESH_TOKEN_EXPIRE_SECONDS": 86_400,
     "ROTATE_REFRESH_TOKEN": True,
-    "COMPLIANT_BCP_RFC9700_TOKEN_STORAGE": True,  # their hashes are stored, not they themselves
+    "COMPLIANT_BCP_RFC9700_TOKEN_STORAGE": True,  # stored as hashes
     "SCOPES": {"orders.view_order": "See orders", "orders.add_order": "Place orders"},
     "SCOPES_BACKEND_CLASS": "orders.scopes.PermissionScopes",
 }
@@ -48,7 +48,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
 ]
 ROOT_URLCONF = "project.urls"
-# A new one at each start will do to look around: it ends all sessions.
+# A new key at each start, which ends all sessions, is sufficient to try the project.
 SECRET_KEY = os.environ.get("DJANGO_SECRET_KEY") or secrets.token_urlsafe(50)
 TEMPLATES = [
     {

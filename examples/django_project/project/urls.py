@@ -1,4 +1,4 @@
-"""Addresses."""
+"""The project's URLs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from orders.views import Orders
 
 urlpatterns = [
     path("admin/", admin.site.urls),
-    # o/token/ gives tokens, o/authorize/ asks a person, o/applications/ registers clients.
+    # o/token/ issues tokens, o/authorize/ asks a user for consent, o/applications/ registers clients.
     path("o/", include("oauth2_provider.urls", namespace="oauth2_provider")),
     path("api/orders/", Orders.as_view()),
 ]

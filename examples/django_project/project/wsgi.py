@@ -1,4 +1,4 @@
-"""For servers: `gunicorn --preload --workers 4 project.wsgi`."""
+"""The WSGI application for servers: `gunicorn --preload --workers 4 project.wsgi`."""
 
 from __future__ import annotations
 

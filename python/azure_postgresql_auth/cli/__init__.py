@@ -1,4 +1,4 @@
-"""The command line, `azure-postgresql-auth`: a token for any tool, and an answer to "why can't I log in?".
+"""The command line `azure-postgresql-auth`: logins for any tool, and diagnostics for logins that fail.
 
 Data goes to stdout, everything else to stderr. No token is ever in the arguments of a program, nor in what `doctor`
 prints. Each command is a module of its own that is loaded when it is called; none needs more than the base

@@ -1,4 +1,4 @@
-"""What several commands' arguments and their help have in common."""
+"""Arguments that several commands have in common."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ if TYPE_CHECKING:
     from typing import Final
 
 SERVER: Final = "myserver.postgres.database.azure.com"
-"""The example in the help."""
+"""The server name in examples."""
 
 
 def add_scope(parser: argparse.ArgumentParser) -> None:
     """Add `--host` and `--scope`."""
     choice = parser.add_mutually_exclusive_group()
-    choice.add_argument("--host", metavar="HOST", help="the server; its name tells the Azure cloud")
+    choice.add_argument("--host", metavar="HOST", help="the server; its name determines the Azure cloud")
     choice.add_argument("--scope", metavar="SCOPE", help="OAuth 2.0 scope of the token")

@@ -1,7 +1,7 @@
-"""What the arguments of a program on libpq say about its connection.
+"""Read the connection parameters in the arguments of a program on libpq.
 
 PostgreSQL's own programs are read as their `getopt_long` reads them: flags in one word (`-Xqh HOST`), shortened long
-options (`--hos HOST`), options after arguments. Everything else about a command line is a guess, and is said to be one.
+options (`--hos HOST`), options after arguments. For other programs the arguments are guessed, and marked as uncertain.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ if TYPE_CHECKING:
 
 
 class Arguments(NamedTuple):
-    """What a command says about its connection."""
+    """The connection parameters of a command."""
 
     parameters: dict[str, str]
-    """libpq's, by keyword."""
+    """The parameters by libpq's keywords."""
     is_certain: bool
-    """The program reads its arguments in this way and in no other."""
+    """Whether the program is known to read its arguments in this way."""
 
 
 class _Program(NamedTuple):
     options: str
-    """Its short options, as `getopt` takes them."""
+    """Its short options, in the format of `getopt`."""
     long: str = ""
-    """Its long options beside those that all have, with blanks in between; others are not understood."""
+    """Its long options, separated by spaces, in addition to those that all programs have."""
     takes_database: bool = False
-    """Its first argument is a database's name or a connection string."""
+    """Whether its first argument is the name of a database or a connection string."""
 
 
 _SHARED = ("host=", "port=", "username=", "dbname=", "password", "no-password")
-# Source: the calls of getopt_long in PostgreSQL 13 to 18. An option whose meaning changed in between is left out.
+# Source: the calls of getopt_long in PostgreSQL 13 to 18, without options whose meaning changed in between.
 _PROGRAMS = {
     "psql": _Program(
         "aAbc:d:eEf:F:h:HlL:no:p:P:qR:sStT:U:v:VwWxXz01",
@@ -72,7 +72,7 @@ _PROGRAMS = {
             "no-security-labels no-subscriptions version"
         ),
     ),
-    # pg_dumpall and the programs of replication are not here: in them an option wins over a connection string.
+    # pg_dumpall and the programs for replication are missing: their options take precedence over a connection string.
     "pg_isready": _Program("d:h:p:qt:U:V"),
     "pgbench": _Program("b:c:CD:f:F:h:iI:j:lL:M:nNp:P:qrR:s:St:T:U:v", takes_database=True),
     "createdb": _Program("D:eE:h:l:O:p:S:T:U:wW"),
@@ -96,13 +96,13 @@ _PLACES = {
 
 
 def read(command: Sequence[str]) -> Arguments:
-    """Read a command; of a connection string and an option, the string wins, as in PostgreSQL's programs.
+    """Read a command. A connection string takes precedence over options, as in PostgreSQL's programs.
 
     Raises:
-        Failure: a connection string that libpq would refuse, or settings that cannot be attributed to a server.
+        Failure: a connection string is invalid, or a setting cannot be attributed to a server.
     """
     for variable in ("PGDATABASE", "PGUSER"):
-        # Some programs pass these on as a database, which libpq then takes for a connection string.
+        # Some programs pass these on as the database, which libpq then reads as a connection string.
         if conninfo.is_conninfo(os.environ.get(variable, "")):
             message = f"{variable} holds a connection string; pass it to the program as an argument instead"
             raise Failure(message, USAGE)
@@ -113,29 +113,29 @@ def read(command: Sequence[str]) -> Arguments:
     try:
         options, rest = getopt.gnu_getopt(list(command[1:]), program.options, [*_SHARED, *program.long.split()])
     except getopt.GetoptError:
-        # Newer than this table, or wrong.
+        # An option that is newer than this table, or invalid.
         return Arguments(_guessed(command[1:]), is_certain=False)
     # libpq ignores an empty option.
-    said = {_PLACES[option]: value for option, value in options if option in _PLACES and value}
-    if program.takes_database and rest and "dbname" not in said:
-        said["dbname"] = rest.pop(0)
+    given = {_PLACES[option]: value for option, value in options if option in _PLACES and value}
+    if program.takes_database and rest and "dbname" not in given:
+        given["dbname"] = rest.pop(0)
     if name == "psql" and rest:
-        said.setdefault("user", rest[0])
-    database = said.pop("dbname", "")
+        given.setdefault("user", rest[0])
+    database = given.pop("dbname", "")
     if conninfo.is_conninfo(database):
-        return Arguments({**said, **conninfo.parse(database)}, is_certain=True)
-    return Arguments({**said, **({"dbname": database} if database else {})}, is_certain=True)
+        return Arguments({**given, **conninfo.parse(database)}, is_certain=True)
+    return Arguments({**given, **({"dbname": database} if database else {})}, is_certain=True)
 
 
 def _guessed(arguments: Sequence[str]) -> dict[str, str]:
-    """What the arguments say where they are connection strings, or look like the options of PostgreSQL's programs."""
-    said: dict[str, str] = {}
+    """Return the parameters in connection strings, and in arguments that look like options of PostgreSQL's programs."""
+    given: dict[str, str] = {}
     strings: dict[str, str] = {}
     for index, argument in enumerate(arguments):
         name, equals, value = argument.partition("=")
         connection_string = value if argument.startswith("-") else argument
         if name in _PLACES:
-            said[_PLACES[name]] = value if equals else "".join(arguments[index + 1 : index + 2])
+            given[_PLACES[name]] = value if equals else "".join(arguments[index + 1 : index + 2])
         elif _is_connection_string(connection_string):
             strings.update(conninfo.parse(connection_string))
         elif insecure := _INSECURE.search(unquote(argument)):
@@ -144,14 +144,14 @@ def _guessed(arguments: Sequence[str]) -> dict[str, str]:
                 "connection string as an argument of its own"
             )
             raise Failure(message, USAGE)
-    database = said.pop("dbname", "")
+    database = given.pop("dbname", "")
     if conninfo.is_conninfo(database):
         strings.update(conninfo.parse(database))
-    return {**said, **strings}
+    return {**given, **strings}
 
 
 def _is_connection_string(argument: str) -> bool:
-    """Whether it is one, as far as that can be told: SQL has equals signs, too."""
+    """Return whether an argument looks like a connection string; other texts with equals signs can be SQL."""
     if argument.startswith("-"):
         return False
     if argument.startswith(("postgresql://", "postgres://")):
@@ -174,7 +174,7 @@ _KEYWORDS = (
     "options",
     "target_session_attrs",
 )
-"""Those that a connection string may begin with."""
+"""The keywords with which a connection string is expected to begin."""
 
 _INSECURE = re.compile(
     r"\b(?:sslmode\s*=\s*['\"]?(?:disable|allow|prefer)|gssencmode\s*=\s*['\"]?(?:prefer|require))\b"

@@ -1,4 +1,4 @@
-"""`completion`: what makes a shell complete our arguments."""
+"""`completion`: prints a script with which a shell completes the arguments."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from typing import Final
 
 DESCRIPTION: Final = f"""\
-Prints a script that makes a shell complete the arguments. Needs the extra `completion`.
+Prints a script with which a shell completes the arguments. Requires the extra `completion`.
 
   {PROGRAM} completion bash > ~/.local/share/bash-completion/completions/{PROGRAM}"""
 
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Prints the script."""
+    """Print the script."""
     try:
         import shtab  # noqa: PLC0415 - an extra
     except ImportError as error:

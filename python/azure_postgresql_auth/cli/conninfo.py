@@ -1,4 +1,4 @@
-"""Connection strings as libpq reads them, for where there is no libpq.
+"""Parse connection strings as libpq does, without libpq.
 
 PostgreSQL's documentation, "Connection Strings": keywords and values, or a URI; anything else is a database's name.
 """
@@ -19,15 +19,15 @@ _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
 
 def is_conninfo(text: str) -> bool:
-    """Whether libpq's programs take it for more than a database's name."""
+    """Return whether libpq reads the text as a connection string, not as the name of a database."""
     return "=" in text or text.startswith(_SCHEMES)
 
 
 def parse(text: str) -> dict[str, str]:
-    """The parameters that a connection string names.
+    """Return the parameters of a connection string.
 
     Raises:
-        Failure: it is none, and libpq would refuse it, too.
+        Failure: the text is not a valid connection string.
     """
     if text.startswith(_SCHEMES):
         return _uri(text)
@@ -40,7 +40,7 @@ def _keywords(text: str) -> dict[str, str]:
     while position < end:
         pair = _PAIR.match(text, position)
         if pair is None:
-            # Not the text itself: it may hold a password.
+            # The message does not quote the text, which may contain a password.
             raise Failure(f"the connection string cannot be read after its character {position}: expected name=value")
         value = pair["plain"] if pair["quoted"] is None else pair["quoted"]
         found[pair["keyword"]] = _ESCAPED.sub(r"\1", value)
@@ -65,7 +65,7 @@ def _uri(text: str) -> dict[str, str]:
         keyword, equals, value = pair.partition("=")
         if not equals:
             raise Failure("the connection string cannot be read: in a URI's query, name=value is expected")
-        # As in JDBC's URIs.
+        # As in URIs of JDBC, which libpq accepts, too.
         keyword, value = ("sslmode", "require") if pair == "ssl=true" else (keyword, value)
         found[unquote(keyword)] = unquote(value)
     return {keyword: value for keyword, value in found.items() if value}

@@ -1,4 +1,4 @@
-"""From arguments to an exit code."""
+"""Run a command, and turn its errors into messages and exit codes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command.
+    """Run one command.
 
     Args:
         arguments: without the program's name; by default the process's own.
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return signals.exit_code(signal.SIGINT)
     except BrokenPipeError:
-        # Who read us has enough. Python would complain once more when it flushes at its exit.
+        # The reader of stdout has closed it. Without this, Python reports the error again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (AzurePgEntraError, Failure, OSError) as error:
@@ -77,13 +77,13 @@ def _in_words(error: Exception, options: argparse.Namespace) -> str:
 
 
 def _print_traceback() -> None:
-    import traceback  # noqa: PLC0415 - few look at one
+    import traceback  # noqa: PLC0415 - only with --debug
 
     sys.stderr.write(terminal.printable(traceback.format_exc()))
 
 
 def _log_everything() -> None:
-    import logging  # noqa: PLC0415 - costs start-up, and the library does not log to who has not loaded it
+    import logging  # noqa: PLC0415 - only with --debug; the library logs only if logging is imported
 
     class Printable(logging.Formatter):
         def format(self, record: logging.LogRecord) -> str:

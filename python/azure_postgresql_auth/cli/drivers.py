@@ -1,4 +1,4 @@
-"""The drivers that may be installed, each behind the same few functions."""
+"""The drivers that may be installed, with a common interface."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ _TIMEOUT: Final = 30.0
 
 
 class Driver(NamedTuple):
-    """One of them."""
+    """A driver."""
 
     name: str
     extra: str
     distributions: tuple[str, ...]
     libpq: Callable[[], str]
-    """Loads it and tells the version of its libpq; "" if it has none."""
+    """Imports the driver and returns the version of its libpq; "" if it has none."""
     ask: Callable[[Mapping[str, Any], str], Any]
-    """Connects with libpq's parameters, runs a statement and gives the first value of the first row, if any."""
+    """Connects with libpq's parameters, runs a statement and returns the first value of the first row, if any."""
 
     @property
     def distribution(self) -> str:
-        """What it is called on PyPI."""
+        """The name on PyPI."""
         return self.distributions[0]
 
 
 def _version(number: int) -> str:
-    # Since PostgreSQL 10, two parts.
+    # Versions have two parts since PostgreSQL 10.
     return f"{number // 10000}.{number % 10000}"
 
 
@@ -75,7 +75,7 @@ async def _ask_asyncpg(parameters: Mapping[str, Any], statement: str) -> Any:
 
     asyncpg = importlib.import_module("asyncpg")
     given = dict(parameters)
-    # TLS in libpq's terms, which asyncpg understands in a URL alone.
+    # libpq's TLS settings, which asyncpg accepts only in a URL.
     query = urlencode([(name, given.pop(name)) for name in ("sslmode", "sslrootcert") if name in given])
     known = {"host": "host", "port": "port", "user": "user", "password": "password", "dbname": "database"}
     keywords = {known[name]: value for name, value in given.items() if name in known}
@@ -99,11 +99,11 @@ ALL: Final = (
     Driver("psycopg2", "psycopg2", ("psycopg2", "psycopg2-binary"), _psycopg2_libpq, _psycopg2),
     Driver("asyncpg", "asyncpg", ("asyncpg",), _asyncpg_libpq, _asyncpg),
 )
-"""In the order in which they are preferred."""
+"""All drivers, in order of preference."""
 
 
 def first(preferred: str = "") -> Driver | None:
-    """Return the preferred driver if it can be loaded, else the first that can."""
+    """Return the preferred driver if it can be imported, else the first that can; None if none can."""
     for driver in sorted(ALL, key=lambda driver: driver.name != preferred):
         try:
             driver.libpq()

@@ -21,22 +21,24 @@ if TYPE_CHECKING:
     from azure_postgresql_auth.emulator import Emulator
 
 DESCRIPTION: Final = f"""\
-Azure on this machine, for tests in any language: token endpoints, and a PostgreSQL that takes only their tokens.
+Runs an emulator of Azure on this machine, for tests in any language: token endpoints, and a PostgreSQL that accepts
+only their tokens.
 
   {PROGRAM} emulator -- pytest
   {PROGRAM} emulator --identity orders --identity ann@contoso.com:user --lifetime 60 > azure.env"""
 
 EPILOG: Final = """\
-With a command, it runs with the variables set by which every Azure SDK and libpq find the emulator; it gets the
-signals, and its exit code is this one's. Programs of the virtual environment that the emulator is called from are found
-first.
-Without a command, the variables are printed for a shell, and the emulator runs until SIGINT, SIGTERM or SIGHUP.
+With a command: the command runs with the environment variables that make Azure SDKs and libpq use the emulator. Signals
+are passed to it, and its exit code becomes the exit code of `emulator`. Programs of the virtual environment from which
+the emulator is called are found first.
+Without a command: the variables are printed for a shell, and the emulator runs until SIGINT, SIGTERM or SIGHUP.
 
-kinds of identities: user-assigned (the default), system-assigned, service-principal, user, guest. The endpoints answer
-for the first; each has a role of its name. A service principal that is first gets AZURE_CLIENT_SECRET and the like.
+kinds of identities: user-assigned (the default), system-assigned, service-principal, user, guest. Each has a role of
+its name. The endpoints issue tokens for the first identity; if it is a service principal, AZURE_CLIENT_ID,
+AZURE_TENANT_ID and AZURE_CLIENT_SECRET are set.
 
-exit codes: the command's (128 and the signal's number where one killed it); 126 and 127 where it cannot be run or
-found; 1 where the emulator does not start"""
+exit codes: the command's (128 plus the signal's number if a signal killed it); 126 if it cannot be run, 127 if it is
+not found; 1 if the emulator does not start"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,25 +48,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME[:KIND]",
-        help="who exists, with a role of that name; may be given again; by default emulator-identity",
+        help="an identity to create, with a role of its name; can be repeated; default: emulator-identity",
     )
     parser.add_argument(
-        "--lifetime", type=float, default=3600.0, metavar="SECONDS", help="how long tokens are good; default: 3600"
+        "--lifetime", type=float, default=3600.0, metavar="SECONDS", help="lifetime of tokens; default: 3600"
     )
     parser.add_argument(
-        "--latency", type=float, default=0.0, metavar="SECONDS", help="how long the token endpoints take; default: 0"
+        "--latency", type=float, default=0.0, metavar="SECONDS", help="delay of the token endpoints; default: 0"
     )
     parser.add_argument(
         "--dsn",
         metavar="URL",
-        help="a local PostgreSQL to put behind, postgresql://ADMIN:PASSWORD@HOST:PORT/DATABASE; by default its own",
+        help="a local PostgreSQL to use, postgresql://ADMIN:PASSWORD@HOST:PORT/DATABASE; by default one is started",
     )
     parser.add_argument("--json", action="store_true", help="print the variables as a JSON object, not for a shell")
-    parser.add_argument("command", nargs="*", metavar="-- COMMAND ...", help="what to run inside")
+    parser.add_argument("command", nargs="*", metavar="-- COMMAND ...", help="command to run with the variables")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run it until the command ends, or until it is told to stop."""
+    """Run the emulator until the command ends, or until a signal stops it."""
     emulator = _make(options)
     try:
         with terminal.waiting("starting PostgreSQL"):
@@ -82,7 +84,7 @@ def run(options: argparse.Namespace) -> int:
             terminal.note("running; Ctrl-C ends it")
             threading.Event().wait()
     finally:
-        # PostgreSQL is stopped and its files are removed, however often one is asked to end.
+        # Further signals must not prevent that PostgreSQL is stopped and its files are removed.
         with signals.postponed():
             emulator.__exit__(None, None, None)
     return 0
@@ -104,7 +106,7 @@ def _make(options: argparse.Namespace) -> Emulator:
 
 
 def _variables(emulator: Emulator, identities: Sequence[str]) -> dict[str, str]:
-    """Those of the first identity, which the endpoints answer for; the others are there to be named."""
+    """Return the variables of the first identity, for which the endpoints answer; the others can be requested by id."""
     made = []
     for text in identities:
         name, kind = _name_and_kind(text)

@@ -1,4 +1,4 @@
-"""A log for machines: a JSON object on each line of stderr."""
+"""Machine-readable logging: one JSON object per line on stderr."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ _STDERR: Final = 2
 
 
 def log(level: str, event: str, **facts: Any) -> None:
-    """Write one line, without facts that are None; a log that cannot be written stops nothing."""
+    """Write one line, without facts that are None. Errors of writing are ignored, so that they stop nothing."""
     known = {name: value for name, value in facts.items() if value is not None}
     if sys.stderr is None:
-        # It was closed, and its descriptor may be another file's by now.
+        # stderr was closed, and its descriptor may belong to another file by now.
         return
     line = json.dumps({"time": date(time.time()), "level": level, "event": event, **known}) + "\n"
     with contextlib.suppress(OSError):
-        # Not by sys.stderr, whose buffer would keep what could not be written, and complain again at exit.
+        # Not by sys.stderr, whose buffer keeps lines that could not be written and reports the error again at exit.
         os.write(_STDERR, line.encode())
 
 
 def date(moment: float) -> str:
-    """A moment as logs have it."""
+    """Return a time (seconds since 1970) in ISO 8601 format, UTC."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))
 
 
 class Handler(logging.Handler):
-    """What the library tells, in the same form."""
+    """Writes the library's log records in the same format."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Writes it."""
+        """Write a record."""
         log(record.levelname.lower(), "library", message=record.getMessage())
 
 
 def listen(*, debug: bool) -> None:
-    """Has the library's log written from now on."""
+    """Write the library's log from now on."""
     logger = logging.getLogger("azure_postgresql_auth")
     logger.addHandler(Handler())
     logger.setLevel(logging.DEBUG if debug else logging.INFO)

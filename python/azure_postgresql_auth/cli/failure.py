@@ -1,4 +1,4 @@
-"""What ends a command without being a mistake in it."""
+"""The exception that ends a command with an error message."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ USAGE: Final = 2
 """argparse's exit code for invalid arguments."""
 
 
-class Failure(Exception):  # noqa: N818 - what it is called at every place that raises it
-    """Ends the command; a person reads the text, a script the exit code."""
+class Failure(Exception):  # noqa: N818 - shorter at the many places that raise it
+    """Ends the command with a message on stderr and an exit code."""
 
     def __init__(self, message: str, code: int = 1) -> None:
         super().__init__(message)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from typing import Final
 
 DESCRIPTION: Final = f"""\
-Shows a command's help, and without a command what all of them do.
+Shows a command's help; without a command, a list of all commands.
 
   {PROGRAM} help exec"""
 
@@ -23,6 +23,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print it."""
+    """Print the help."""
     parse([*filter(None, [options.topic]), "--help"])
     return 0

@@ -1,4 +1,4 @@
-"""Whose tokens are kept: a role, and a credential for it."""
+"""The identities whose tokens a command keeps fresh."""
 
 from __future__ import annotations
 
@@ -20,36 +20,36 @@ if TYPE_CHECKING:
 
 
 class Identity(NamedTuple):
-    """One of them."""
+    """A role, and the credential that logs in as it."""
 
     user: str | None
-    """The role; None for whom the token names."""
+    """The role; None for the user that the token names."""
     credential: object
 
     @property
     def name(self) -> str:
-        """For the log."""
+        """The name for the log."""
         return self.user or "(whom the token names)"
 
     def login(self, scope: str) -> Login:
-        """Its token, cached or new."""
+        """Return the identity's login, cached or new."""
         return core.login(self.credential, scope, user_known=self.user is not None)
 
 
 def identities(given: Sequence[str]) -> list[Identity]:
-    """Reads `ROLE` and `ROLE=CLIENT_ID`; without any, the default credential's own.
+    """Parse `ROLE` and `ROLE=CLIENT_ID`; without any, return the identity of the default credential.
 
-    A client id means that identity and no other: what else could sign in here is not asked.
+    With a client id, only that workload or managed identity is tried, no other credential.
 
     Raises:
-        Failure: a role is missing, given twice, or cannot be one.
+        Failure: a role is missing, given twice, or not a valid name.
     """
     default = DefaultAzureCredential()
     if not given:
         return [Identity(None, default)]
     found: list[Identity] = []
     for text in given:
-        # Azure's names cannot hold an equals sign, client ids neither.
+        # Neither Azure's names nor client ids can contain an equals sign.
         user, equals, client_id = text.rpartition("=") if "=" in text else (text, "", "")
         if not user or not user.isprintable():
             raise Failure(f"--identity {text!r}: a role has a name of printable characters", USAGE)

@@ -1,4 +1,4 @@
-"""`inspect`: a token's claims, for a person."""
+"""`inspect`: shows a token's claims."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from typing import Final
 
 DESCRIPTION: Final = f"""\
-Says what is in a token: who, for what, until when, and which user name it gives. A token that is given needs no
-network.
+Shows what is in a token: its principal, audience, lifetime and user name. For a token that is passed as the argument,
+no network is needed.
 
   pbpaste | {PROGRAM} inspect -"""
 
 EPILOG: Final = """\
-exit codes: 0 good for a login now, as far as can be seen; 1 not (expired, another audience, no token at all)"""
+exit codes: 0 the token looks valid for a login now; 1 it is not (expired, for another audience, not a token)"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,14 +31,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "token",
         nargs="?",
         metavar="TOKEN|-",
-        help="a token, or - to read it from stdin, where nobody sees it; by default the one that logins would use",
+        help="a token, or - to read it from stdin, where other users cannot see it; by default the token of a login",
     )
     add_scope(parser)
-    parser.add_argument("--json", action="store_true", help="the same for a program")
+    parser.add_argument("--json", action="store_true", help="print a JSON object")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Prints what is in it."""
+    """Print what is in the token."""
     if options.token is None:
         plan = logins.PROGRAM.plan({"host": options.host or ""}, scope=options.scope, allow_insecure_transport=True)
         token = logins.login(plan, user_known=True).password

@@ -1,4 +1,4 @@
-"""A token, and what a program on libpq has to be told so that it logs in with it."""
+"""Obtain a login, and the environment variables with which a program on libpq uses it."""
 
 from __future__ import annotations
 
@@ -17,50 +17,50 @@ if TYPE_CHECKING:
     from azure_postgresql_auth._core import ConnectionPlan, Login
 
 PROGRAM: Final = Driver("libpq", tls.AZURE_ROOTS, libpq_version=180_000)
-"""A program on libpq; it is told by variables, and an older libpq takes no notice of those that it does not know."""
+"""A program on libpq, configured by variables; an older libpq ignores variables that it does not know."""
 _VARIABLES: Final = {"sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT", "gssencmode": "PGGSSENCMODE"}
 
 
 def login(plan: ConnectionPlan, *, user_known: bool | None = None) -> Login:
-    """Return the login that a plan calls for.
+    """Return the login for a plan.
 
     Args:
-        plan: what was decided about the connection.
-        user_known: the token's claims are not looked at; by default so where a user is given.
+        plan: the plan of the connection.
+        user_known: True to not read the token's claims; by default whether the plan has a user.
     """
     try:
         with terminal.waiting("waiting for a token"):
             return core.login(None, plan.scope, user_known=plan.user_known if user_known is None else user_known)
     except ValueError as error:
-        # A variable whose value means nothing.
+        # An environment variable has an invalid value.
         raise Failure(str(error), USAGE) from error
 
 
 class Access(NamedTuple):
-    """What makes a program on libpq log in."""
+    """The settings with which a program on libpq logs in."""
 
     variables: dict[str, str]
-    """All but the password."""
+    """Environment variables, without the password."""
     login: Login | None
-    """The password; None where the program has user and password of its own."""
+    """The login whose token is the password; None if the program has its own user and password."""
     scope: str
-    """OAuth 2.0 scope of the tokens that follow."""
+    """OAuth 2.0 scope of later tokens."""
 
 
 def access(parameters: dict[str, str], scope: str | None = None, *, is_certain: bool = True) -> Access:
-    """Return what makes a program on libpq log in.
+    """Return the settings with which a program on libpq logs in.
 
     Args:
-        parameters: what the program's arguments say, in libpq's terms.
+        parameters: the connection parameters in the program's arguments, by libpq's keywords.
         scope: OAuth 2.0 scope of the token; by default that of the host's Azure cloud.
-        is_certain: the program connects as these parameters say, and to no other place.
+        is_certain: whether the program is known to connect with exactly these parameters.
 
     Raises:
-        InsecureTransportError: the settings could send the token in the clear.
-        Failure: variables cannot keep the token safe, or the hosts take tokens of different clouds.
+        InsecureTransportError: the settings could send the token unencrypted.
+        Failure: variables cannot protect the token, or the hosts are in different Azure clouds.
     """
     plan = _plan(parameters, scope)
-    # A program that may connect to another place is told what the environment alone demands.
+    # A program that may connect to another server gets the settings that follow from the environment alone.
     decided = plan if is_certain else PROGRAM.plan({}, scope=plan.scope, is_opaque=True)
     variables = _variables(decided.settings)
     if plan.has_credentials:
@@ -71,9 +71,9 @@ def access(parameters: dict[str, str], scope: str | None = None, *, is_certain: 
 
 
 def settings(parameters: dict[str, str], scope: str | None = None) -> tuple[dict[str, str], str]:
-    """Return the variables that keep a token safe in a program on libpq, and the token's scope.
+    """Return the variables that protect a token in a program on libpq, and the token's scope.
 
-    Args and errors are those of `access`.
+    The arguments and errors are those of `access`.
     """
     plan = _plan(parameters, scope)
     return _variables(plan.settings), plan.scope
@@ -97,7 +97,7 @@ def _variables(settings: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _check_service(plan: ConnectionPlan, parameters: dict[str, str], *, is_protected: bool) -> None:
-    """Refuse what variables cannot overrule: libpq takes a service's settings and a connection string's before them."""
+    """Refuse settings that variables cannot override: those of a service and of a connection string take precedence."""
     parameters = plan.parameters()
     service = parameters.get("service")
     if plan.has_unresolved_service:
@@ -116,5 +116,5 @@ def _check_service(plan: ConnectionPlan, parameters: dict[str, str], *, is_prote
 
 
 def user_of(given: str | None) -> str | None:
-    """The user by the command's own option, else by libpq's variable."""
+    """Return the user of the command's option, else of libpq's variable."""
     return given or os.environ.get("PGUSER") or None

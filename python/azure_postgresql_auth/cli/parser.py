@@ -1,4 +1,4 @@
-"""The command line's parser: what all commands share. Their own arguments stand in their modules."""
+"""The command line's parser. The arguments of each command are defined in its module."""
 
 from __future__ import annotations
 
@@ -15,42 +15,42 @@ if TYPE_CHECKING:
 
 COMMANDS: Final = {
     "token": "print a token",
-    "exec": "run psql, pg_dump, ... logged in",
-    "inspect": "say what is in a token",
-    "doctor": "say why a login does not work",
+    "exec": "run psql, pg_dump, ... with a login",
+    "inspect": "show what is in a token",
+    "doctor": "find out why a login fails",
     "pgbouncer": "keep PgBouncer's passwords fresh",
     "pgpass": "keep a password file fresh",
     "proxy": "log in for programs in any language",
-    "emulator": "Azure on this machine, for tests",
-    "completion": "complete arguments in a shell",
+    "emulator": "emulate Azure on this machine, for tests",
+    "completion": "print a shell completion script",
     "help": "show a command's help",
 }
-"""By name, which is its module's as well, what each does."""
+"""The commands by name, which is also the name of the module, with a summary."""
 _TAKES_A_PROGRAM: Final = ("exec", "emulator", "pgpass", "proxy")
 
 _DESCRIPTION: Final = """\
 Microsoft Entra ID logins to Azure Database for PostgreSQL, for any tool.
 
-Who logs in is found as in the library: what the environment says, a workload's or a managed identity, `az login`,
-`azd auth login`. AZURE_TOKEN_CREDENTIALS and AZURE_CLIENT_ID choose."""
+The identity is found as in the library: the environment, a workload identity, a managed identity, `az login`,
+`azd auth login`. AZURE_TOKEN_CREDENTIALS and AZURE_CLIENT_ID select one of them."""
 
 _DEBUG: Final = "show tracebacks and a log"
 _EXIT_CODES: Final = """\
 exit codes:
-  0  done
-  1  not done; stderr says why (--debug: with the traceback and a log)
+  0  success
+  1  failure; the reason is on stderr (with --debug, a traceback and a log, too)
   2  invalid arguments
-  128 and the number of the signal that ended it
-  `doctor`, `exec`, `inspect`, `proxy` and `emulator` have more, see their help"""
+  128 plus the signal's number, if a signal ended the command
+  `doctor`, `exec`, `inspect`, `proxy` and `emulator` have further exit codes, see their help"""
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser that answers a mistyped option with its own usage and the nearest option."""
+    """A parser that reports an unknown option with its own usage and the most similar option."""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # typeshed has three overloads
-        """Parse the arguments; end the process with exit code 2 where one is unknown.
+        """Parse the arguments; end the process with exit code 2 if one is unknown.
 
-        argparse would have the parser above complain, whose usage tells nothing about this one's options.
+        argparse would print the usage of the main parser, which does not show the command's options.
         """
         options, unknown = super().parse_known_args(args, namespace)
         if unknown:
@@ -58,27 +58,27 @@ class _Parser(argparse.ArgumentParser):
         return options, unknown
 
     def refuse(self, unknown: Sequence[str]) -> NoReturn:
-        """Say which arguments are unknown, and end the process with exit code 2."""
+        """Report unknown arguments, and end the process with exit code 2."""
         known = [option for action in self._actions for option in action.option_strings]
         nearest = next(filter(None, (_nearest(text.partition("=")[0], known) for text in unknown)), "")
         self.error(f"unrecognized arguments: {' '.join(unknown)}{nearest}")
 
 
 def _nearest(text: str, known: Iterable[str]) -> str:
-    import difflib  # noqa: PLC0415 - for errors alone
+    import difflib  # noqa: PLC0415 - only for errors
 
     found = difflib.get_close_matches(text, known, 1)
     return f" (did you mean {found[0]}?)" if found else ""
 
 
 class _Version(argparse.Action):
-    """Print the version, which is looked up only here: that takes long, and fails where a package was just copied."""
+    """Print the version. It is looked up only here, because that is slow, and fails for a package without metadata."""
 
     def __init__(self, option_strings: Sequence[str], dest: str, **kwargs: Any) -> None:
         super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, **kwargs)
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
-        """Print it and end."""
+        """Print the version and exit."""
         data(f"{PROGRAM} {azure_postgresql_auth.__version__}")
         parser.exit()
 
@@ -91,7 +91,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         parser.error(f"there is no command {name}{_nearest(name, COMMANDS)}")
     program: list[str] = []
     if "--" in arguments and name in _TAKES_A_PROGRAM:
-        # By hand: versions of argparse differ in what they do with it.
+        # Split here, because versions of argparse handle it differently.
         end = list(arguments).index("--")
         arguments, program = arguments[:end], list(arguments[end:])
     options = parser.parse_args(arguments)
@@ -104,12 +104,12 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def build() -> argparse.ArgumentParser:
-    """Return the parser with all commands' arguments, which shell completion is made of."""
+    """Return the parser with all commands' arguments, for shell completion."""
     return _build(COMMANDS)[0]
 
 
 def _build(loaded: Collection[str]) -> tuple[_Parser, dict[str, _Parser]]:
-    """Return the parser, and those of the commands in `loaded`: others only have their place in the list."""
+    """Return the parser, and those of the commands in `loaded`; other commands are only listed."""
     parser = _Parser(
         PROGRAM, description=_DESCRIPTION, epilog=_EXIT_CODES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -124,7 +124,7 @@ def _build(loaded: Collection[str]) -> tuple[_Parser, dict[str, _Parser]]:
         parsers[name] = command
         module = importlib.import_module(f"azure_postgresql_auth.cli.{name}")
         command.description, command.epilog = module.DESCRIPTION, getattr(module, "EPILOG", None)
-        # Also after the command; what stands before it is kept.
+        # Also after the command; SUPPRESS keeps the value of an option before it.
         command.add_argument(
             "--debug", action="store_true", default=argparse.SUPPRESS, help="show tracebacks and a log"
         )

@@ -1,4 +1,4 @@
-"""Password files, as libpq and asyncpg read them anew for every connection (PostgreSQL: "The Password File")."""
+"""Password files, which libpq and asyncpg read for every connection (PostgreSQL: "The Password File")."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 ANY: Final = "*"
 
-# Waits until nobody holds the other end of its input: neither this process nor the program, however they ended.
+# Its input ends when both this process and the program have ended, however they ended; then it removes the folder.
 _WATCHDOG: Final = 'read -r line; rm -rf -- "$1"'
 
 
@@ -33,7 +33,7 @@ def line(password: str, *, host: str = ANY, port: str = ANY, database: str = ANY
 
 
 def merged(content: bytes, entries: Sequence[str]) -> bytes:
-    """Return a file with these entries first, because the first that matches is used; every other line stays."""
+    """Return the file's content with these entries first, because the first match is used; other lines are kept."""
     ours = [entry.encode() for entry in entries]
     keys = tuple(entry.rpartition(b":")[0] + b":" for entry in ours)  # a token has no colon
     kept = [line for line in content.splitlines(keepends=True) if not line.startswith(keys)]
@@ -41,10 +41,10 @@ def merged(content: bytes, entries: Sequence[str]) -> bytes:
 
 
 class Passfile:
-    """A password file that has entries for these hosts, beside others."""
+    """A password file with entries for these hosts; other entries are left unchanged."""
 
     def __init__(self, path: str, hosts: Sequence[str]) -> None:
-        from azure_postgresql_auth.cli.secret_file import SecretFile  # noqa: PLC0415 - `kept` needs none
+        from azure_postgresql_auth.cli.secret_file import SecretFile  # noqa: PLC0415 - `kept` does not need it
 
         self.path = path
         self._hosts = hosts
@@ -52,20 +52,20 @@ class Passfile:
         self._file = SecretFile(path, widest_mode=0o600)
 
     def check(self) -> None:
-        """Refuse a file that another user could read, or whose writing another user could redirect.
+        """Check that no other user can read the file or redirect the write.
 
         Raises:
-            Failure: it is such a file.
+            Failure: another user can.
             OSError: the folder cannot be opened.
         """
         self._file.status()
 
     def update(self, passwords: Mapping[str, str]) -> bool:
-        """Put these in; return whether that changed anything.
+        """Write these passwords; return whether the file changed.
 
         Raises:
             Failure: another user could read the file or redirect the write.
-            OSError: it cannot be read or written, or another process keeps it.
+            OSError: the file cannot be read or written, or another process maintains it.
         """
         entries = [line(password, host=host, user=user) for user, password in passwords.items() for host in self._hosts]
         return self._file.update(lambda content: merged(content, entries))
@@ -73,15 +73,15 @@ class Passfile:
 
 @contextlib.contextmanager
 def kept(login: Login, renew: Callable[[], Login]) -> Iterator[tuple[str, int | None]]:
-    """Keep a password file of this process's own fresh, for every host, database and user.
+    """Maintain a password file for this process, with one entry for every host, database and user.
 
     Args:
-        login: the first.
-        renew: returns the present one.
+        login: the login to begin with.
+        renew: returns a valid login.
 
     Yields:
-        The file's path, and a descriptor for the program to inherit: the file is removed when this block ends, and if
-        this process is killed, when the program has closed that.
+        The file's path, and a descriptor for the program to inherit. The file is removed when the block ends or, if
+        this process is killed, when the program closes the descriptor.
     """
     folder = tempfile.mkdtemp(prefix="azure-postgresql-auth-")  # 0700
     path = os.path.join(folder, "pgpass")  # noqa: PTH118
@@ -104,7 +104,7 @@ def kept(login: Login, renew: Callable[[], Login]) -> Iterator[tuple[str, int | 
             written = password
 
     def look() -> float:
-        # The next look tries again; the program's own errors tell of a token that could not be renewed.
+        # The next look tries again. If the token expires meanwhile, the program reports the failed login.
         with contextlib.suppress(AzurePgEntraError, ValueError, OSError):
             renewed = renew()
             write(renewed.password)
@@ -122,7 +122,7 @@ def kept(login: Login, renew: Callable[[], Login]) -> Iterator[tuple[str, int | 
             with changing:
                 shutil.rmtree(folder, ignore_errors=True)
             if watchdog is not None and watchdog.stdin is not None:
-                # What the program left running may hold the other end.
+                # Processes that the program left running may hold the other end.
                 watchdog.stdin.close()
                 watchdog.kill()
                 watchdog.wait()
@@ -137,10 +137,10 @@ def _watchdog(folder: str) -> subprocess.Popen[bytes] | None:
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            # Signals of the terminal are for the program.
+            # The terminal's signals are for the program.
             start_new_session=True,
             cwd="/",
         )
     except OSError:
-        # Some containers have no shell. The file is removed unless this process is killed.
+        # Some containers have no shell. The file is then removed unless this process is killed.
         return None

@@ -1,4 +1,4 @@
-"""Keeping something fresh: when to look again."""
+"""When to renew a token that is kept in a file."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _PARTS_OF_LIFE: Final = 20
 
 
 def keep_fresh(look: Callable[[], float], wait: Callable[[float], bool]) -> None:
-    """Look again and again, at a twentieth of what is left each time, and at least once a minute.
+    """Call `look` repeatedly: after a twentieth of the remaining lifetime, and at least once a minute.
 
     Args:
-        look: renews what needs it, and returns until when all is good, in seconds since the epoch; 0 if it is not,
-            which is tried again soon, and later after each failure.
-        wait: waits so many seconds, and returns whether to stop.
+        look: renews the tokens that need it, and returns when the first of them expires, in seconds since 1970; 0 if a
+            renewal failed. It is then called again soon, with a longer pause after each failure.
+        wait: waits for a number of seconds, and returns whether to stop.
     """
     retry = _FIRST_RETRY
     while True:

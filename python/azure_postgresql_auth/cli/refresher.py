@@ -1,4 +1,4 @@
-"""Keeping the tokens in a file fresh: ask for each, write what is new, tell of health; and the loop of looks."""
+"""Keep the tokens in a file fresh: obtain each token, write new ones, maintain the health file, and repeat."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ if TYPE_CHECKING:
         path: str
 
         def update(self, passwords: Mapping[str, str]) -> bool:
-            """Put these in; return whether that changed anything.
+            """Write these passwords; return whether the file changed.
 
             Raises:
-                Failure: its readers could not read the file, or another user could, or could redirect the write.
-                OSError: it cannot be read or written, or another process keeps it.
+                Failure: its readers cannot read the file, or another user can read it or redirect the write.
+                OSError: the file cannot be read or written, or another process maintains it.
             """
             ...
 
 
 class Refresher:
-    """The tokens as the file's readers have them."""
+    """Keeps tokens in a file fresh for the programs that read it."""
 
     def __init__(self, keep: Sequence[Identity], scope: str, file: File, health_file: str | None) -> None:
         self._identities = keep
@@ -48,9 +48,9 @@ class Refresher:
         self._written: dict[Identity, Login] = {}
         self._logged: set[str] = set()
         self.interrupting: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
-        """What surrounds the wait for a token, while nothing is written."""
+        """Context manager for the wait for a token, during which nothing is written."""
 
-    def accepts(self, identity: Identity, login: Login) -> bool:  # noqa: ARG002 - for those that override it
+    def accepts(self, identity: Identity, login: Login) -> bool:  # noqa: ARG002 - used by subclasses
         """Return whether the file's readers can use this token."""
         return True
 
@@ -58,18 +58,18 @@ class Refresher:
         """Note that the file has changed."""
 
     def announce(self) -> bool:
-        """Tell the file's readers what they do not know yet; return whether they know all of it."""
+        """Make the file's readers reload it if it has changed; return whether they have."""
         return True
 
     def keep(self, wait: Callable[[float], bool]) -> None:
-        """Look again and again, and have the health file there while all is well; see `keep_fresh`."""
+        """Renew the tokens until `wait` ends it, and maintain the health file; see `keep_fresh`."""
 
         def look() -> float:
             logins = self.round()
             self._write_health(logins)
             return float(min((login.expires_on for login in logins.values()), default=0))
 
-        # One that a killed process left behind says what was.
+        # A process that was killed may have left a stale health file.
         self._write_health({})
         try:
             keep_fresh(look, wait)
@@ -77,7 +77,7 @@ class Refresher:
             self._write_health({})
 
     def keep_until_stopped(self) -> None:
-        """`keep`, until SIGTERM or SIGINT; SIGHUP makes it look at once."""
+        """Run `keep` until SIGTERM or SIGINT; SIGHUP makes it check the tokens at once."""
         signals = StopSignals()
         self.interrupting = signals.interrupting
         events.log("info", "started", pid=os.getpid())
@@ -86,7 +86,7 @@ class Refresher:
         events.log("info", "stopped")
 
     def round(self) -> dict[Identity, Login]:
-        """Look once; return the logins, or none where the readers may lack one of them."""
+        """Renew the tokens once; return the logins, or none if the readers may lack one of them."""
         logins = {}
         for identity in self._identities:
             login = self._ask(identity)
@@ -143,7 +143,7 @@ class Refresher:
             events.log(level, event, message=message)
 
     def _write_health(self, logins: dict[Identity, Login]) -> None:
-        """Have the file there if there are logins: new at each look, for liveness probes by its age."""
+        """Write the health file if there are logins, else remove it. Liveness probes can check its age."""
         path = self._health_file
         if path is None:
             return

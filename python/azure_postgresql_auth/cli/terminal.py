@@ -1,4 +1,4 @@
-"""What is said to a person: on stderr, in colour only on a terminal, and never instead of data."""
+"""Messages for people: on stderr, in colour only on a terminal, and separate from data on stdout."""
 
 from __future__ import annotations
 
@@ -14,48 +14,48 @@ if TYPE_CHECKING:
 
 PROGRAM: Final = "azure-postgresql-auth"
 PATIENCE: Final = 1.0
-"""Seconds after which a person is told what is being waited for."""
+"""Seconds after which a message says what the command is waiting for."""
 
 _COLOURS: Final = {"red": "31", "green": "32", "yellow": "33", "dim": "2", "bold": "1"}
 
 
 def is_rich(stream: TextIO) -> bool:
-    """Whether colours and marks are welcome there (https://no-color.org)."""
+    """Return whether the stream supports colours and control sequences (https://no-color.org)."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def painted(text: str, colour: str, stream: TextIO) -> str:
-    """The text in a colour, where colours are welcome."""
+    """Return the text in a colour if the stream supports it."""
     return f"\033[{_COLOURS[colour]}m{text}\033[0m" if is_rich(stream) else text
 
 
 def printable(text: str, keep: str = "\n") -> str:
-    """Escape what a terminal would act on instead of showing it: control and format characters, as in repr.
+    """Escape control and format characters, which a terminal would interpret, as `repr` does.
 
     Args:
-        text: from a token, a server or a driver.
-        keep: characters that stay all the same.
+        text: text from a token, a server or a driver.
+        keep: characters that are not escaped.
     """
     return "".join(one if one.isprintable() or one in keep else repr(one)[1:-1] for one in text)
 
 
 def data(text: str) -> None:
-    """What was asked for, to stdout."""
+    """Write the command's result to stdout."""
     _write(sys.stdout, text)
 
 
 def note(text: str) -> None:
-    """Something by the way."""
+    """Write a note to stderr."""
     _write(sys.stderr, f"{PROGRAM}: {printable(text)}")
 
 
 def complain(text: str) -> None:
-    """Why it did not work."""
+    """Write an error to stderr."""
     _write(sys.stderr, f"{PROGRAM}: {painted(printable(text), 'red', sys.stderr)}")
 
 
 def _write(stream: TextIO, text: str) -> None:
-    # Not every locale has a code for every character.
+    # Some locales cannot encode every character.
     encoding = stream.encoding or "utf-8"
     stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
     stream.flush()
@@ -63,18 +63,18 @@ def _write(stream: TextIO, text: str) -> None:
 
 @contextmanager
 def waiting(for_what: str) -> Iterator[None]:
-    """Says on a terminal what is being waited for, should it take longer than a second."""
+    """Show what the command is waiting for, on a terminal and after a second."""
     if not sys.stderr.isatty():
         yield
         return
-    told = threading.Event()
+    shown = threading.Event()
 
-    def tell() -> None:
-        told.set()
+    def show() -> None:
+        shown.set()
         sys.stderr.write(painted(f"{for_what} ...", "dim", sys.stderr))
         sys.stderr.flush()
 
-    timer = threading.Timer(PATIENCE, tell)
+    timer = threading.Timer(PATIENCE, show)
     timer.daemon = True
     timer.start()
     try:
@@ -82,6 +82,6 @@ def waiting(for_what: str) -> Iterator[None]:
     finally:
         timer.cancel()
         timer.join()
-        if told.is_set():
+        if shown.is_set():
             sys.stderr.write("\r\033[K" if is_rich(sys.stderr) else "\n")
             sys.stderr.flush()

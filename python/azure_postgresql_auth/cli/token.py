@@ -1,4 +1,4 @@
-"""`token`: a token, or a user and a token, for any tool."""
+"""`token`: prints a token, or a user and a token."""
 
 from __future__ import annotations
 
@@ -15,23 +15,25 @@ if TYPE_CHECKING:
     from typing import Final
 
 DESCRIPTION: Final = f"""\
-Prints a token to log in with as the password.
+Prints a token, which is the password of a login.
 
   PGPASSWORD=$({PROGRAM} token) psql "host={SERVER} dbname=postgres user=me@contoso.com sslmode=require"
 
-pgAdmin takes `{PROGRAM} token` for a server's password exec command."""
+In pgAdmin, use `{PROGRAM} token` as a server's password exec command."""
 
 EPILOG: Final = """\
 formats:
-  password  the token alone
+  password  only the token
   json      user, password and expires_on (seconds since 1970)
   env       lines for a shell: eval "$(... token --format env --host ...)"
-  pgpass    a line of a password file; libpq before 13, 12.5, 11.10 and 10.15 (2020) cuts such long ones off"""
+  pgpass    a line of a password file; libpq before 13, 12.5, 11.10 and 10.15 (2020) truncates such long lines"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("--user", metavar="ROLE", help="the role; by default PGUSER, else whom the token names")
+    parser.add_argument(
+        "--user", metavar="ROLE", help="the role; by default PGUSER, else the user that the token names"
+    )
     add_scope(parser)
     form = parser.add_mutually_exclusive_group()
     form.add_argument(
@@ -41,18 +43,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Prints it."""
+    """Print the token."""
     user = logins.user_of(options.user)
     parameters = {"host": options.host or "", "user": user or ""}
     if options.format == "env":
-        # A program that is started later may connect to any place, unless the command names one.
+        # Programs that are started later may connect to any server, unless an option names one.
         variables, login, _ = logins.access(parameters, options.scope, is_certain=bool(options.host))
         if login is not None:
             variables["PGPASSWORD"] = login.password
         terminal.data("\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items()))
         return 0
     only_password = options.format == "password"
-    # Where it will be used is not known here; what a connection must be like, `--format env` says.
+    # The connection that will use the token is not known here; `--format env` has settings for it.
     plan = logins.PROGRAM.plan(parameters, scope=options.scope, allow_insecure_transport=True)
     found = logins.login(plan, user_known=only_password or user is not None)
     name = user or found.user or ""

@@ -1,4 +1,4 @@
-"""What a token's claims mean to a login."""
+"""Interpret a token's claims with regard to logins."""
 
 from __future__ import annotations
 
@@ -16,40 +16,40 @@ _CLOUDS: Final = {
     "China": "postgres.database.chinacloudapi.cn",
 }
 _OPAQUE: Final = ("aio", "nbf", "puid", "rh", "uti", "wids", "xms_ftd", "xms_idrel")
-"""Claims that tell a person nothing, or the same again."""
+"""Claims that are opaque or redundant to a person."""
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 _LAST_MOMENT: Final = 253_402_300_799
-"""The end of the year 9999, past which no calendar of ours goes."""
+"""The end of the year 9999, the last date that Python's calendar supports."""
 
 
 class TokenInfo(NamedTuple):
-    """What is in a token."""
+    """The contents of a token."""
 
     claims: dict[str, Any]
     length: int
     user: str | None
     rule: str
-    """Which claim names the user."""
+    """The claim that names the user."""
     guest: tuple[str, str] | None
-    """Of a guest whose token names no role: the home account, and the form of the role's name."""
+    """For a guest, whose token does not name the role: the home account, and the format of the role's name."""
     kind: str
     audience: str
     cloud: str | None
-    """The Azure cloud whose databases take it; None if none does."""
+    """The Azure cloud whose databases accept the token; None if none does."""
     expires: float | None
     begins: float | None
     now: float
 
     @property
     def who(self) -> str:
-        """Whose token it is, by name as far as one is known, by kind and by object id."""
+        """The principal: its name if known, its kind and its object id."""
         name = self.user or (self.guest[0] if self.guest else "")
         oid = self.claims.get("oid")
         return f"{f'{name}, ' if name else ''}{self.kind}{f' (object id {oid})' if oid else ''}"
 
     @property
     def audience_problem(self) -> str:
-        """Why no database takes it, "" if one does."""
+        """Why no database accepts the token; "" if one does."""
         if self.cloud is not None:
             return ""
         right = scope_for(()).removesuffix("/.default")
@@ -58,7 +58,7 @@ class TokenInfo(NamedTuple):
 
     @property
     def life_problem(self) -> str:
-        """Why it is not good now, "" if it is."""
+        """Why the token is not valid now; "" if it is."""
         for claim in ("exp", "nbf"):
             if claim in self.claims and _date(self.claims[claim]) is None:
                 return f"the token's {claim}, {self.claims[claim]}, is not a date"
@@ -71,7 +71,7 @@ class TokenInfo(NamedTuple):
         return ""
 
     def as_dict(self) -> dict[str, Any]:
-        """For a program."""
+        """Return the contents for JSON."""
         return {
             "user": self.user,
             "user_from": self.rule or None,
@@ -87,7 +87,7 @@ class TokenInfo(NamedTuple):
         }
 
     def lines(self) -> list[tuple[str, str]]:
-        """For a person."""
+        """Return the contents as labels and texts."""
         values = self.as_dict()
         audience = self.audience or "none"
         if self.cloud:
@@ -126,7 +126,7 @@ class TokenInfo(NamedTuple):
 
 
 def read(token: str, claims: dict[str, Any], now: float | None = None) -> TokenInfo:
-    """What a token says; `claims` are its own."""
+    """Return the contents of a token; `claims` are its decoded claims."""
     principal = principal_of(token)
     guest = guest_of(token)
     audience = claims.get("aud")
@@ -154,7 +154,7 @@ def _cloud_of(audience: str) -> str | None:
 
 
 def _kind(claims: dict[str, Any]) -> str:
-    """What kind of principal it is, as far as its claims tell."""
+    """Return the kind of the principal, as far as the claims show it."""
     resource = str(claims.get("xms_mirid") or "")
     if "microsoft.managedidentity/userassignedidentities" in resource.lower():
         return "a user-assigned managed identity"
@@ -169,12 +169,12 @@ def _kind(claims: dict[str, Any]) -> str:
 
 
 def is_application(claims: dict[str, Any]) -> bool:
-    """Whether it is an application's token, a managed identity's included, and not a user's."""
+    """Return whether the token is an application's or a managed identity's, not a user's."""
     return claims.get("idtyp") == "app" or not ({"upn", "preferred_username", "unique_name", "scp"} & set(claims))
 
 
 def span(seconds: float) -> str:
-    """A duration as a person says it: "5 min", "2 h 3 min"."""
+    """Return a duration in a readable form: "5 min", "2 h 3 min"."""
     seconds = round(seconds)
     if seconds < 2 * _MINUTE:
         return f"{seconds} s"
@@ -186,7 +186,7 @@ def span(seconds: float) -> str:
 
 
 def local(moment: float) -> str:
-    """A moment in local time."""
+    """Return a time (seconds since 1970) in local time."""
     return time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(moment)).strip()
 
 

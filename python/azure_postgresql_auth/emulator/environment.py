@@ -1,4 +1,4 @@
-"""Where the emulator's services are, and the variables by which programs find them."""
+"""The addresses of the emulator's services, and the environment variables with which programs find them."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _FEDERATED_TOKEN_SECONDS = 86_400
 
 
 class Environment(Part):
-    """Addresses, files and variables."""
+    """The emulator's addresses, files and environment variables."""
 
     @property
     def host(self) -> str:
-        """The server's host name, which its certificate bears."""
+        """The server's host name, which is in its certificate."""
         return "localhost"
 
     @property
@@ -36,22 +36,22 @@ class Environment(Part):
 
     @property
     def ca_file(self) -> str:
-        """The PEM file of the CA that issued the certificates of both the server and the token endpoint."""
+        """Path of the PEM file with the CA that issued the certificates of the server and the token endpoint."""
         return str(self._running.certificates.ca_file)
 
     @property
     def tenant_id(self) -> str:
-        """The Entra tenant."""
+        """The id of the Entra tenant."""
         return self._running.directory.tenant_id
 
     @property
     def dsn(self) -> str:
-        """The server as a libpq URL, without user and password."""
+        """The server as a libpq URL without user and password."""
         return f"postgresql://{self.host}:{self.port}/{self.database}?sslmode=verify-full&sslrootcert={self.ca_file}"
 
     @property
     def env(self) -> dict[str, str]:
-        """The variables by which SDKs find the managed identity endpoints, and libpq the server."""
+        """The variables with which Azure SDKs find the managed identity endpoints, and libpq the server."""
         identities = self._running.identities
         return {
             "IDENTITY_ENDPOINT": identities.managed_identity_url + managed_identity.APP_SERVICE_PATH,
@@ -60,13 +60,13 @@ class Environment(Part):
         }
 
     def client_secret_env(self, identity: Identity | str) -> dict[str, str]:
-        """Tell the variables of a service principal that logs in with its secret.
+        """Return the variables for a service principal that logs in with its secret.
 
         Args:
             identity: the service principal, or its name.
 
         Raises:
-            ValueError: the identity has no secret, or there is none of this name.
+            ValueError: the identity has no secret, or no identity has this name.
         """
         identity = self._running.directory.identity(identity)
         if identity.client_secret is None:
@@ -82,15 +82,15 @@ class Environment(Part):
     def client_certificate_env(
         self, identity: Identity | str, *, form: str = "pem", password: str | None = None
     ) -> dict[str, str]:
-        """Tell the variables of a service principal that logs in with a certificate; each call registers a new one.
+        """Return the variables for a service principal that logs in with a certificate; register a new one per call.
 
         Args:
-            identity: of kind "service-principal", or its name.
-            form: "pem" or "pkcs12".
-            password: encrypts the private key.
+            identity: an identity of kind "service-principal", or its name.
+            form: format of the certificate file, "pem" or "pkcs12".
+            password: password that encrypts the private key.
 
         Raises:
-            ValueError: another kind or form, or no identity has this name.
+            ValueError: the kind or the form is another one, or no identity has this name.
         """
         identity = self._running.directory.identity(identity)
         if identity.client_secret is None:
@@ -108,35 +108,35 @@ class Environment(Part):
         return {**environment, "AZURE_CLIENT_CERTIFICATE_PASSWORD": password} if password else environment
 
     def host_env(self, host: str) -> dict[str, str]:
-        """Tell the variables that programs find on another host of managed identities than `env` is about.
+        """Return the variables that programs find on a host with managed identities, other than that of `env`.
 
         Args:
-            host: "azure-arc", "service-fabric", "azure-ml" or "cloud-shell". Clients of Azure Arc read its keys in
-                /var/opt/azcmagent/tokens only; the emulator writes them to `arc_keys`.
+            host: "azure-arc", "service-fabric", "azure-ml" or "cloud-shell". Clients of Azure Arc read keys only from
+                /var/opt/azcmagent/tokens; the emulator writes them to `arc_keys`.
 
         Raises:
-            ValueError: another host.
+            ValueError: the host is unknown.
         """
         run = self._running
         urls = run.identities.managed_identity_url, run.identities.authority_url
         return {**self._common_env(), **run.identities.hosts.variables(host, urls, run.certificates.thumbprint())}
 
     def pipelines_url(self, identity: Identity | str, system_access_token: str) -> str:
-        """Run a job of Azure Pipelines as this identity, and tell its SYSTEM_OIDCREQUESTURI."""
+        """Start a job of Azure Pipelines for an identity, and return its SYSTEM_OIDCREQUESTURI."""
         identity = self._running.directory.identity(identity)
         identities = self._running.identities
         return identities.authority_url + identities.pipelines.open_job(identity, system_access_token)
 
     @property
     def arc_keys(self) -> Path:
-        """Where the keys of Azure Arc's agent are; to be mounted at /var/opt/azcmagent/tokens."""
+        """The directory with the keys of Azure Arc's agent, to be mounted at /var/opt/azcmagent/tokens."""
         return self._running.arc_keys
 
     def workload_identity_env(self, identity: Identity | str) -> dict[str, str]:
-        """Tell the variables of a Kubernetes pod that acts as this identity; each call rotates the token file.
+        """Return the variables of a Kubernetes pod that acts as an identity; each call rotates the token file.
 
         Raises:
-            ValueError: no such federation exists for this kind of identity, or no identity has this name.
+            ValueError: this kind of identity cannot be federated, or no identity has this name.
         """
         identity = self._running.directory.identity(identity)
         if identity.kind not in {"service-principal", "user-assigned"}:
@@ -167,13 +167,13 @@ class Environment(Part):
             "PGDATABASE": self.database,
             "PGSSLMODE": "verify-full",
             "PGSSLROOTCERT": self.ca_file,
-            # So that SQLAlchemy's engine plugin logs in to it.
+            # Allows SQLAlchemy's engine plugin to log in to the emulator.
             "AZURE_POSTGRESQL_AUTH_PLUGIN_HOSTS": f"{self.host}:{self.port}",
         }
 
 
 def _write(path: Path, secret: bytes) -> None:
-    """Write a file that nobody else can read at any moment, in the place of one that may be in use."""
+    """Replace a file atomically, with one that other users can never read."""
     descriptor, fresh = tempfile.mkstemp(dir=path.parent)
     with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor
         file.write(secret)

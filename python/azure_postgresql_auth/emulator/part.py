@@ -1,4 +1,4 @@
-"""What the parts of `Emulator` have in common."""
+"""The base class of the parts of `Emulator`."""
 
 from __future__ import annotations
 

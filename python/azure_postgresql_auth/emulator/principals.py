@@ -1,4 +1,4 @@
-"""Identities and groups, and the roles that they log in as."""
+"""Identities, groups and their roles."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _SAME_AS_NAME = _SameAsName()
 
 
 class Principals(Part):
-    """Who exists."""
+    """The emulator's methods for identities and groups."""
 
     @property
     def identity(self) -> Identity:
-        """The identity that the managed identity endpoints answer for when a request names none."""
+        """The identity for which the managed identity endpoints answer if a request does not name one."""
         default = self._running.directory.default
         if default is None:
             message = "the default identity was removed"
@@ -50,22 +50,22 @@ class Principals(Part):
         database_claims: Mapping[str, Any] | None = None,
         default: bool = False,
     ) -> Identity:
-        """Create a principal and, unless told otherwise, its role.
+        """Create a principal and, by default, a role for it.
 
         Args:
-            name: of a user the user principal name, otherwise the display or resource name.
-            kind: "user-assigned", "system-assigned", "service-principal", "user" or "guest". A guest's name has #EXT#
-                in it, as in pat_example.org#EXT#@contoso.onmicrosoft.com; the tokens name only its home account.
-            role: the role's name; None creates none.
-            role_type: "user", "service" or "group", to create the role with a type that is not the principal's.
-            claims: overrides for the claims of its tokens; None removes one.
-            database_claims: the same for tokens for the database only. {"xms_mirid": None} makes the tokens that
-                name the identity in the management token alone.
-            default: make it the one that the managed identity endpoints answer for when none is named.
+            name: the user principal name of a user, otherwise the display or resource name.
+            kind: "user-assigned", "system-assigned", "service-principal", "user" or "guest". A guest's name contains
+                #EXT#, as in pat_example.org#EXT#@contoso.onmicrosoft.com; the tokens name only its home account.
+            role: name of the role; by default the principal's name. None to create no role.
+            role_type: "user", "service" or "group", to create the role with another type than the principal's.
+            claims: claims that override those of the identity's tokens; None as a value removes a claim.
+            database_claims: the same, only for database tokens. With {"xms_mirid": None}, only tokens for Azure
+                Resource Manager name the identity.
+            default: True to make it the identity of `self.identity`.
 
         Raises:
-            ValueError: a bad kind or type; or the role belongs to another identity, administers the server, or
-                PostgreSQL refuses its name.
+            ValueError: the kind or type is unknown; the role belongs to another identity or is the server's
+                administrator; or PostgreSQL rejects the role's name.
         """
         run = self._running
         role_name = name if isinstance(role, _SameAsName) else role
@@ -78,11 +78,15 @@ class Principals(Part):
         return identity
 
     def add_group(self, name: str, members: Sequence[Identity | str] = ()) -> Group:
-        """Create a group and its role; members, identities or their names, log in as it with their own token.
+        """Create a group and its role; its members log in as the role with their own tokens.
+
+        Args:
+            name: name of the group and of its role.
+            members: identities or their names.
 
         Raises:
-            TypeError: members is one name, not a sequence of them.
-            ValueError: no identity has the name of a member; or as for the role in `add_identity`.
+            TypeError: `members` is a string, not a sequence.
+            ValueError: no identity has the name of a member; or the role is not valid, as for `add_identity`.
         """
         if isinstance(members, str):
             message = f"members={members!r}: expected a list of identities or names"
@@ -103,9 +107,10 @@ class Principals(Part):
             raise
 
     def remove(self, principal: Identity | Group | str) -> None:
-        """Delete an identity or a group, and its role; connections that are open stay open.
+        """Delete an identity or a group, and its role. Open connections stay open.
 
-        In the emulator's own server, what the role owns goes with it, and open transactions that use its tables end.
+        In a server that the emulator started, what the role owns is dropped; transactions that use its tables are
+        ended.
 
         Raises:
             ValueError: it does not exist.

@@ -1,4 +1,4 @@
-"""What happened, for assertions: token requests and logins in the order they were answered."""
+"""Records of token requests and logins, for assertions."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ Record = TypeVar("Record")
 
 
 class Records(Generic[Record]):
-    """The latest of the records, safe to read while others write."""
+    """The latest records; thread-safe."""
 
     def __init__(self, most: int | None) -> None:
-        """Keep `most` of them, or all."""
+        """Keep `most` records, or all for None."""
         self._lock = threading.Lock()
         self._records: collections.deque[Record] = collections.deque(maxlen=most)
 
     def add(self, record: Record) -> None:
-        """Add one, and forget the oldest where there are too many."""
+        """Add a record, and drop the oldest if there are too many."""
         with self._lock:
             self._records.append(record)
 
     def all(self) -> list[Record]:
-        """Return them, the oldest first."""
+        """Return the records, the oldest first."""
         with self._lock:
             return list(self._records)
 
     def clear(self) -> None:
-        """Forget them."""
+        """Remove all records."""
         with self._lock:
             self._records.clear()
 
@@ -45,24 +45,24 @@ class TokenRequest:
     """"imds", "app-service", "azure-arc", "service-fabric", "azure-ml", "cloud-shell", "pipelines" or
     "token" (Entra's)."""
     resource: str
-    """The resource asked for, or the scope at the token endpoint."""
+    """The requested resource, or the scope at the token endpoint."""
     client_id: str
-    """Of the identity that the request named, or that was meant where it named none; "" if unknown."""
+    """Client id of the identity that the request named, or else of the default one; "" if unknown."""
     status: int
-    """HTTP status; 0 where a fault let the connection drop without an answer."""
+    """HTTP status; 0 if a fault closed the connection without a response."""
 
 
 @dataclass(frozen=True)
 class Login:
-    """One attempt to log in to PostgreSQL that got as far as showing a password."""
+    """One attempt to log in to PostgreSQL in which the client sent a password."""
 
     role: str
     object_id: str
-    """The token's `oid`, "" where the token could not be read."""
+    """The token's `oid`; "" if the token could not be parsed."""
     accepted: bool
     message: str
-    """What the server said, "" when accepted."""
+    """The server's error message; "" if the login was accepted."""
     token_age: float
-    """Seconds since the token was issued, 0 where the token could not be read."""
+    """Seconds since the token was issued; 0 if the token could not be parsed."""
     tls_version: str
-    """What the client and the server agreed on, such as "TLSv1.3"."""
+    """The negotiated TLS version, such as "TLSv1.3"."""

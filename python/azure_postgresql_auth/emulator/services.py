@@ -1,4 +1,4 @@
-"""One run of the emulator: its parts, started in order and stopped in reverse, also when a start fails half-way."""
+"""The services of a running emulator, started in order and stopped in reverse order, even if a start fails."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ _LONGEST_DIRECTORY = 80  # a socket's path has 107 bytes at most, on some system
 
 
 class Services:
-    """Everything that exists between start and stop."""
+    """All services of a running emulator."""
 
     def __init__(self, settings: Settings, dsn: str | None, postgres: Path | None, records: int | None) -> None:
-        """Start every part."""
+        """Start all services."""
         self.directory = Directory()
         self.issuer = Issuer(self.directory.tenant_id, settings.now)
         self.revoked: dict[str, int] = {}
@@ -67,7 +67,7 @@ class Services:
             self._stack = stack.pop_all()
 
     def stop(self) -> None:
-        """Stop every part and remove every file."""
+        """Stop all services and remove all files."""
         self._stack.close()
 
     def sql(self, statement: str, database: str | None = None) -> list[tuple[str | None, ...]]:
@@ -107,9 +107,9 @@ class Services:
 
 
 def _work_directory() -> Path:
-    """Make the directory of one run.
+    """Create the directory of one run.
 
-    Not tempfile.TemporaryDirectory: its finalizer would also run in a child that the user's program forked.
+    Not `tempfile.TemporaryDirectory`, whose finalizer would also run in a forked child of the user's program.
     """
     if sys.platform == "win32":
         # Neither sockets nor another account are in it.
@@ -118,7 +118,7 @@ def _work_directory() -> Path:
         if len(os.fsencode(base)) <= _LONGEST_DIRECTORY and (os.geteuid() != 0 or _open_to_all(base)):
             work = Path(tempfile.mkdtemp(prefix="pg-entra-", dir=base))
             if os.geteuid() == 0:
-                # PostgreSQL's account passes through to its own directory in here, but lists nothing.
+                # PostgreSQL's account can reach its own directory in here, but cannot list this one.
                 work.chmod(0o711)
             return work
     message = f"no directory for temporary files is usable (short path, open to all): set TMPDIR, now {_bases()}"

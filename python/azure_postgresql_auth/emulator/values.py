@@ -1,4 +1,4 @@
-"""Checks of what users set, where they set it."""
+"""Validate the values that users set."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import re
 
 
 def seconds(name: str, value: float, *, negative: bool = False) -> float:
-    """Return a time span.
+    """Return a number of seconds.
 
     Raises:
         TypeError: it is not a number.
-        ValueError: it is not finite, or is negative and may not be.
+        ValueError: it is not finite, or it is negative and must not be.
     """
     number = _number(name, value)
     if not math.isfinite(number) or (number < 0 and not negative):
@@ -50,7 +50,7 @@ def count(name: str, value: int | None, least: int = 0) -> int | None:
 
 
 def status(value: int) -> int:
-    """Return the HTTP status of a final answer.
+    """Return the HTTP status of a final response.
 
     Raises:
         TypeError: it is not a whole number.
@@ -66,10 +66,10 @@ def status(value: int) -> int:
 
 
 def refusal(message: str, sqlstate: str) -> tuple[str, str]:
-    """Return an SQLSTATE and the words of a refused login.
+    """Return the SQLSTATE and the message of a refused login.
 
     Raises:
-        ValueError: PostgreSQL's protocol cannot carry one of them.
+        ValueError: PostgreSQL's protocol cannot transmit one of them.
     """
     if not re.fullmatch("[0-9A-Z]{5}", sqlstate):
         text = f"sqlstate={sqlstate!r}: expected five digits or capital letters"

@@ -1,4 +1,4 @@
-"""The first of them."""
+"""The initial migration."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    """Makes the table of orders."""
+    """Create the table of orders."""
 
     initial = True
     dependencies = ()

@@ -1,1 +1,1 @@
-"""Changes of the tables."""
+"""The app's migrations."""

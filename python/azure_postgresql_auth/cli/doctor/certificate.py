@@ -47,7 +47,7 @@ def check(context: Context) -> Iterator[Finding]:
 
 
 def effective_mode(context: Context) -> str:
-    """The `sslmode` that holds: with a file of roots, libpq takes `require` for `verify-ca`."""
+    """Return the effective `sslmode`: with a file of roots, libpq treats `require` as `verify-ca`."""
     mode = settings.sslmode(context)
     return "verify-ca" if mode == "require" and os.path.exists(_roots(context)) else mode  # noqa: PTH110 - may be ""
 
@@ -199,7 +199,7 @@ def _passes(mode: str, place: tuple[str, int], host: str, roots: str, timeout: f
 
 
 def _certificate(place: tuple[str, int], host: str, timeout: float) -> dict[str, Any]:
-    """What stands in a certificate that was not verified."""
+    """Return the contents of a certificate that was not verified."""
     try:
         der = wire.shake_hands(place, host, wire.trusting(), timeout).der
         return wire.shake_hands(place, host, wire.reading(der), timeout).certificate

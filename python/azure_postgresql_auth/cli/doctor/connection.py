@@ -19,7 +19,7 @@ _FIREWALL = (
 
 
 def check(context: Context) -> Iterator[Finding]:
-    """Connects to one address after the other until one answers."""
+    """Connect to one address after the other until one answers."""
     failed: list[Finding] = []
     for endpoint, addresses in context.resolved.items():
         if endpoint.is_socket:

@@ -74,7 +74,7 @@ def _driver(driver: drivers.Driver) -> Iterator[Finding]:
 
 
 def _needed(extra: str) -> str:
-    """The version that our own extra asks for."""
+    """Return the version that this package's extra requires."""
     try:
         requirements = metadata.requires(_OURS) or []
     except metadata.PackageNotFoundError:

@@ -16,7 +16,7 @@ _WHO = "SELECT session_user || ', PostgreSQL ' || current_setting('server_versio
 
 
 def check(context: Context) -> Iterator[Finding]:
-    """Logs in, asks who it is, and leaves."""
+    """Log in, query the current user, and disconnect."""
     driver = drivers.first(context.driver)
     if driver is None:
         yield Finding(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def check(context: Context) -> Iterator[Finding]:
-    """Resolves each; one that can be resolved is enough."""
+    """Resolve each host; one that can be resolved is enough."""
     failed = []
     for endpoint in context.endpoints:
         finding = _resolve(context, endpoint)

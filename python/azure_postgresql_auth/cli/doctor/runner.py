@@ -49,7 +49,7 @@ _MARKS: Final = {OK: ("✓", "green"), WARNING: ("!", "yellow"), FAILURE: ("✗"
 
 
 def run(options: argparse.Namespace) -> int:
-    """Walks; returns the exit code."""
+    """Run the steps; return the exit code."""
     context = _context(options.conninfo)
     found: list[tuple[str, Finding]] = []
     taken: set[str] = set()
@@ -126,7 +126,7 @@ def _line(name: str, finding: Finding) -> str:
 
 
 def _verdict(found: list[tuple[str, Finding]], code: int) -> tuple[Finding | None, str]:
-    """What matters most, and the last line."""
+    """Print the most important finding, and the last line."""
     for status in (FAILURE, WARNING):
         for _, finding in found:
             if finding.status == status:

@@ -17,7 +17,7 @@ _OTHER_SERVICES = (".mysql.database.azure.com", ".mariadb.database.azure.com", "
 
 
 def check(context: Context) -> Iterator[Finding]:
-    """Reads the settings as the drivers here do."""
+    """Read the settings as the drivers do."""
     if context.note:
         yield Finding(OK, context.note)
     if context.plan.has_unresolved_service:
@@ -82,10 +82,10 @@ def _host(host: str) -> Iterator[Finding]:
 
 
 def sslmode(context: Context) -> str:
-    """The one that holds; libpq's default where nothing else says one."""
+    """The effective `sslmode`; libpq's default if it is not set."""
     return context.settings.get("sslmode") or context.parameters.get("sslmode") or "prefer"
 
 
 def sslrootcert(context: Context) -> str:
-    """The file that holds, "" if none is named."""
+    """The effective file of root certificates; "" if none is set."""
     return context.settings.get("sslrootcert") or context.parameters.get("sslrootcert") or ""

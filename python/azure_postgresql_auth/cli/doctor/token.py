@@ -23,7 +23,7 @@ _ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNOREC
 
 
 def check(context: Context) -> Iterator[Finding]:
-    """Reads the claims as the server will."""
+    """Read the claims as the server does."""
     token = context.token or str(context.plan.password or "")
     try:
         context.info = info = token_info.read(token, decode_jwt(token))

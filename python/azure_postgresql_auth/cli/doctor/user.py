@@ -23,7 +23,7 @@ _PRINT_NAME: Final = "`az ad signed-in-user show --query userPrincipalName` prin
 
 
 def check(context: Context) -> Iterator[Finding]:
-    """The name that is sent, and what speaks against it."""
+    """Determine the user name that is sent, and report doubts about it."""
     if context.plan.user:
         context.user = context.plan.user
         whose = f"; the token is of {context.info.who}" if context.info else ""

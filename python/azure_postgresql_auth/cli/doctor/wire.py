@@ -34,7 +34,7 @@ class Handshake(NamedTuple):
 
 
 def shake_hands(place: tuple[str, int], host: str, context: ssl.SSLContext, timeout: float) -> Handshake:
-    """Connects as libpq does, as far as TLS.
+    """Connect as libpq does, up to the TLS handshake.
 
     Raises:
         NoTlsError: the server will not.
@@ -54,14 +54,14 @@ def shake_hands(place: tuple[str, int], host: str, context: ssl.SSLContext, time
 
 
 def verifying(roots: str, *, check_hostname: bool) -> ssl.SSLContext:
-    """A context that verifies against a file of roots, or against the operating system's where that is asked for."""
+    """Return a context that verifies against a file of roots, or against the operating system's for "system"."""
     context = ssl.create_default_context(cafile=None if roots == "system" else roots)
     context.check_hostname = check_hostname
     return _as_libpq(context)
 
 
 def trusting() -> ssl.SSLContext:
-    """A context that verifies nothing, for a look."""
+    """Return a context that verifies nothing, to inspect a certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -69,7 +69,7 @@ def trusting() -> ssl.SSLContext:
 
 
 def reading(der: bytes) -> ssl.SSLContext:
-    """A context that takes this very certificate for good, so that `ssl` tells what stands in it."""
+    """Return a context that trusts this certificate, so that `ssl` decodes its contents."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.load_verify_locations(cadata=der)

@@ -1,8 +1,8 @@
-"""How long a password may be for the PgBouncer that is installed here.
+"""The longest password that the installed PgBouncer accepts.
 
-Versions differ (995 characters in 1.16, 2,047 in 1.17 and 1.18, less before), and leave out the line that is longer, so
-that logins fail with no hint at the reason. The program itself is asked: with nowhere to listen it reads its
-configuration, complains about the password or does not, and ends.
+The limit depends on the version (995 characters in 1.16, 2,047 in 1.17 and 1.18, less before). PgBouncer ignores longer
+lines, and logins then fail without a hint at the reason. The limit is determined by running PgBouncer without an
+address to listen on: it reads its configuration, logs an error if the password is too long, and exits.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     from typing import Final
 
 _PROGRAM: Final = "pgbouncer"
-# Debian's is not on every user's path.
+# Debian installs PgBouncer in a directory that is not on every user's path.
 _PATHS: Final = ("/usr/sbin", "/usr/local/sbin")
 _PATIENCE: Final = 10.0
 _TOO_LONG: Final = re.compile(r"password too long|too long password", re.IGNORECASE)
-# What it ends with when it has read everything.
+# The messages with which PgBouncer exits after it has read its configuration.
 _READ: Final = re.compile(r"nowhere to listen on|should not run as root", re.IGNORECASE)
 _INI: Final = "[databases]\n[pgbouncer]\nauth_type = plain\nauth_file = {auth_file}\nunix_socket_dir =\n"
 
 
 class Limit:
-    """What is known about it so far."""
+    """The limit, as far as it is known."""
 
     def __init__(self) -> None:
         path = os.pathsep.join((os.environ.get("PATH", os.defpath), *_PATHS))
@@ -38,7 +38,7 @@ class Limit:
         self._refused: int | None = None
 
     def takes(self, length: int) -> bool | None:
-        """Whether it takes a password of this length; None where it cannot be asked."""
+        """Return whether PgBouncer accepts a password of this length; None if it cannot be run."""
         if length <= self._taken:
             return True
         if self._refused is not None and length >= self._refused:
@@ -51,7 +51,7 @@ class Limit:
         return answer
 
     def version(self) -> str | None:
-        """What it calls itself."""
+        """Return the version line of PgBouncer; None if it cannot be run."""
         if self.program is None:
             return None
         output = _run(self.program, "--version")
@@ -66,7 +66,7 @@ def _ask(program: str, length: int) -> bool | None:
             ini.write_text(_INI.format(auth_file=auth_file), "utf-8")
             output = _run(program, str(ini))
     except OSError:
-        # No folder for temporary files, as where the root file system is read-only.
+        # No folder for temporary files, for example because the root file system is read-only.
         return None
     if _TOO_LONG.search(output):
         return False
@@ -74,7 +74,7 @@ def _ask(program: str, length: int) -> bool | None:
 
 
 def _run(program: str, *arguments: str) -> str:
-    # Sockets that systemd passes on would be somewhere to listen.
+    # Otherwise PgBouncer would listen on sockets that systemd passes on.
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("LISTEN_", "NOTIFY_"))}
     try:
         done = subprocess.run(  # noqa: S603 - the administrator's own program

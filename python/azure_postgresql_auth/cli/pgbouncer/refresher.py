@@ -1,4 +1,4 @@
-"""PgBouncer's reader of the kept file: how long a token it takes, and how it is told of a new one."""
+"""Keep PgBouncer's userlist fresh: check the length of tokens, and make PgBouncer reload the file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Keep on until it is told to stop; with `--once`, one round."""
+    """Keep the tokens fresh until a signal stops the command; with `--once`, write them once."""
     if options.ini:
         terminal.data(template(options.host, options.auth_file, options.pid_file).rstrip("\n"))
         return 0
@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
         raise Failure("pgbouncer: Windows has no signal that tells PgBouncer of a new token; run this on Linux", USAGE)
     scope = options.scope or scope_for((options.host,) if options.host else ())
     userlist = Userlist(options.auth_file)
-    # What can be seen to be unsafe ends the command here; what may pass, as a folder that is not there yet, does not.
+    # An unsafe file ends the command here. A temporary problem, such as a missing folder, is retried later.
     with contextlib.suppress(OSError):
         userlist.check()
     refresher = _PgBouncer(identities(options.identity), scope, userlist, options.health_file, _reloader(options))
@@ -61,11 +61,11 @@ class _PgBouncer(Refresher):
         super().__init__(keep, scope, userlist, health_file)
         self._reload = reload_pgbouncer
         self._limit = Limit()
-        # What an earlier process wrote, it may not have lived to tell.
-        self._to_be_told = True
+        # An earlier process may have ended after it wrote the file and before it reloaded PgBouncer.
+        self._needs_reload = True
 
     def accepts(self, identity: Identity, login: Login) -> bool:
-        """Return whether PgBouncer takes a password of this length."""
+        """Return whether PgBouncer accepts a password of this length."""
         length = len(login.password)
         takes = self._limit.takes(length)
         if takes is None:
@@ -90,22 +90,22 @@ class _PgBouncer(Refresher):
         return True
 
     def changed(self) -> None:
-        """Note that PgBouncer is to be told."""
-        self._to_be_told = True
+        """Note that PgBouncer has to reload the file."""
+        self._needs_reload = True
         self._logged.discard("not_running")
 
     def announce(self) -> bool:
-        """Tell PgBouncer to read the file; return whether it has, or will when it starts."""
-        if not self._to_be_told or self._reload is None:
+        """Make PgBouncer reload the file; return whether it has, or will when it starts."""
+        if not self._needs_reload or self._reload is None:
             return True
         try:
             self._reload()
         except reload.NotRunning as error:
             self._log_once("warning", "not_running", f"{error}: PgBouncer reads the file when it starts")
             return True
-        except Exception as error:  # noqa: BLE001 - drivers have their own; the next round tries again
+        except Exception as error:  # noqa: BLE001 - drivers raise their own errors; the next round tries again
             events.log("error", "reload_failed", error=str(error))
             return False
         events.log("info", "reloaded")
-        self._to_be_told = False
+        self._needs_reload = False
         return True

@@ -1,4 +1,4 @@
-"""Telling PgBouncer to read its files again."""
+"""Make PgBouncer reload its files."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ _CLOCK_SLACK: Final = 5.0
 """Seconds: PgBouncer writes the file after its start, and clocks are read at different precisions."""
 
 
-class NotRunning(Exception):  # noqa: N818 - no error: PgBouncer reads its files when it starts
+class NotRunning(Exception):  # noqa: N818 - not an error, because PgBouncer reads its files when it starts
     """There is no PID file."""
 
 
 def by_signal(pid_file: str) -> Callable[[], None]:
-    """Send SIGHUP to the process in this file, if it is PgBouncer."""
+    """Return a function that sends SIGHUP to the process in this file, if it is PgBouncer."""
 
     def reload() -> None:
         try:
-            # Non-blocking, for what may stand there instead of a file.
+            # Non-blocking, in case the path is a FIFO.
             descriptor = os.open(pid_file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except FileNotFoundError as error:
             message = f"the PID file {pid_file} does not exist"
@@ -55,7 +55,7 @@ def by_signal(pid_file: str) -> Callable[[], None]:
 
 
 def _why_not(pid: int, pid_file: os.stat_result) -> str | None:
-    """Say what speaks against the process being the PgBouncer that wrote the file."""
+    """Return why the process cannot be the PgBouncer that wrote the file; None if it can."""
     if pid == os.getpid():
         return "it is this process itself"
     if not (_PROC / "self").exists():
@@ -63,7 +63,7 @@ def _why_not(pid: int, pid_file: os.stat_result) -> str | None:
     process = _PROC / str(pid)
     try:
         name = (process / "comm").read_text("utf-8", "replace").strip()
-        # The folder's own owner is root where the process has changed its user.
+        # Not the folder's owner, which is root if the process has changed its user.
         users = re.search(r"^Uid:\s+\d+\s+(\d+)", (process / "status").read_text("utf-8", "replace"), re.MULTILINE)
         started = _started(process)
     except OSError:
@@ -77,17 +77,17 @@ def _why_not(pid: int, pid_file: os.stat_result) -> str | None:
 
 
 def _started(process: Path) -> float:
-    """When a process was started, in seconds since the epoch (proc_pid_stat(5))."""
-    # The name, in parentheses, may hold anything.
+    """Return when a process was started, in seconds since 1970 (proc_pid_stat(5))."""
+    # The name, in parentheses, can contain any characters.
     after_boot = int((process / "stat").read_bytes().rpartition(b")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
     return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + after_boot
 
 
 def by_console(dsn: str) -> Callable[[], None]:
-    """Say RELOAD on the admin console.
+    """Return a function that sends RELOAD to the admin console.
 
     Raises:
-        Failure: the connection string cannot be read, or there is no driver.
+        Failure: the connection string cannot be parsed, or no driver is installed.
     """
     parameters = {"dbname": "pgbouncer", "connect_timeout": "10", **conninfo.parse(dsn)}
     driver = drivers.first()

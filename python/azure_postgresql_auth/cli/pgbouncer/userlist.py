@@ -19,10 +19,10 @@ _GROUP_READ: Final = 0o040
 
 
 def merged(content: bytes, passwords: Mapping[str, str]) -> bytes:
-    """Return the file with these passwords first; every other line keeps its bytes.
+    """Return the file's content with these passwords first; every other line is kept byte for byte.
 
-    First, because PgBouncer stops reading at a line that is malformed. No other line may have the same user, because of
-    two PgBouncer takes the later one.
+    They come first because PgBouncer stops reading at a malformed line. Other lines of the same users are removed,
+    because PgBouncer uses the last line of a user.
     """
     ours = {_bytes(user): _bytes(password) for user, password in passwords.items()}
     kept = [line for line in re.findall(rb"[^\n]*\n|[^\n]+", content) if _user_of(line) not in ours]
@@ -43,21 +43,17 @@ def _quoted(text: bytes) -> bytes:
 
 
 class Userlist:
-    """The file.
-
-    Raises:
-        Failure: another user could read it or redirect the write.
-    """
+    """A userlist file."""
 
     def __init__(self, path: str) -> None:
         self.path = path
         self._file = SecretFile(path)
 
     def check(self) -> None:
-        """Refuse a file that PgBouncer could not read, as far as that can be seen.
+        """Check, as far as possible, that PgBouncer can read the file and no other user can.
 
         Raises:
-            Failure: it is for root alone, and PgBouncer does not run as root; or as for `update`.
+            Failure: only root can read it, and PgBouncer does not run as root; or as for `update`.
             OSError: the folder cannot be opened.
         """
         status = self._file.status()
@@ -76,11 +72,11 @@ class Userlist:
             )
 
     def update(self, passwords: Mapping[str, str]) -> bool:
-        """Put these in; whether that changed anything.
+        """Write these passwords; return whether the file changed.
 
         Raises:
             Failure: PgBouncer could not read the file, or another user could, or could redirect the write.
-            OSError: it cannot be read or written, or another process keeps it.
+            OSError: the file cannot be read or written, or another process maintains it.
         """
         self.check()
         return self._file.update(lambda content: merged(content, passwords))

@@ -1,4 +1,4 @@
-"""`pgpass`: keeps a password file fresh, for programs that read it anew for every connection."""
+"""`pgpass`: keeps a password file fresh, for programs that read it for every connection."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _STOP_SECONDS: Final = 2.0
 
 
 def run(options: argparse.Namespace) -> int:
-    """Keep on until it is told to stop or the command ends; with `--once`, one round."""
+    """Keep the file fresh until a signal stops the command or the program ends; with `--once`, write it once."""
     if options.once and options.command:
         raise Failure("pgpass: --once and a command exclude each other", USAGE)
     hosts = options.host or list(filter(None, os.environ.get("PGHOST", "").split(",")))
@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
     user = logins.user_of(options.user)
     variables, scope = logins.settings({"host": ",".join(hosts), "user": user or ""}, options.scope)
     file = Passfile(options.file, hosts)
-    # What can be seen to be unsafe ends the command here; what may pass, as a folder that is not there yet, does not.
+    # An unsafe file ends the command here. A temporary problem, such as a missing folder, is retried later.
     with contextlib.suppress(OSError):
         file.check()
     refresher = Refresher([Identity(user, DefaultAzureCredential())], scope, file, options.health_file)
@@ -47,10 +47,10 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _log_settings(variables: dict[str, str]) -> None:
-    """Check and print what keeps the token safe, which is up to the programs that read the file.
+    """Check and log the TLS settings, which the programs that read the file have to use.
 
     Raises:
-        Failure: the roots cannot be read.
+        Failure: the root certificates cannot be read.
     """
     sslmode = variables.get("PGSSLMODE") or os.environ.get("PGSSLMODE")
     roots = variables.get("PGSSLROOTCERT") or os.environ.get("PGSSLROOTCERT")
@@ -75,7 +75,7 @@ def _run_inside(command: list[str], refresher: Refresher, variables: dict[str, s
         return 1
     ((identity, login),) = fresh.items()
     environment = {**os.environ, "PGUSER": identity.user or login.user or "", **variables}
-    # libpq prefers this variable to the file, and would use the same token for ever.
+    # libpq prefers this variable to the file, and would keep using an expired token.
     environment.pop("PGPASSWORD", None)
     stop = threading.Event()
     thread = threading.Thread(target=refresher.keep, args=(stop.wait,), daemon=True, name="password file")
@@ -84,6 +84,6 @@ def _run_inside(command: list[str], refresher: Refresher, variables: dict[str, s
         code = child.run(command, environment, "pgpass")
     finally:
         stop.set()
-        # It may wait for a token, which nobody needs any more.
+        # The thread may be waiting for a token that is no longer needed.
         thread.join(_STOP_SECONDS)
     return child.end_like(code)

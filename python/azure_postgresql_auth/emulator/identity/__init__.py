@@ -1,1 +1,1 @@
-"""The identity services: the Entra token endpoint, the managed identity hosts, and the faults that they can have."""
+"""The identity services: the Entra token endpoint, the managed identity hosts, and their faults."""

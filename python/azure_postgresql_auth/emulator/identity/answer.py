@@ -1,4 +1,4 @@
-"""What an identity endpoint answers, how Entra words its errors, and what goes into the record of the request."""
+"""The responses of identity endpoints, with errors in Entra's format, and the data for the request's record."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Answer:
-    """An HTTP status and a JSON object, for a request about a resource by a client."""
+    """An HTTP status and a JSON object, with the request's resource and client for the record."""
 
     status: int
     body: Mapping[str, Any]
@@ -23,7 +23,7 @@ class Answer:
 
 
 def entra_error(error: str, code: int, text: str, *, status: int = 400) -> tuple[int, dict[str, Any]]:
-    """Word an error as Entra does, ids and time in the description included."""
+    """Return an error in Entra's format, including the ids and the time in its description."""
     trace, correlation = str(uuid.uuid4()), str(uuid.uuid4())
     timestamp = dt.datetime.now(dt.timezone.utc).strftime("%Y-%m-%d %H:%M:%SZ")
     return status, {

@@ -1,4 +1,4 @@
-"""Certificates of applications: made, registered with an identity, and looked up by their thumbprint."""
+"""The certificates of applications."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ FORMS = ("pem", "pkcs12")
 
 
 class ApplicationKeys:
-    """The certificates that identities have been given."""
+    """The certificates that are registered with identities."""
 
     def __init__(self) -> None:
-        """Start without any."""
+        """Start without certificates."""
         self._registered: dict[tuple[str, str], x509.Certificate] = {}
 
     def make(self, identity: Identity, form: str, password: str | None) -> bytes:
-        """Make a certificate with its key, register it, and return what a file of it holds.
+        """Create a certificate with its key, register it, and return the contents of its file.
 
         Raises:
-            ValueError: the form is none.
+            ValueError: the form is unknown.
         """
         if form not in FORMS:
             message = f"form={form!r}: one of {', '.join(FORMS)}"
@@ -49,12 +49,12 @@ class ApplicationKeys:
         return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption) + certificate.public_bytes(Encoding.PEM)
 
     def find(self, identity: Identity, thumbprint: str) -> x509.Certificate | None:
-        """Find an identity's certificate by the `x5t` of a token signed with it."""
+        """Return an identity's certificate by the `x5t` header of a token that it signed."""
         return self._registered.get((identity.client_id, thumbprint.rstrip("=")))
 
 
 def _thumbprint(certificate: x509.Certificate) -> str:
-    digest = certificate.fingerprint(hashes.SHA1())  # noqa: S303 - what Entra calls certificates by
+    digest = certificate.fingerprint(hashes.SHA1())  # noqa: S303 - Entra identifies certificates by their SHA-1 hash
     return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
 

@@ -1,4 +1,4 @@
-"""Assertions that an application signs with its certificate, verified as Entra verifies them."""
+"""Verify the assertions that an application signs with its certificate, as Entra does."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def is_of_certificate(assertion: str) -> bool:
-    """Tell them from federated tokens, which carry a key's id: these name a certificate and no key."""
+    """Return whether it is an assertion, which names a certificate, not a federated token, which names a key id."""
     try:
         header = jwt.get_unverified_header(assertion)
     except jwt.InvalidTokenError:
@@ -27,7 +27,7 @@ def is_of_certificate(assertion: str) -> bool:
 def bad_certificate_assertion(
     assertion: str, identity: Identity, keys: ApplicationKeys, request: Request, now: float
 ) -> tuple[int, dict[str, Any]] | None:
-    """Refuse what is not signed by the identity's own certificate, for this very endpoint, a short time ago."""
+    """Reject an assertion unless the identity's certificate signed it recently, for this endpoint."""
     thumbprint = jwt.get_unverified_header(assertion)["x5t"]
     certificate = keys.find(identity, thumbprint)
     if certificate is None:

@@ -1,7 +1,7 @@
-"""The claims of an access token as Entra issues it, by kind of principal.
+"""The claims of Entra's access tokens, by kind of principal.
 
-The lists follow tokens seen in public (microsoft/aspire#8230 and Microsoft's claims reference). What is opaque in a
-real token (`aio`, `rh`, `xms_ftd`) has its real length here, so that tokens have a realistic size.
+The claims follow published tokens (microsoft/aspire#8230) and Microsoft's claims reference. Opaque claims (`aio`, `rh`,
+`xms_ftd`) have their real length, so that tokens have a realistic size.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def claims_of(identity: Identity, tenant_id: str, audience: str, times: tuple[int, int], uti: str) -> dict[str, Any]:
-    """Build the claims of one token; `times` are its issue and its expiry in seconds."""
+    """Return the claims of a token; `times` are those of its issue and its expiry, in seconds since 1970."""
     issuer = f"https://sts.windows.net/{tenant_id}/"
     issued, expires = times
     claims: dict[str, Any] = {
@@ -66,7 +66,7 @@ def _of_user(identity: Identity) -> dict[str, Any]:
     given_name = identity.name.split("@")[0].split(".")[0].capitalize()
     names = {"unique_name": identity.name, "upn": identity.name}
     if identity.kind == "guest":
-        # Of a personal Microsoft account; one of another tenant has that tenant as `idp` and no "live.com#".
+        # For a personal Microsoft account. An account of another tenant has that tenant as `idp`, and no "live.com#".
         names = {"idp": "live.com", "unique_name": f"live.com#{_home_account(identity.name)}"}
     return {
         "acr": "1",
@@ -84,6 +84,6 @@ def _of_user(identity: Identity) -> dict[str, Any]:
 
 
 def _home_account(guest: str) -> str:
-    """Return the mail address of pat_example.org#EXT#@contoso.onmicrosoft.com, pat@example.org."""
+    """Return a guest's mail address: pat@example.org for pat_example.org#EXT#@contoso.onmicrosoft.com."""
     name, _, domain = guest.partition(GUEST)[0].rpartition("_")
     return f"{name}@{domain}"

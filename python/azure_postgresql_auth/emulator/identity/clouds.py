@@ -1,4 +1,4 @@
-"""Which audiences a token for the database may have, in each of Azure's clouds."""
+"""The audiences of database tokens in each of Azure's clouds."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ SERVER_NAMES = (
 
 
 def audience(scope: str) -> str:
-    """Tell the audience that Entra puts into a token for this scope or resource."""
+    """Return the audience of a token for this scope or resource."""
     return scope.removesuffix("/.default")
 
 
 def is_database(resource: str) -> bool:
-    """Tell whether a token with this audience is one for the database."""
+    """Return whether a token with this audience is a database token."""
     return resource.rstrip("/") in DATABASE_RESOURCES

@@ -1,4 +1,4 @@
-"""The Entra tenant and the server's principals: who exists, and which role belongs to whom."""
+"""The Entra tenant's identities and groups, and the owners of the server's roles."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 KINDS = ("user-assigned", "system-assigned", "service-principal", "user", "guest")
 USERS = ("user", "guest")
 GUEST = "#EXT#"
-"""What stands in a guest's user principal name between the home account and the tenant."""
+"""Separates the home account from the tenant in a guest's user principal name."""
 MANAGED = ("user-assigned", "system-assigned")
 ROLE_TYPES = ("user", "service", "group")
 
-# The application that a user's token was issued to: the Azure CLI, whose id is the same in every tenant.
+# The application that requests users' tokens: the Azure CLI, whose id is the same in every tenant.
 AZURE_CLI = "04b07795-8ddb-461a-bbee-02f9e1bf7b46"
 
 
 @dataclass(frozen=True, eq=False)
 class Identity:
-    """A principal of the tenant; made by `Emulator.add_identity`."""
+    """A principal of the tenant, created by `Emulator.add_identity`."""
 
     name: str
     kind: str
@@ -31,16 +31,16 @@ class Identity:
     client_id: str
     object_id: str
     resource_id: str | None = None
-    """The Azure resource, of managed identities."""
+    """The Azure resource id of a managed identity."""
     client_secret: str | None = field(default=None, repr=False)
-    """Of service principals."""
+    """The client secret of a service principal."""
     claims: Mapping[str, Any] = field(default_factory=dict, repr=False)
     database_claims: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """A security group: its members log in with their own token and the group's name."""
+    """A security group. Its members log in with their own tokens, as the role with the group's name."""
 
     name: str
     object_id: str
@@ -54,7 +54,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Role:
-    """What the server has noted about a role: whose it is and of which type that principal is."""
+    """The owner of a role, and the type of that principal."""
 
     name: str
     type: str
@@ -62,10 +62,10 @@ class Role:
 
 
 class Directory:
-    """Every identity, group and role of one emulator."""
+    """All identities, groups and roles of an emulator."""
 
     def __init__(self) -> None:
-        """Start an empty tenant with an id of its own."""
+        """Create an empty tenant with a new id."""
         self.tenant_id = str(uuid.uuid4())
         self.subscription_id = str(uuid.uuid4())
         self.identities: list[Identity] = []
@@ -81,7 +81,7 @@ class Directory:
         claims: Mapping[str, Any],
         database_claims: Mapping[str, Any],
     ) -> Identity:
-        """Make an identity with fresh ids; it is not entered yet."""
+        """Create an identity with new ids, without adding it to the directory."""
         if kind not in KINDS:
             message = f"kind={kind!r}: one of {', '.join(KINDS)}"
             raise ValueError(message)
@@ -110,10 +110,10 @@ class Directory:
         return f"/subscriptions/{self.subscription_id}/resourcegroups/emulator/providers/{types[kind]}/{name}"
 
     def identity(self, wanted: Identity | str) -> Identity:
-        """Find an identity by its name; one that is given itself is returned, even after its removal.
+        """Return an identity by its name. An identity as the argument is returned, even after its removal.
 
         Raises:
-            ValueError: no identity has this name, or several have.
+            ValueError: no identity, or more than one, has this name.
             TypeError: it is neither an identity nor a name.
         """
         found = _named(wanted, self.identities) if isinstance(wanted, str) else wanted
@@ -123,10 +123,10 @@ class Directory:
         return found
 
     def principal(self, wanted: Identity | Group | str) -> Identity | Group:
-        """Find an identity or a group of this tenant.
+        """Return an identity or a group of this tenant.
 
         Raises:
-            ValueError: there is none, or several have this name.
+            ValueError: none, or more than one, has this name.
             TypeError: it is neither an identity, nor a group, nor a name.
         """
         everybody: list[Identity | Group] = [*self.identities, *self.groups]
@@ -140,10 +140,10 @@ class Directory:
         return found
 
     def claim_role(self, name: str, role_type: str, object_ids: Sequence[str]) -> None:
-        """Note whose role this is; a role has one owner.
+        """Record the owner of a role; a role has one owner.
 
         Raises:
-            ValueError: the role belongs to another principal, or the type is none.
+            ValueError: the role belongs to another principal, or the type is unknown.
         """
         if role_type not in ROLE_TYPES:
             message = f"role_type={role_type!r}: one of {', '.join(ROLE_TYPES)}"
@@ -154,7 +154,7 @@ class Directory:
         self.roles[name] = Role(name, role_type, frozenset(object_ids))
 
     def managed(self, query: Mapping[str, str]) -> Identity | None:
-        """Find the managed identity that a request names; the default one where it names none."""
+        """Return the managed identity that a request names, or the default one."""
         selectors = {
             "client_id": "client_id",
             "object_id": "object_id",
@@ -173,7 +173,7 @@ class Directory:
         return None
 
     def application(self, client_id: str) -> Identity | None:
-        """Find the application or user-assigned identity that may use the token endpoint."""
+        """Return the application or user-assigned identity that may use the token endpoint."""
         for identity in self.identities:
             if identity.client_id == client_id.lower() and identity.kind in {"service-principal", "user-assigned"}:
                 return identity

@@ -1,4 +1,4 @@
-"""Entra's token endpoint: client credentials by secret or by federated assertion."""
+"""Entra's token endpoint: client credentials with a secret, a certificate or a federated assertion."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
 def subject_of(identity: Identity) -> str:
-    """Name the Kubernetes service account that may act as this identity."""
+    """Return the Kubernetes service account that may act as this identity."""
     return f"system:serviceaccount:default:{identity.name}"
 
 
 def federated_token(issuer: Issuer, identity: Identity, url: str, lifetime: float) -> str:
-    """Issue what Kubernetes projects into a pod's AZURE_FEDERATED_TOKEN_FILE."""
+    """Issue the token that Kubernetes writes to a pod's AZURE_FEDERATED_TOKEN_FILE."""
     now = int(issuer.now())
     return issuer.sign(
         {
@@ -43,7 +43,7 @@ def federated_token(issuer: Issuer, identity: Identity, url: str, lifetime: floa
 
 
 def openid_configuration(url: str, tenant_id: str) -> dict[str, Any]:
-    """Describe the tenant; MSAL asks for it before it asks for a token."""
+    """Return the tenant's metadata, which MSAL requests before it requests a token."""
     base = f"{url}/{tenant_id}"
     return {
         "token_endpoint": f"{base}/oauth2/v2.0/token",
@@ -59,7 +59,7 @@ def openid_configuration(url: str, tenant_id: str) -> dict[str, Any]:
 
 
 class TokenEndpoint:
-    """POST /{tenant}/oauth2/v2.0/token."""
+    """The endpoint POST /{tenant}/oauth2/v2.0/token."""
 
     def __init__(
         self, directory: Directory, issuer: Issuer, issue: Callable[[Identity, str], Issued], keys: ApplicationKeys
@@ -71,7 +71,7 @@ class TokenEndpoint:
         self._issue = issue
 
     def answer(self, request: Request, tenant: str) -> Answer:
-        """Grant a token or say why not, with Entra's codes."""
+        """Return a token, or an error with Entra's code."""
         client_id, scope = request.form.get("client_id", ""), request.form.get("scope", "")
         identity = self._directory.application(client_id)
         refusal = self._refusal(request, tenant, identity)
@@ -165,7 +165,7 @@ def _bad_scope(scope: str) -> tuple[int, dict[str, Any]] | None:
 
 
 def unknown_tenant(tenant: str) -> tuple[int, dict[str, Any]]:
-    """Refuse a tenant that is not the emulator's."""
+    """Reject a tenant that is not the emulator's."""
     return entra_error(
         "invalid_request",
         90002,

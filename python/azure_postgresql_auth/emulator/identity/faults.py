@@ -1,4 +1,4 @@
-"""Faults and limits of the identity endpoints, settable while they run."""
+"""Faults and limits of the identity endpoints, which can be set while they run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Fault:
-    """One way of failing."""
+    """A fault."""
 
     status: int
     times: int | None
@@ -27,24 +27,24 @@ class Fault:
 
 
 class Faults:
-    """The fault in force, if any."""
+    """The current fault, if any."""
 
     def __init__(self) -> None:
-        """Start healthy."""
+        """Start without a fault."""
         self._lock = threading.Lock()
         self._fault: Fault | None = None
 
     def set(self, fault: Fault | None) -> None:
-        """Put a fault in the place of the one before; whoever hangs in that is let go."""
+        """Replace the current fault, and release the requests that hang in it."""
         with self._lock:
             previous, self._fault = self._fault, fault
         if previous is not None:
             previous.over.set()
 
     def take(self, *, probe: bool) -> Fault | None:
-        """Tell what befalls the next request.
+        """Return the fault of the next request.
 
-        An SDK's probe meets a lasting fault, but does not use up a counted one: `times` counts requests for tokens.
+        A permanent fault applies to an SDK's probe, too, but a probe does not count: `times` counts token requests.
         """
         with self._lock:
             fault = self._fault
@@ -57,7 +57,7 @@ class Faults:
 
 
 class Throttle:
-    """IMDS' limits: so many requests a second, so many at once."""
+    """The limits of IMDS: requests per second and concurrent requests."""
 
     def __init__(self) -> None:
         """Start without limits."""
@@ -68,13 +68,13 @@ class Throttle:
         self._running = 0
 
     def limit(self, per_second: float | None, concurrent: int | None) -> None:
-        """Set the limits; None lifts one."""
+        """Set the limits; None removes one."""
         with self._lock:
             self._per_second, self._concurrent = per_second, concurrent
             self._recent.clear()
 
     def enter(self) -> bool:
-        """Admit a request or refuse it; an admitted one must leave."""
+        """Return whether a request is admitted; for an admitted one, `leave` has to be called."""
         now = time.monotonic()
         with self._lock:
             while self._recent and self._recent[0] <= now - 1:
@@ -96,7 +96,7 @@ class Throttle:
 
 @dataclass
 class Settings:
-    """Everything a test turns while the emulator runs."""
+    """All settings that can change while the emulator runs."""
 
     lifetime: float
     latency: float
@@ -105,5 +105,5 @@ class Settings:
     clock_skew: float = 0.0
 
     def now(self) -> float:
-        """Return the time of Azure's clock, the one clock of all that the emulator stands for."""
+        """Return the time of Azure's clock, which all of the emulator's services use, in seconds since 1970."""
         return time.time() + self.clock_skew

@@ -20,19 +20,19 @@ ML_PATH = "/ml/token"
 CLOUD_SHELL_PATH = "/cloud-shell/token"
 
 ARC_KEYS = "/var/opt/azcmagent/tokens"
-"""Where clients look for the agent's keys; elsewhere they read none."""
+"""The only directory in which clients read the agent's keys."""
 
 
 class Hosts:
-    """What the endpoints of all four have in common: an identity, and a secret to be shown."""
+    """The endpoints of all four hosts, which share a secret for the request's header."""
 
     def __init__(self, directory: Directory, issue: Callable[[Identity, str], Issued], keys: Path) -> None:
         """Serve this directory.
 
         Args:
-            directory: who exists.
-            issue: makes a token.
-            keys: the directory that clients find at `ARC_KEYS`, by a mount for one.
+            directory: the tenant.
+            issue: issues a token.
+            keys: the directory that clients find at `ARC_KEYS`, for example by a mount.
         """
         self.secret = secrets.token_hex(16).upper()
         self._directory = directory
@@ -41,15 +41,15 @@ class Hosts:
         self._challenges: set[str] = set()
 
     def variables(self, host: str, urls: tuple[str, str], thumbprint: str) -> dict[str, str]:
-        """Tell the variables that programs find on such a host.
+        """Return the environment variables that programs find on such a host.
 
         Args:
-            host: which.
-            urls: of the endpoints without TLS, and of those with it.
-            thumbprint: of the latters' certificate.
+            host: name of the host.
+            urls: URLs of the endpoints without and with TLS.
+            thumbprint: thumbprint of the certificate of the endpoint with TLS.
 
         Raises:
-            ValueError: there is no such host.
+            ValueError: the host is unknown.
         """
         http, https = urls
         variables = {
@@ -68,7 +68,7 @@ class Hosts:
         return variables[host]
 
     def azure_arc(self, request: Request) -> Answer:
-        """Answer as the agent on a server outside Azure: first with a challenge to read a file."""
+        """Answer as Azure Arc's agent does: first with a challenge to read a file."""
         resource = request.query.get("resource", "")
         if request.headers.get("metadata", "").lower() != "true":
             return _error(400, "Required metadata header not specified", resource)
@@ -94,7 +94,7 @@ class Hosts:
         return Answer(401, {"error": "unauthorized"}, resource, headers=headers)
 
     def service_fabric(self, request: Request) -> Answer:
-        """Answer as a cluster's token service: one identity for each application, and errors inside `error`."""
+        """Answer as Service Fabric's token service does: one identity per application, and errors inside `error`."""
         resource = request.query.get("resource", "")
         if not self._shows_secret(request):
             error = {"code": "SecretHeaderNotFound", "message": "Secret is not found in the request headers."}
@@ -107,7 +107,7 @@ class Hosts:
         return self._grant(identity, resource)
 
     def azure_ml(self, request: Request) -> Answer:
-        """Answer as a compute instance does, in App Service's protocol of 2017."""
+        """Answer as a compute instance of Azure ML does, in App Service's protocol of 2017."""
         resource = request.query.get("resource", "")
         if not self._shows_secret(request):
             return _error(401, "The secret header is missing or wrong.", resource)
@@ -118,7 +118,7 @@ class Hosts:
         return _error(400, "No identity found", resource) if identity is None else self._grant(identity, resource)
 
     def cloud_shell(self, request: Request) -> Answer:
-        """Answer for whoever opened the shell."""
+        """Answer as Cloud Shell does, for the user of the shell."""
         resource = request.form.get("resource", "")
         if request.headers.get("metadata", "").lower() != "true":
             return _error(400, "Required metadata header not specified", resource)

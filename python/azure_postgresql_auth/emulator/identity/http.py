@@ -1,4 +1,4 @@
-"""An HTTP server on loopback, in threads: parsing and faults on the wire, no idea of identity."""
+"""A threaded HTTP server on loopback, with parsing and faults of the connection, independent of identities."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LONGEST_BODY = 1 << 20
 
 @dataclass(frozen=True)
 class Request:
-    """What a client asked; the names of headers are in lower case."""
+    """A request; the names of headers are in lower case."""
 
     method: str
     path: str
@@ -39,7 +39,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Response:
-    """What it gets; with a fault that has to do with the wire, perhaps not all of it."""
+    """A response, which a fault of the connection can cut short."""
 
     status: int
     body: Mapping[str, Any] | str | bytes
@@ -48,7 +48,7 @@ class Response:
 
 
 class Server(ThreadingHTTPServer):
-    """Serves one function, `answer`, from its start to its stop."""
+    """Serves the function `answer`, from `start` to `stop`."""
 
     daemon_threads = True
     request_queue_size = 512  # the default of 5 drops connections when many clients start at once
@@ -56,7 +56,7 @@ class Server(ThreadingHTTPServer):
     def __init__(
         self, answer: Callable[[Request], Response], clock: Callable[[], float], tls: ssl.SSLContext | None = None
     ) -> None:
-        """Listen on a free port of loopback; `clock` tells the time for the header `Date`."""
+        """Listen on a free port of loopback; `clock` returns the time for the header `Date`."""
         super().__init__(("127.0.0.1", 0), _Handler)
         self.answer = answer
         self.clock = clock
@@ -67,15 +67,15 @@ class Server(ThreadingHTTPServer):
 
     @property
     def port(self) -> int:
-        """The port that it listens on."""
+        """The port that the server listens on."""
         return int(self.server_address[1])
 
     def start(self) -> None:
-        """Accept in a thread of its own."""
+        """Accept connections in a thread."""
         self._loop.start()
 
     def stop(self) -> None:
-        """Stop accepting, cut every connection and wait for the threads."""
+        """Stop accepting, close every connection and wait for the threads."""
         if self._loop.is_alive():
             self.shutdown()
             self._loop.join()
@@ -87,7 +87,7 @@ class Server(ThreadingHTTPServer):
             worker.join(timeout=5)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Start a thread that `stop` knows of; the base class does not keep daemon threads."""
+        """Start a thread and keep it for `stop`; the base class does not keep daemon threads."""
         worker = threading.Thread(
             target=self.process_request_thread, args=(request, client_address), name="emulator-http-client", daemon=True
         )
@@ -102,7 +102,7 @@ class Server(ThreadingHTTPServer):
             self._workers.discard(threading.current_thread())
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Log what the base class would print; a client that went away is nothing special."""
+        """Log what the base class would print, except for disconnected clients."""
         del request, client_address
         logger.debug("connection to an identity endpoint broke", exc_info=True)  # noqa: LOG014 - called while handling
 
@@ -110,12 +110,12 @@ class Server(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    wbufsize = -1  # head and body in one packet: in two, the client's delayed acknowledgement costs 40 ms
+    wbufsize = -1  # head and body in one packet, because with two the client's delayed acknowledgement takes 40 ms
     server: Server
 
     def setup(self) -> None:
         if self.server.tls is not None:
-            # Here and not in the accept loop, where one silent client would hold up all others.
+            # Not in the accept loop, where one silent client would block all others.
             self.request = self.server.tls.wrap_socket(self.request, server_side=True, do_handshake_on_connect=False)
         self.server.sockets.add(self.request)
         self.request.settimeout(_HANDSHAKE_SECONDS)
@@ -161,7 +161,7 @@ class _Handler(BaseHTTPRequestHandler):
             if fault.hang:
                 fault.over.wait()
             else:
-                # Closing with unsent data discarded is what makes TCP send a reset.
+                # TCP sends a reset if a connection is closed with unsent data discarded.
                 self.request.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             return
         self.send_response(response.status)
@@ -184,7 +184,7 @@ class _Handler(BaseHTTPRequestHandler):
         return super().date_time_string(self.server.clock() if timestamp is None else timestamp)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
-        """Print nothing; `Emulator.token_requests` has the record, without the secrets of a URL."""
+        """Print nothing, because URLs can contain secrets; `Emulator.token_requests` has the record."""
 
 
 def _pairs(encoded: str) -> dict[str, str]:

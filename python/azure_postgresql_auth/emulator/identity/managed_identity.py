@@ -1,4 +1,4 @@
-"""The managed identity endpoints: App Service's and the virtual machines' (IMDS)."""
+"""The managed identity endpoints of App Service and of virtual machines (IMDS)."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _APP_SERVICE_VERSIONS = ("2019-08-01",)
 
 
 def is_probe(request: Request) -> bool:
-    """Tell whether this only asks if IMDS is there: SDKs leave the header out and count any 400 as a yes."""
+    """Return whether a request only probes for IMDS: SDKs omit the header, and take any status 400 as a yes."""
     return request.path == IMDS_PATH and request.headers.get("metadata", "").lower() != "true"
 
 
 def imds(request: Request, directory: Directory, issue: Callable[[Identity, str], Issued]) -> Answer:
-    """Answer as http://169.254.169.254 does; every value is a string."""
+    """Answer as http://169.254.169.254 does, where every value is a string."""
     resource = request.query.get("resource", "")
     if is_probe(request):
         return _imds_error("Required metadata header not specified", resource)
@@ -53,7 +53,7 @@ def imds(request: Request, directory: Directory, issue: Callable[[Identity, str]
 def app_service(
     request: Request, directory: Directory, issue: Callable[[Identity, str], Issued], header: str
 ) -> Answer:
-    """Answer as the endpoint in IDENTITY_ENDPOINT does, to those who know IDENTITY_HEADER."""
+    """Answer as the endpoint in IDENTITY_ENDPOINT does, to requests with the value of IDENTITY_HEADER."""
     resource = request.query.get("resource", "")
     shown = request.headers.get("x-identity-header")
     if shown is None:

@@ -1,4 +1,4 @@
-"""Azure Pipelines vouching for a running job."""
+"""The endpoint of Azure Pipelines that issues assertions for running jobs."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ class Pipelines:
     """The endpoint in SYSTEM_OIDCREQUESTURI."""
 
     def __init__(self, directory: Directory, issuer: Issuer) -> None:
-        """Serve this tenant; no job runs yet."""
+        """Serve this tenant, without any jobs."""
         self._directory = directory
         self._issuer = issuer
         self._jobs: dict[str, str] = {}
 
     def open_job(self, identity: Identity, system_access_token: str) -> str:
-        """Start a job whose service connection is this identity's, and tell the path of its endpoint."""
+        """Start a job whose service connection is this identity's, and return the path of its endpoint."""
         self._jobs[identity.client_id] = system_access_token
         return PATH + identity.client_id
 
     def answer(self, request: Request) -> Answer:
-        """Vouch for the job that shows its token."""
+        """Return an assertion for the job that the request's token belongs to."""
         client_id = request.path[len(PATH) :]
         expected = self._jobs.get(client_id)
         identity = self._directory.application(client_id)

@@ -1,4 +1,4 @@
-"""The identity endpoints behind their two ports: routing, latency, throttling, faults, the record."""
+"""The identity endpoints on their two ports: routing, latency, throttling, faults and records."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _THROTTLED = {"error": "invalid_request", "error_description": "Temporarily thro
 
 
 class IdentityService:
-    """Managed identity over http and Entra over https, both on loopback."""
+    """Managed identity over HTTP and Entra over HTTPS, both on loopback."""
 
     def __init__(  # noqa: PLR0913, PLR0917
         self,
@@ -39,7 +39,7 @@ class IdentityService:
         arc_keys: Path,
         requests: Records[TokenRequest],
     ) -> None:
-        """Listen; answering begins with `start`."""
+        """Listen; requests are answered after `start`."""
         self.requests = requests
         self.header = secrets.token_hex(16).upper()
         self._directory = directory
@@ -60,12 +60,12 @@ class IdentityService:
         self.authority_url = f"https://127.0.0.1:{self._https.port}"
 
     def start(self) -> None:
-        """Begin to answer."""
+        """Start to answer."""
         self._http.start()
         self._https.start()
 
     def stop(self) -> None:
-        """Let go of whoever waits, and end."""
+        """Release hanging requests, and stop."""
         self._stopping.set()
         self._settings.faults.set(None)
         self._http.stop()
@@ -116,7 +116,7 @@ class IdentityService:
         return _NOT_FOUND
 
     def token_request(self, endpoint: str, request: Request, answer: Callable[[], Answer]) -> Response:
-        """Answer one request for a token, and record it."""
+        """Answer a token request, and record it."""
         named = request.query.get("resource") or request.form.get("resource") or request.form.get("scope", "")
         client_id = request.query.get("client_id") or request.form.get("client_id", "")
         admitted = self._settings.throttle.enter()

@@ -1,1 +1,1 @@
-"""The PostgreSQL server: the front end that verifies tokens, the real server behind it, and its certificates."""
+"""The PostgreSQL server: the front end that verifies tokens, the real server behind it, and the certificates."""

@@ -1,4 +1,4 @@
-"""Which account runs PostgreSQL: one's own, but for root an unprivileged one, since PostgreSQL refuses root."""
+"""The account that runs PostgreSQL: the current one or, because PostgreSQL refuses root, an unprivileged one."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _NOT_NEEDED = ("include", "pgxs", "pkgconfig", "doc", "man", "__pycache__")
 
 @dataclass(frozen=True)
 class Account:
-    """Whom the server's processes run as; None means oneself."""
+    """The account of the server's processes; None for the current one."""
 
     uid: int | None = None
     gid: int | None = None
 
     @classmethod
     def choose(cls) -> Account:
-        """Stay oneself, unless root."""
+        """Use the current account, unless it is root."""
         if os.geteuid() != 0:
             return cls()
         for name in _UNPRIVILEGED:
@@ -38,13 +38,13 @@ class Account:
         raise RuntimeError(message)
 
     def options(self) -> dict[str, Any]:
-        """Tell what subprocess needs to start a process under this account."""
+        """Return the arguments with which `subprocess` starts a process under this account."""
         if self.uid is None:
             return {}
         return {"user": self.uid, "group": self.gid, "extra_groups": []}
 
     def give(self, path: Path) -> None:
-        """Hand a directory of our own making over, with all that is in it."""
+        """Change the owner of a directory and its contents to this account."""
         if self.uid is None or self.gid is None:
             return
         os.chown(path, self.uid, self.gid)
@@ -53,9 +53,9 @@ class Account:
                 os.chown(os.path.join(folder, name), self.uid, self.gid, follow_symlinks=False)  # noqa: PTH118
 
     def reachable(self, binaries: Path, work: Path) -> Path:
-        """Return the programs' directory, or a copy in `work` where this account cannot run the original.
+        """Return the programs' directory, or a copy in `work` if this account cannot run the original.
 
-        A virtual environment below root's home is closed to others; opening it is not ours to do.
+        For example, other accounts cannot access a virtual environment below root's home.
 
         Raises:
             RuntimeError: the programs cannot be run.

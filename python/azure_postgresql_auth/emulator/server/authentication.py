@@ -1,6 +1,6 @@
-"""May this token log in as this role? Azure's checks and Azure's words for the refusals.
+"""Decide whether a token may log in as a role, with Azure's checks and error messages.
 
-The texts are those that users quote: microsoft/azuredatastudio-postgresql#505 (audience),
+The messages are those that users report: microsoft/azuredatastudio-postgresql#505 (audience),
 cyrilgdn/terraform-provider-postgresql#60 (validating), MicrosoftDocs/azure-docs#120133 (token of the wrong type).
 """
 
@@ -28,7 +28,7 @@ _AUDIENCES = DATABASE_RESOURCES + tuple(f"{resource}/" for resource in DATABASE_
 
 @dataclass(frozen=True)
 class AuthResult:
-    """Accepted where there is no message."""
+    """The result of a check; accepted if there is no message."""
 
     object_id: str = ""
     token_age: float = 0.0
@@ -37,7 +37,7 @@ class AuthResult:
 
     @property
     def accepted(self) -> bool:
-        """Whether the login may go on."""
+        """Whether the login is accepted."""
         return not self.message
 
 

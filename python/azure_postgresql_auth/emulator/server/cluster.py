@@ -1,4 +1,4 @@
-"""A PostgreSQL of our own: a fresh cluster in a temporary directory, gone afterwards."""
+"""A PostgreSQL cluster that is created in a temporary directory and removed at the end."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _SETTINGS = (
 
 
 class Cluster:
-    """One cluster and its postmaster."""
+    """A cluster and its postmaster."""
 
     def __init__(self, binaries: Path, work: Path, watchdog: Watchdog) -> None:
-        """Remember where things go; `start` does the work."""
+        """Set the paths; `start` creates the cluster."""
         self._account = Account.choose()
         self._binaries = self._account.reachable(binaries, work)
         self._work = work
@@ -42,10 +42,10 @@ class Cluster:
         self.backend = Backend(database="postgres", user="postgres", socket=str(self._home / ".s.PGSQL.5432"))
 
     def start(self) -> None:
-        """Create the cluster and start it; the caller stops it, also when this fails.
+        """Create the cluster and start it. The caller has to call `stop`, even if this fails.
 
         Raises:
-            RuntimeError: with what PostgreSQL said.
+            RuntimeError: it could not be started; with PostgreSQL's output.
         """
         self._home.mkdir(mode=0o700)
         self._account.give(self._home)
@@ -60,12 +60,12 @@ class Cluster:
 
     def _run(self, command: list[str]) -> subprocess.Popen[bytes]:
         with self._log.open("ab") as log:
-            # In a session of its own: Ctrl-C is for the program, which then stops the server in order.
+            # In its own session, because Ctrl-C is for the program, which then stops the server cleanly.
             self._process = self._watchdog.run(
                 command,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                cwd=str(self._home),  # the current one may be closed to the account
+                cwd=str(self._home),  # the account may not have access to the current one
                 env=_environment(),
                 **self._account.options(),
             )
@@ -77,7 +77,7 @@ class Cluster:
         while time.monotonic() < deadline:
             if self._process is None or self._process.poll() is not None:
                 raise self._failure("PostgreSQL ended while starting")  # noqa: TRY003
-            # Since PostgreSQL 10 the last line tells the state; pg_ctl -w reads it too.
+            # Since PostgreSQL 10 the last line has the state; pg_ctl -w reads it, too.
             if status.exists() and status.read_bytes().rstrip().endswith(b"ready"):
                 return
             time.sleep(0.01)
@@ -89,11 +89,11 @@ class Cluster:
         return RuntimeError(f"{what}:\n{said}")
 
     def stop(self) -> None:
-        """Stop fast, then immediately, then by force; leaves no process."""
+        """Stop the server: fast, then immediately, then by SIGKILL. No process is left."""
         for how in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
             if self._process is None or self._process.poll() is not None:
                 break
-            os.killpg(self._process.pid, how)  # initdb has children in its group, the postmaster none
+            os.killpg(self._process.pid, how)  # initdb has children in its process group, the postmaster does not
             try:
                 self._process.wait(_STOP_SECONDS)
             except subprocess.TimeoutExpired:
@@ -101,7 +101,7 @@ class Cluster:
 
 
 def _environment() -> dict[str, str]:
-    """Build the server's environment: PGPORT and the like mean the program's server, not this one."""
+    """Return the server's environment, without PGPORT and the like, which are for the program's connections."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
     environment["LC_ALL"] = "C"
     return environment

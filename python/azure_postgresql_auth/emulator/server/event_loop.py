@@ -1,7 +1,7 @@
 """An event loop in a background thread.
 
-Not `anyio.from_thread.start_blocking_portal`: it is a generator that waits for its thread when it is collected. In a
-child that the user's program forked, that thread does not exist, and the child would hang at exit.
+`anyio.from_thread.start_blocking_portal` is not used, because it is a generator that waits for its thread when it is
+garbage collected. In a forked child of the user's program that thread does not exist, and the child would hang at exit.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from anyio.from_thread import BlockingPortal
 
 
 class EventLoop:
-    """A portal and its thread."""
+    """An anyio portal and its thread."""
 
     def __init__(self) -> None:
-        """Start; the portal is ready when this returns."""
+        """Start the thread; the portal is ready on return."""
         started: Future[BlockingPortal] = Future()
         self._thread = threading.Thread(target=_run, args=(started,), name="emulator-postgresql", daemon=True)
         self._thread.start()
         self.portal = started.result()
 
     def stop(self) -> None:
-        """Cancel what runs and wait for the thread."""
+        """Cancel all tasks and wait for the thread."""
         self.portal.call(self.portal.stop, True)  # noqa: FBT003 - cancel_remaining
         self._thread.join()
 

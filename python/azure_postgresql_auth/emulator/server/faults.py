@@ -1,4 +1,4 @@
-"""Ways in which the server can be out of order, settable while it runs."""
+"""Faults of the server, which can be set while it runs."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ if TYPE_CHECKING:
 
     from azure_postgresql_auth.emulator.server.certificates import Certificates
 
-# The fatal alert protocol_version, as a server sends it that knows TLS 1.1 at best (RFC 5246, 7.2).
+# The fatal alert protocol_version, as sent by a server that supports at most TLS 1.1 (RFC 5246, 7.2).
 TOO_OLD = bytes.fromhex("15 0302 0002 02 46")
 KINDS = ("no-tls", "old-tls", "other-name", "expired-certificate", "silence", "hang-up")
 
 
 class ServerFaults:
-    """What befalls clients."""
+    """The current faults."""
 
     def __init__(self, certificates: Certificates) -> None:
-        """Start in order."""
+        """Start without faults."""
         self._certificates = certificates
         self._good = self._tls = certificates.server_context()
         self.kind: str | None = None
         self.refusal: tuple[str, str] | None = None
-        """SQLSTATE and message for every login."""
+        """SQLSTATE and message with which every login is refused."""
 
     @property
     def tls(self) -> ssl.SSLContext | None:
-        """What to speak TLS with; None where the server has none."""
+        """The TLS context; None if the server does not support TLS."""
         return None if self.kind == "no-tls" else self._tls
 
     def set(self, kind: str | None) -> None:
-        """Break the server, or mend it.
+        """Set a fault; None to remove it.
 
         Raises:
-            ValueError: there is no such way.
+            ValueError: the fault is unknown.
         """
         if kind is not None and kind not in KINDS:
             message = f"kind={kind!r}: one of {', '.join(KINDS)}"

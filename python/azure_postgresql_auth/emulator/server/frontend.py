@@ -1,4 +1,4 @@
-"""The front end: speaks PostgreSQL over TLS, asks for the token, and joins accepted clients to the server behind."""
+"""The front end: accept PostgreSQL clients over TLS, verify tokens, and connect clients to the server behind it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ logger = logging.getLogger("azure_postgresql_auth.emulator")
 _AUTHENTICATION_SECONDS = 60  # PostgreSQL's authentication_timeout
 _FAREWELL_SECONDS = 0.5
 
-# A client that goes away, in each of the ways that a stream reports it.
+# The exceptions with which a stream reports that the client has disconnected.
 GONE = (EndOfStream, IncompleteRead, BrokenResourceError, ClosedResourceError, ssl.SSLError, OSError)
 
 
@@ -49,7 +49,7 @@ class Frontend:
         password_of: Callable[[str], str],
         logins: Records[Login],
     ) -> None:
-        """Take the means to check a login: `authenticate(password, role)`, and the role's password behind."""
+        """Take the functions that check a login and that return a role's password in the backend."""
         self.logins = logins
         self._faults = faults
         self._backend = backend
@@ -57,7 +57,7 @@ class Frontend:
         self._password_of = password_of
 
     async def listen(self) -> tuple[list[MultiListener[SocketStream]], int]:
-        """Listen on one free port of 127.0.0.1 and, where there is IPv6, of ::1: "localhost" may be either."""
+        """Listen on a free port of 127.0.0.1 and, with IPv6, of ::1, because "localhost" may be either."""
         while True:
             first = await anyio.create_tcp_listener(local_host="127.0.0.1", backlog=1024)
             port = first.extra(SocketAttribute.local_port)  # noqa: S610 - not Django
@@ -99,12 +99,12 @@ class Frontend:
             return
         if joined is not None:
             await _relay(client, joined)
-        # As PostgreSQL does: without close_notify, OpenSSL tells the user of an "unexpected eof".
+        # As PostgreSQL does. Without close_notify, OpenSSL reports an "unexpected eof".
         with anyio.move_on_after(_FAREWELL_SECONDS), contextlib.suppress(*GONE):
             await client.unwrap()
 
     async def _negotiate(self, stream: SocketStream) -> TLSStream | None:
-        """Come to TLS; None where the client wanted something else and got its answer."""
+        """Start TLS; return None if the client requested something else, which was answered."""
         reader = BufferedByteReceiveStream(stream)
         while True:
             try:
@@ -140,7 +140,7 @@ class Frontend:
                 return None
 
     async def _welcome(self, client: TLSStream) -> ByteStream | None:
-        """Ask for the token and, if it is good, log in behind; None where the connection ends here."""
+        """Request the token and, if it is valid, log in to the backend; None if the login failed."""
         reader = BufferedByteReceiveStream(client)
         try:
             startup = await protocol.read_startup(reader)
@@ -188,7 +188,7 @@ class Frontend:
         return backend
 
     async def _cancel(self, packet: bytes) -> None:
-        """Pass a CancelRequest on; the client's connection closes after the server has dealt with it."""
+        """Forward a CancelRequest; the client's connection is closed after the server has processed it."""
         with contextlib.suppress(*GONE):
             async with await self._backend.connect() as backend:
                 await backend.send(packet)
@@ -196,9 +196,9 @@ class Frontend:
 
 
 async def _relay(client: ByteStream, backend: ByteStream) -> None:
-    """Pass bytes both ways until the server closes or the client breaks off.
+    """Forward bytes in both directions until the server closes the connection or the client aborts it.
 
-    A client that only closes its sending half still gets what the server has to say.
+    A client that closes only its sending half still receives the server's data.
     """
 
     async def forward() -> None:

@@ -1,4 +1,4 @@
-"""The PostgreSQL wire protocol, as far as a login goes; after it, bytes are only passed on.
+"""The PostgreSQL wire protocol, as far as logins need it; later messages are forwarded unread.
 
 https://www.postgresql.org/docs/current/protocol-message-formats.html
 """
@@ -20,25 +20,25 @@ PROTOCOL_3_0 = 3 << 16
 AUTHENTICATION_OK = b"R" + struct.pack("!ii", 8, 0)
 AUTHENTICATION_CLEARTEXT = b"R" + struct.pack("!ii", 8, 3)
 
-# PostgreSQL's own limits for what an unknown client may send.
+# PostgreSQL's limits for messages of clients that have not logged in.
 _LONGEST_STARTUP = 10_000
 _LONGEST_PASSWORD = 65_535
 _LONGEST_MESSAGE = 1 << 24
 
 
 class ProtocolError(Exception):
-    """What came is not the protocol."""
+    """The peer violated the protocol."""
 
 
 @dataclass(frozen=True)
 class Startup:
-    """The first packet of a connection, or of its continuation inside TLS."""
+    """The first packet of a connection, or the first one inside TLS."""
 
     code: int
     raw: bytes
 
     def parameters(self) -> dict[str, str]:
-        """Read the pairs of a StartupMessage."""
+        """Return the parameters of a StartupMessage."""
         fields = self.raw[8:].split(b"\0")
         return {
             name.decode("utf-8", "replace"): value.decode("utf-8", "replace")
@@ -48,7 +48,7 @@ class Startup:
 
 
 async def read_startup(stream: BufferedByteReceiveStream) -> Startup:
-    """Read a packet that has no type byte, and not one byte more: TLS may follow."""
+    """Read a packet without a type byte, and not a byte more, because TLS may follow."""
     (length,) = struct.unpack("!i", await stream.receive_exactly(4))
     if not 8 <= length <= _LONGEST_STARTUP:  # noqa: PLR2004
         message = "invalid length of startup packet"
@@ -59,7 +59,7 @@ async def read_startup(stream: BufferedByteReceiveStream) -> Startup:
 
 
 async def read_message(stream: BufferedByteReceiveStream, longest: int = _LONGEST_MESSAGE) -> tuple[bytes, bytes]:
-    """Read one message: its type and its payload."""
+    """Read one message, and return its type and its payload."""
     kind = await stream.receive_exactly(1)
     (length,) = struct.unpack("!i", await stream.receive_exactly(4))
     if not 4 <= length <= longest:  # noqa: PLR2004
@@ -69,7 +69,7 @@ async def read_message(stream: BufferedByteReceiveStream, longest: int = _LONGES
 
 
 async def read_password(stream: BufferedByteReceiveStream) -> str:
-    """Read the answer to AuthenticationCleartextPassword."""
+    """Read the client's response to AuthenticationCleartextPassword."""
     kind, payload = await read_message(stream, _LONGEST_PASSWORD)
     if kind != b"p":
         error = f"expected password response, got message type {kind!r}"
@@ -78,7 +78,7 @@ async def read_password(stream: BufferedByteReceiveStream) -> str:
 
 
 def message(kind: bytes, payload: bytes) -> bytes:
-    """Frame one message."""
+    """Return the bytes of a message."""
     return kind + struct.pack("!i", len(payload) + 4) + payload
 
 

@@ -1,4 +1,4 @@
-"""The roles in the PostgreSQL behind, as the administrator makes and removes them."""
+"""The roles in the PostgreSQL behind the front end."""
 
 # ruff: noqa: S608 - every name in a statement is quoted
 
@@ -20,7 +20,7 @@ logger = logging.getLogger("azure_postgresql_auth.emulator")
 
 _LONGEST_NAME = 63
 
-# Whoever has a lock on a table in this database: dropping the table would wait for the end of that transaction.
+# Sessions with a lock on a table in this database. Dropping the table would wait for the end of their transactions.
 _END_TRANSACTIONS = """
 SELECT pg_terminate_backend(pid) FROM (
     SELECT DISTINCT pid FROM pg_locks JOIN pg_database d ON d.oid = database
@@ -30,25 +30,25 @@ SELECT pg_terminate_backend(pid) FROM (
 
 
 class Roles:
-    """Roles that log in with a random password that only the front end knows."""
+    """Roles with random passwords that only the front end knows."""
 
     def __init__(self, query: Query, administrator: str, *, ours: bool) -> None:
-        """Administer through `query`, as `administrator`; `ours`: the server lives and dies with the emulator."""
+        """Manage roles with `query`, as `administrator`; `ours`: the emulator has started the server."""
         self._query = query
         self._administrator = administrator
         self._ours = ours
         self._created: set[str] = set()
         self.passwords: dict[str, str] = {}
         if ours:
-            # So that a program can be tried at once; on Azure, an administrator grants what is needed.
+            # So that programs work without further grants; on Azure, an administrator grants the privileges.
             for database in (None, "template1"):
                 query("GRANT ALL ON SCHEMA public TO PUBLIC", database)
 
     def create(self, name: str) -> None:
-        """Create a role; one that exists in a given server gets another password, and is not dropped in the end.
+        """Create a role. If it exists in a given server, change its password and do not drop it at the end.
 
         Raises:
-            ValueError: the role administers the server, its name is too long, or PostgreSQL refuses it.
+            ValueError: the role is the server's administrator, its name is too long, or PostgreSQL rejects it.
         """
         if len(name.encode()) > _LONGEST_NAME:
             message = (
@@ -72,7 +72,7 @@ class Roles:
         self.passwords[name] = password
 
     def drop(self, name: str) -> None:
-        """Drop a role that we created; one that owns something in a given server stays, but cannot log in."""
+        """Drop a role that was created here. If it owns objects in a given server, only disable its login."""
         self.passwords.pop(name, None)
         if name not in self._created:
             return
@@ -86,11 +86,11 @@ class Roles:
             self._created.discard(name)
 
     def drop_owned(self, name: str, *, databases: bool) -> None:
-        """Drop what the role owns in our own server, and its privileges; sessions that stand in the way end.
+        """Drop what a role owns in the emulator's server, and its privileges; sessions that block this are ended.
 
         Args:
             name: the role.
-            databases: drop its databases too, rather than empty them.
+            databases: True to drop its databases, False to only empty them.
         """
         if not self._ours:
             return
@@ -98,7 +98,7 @@ class Roles:
         if databases:
             for (database,) in self._query(f"SELECT datname FROM pg_database WHERE datdba = {role}", None):
                 self._query(f"DROP DATABASE {identifier(str(database))} WITH (FORCE)", None)
-        # Most tests leave nothing, which one look at the catalog that all databases share tells.
+        # Most tests leave nothing, which one query of the catalog that all databases share shows.
         touched = (
             "SELECT DISTINCT datname FROM pg_shdepend JOIN pg_database ON pg_database.oid = dbid OR dbid = 0 AND "
             f"datname = current_database() WHERE refclassid = 'pg_authid'::regclass AND refobjid = {role} "
@@ -109,11 +109,11 @@ class Roles:
             self._query(f"DROP OWNED BY {identifier(name)} CASCADE", database)
 
     def drop_all(self) -> None:
-        """Leave a given server as it was; one of our own disappears anyway."""
+        """Drop all roles in a given server; a server that the emulator started is removed anyway."""
         if self._ours:
             return
         for name in list(self._created):
             try:
                 self.drop(name)
-            except Exception as error:  # noqa: BLE001, PERF203 - the server may be gone; stopping goes on
+            except Exception as error:  # noqa: BLE001, PERF203 - the server may have stopped; continue to stop the rest
                 logger.warning("role %s could not be dropped: %s", name, error)

@@ -1,4 +1,4 @@
-"""Cleans up after a program that ends without stopping its emulator, such as one that is killed."""
+"""Clean up after a program that ends without stopping its emulator, for example because it is killed."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
-# Its input ends when the program is gone, however it ended; the last line is the process group that runs then. What it
-# still writes goes in the next round.
+# Its input ends when the program ends in any way; the last line is the process group to stop. Files that the group
+# writes meanwhile are removed in the next round.
 _SCRIPT = """
 group=
 while read -r line; do group=$line; done
@@ -27,20 +27,20 @@ for round in 1 2 3 4 5; do
 done
 """
 
-# Names the group by itself before the command runs: the program may be killed before it knows of its child.
+# Reports the process group before the command runs, because the program may be killed right after it starts the child.
 _NAMED = 'echo "$$" >&0; exec "$@" </dev/null'
 
 _running: weakref.WeakSet[subprocess.Popen[bytes]] = weakref.WeakSet()
 
 
 class Watchdog:
-    """A process that ends what this one started and removes its files, should this one not do it.
+    """A process that stops what this one started and removes its files, if this one ends without doing so.
 
-    On Windows, where this one starts nothing, there is none: the files of a killed one stay.
+    On Windows this process starts no other, and there is no watchdog: the files of a killed process are not removed.
     """
 
     def __init__(self, work: Path) -> None:
-        """Start it; `work` is the directory that it removes."""
+        """Start the process; `work` is the directory that it removes."""
         self._process: subprocess.Popen[bytes] | None = None
         if os.name != "posix":
             return
@@ -55,7 +55,7 @@ class Watchdog:
         _running.add(self._process)
 
     def run(self, command: list[str], **options: Any) -> subprocess.Popen[bytes]:
-        """Start a command in a process group of its own, which this process ends in place of the one before."""
+        """Start a command in its own process group, which the watchdog stops instead of the previous one."""
         return subprocess.Popen(  # noqa: S603
             ["/bin/sh", "-c", _NAMED, "sh", *command],
             stdin=None if self._process is None else self._process.stdin,
@@ -64,7 +64,7 @@ class Watchdog:
         )
 
     def stop(self) -> None:
-        """End it; nothing is left to clean up."""
+        """End the process; nothing is left to clean up."""
         if self._process is None:
             return
         self._process.kill()
@@ -74,7 +74,7 @@ class Watchdog:
 
 
 def _let_go() -> None:
-    """In a forked child: do not hold the pipe whose closing tells that the parent is gone."""
+    """Close the pipe in a forked child, so that the watchdog notices the end of the parent."""
     for process in list(_running):
         if process.stdin is not None:
             process.stdin.close()
