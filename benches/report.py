@@ -115,7 +115,7 @@ def details(results: dict[str, Any], fleet: dict[str, Any]) -> str:
 
 
 def page(results: dict[str, Any]) -> str:
-    """The part of the documentation's page: the first rows, the goals that were missed, and the charts."""
+    """Return the part of the documentation's page: the first rows, the goals that were missed, and the charts."""
     lines = [*_measured(results), *_table(results, PAGE_ROWS), "", "## Goals that were missed", ""]
     missed = [goal for goal in results["verdict"] if not goal["met"]]
     lines += [f"- {goal['what']}: {goal['measured']:g}, and the goal was {_bound(goal)}" for goal in missed] or [

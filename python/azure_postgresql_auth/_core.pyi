@@ -429,7 +429,7 @@ class WakeupFd:
     def detach(self) -> int:
         """Return the socket's number, for the caller to read from and to close."""
     def close(self) -> None:
-        """Closes the socket, if it is not detached."""
+        """Close the socket unless it is detached."""
     def drain(self) -> list[int]:
         """Keys of the waits that are over."""
 

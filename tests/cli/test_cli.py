@@ -41,7 +41,7 @@ print(json.dumps({"env": env, "argv": sys.argv, "line": line}))
 
 
 def in_child(cli: Run, *arguments: str, **options: Any) -> dict[str, Any]:
-    """What a program sees that `exec` runs."""
+    """Return what a program that `exec` runs finds in its environment."""
     done = cli("exec", "--", sys.executable, "-c", WHO_ENV, *arguments, **options)
     assert (done.returncode, done.stderr) == (0, "")
     seen: dict[str, Any] = json.loads(done.stdout)

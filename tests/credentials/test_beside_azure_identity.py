@@ -298,7 +298,7 @@ OF_THE_MOMENT = {"exp", "iat", "nbf", "jti"}
 
 
 def as_compared(request: Request) -> dict[str, Any]:
-    """What the service goes by, without what is different in every request."""
+    """Return the parts of a request that the service evaluates, without those that differ in every request."""
     form: dict[str, Any] = {name: value for name, value in request.form.items() if name not in UNCOMPARED}
     if "client_assertion" in form:
         form["client_assertion"] = [read(segment) for segment in form["client_assertion"].split(".")[:2]]
@@ -312,7 +312,7 @@ def as_compared(request: Request) -> dict[str, Any]:
 
 
 def read(segment: str) -> dict[str, Any]:
-    """A header or the claims of an assertion; MSAL fills up the certificate's hash with `=`."""
+    """Decode the header or the claims of an assertion; MSAL pads the certificate's hash with `=`."""
     found = json.loads(base64.urlsafe_b64decode(segment + "=="))
     return {
         name: value.rstrip("=") if name == "x5t" else value

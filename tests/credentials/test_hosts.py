@@ -52,7 +52,7 @@ def connected_service() -> Any:
 
 @pytest.fixture
 def on(nowhere: Emulator, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Moves to a host."""
+    """Set the environment of a host."""
 
     def move(host: str) -> Emulator:
         for name, value in nowhere.host_env(host).items():
@@ -363,7 +363,7 @@ class TestExpiries:
 def dead_imds(
     request: pytest.FixtureRequest, nowhere: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[[], Server]]:
-    """Makes a metadata service that is dead, at an address of which nothing is known yet."""
+    """Start an unresponsive metadata service at an address that has not been used before."""
     assert nowhere
     with contextlib.ExitStack() as stack:
 

@@ -24,7 +24,7 @@ NO_SECRET = f"{SECRET} (or {CERTIFICATE})"
 
 
 def failure(credential: Any) -> str:
-    """What is said, without the ids of the one request."""
+    """Return the error message without the ids of the request."""
     text = credentials.failure(credential)
     return re.sub(r"(Trace ID: )\S+( Correlation ID: )\S+( Timestamp: )\S+ \S+", r"\1…\2…\3…", text)
 

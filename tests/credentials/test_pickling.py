@@ -52,7 +52,7 @@ PORTABLE: list[Any] = [
 
 
 def sent(what: Any) -> Any:
-    """It, as it arrives elsewhere."""
+    """Return an unpickled copy."""
     return pickle.loads(pickle.dumps(what))
 
 
@@ -61,7 +61,7 @@ def bound(function: Any, credential: object = PORTABLE[2]) -> functools.partial[
 
 
 def arguments(credential: Any) -> Any:
-    """What a credential was made with, and so were the links of a chain: what its pickle says."""
+    """Return the arguments in the pickle of a credential, and of the links of a chain."""
     _, (kind, args, kwargs) = credential.__reduce__()
     return kind, [arguments(arg) if isinstance(arg, identity.TokenCredential) else arg for arg in args], kwargs
 

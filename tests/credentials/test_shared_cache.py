@@ -54,7 +54,7 @@ def requests(emulator: Emulator) -> int:
 
 
 def entry(folder: Path) -> Path:
-    """The one file with a token."""
+    """Return the only file with a token."""
     (found,) = (path for path in folder.iterdir() if not path.suffix and path.name != "key")
     return found
 

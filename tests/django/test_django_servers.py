@@ -32,7 +32,7 @@ WORKERS = 4
 
 @contextmanager
 def served(project: Project, options: Sequence[str], log: Path) -> Iterator[int]:
-    """Runs gunicorn until the end of the block; gives the port."""
+    """Run gunicorn until the end of the block; yield the port."""
     with socket.create_server(("127.0.0.1", 0), backlog=128) as listener, log.open("w") as output:
         command = ["-m", "gunicorn", "--preload", "--workers", str(WORKERS), "--bind", f"fd://{listener.fileno()}"]
         server = subprocess.Popen(

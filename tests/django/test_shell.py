@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class TestShell:
     @pytest.fixture
     def psql(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-        """A psql that tells what it was given."""
+        """Install a fake psql that records its arguments and environment."""
         script = f"#!{sys.executable}\nimport os, sys\n"
         script += "print(sys.argv[1:], file=open('told', 'w'))\n"
         script += "print({k: v for k, v in os.environ.items() if k.startswith('PG')}, file=open('told', 'a'))\n"

@@ -35,7 +35,7 @@ class TestWhoLogsIn:
 
     @pytest.fixture
     def unnamed(self, emulator: Emulator) -> Identity:
-        """A principal whose tokens name nobody: only what the caller says can be the user."""
+        """Return a principal whose tokens name no user, so that the caller has to give it."""
         return emulator.add_identity("unnamed", "service-principal", role="said", default=True)
 
     def test_neither_said(self, driver: Driver, emulator: Emulator) -> None:

@@ -113,7 +113,7 @@ def may_hear(rogue: Rogue, resolved: Resolved) -> bool:
 
 
 def resolved_by(driver: Driver, url: str, keywords: dict[str, Any]) -> Resolved:
-    """What the driver itself makes of the settings."""
+    """Return how the driver itself reads the settings."""
     name = driver.name.removeprefix("sqlalchemy+").removesuffix("-async")
     if driver.name.startswith("sqlalchemy+") or driver.name == "create_asyncpg_engine":
         name = {"create_asyncpg_engine": "asyncpg"}.get(name, name)

@@ -43,7 +43,7 @@ def async_user(conninfo: str = "", **keywords: Any) -> str:
 
 @pytest.fixture(params=[sync_user, async_user], ids=["sync", "async"])
 def user(request: pytest.FixtureRequest) -> Any:
-    """Logs in with `connect(conninfo, **keywords)` and tells as whom."""
+    """Log in with `connect(conninfo, **keywords)`, and return the user."""
     return request.param
 
 
@@ -112,7 +112,7 @@ class TestConnect:
 
 class TestWho:
     def says(self, emulator: Emulator, ask: Any, *arguments: Any, **keywords: Any) -> None:
-        """A user that the caller says is sent as it is, and the token's claims are not looked at."""
+        """Check that the caller's user is sent unchanged, and that the token's claims are not read."""
         emulator.add_identity("unnamed", "service-principal", role="said", default=True)
         credential = identity.ManagedIdentityCredential()
         assert ask(*arguments, credential=credential, **keywords) == "said"

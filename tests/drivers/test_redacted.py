@@ -69,7 +69,7 @@ class Kept(sentry_sdk.transport.Transport):
 
 
 def sent_to_sentry(error: BaseException) -> str:
-    """What sentry-sdk would send about it."""
+    """Return the event that sentry-sdk would send for an error."""
     transport = Kept()
     options: Any = {"transport": transport, "default_integrations": False, "max_value_length": 9999}
     client = sentry_sdk.Client(dsn="http://key@127.0.0.1:9/1", **options)
@@ -97,7 +97,7 @@ def collected(error: BaseException) -> str:
 
 
 def chain(error: BaseException) -> list[BaseException]:
-    """It, and all that it came from."""
+    """Return an error with its causes and contexts."""
     found: list[BaseException] = []
     left: list[BaseException | None] = [error]
     while left:
@@ -109,7 +109,7 @@ def chain(error: BaseException) -> list[BaseException]:
 
 
 def failure(driver: Driver, url: str, **keywords: Any) -> BaseException:
-    """What leaves a connection attempt, with the frames that it came through."""
+    """Return the error of a connection attempt, with its traceback."""
     try:
         driver.who(url, SyncCredential(TOKEN), **keywords)
     except BaseException as error:  # noqa: BLE001 - whatever it is

@@ -53,7 +53,7 @@ def test_a_revoked_token_is_replaced(driver: Driver, emulator: Emulator, credent
 
 
 def hinted(error: BaseException) -> str:
-    """The text of an error and of what it came from, with their notes."""
+    """Return the text of an error and of its causes, with their notes."""
     texts: list[str] = []
     link: BaseException | None = error
     while link is not None:

@@ -216,7 +216,7 @@ class Attacker:
         self.credential = SyncCredential(make_token(upn="ada@contoso.com"))
 
     def told(self, driver: str, given: str, **connect_args: Any) -> dict[str, Any]:
-        """What the driver gets."""
+        """Return the driver's arguments."""
 
         def connect(*arguments: Any, **parameters: Any) -> Any:
             assert not any(arguments)

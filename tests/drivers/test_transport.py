@@ -41,7 +41,7 @@ def test_the_roots_are_those_that_azure_documents() -> None:
 
 
 def added(parameters: dict[str, str], *, allow_insecure_transport: bool = False) -> dict[str, str]:
-    """What libpq is told about TLS that the caller does not say."""
+    """Return the TLS parameters that are added to the caller's."""
     driver = _core.Driver("libpq", tls.AZURE_ROOTS, libpq_version=180000)
     settings = driver.plan(parameters, allow_insecure_transport=allow_insecure_transport).settings
     return {

@@ -52,7 +52,7 @@ class Fault(NamedTuple):
 
 
 def expired(emulator: Emulator) -> str:
-    """The answer of a service that hands out what it has kept for too long."""
+    """Return the response of a service that serves an expired token from its cache."""
     return json.dumps(
         {
             "access_token": emulator.token(emulator.identity, lifetime=-60),
@@ -133,7 +133,7 @@ class Life:
         return self.begun + (self._seconds or expires_on - self.begun) * share
 
     def fails(self) -> str:
-        """What the login is told that finds no token, within the time that it has."""
+        """Return the error of a login that obtains no token, and check that it comes in time."""
         begun = time.monotonic()
         # A credential object's own exception comes through as it is.
         with pytest.raises((errors.EntraConnectionValueError, LookupError)) as raised:

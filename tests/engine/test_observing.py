@@ -190,7 +190,7 @@ class TestTimeLimit:
 
     @pytest.fixture
     def black_hole(self) -> Iterator[int]:
-        """A server that takes connections and never says a word."""
+        """Yield the port of a server that accepts connections and never responds."""
         with Server() as server:
             yield server.port
 

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system doe
 
 @pytest.fixture
 def with_secret(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The variables of a principal with a client secret."""
+    """Set the variables of a service principal with a client secret."""
     for name, value in emulator.client_secret_env(emulator.add_identity("app", "service-principal")).items():
         monkeypatch.setenv(name, value)
 

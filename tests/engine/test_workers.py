@@ -22,7 +22,7 @@ WORKERS = 32
 
 
 def imds(emulator: Emulator, script: str) -> str:
-    """Runs a script that finds IMDS instead of App Service's endpoint; gives what it printed."""
+    """Run a script that finds IMDS instead of App Service's endpoint; return its output."""
     without = "for name in ('IDENTITY_ENDPOINT', 'IDENTITY_HEADER'): del os.environ[name]\n"
     return run(emulator, without + script)
 

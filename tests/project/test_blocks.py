@@ -94,7 +94,7 @@ def test_python_block_runs(block: Block, emulator: Emulator, azure_env: dict[str
 
 
 def commands_of(block: Block) -> list[list[str]]:
-    """The words of each command line that a console block shows; pipes and redirections end one."""
+    """Return the words of each command line in a console block, up to a pipe or a redirection."""
     joined = block.text.replace("\\\n", " ")
     shown = [line.removeprefix("$ ") for line in joined.splitlines() if not has_output(block) or line.startswith("$ ")]
     commands: list[list[str]] = [[]]

@@ -38,7 +38,7 @@ ONE = "psycopg2_example.py"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A copy of the examples, without a `.env` that a developer may have there."""
+    """Return a copy of the examples, without a developer's `.env`."""
     return Path(shutil.copytree(EXAMPLES, tmp_path / "examples", ignore=shutil.ignore_patterns(".env", "__pycache__")))
 
 

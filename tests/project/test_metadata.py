@@ -14,7 +14,7 @@ PYPROJECT = (Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8")
 
 
 def classified(topic: str) -> list[str]:
-    """The versions that classifiers name."""
+    """Return the versions in the classifiers of a topic."""
     return re.findall(rf'^    "{topic} :: (\d+\.\d+)",$', PYPROJECT, re.MULTILINE)
 
 

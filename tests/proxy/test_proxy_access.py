@@ -43,7 +43,7 @@ class Files(NamedTuple):
 
 @pytest.fixture
 def files(tmp_path: Path, emulator: Emulator) -> Files:
-    """A certificate, its key, and two users: one with a password, one with PostgreSQL's own verifier of the same."""
+    """Return a certificate, its key, and two users: one with a password, one with PostgreSQL's verifier of it."""
     authority = trustme.CA()
     certificate = authority.issue_cert("localhost", "127.0.0.1")
     paths = [tmp_path / name for name in ("cert.pem", "key.pem", "passwords", "authority.pem")]

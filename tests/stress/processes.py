@@ -40,7 +40,7 @@ Job = tuple[str, list[str], int]
 
 
 def environment(version: str) -> Path | None:
-    """The Python of a virtual environment with nothing but the wheel; None where there is no such CPython."""
+    """Return the Python of a virtual environment with only the wheel; None if this CPython is not installed."""
     python = interpreter(version)
     if python is None:
         return None
@@ -66,7 +66,7 @@ def jobs() -> Iterator[Job]:
 
 
 def run(python: Path, job: Job, variables: dict[str, str]) -> str:
-    """Runs one job; what went wrong, if anything."""
+    """Run a job, and return its error; "" if it succeeded."""
     _, arguments, expected = job
     try:
         done = subprocess.run(

@@ -122,7 +122,7 @@ class Storm:
 
 
 def soak(emulator: Emulator, seconds: float) -> dict[str, Any]:
-    """The load's story and the storm's; `faults_found` lists what must not have happened."""
+    """Run the load and the storm, and return their results; `faults_found` lists violated expectations."""
     emulator.lifetime = LIFETIME
     principal = emulator.add_identity("app", "service-principal")
     command = [sys.executable, "-m", "tests.stress.soak", "load", str(seconds)]
@@ -159,7 +159,7 @@ def soak(emulator: Emulator, seconds: float) -> dict[str, Any]:
 
 
 def judge(found: dict[str, Any]) -> list[str]:
-    """What must not have happened, and has."""
+    """Return the violated expectations."""
     logins, process = found["logins"], found["process"]
     wrong = [f"{name}: {said}" for name, said in found["failed with a good token"].items()]
     wrong += [f"{name}: {said}" for name, said in found["unexpected"].items()]

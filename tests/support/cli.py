@@ -1,4 +1,4 @@
-"""The command line, as a shell runs it."""
+"""Run the command line as a shell does."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LOGIN = (
 
 @pytest.fixture
 def cli() -> Run:
-    """Runs `azure-postgresql-auth` in this process's environment and what `env` adds or, by None, takes away."""
+    """Run `azure-postgresql-auth` in this process's environment; `env` adds variables or, with None, removes them."""
 
     def run(*arguments: str, env: dict[str, str | None] | None = None, **options: Any) -> Any:
         variables = {**os.environ, "PYTHONWARNINGS": "error", **(env or {})}

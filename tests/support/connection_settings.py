@@ -1,4 +1,4 @@
-"""Ways of saying where to connect, drawn at random, and what the drivers themselves make of them."""
+"""Random connection settings, and how the drivers themselves read them."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ AZURE = "srv.postgres.database.azure.com"
 COSMOS = "c-orders.abc123.postgres.cosmos.azure.com"
 REMOTE = "db.example.com"
 OTHER = "127.1"
-"""A name that is none of this machine's by its spelling, which the C library leads to it all the same."""
+"""A host name that does not look local, but that the C library resolves to this machine."""
 
 SERVICES = ("mine", "other", "DEFAULT", "two words")
 
 
 class Settings(NamedTuple):
-    """What a caller says about a connection."""
+    """The settings of a connection."""
 
     url: str
     keywords: dict[str, Any]
     environment: dict[str, str]
-    """`{root}` stands for the folder of the files."""
+    """Environment variables, in which `{root}` is replaced by the folder of the files."""
     files: dict[str, bytes]
-    """Service files by their path in that folder; the home directory is `home`."""
+    """Contents of service files by their path in the folder; the home directory is `home`."""
 
 
 class Pools(NamedTuple):
@@ -89,7 +89,7 @@ def _params(draw: random.Random, pools: Pools, *, leave_out: Sequence[str] = ())
 
 
 def libpq(draw: random.Random, pools: Pools = POOLS) -> Settings:
-    """Settings of a driver on libpq."""
+    """Draw settings of a driver on libpq."""
     said = _params(draw, pools) if draw.random() < 0.6 else {}
     url = draw.choice((_keywords_and_values, _uri))(draw, said) if said else ""
     keywords: dict[str, Any] = _params(draw, pools) if draw.random() < 0.6 else {}
@@ -100,7 +100,7 @@ def libpq(draw: random.Random, pools: Pools = POOLS) -> Settings:
 
 
 def asyncpg(draw: random.Random, pools: Pools = POOLS) -> Settings:
-    """Settings of asyncpg."""
+    """Draw settings of asyncpg."""
     url = ""
     if draw.random() < 0.8:
         said = _params(draw, pools, leave_out=("hostaddr", "gssencmode", "connect_timeout"))
@@ -125,7 +125,7 @@ def asyncpg(draw: random.Random, pools: Pools = POOLS) -> Settings:
 
 
 def sqlalchemy(draw: random.Random, pools: Pools = POOLS) -> Settings:
-    """Settings of SQLAlchemy: a URL without its scheme, and `connect_args`."""
+    """Draw settings of SQLAlchemy: a URL without its scheme, and `connect_args`."""
     said = _params(draw, pools, leave_out=("gssencmode", "connect_timeout"))
     names = ("host", "port", "sslmode", "user")
     keywords = {name: value for name, value in _params(draw, pools).items() if name in names and draw.random() < 0.3}
@@ -211,7 +211,7 @@ def _service_file(draw: random.Random, pools: Pools) -> bytes:
 
 @contextmanager
 def in_force(settings: Settings, root: Path) -> Iterator[Settings]:
-    """Make the environment and the files be there; yields the settings with their paths filled in."""
+    """Set the environment and create the files; yield the settings with their paths filled in."""
     saved = dict(os.environ)
 
     def here(value: Any) -> Any:
@@ -239,10 +239,10 @@ def in_force(settings: Settings, root: Path) -> Iterator[Settings]:
 
 
 class Resolved(NamedTuple):
-    """What a driver makes of its settings."""
+    """How a driver reads its settings."""
 
     places: tuple[tuple[str, str, str], ...]
-    """Host, address and port of each attempt; none where the driver's default counts."""
+    """Host, address and port of each attempt; empty if the driver's default applies."""
     user: str
     sslmode: str
     sslrootcert: str
@@ -250,15 +250,15 @@ class Resolved(NamedTuple):
 
 
 class DriversOwnError(Exception):
-    """The driver refuses the settings by itself."""
+    """The driver itself rejects the settings."""
 
 
 _REFUSED = {"target_session_attrs": "refused"}
-"""A parameter that libpq refuses after it has read all others, and before it opens a socket."""
+"""A parameter that libpq rejects after it has read all others, and before it opens a socket."""
 
 
 def by_psycopg3(url: str, keywords: dict[str, Any]) -> Resolved:
-    """What psycopg 3's libpq makes of them."""
+    """Return how psycopg 3's libpq reads the settings."""
     try:
         conninfo = make_conninfo(url, **keywords, **_REFUSED)
     except psycopg.Error as error:
@@ -280,7 +280,7 @@ class _Option(ctypes.Structure):
 
 
 def _bundled_libpq() -> ctypes.CDLL | None:
-    """psycopg2's; None where it is not from its binary wheel."""
+    """psycopg2's libpq; None if psycopg2 is not from its binary wheel."""
     folder = Path(psycopg2.__file__).parent.parent / "psycopg2_binary.libs"
     for path in folder.glob("libpq-*"):
         library = ctypes.CDLL(str(path))
@@ -298,7 +298,7 @@ _LIBPQ = _bundled_libpq()
 
 
 def by_psycopg2(url: str, keywords: dict[str, Any]) -> Resolved:
-    """What psycopg2's libpq makes of them; psycopg 3's where it cannot be asked."""
+    """Return how psycopg2's libpq reads the settings, or psycopg 3's if psycopg2's is not available."""
     if _LIBPQ is None:
         return by_psycopg3(url, keywords)
     try:
@@ -328,7 +328,7 @@ def _resolved(found: dict[str, str], message: str) -> Resolved:
 
 
 def places_of(hosts: Sequence[str], addresses: Sequence[str], ports: Sequence[str]) -> tuple[tuple[str, str, str], ...]:
-    """One for each attempt, as libpq pairs them; none where no host is named."""
+    """Return one entry for each attempt, paired as in libpq; none if no host is given."""
     count = max(len(hosts), len(addresses))
     if not any([*hosts, *addresses]):
         return ()
@@ -341,18 +341,18 @@ def places_of(hosts: Sequence[str], addresses: Sequence[str], ports: Sequence[st
 
 
 def by_asyncpg(url: str | None, keywords: dict[str, Any]) -> tuple[Resolved, Any]:
-    """What asyncpg makes of them, and its TLS context."""
+    """Return how asyncpg reads the settings, and its TLS context."""
     names = ["host", "port", "user", "password", "passfile", "database", "ssl", "service", "servicefile", "direct_tls"]
     names += ["server_settings", "target_session_attrs", "krbsrvname", "gsslib"]
     try:
-        # Its own reading without a connection; nothing public of asyncpg's gives it.
+        # asyncpg has no public function that reads settings without connecting.
         addresses, params = connect_utils._parse_connect_dsn_and_args(  # noqa: SLF001
             dsn=url or None, **{name: keywords.get(name) for name in names}
         )
     except Exception as error:
         raise DriversOwnError(repr(error)) from error
     places = tuple(map(_place, addresses))
-    # asyncpg's default, where no host is named.
+    # asyncpg's default if no host is given.
     default = places[0][0] == "/run/postgresql" and places[-1][0] == "localhost"
     mode = params.sslmode.name.replace("_", "-")
     is_named = any(host for host, _, _ in places) and not default
@@ -361,6 +361,6 @@ def by_asyncpg(url: str | None, keywords: dict[str, Any]) -> tuple[Resolved, Any
 
 def _place(address: Any) -> tuple[str, str, str]:
     if isinstance(address, str):
-        # A socket's file stands for its directory.
+        # The path of a socket is replaced by its directory.
         return str(Path(address).parent), "", address.rpartition(".")[2]
     return address[0], "", str(address[1])

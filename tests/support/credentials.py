@@ -1,4 +1,4 @@
-"""Credential objects as programs bring them, and tokens that are not the emulator's."""
+"""External credential objects, and tokens that the emulator did not issue."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from azure_postgresql_auth.emulator.identity.directory import Identity
 
 
 class Token(NamedTuple):
-    """What azure-core calls an AccessToken."""
+    """A token like azure-core's AccessToken."""
 
     token: str
     expires_on: float
 
 
 def make_token(**claims: Any) -> str:
-    """A token with these claims and no signature, as good as any for reading claims."""
+    """Return an unsigned token with these claims."""
 
     def segment(value: dict[str, Any]) -> str:
         return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
@@ -32,19 +32,19 @@ def make_token(**claims: Any) -> str:
 
 
 def make_certificate(form: str = "pem", password: str | None = None) -> bytes:
-    """A certificate with its key, which no application knows."""
+    """Return a certificate with its key that is not registered with any application."""
     someone = Identity("someone", "service-principal", None, "client", "object")
     return ApplicationKeys().make(someone, form, password)
 
 
 def object_id(credential: Any) -> str:
-    """Whom the token of a credential is for."""
+    """Return the principal that a credential's token is for."""
     found: str = core.decode_jwt(credential.get_token(core.AZURE_DB_FOR_POSTGRES_SCOPE).token)["oid"]
     return found
 
 
 def failure(credential: Any) -> str:
-    """Why a credential of ours gives no token."""
+    """Return the error of a credential of this package."""
     with pytest.raises(errors.EntraConnectionValueError) as raised:
         credential.get_token(core.AZURE_DB_FOR_POSTGRES_SCOPE)
     prefix, kind, text = str(raised.value).split(": ", 2)
@@ -73,7 +73,7 @@ class SyncCredential:
 
 
 class AsyncCredential(SyncCredential):
-    """The same, asynchronous."""
+    """An asynchronous credential that does the same."""
 
     async def get_token(self, *scopes: str, **_: Any) -> Token:  # type: ignore[override]
         self.calls.extend(scopes)
@@ -86,6 +86,6 @@ class AsyncCredential(SyncCredential):
 
 @pytest.fixture(params=[SyncCredential, AsyncCredential])
 def credential_class(request: pytest.FixtureRequest) -> type[SyncCredential]:
-    """Both kinds, one after the other."""
+    """Return each class of credential in turn."""
     kind: type[SyncCredential] = request.param
     return kind

@@ -35,7 +35,7 @@ class Databases:
         return self.handled(ConnectionHandler({"default": {}, alias: entry}), alias)
 
     def handled(self, handler: Any, alias: str) -> Any:
-        """A handler's connection."""
+        """Return a connection of a handler."""
         self._made.append(handler[alias])
         return self._made[-1]
 

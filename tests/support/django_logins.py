@@ -1,4 +1,4 @@
-"""Identities of a Django project's databases, and what is reported of an error."""
+"""Identities of a Django project's databases, and Django's reports of an error."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ SECRET = "Never-Seen~1"
 
 
 def principal(emulator: Emulator, name: str = "orders-app") -> Identity:
-    """A service principal, found by the environment's authority."""
+    """Create a service principal."""
     return emulator.add_identity(name, "service-principal")
 
 
 def beside(identity: Identity, emulator: Emulator) -> dict[str, Any]:
-    """Its settings beside Django's own."""
+    """Return its settings beside Django's own."""
     return {
         "TENANT_ID": emulator.tenant_id,
         "CLIENT_ID": identity.client_id,
@@ -29,7 +29,7 @@ def beside(identity: Identity, emulator: Emulator) -> dict[str, Any]:
 
 
 def aad(identity: Identity, emulator: Emulator) -> dict[str, Any]:
-    """Its settings in AAD_OPTIONS."""
+    """Return its settings in AAD_OPTIONS."""
     options = {
         "SP_TENANT_ID": emulator.tenant_id,
         "SP_CLIENT_ID": identity.client_id,
@@ -40,7 +40,7 @@ def aad(identity: Identity, emulator: Emulator) -> dict[str, Any]:
 
 
 def report(error: BaseException) -> list[str]:
-    """Django's debug page and its report by mail, as they show this error with DEBUG."""
+    """Return Django's debug page and report by mail for this error, with DEBUG."""
     assert error.__traceback__ is not None
     error.__traceback__ = error.__traceback__.tb_next  # without the test's own frame
     reporter = ExceptionReporter(None, type(error), error, error.__traceback__)

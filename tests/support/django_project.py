@@ -1,6 +1,6 @@
-"""A Django project on the versions of Django that there are, each in an environment of its own.
+"""A Django project on several versions of Django, each in its own environment.
 
-Environments are made once, below `.venv`, and stay: later runs need no network.
+Environments are created once, below `.venv`, and kept, so that later runs need no network.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 PROJECT = ROOT / "tests" / "django" / "django_project"
 ENVIRONMENTS = ROOT / ".venv" / "django"
-# For pip, before other fixtures take proxies and certificates away.
+# For pip, before other fixtures remove proxies and certificates from the environment.
 OUTER_WORLD = dict(os.environ)
 
 
 class Stack(NamedTuple):
-    """A version of Django, a driver, and the Pythons to look for, best first."""
+    """A version of Django, a driver, and the versions of Python to use, in order of preference."""
 
     name: str
     requirements: tuple[str, ...]
@@ -39,7 +39,7 @@ class Stack(NamedTuple):
     driver: str = "psycopg"
 
     def python(self) -> str:
-        """The interpreter of its environment, which is made if need be."""
+        """Return the interpreter of the version's environment, which is created if necessary."""
         if not self.requirements:
             return sys.executable
         done = ENVIRONMENTS / self.name / "done"
@@ -64,7 +64,7 @@ class Stack(NamedTuple):
 
 @contextmanager
 def _only_one_maker(name: str) -> Iterator[None]:
-    """Hold a lock between the processes of one run, and between runs."""
+    """Hold a lock that is shared by the processes of a run, and by runs."""
     import fcntl
 
     ENVIRONMENTS.mkdir(parents=True, exist_ok=True)
@@ -86,27 +86,27 @@ STACKS = [
 ]
 
 
-# GeoDjango's libraries, as wheels bring them.
+# GeoDjango's libraries, from wheels.
 POSTGIS = Stack("postgis", ("django~=5.2.0", "psycopg[binary]", "pyogrio", "shapely"), ("3.11", "3.12", "3.13", "3.10"))
 
 
 class Project(NamedTuple):
-    """The project, with a database of its own on the emulator's server."""
+    """The project, with its own database on the emulator's server."""
 
     python: str
     env: dict[str, str]
     database: str
 
     def entry(self, **more: Any) -> dict[str, Any]:
-        """An entry of `DATABASES`."""
+        """Return an entry of `DATABASES`."""
         return {"ENGINE": ENGINE, "NAME": self.database, **more}
 
     def using(self, databases: Mapping[str, Any], **env: str) -> Project:
-        """The same with other databases."""
+        """Return the same project with other databases."""
         return self._replace(env={**self.env, "DJANGO_DATABASES": json.dumps(databases), **env})
 
     def run(self, *command: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-        """Runs Python in it."""
+        """Run Python in the project."""
         done = subprocess.run(
             [self.python, *command],
             cwd=PROJECT,
@@ -120,7 +120,7 @@ class Project(NamedTuple):
         return done
 
     def manage(self, *command: str, code: int = 0) -> str:
-        """Runs `manage.py`; gives what it printed."""
+        """Run `manage.py`; return its output."""
         done = self.run("-W", "error", "manage.py", *command, code=code)
         return done.stdout + done.stderr
 
@@ -136,7 +136,7 @@ def made(stack: Stack, emulator: Emulator) -> Iterator[Project]:
         "DJANGO_DRIVER": stack.driver,
         "EXPECTED_USER": emulator.identity.name,
         "PYTHONPATH": str(ROOT / "python"),
-        # Processes are many, and the sources stay clean.
+        # Keeps the source folder clean, although many processes run.
         "PYTHONPYCACHEPREFIX": str(ENVIRONMENTS / "pycache"),
     }
     project = Project(python, env, database)
@@ -145,7 +145,7 @@ def made(stack: Stack, emulator: Emulator) -> Iterator[Project]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The first of its kind makes an environment, which takes as long as the network does."""
+    """Raise the timeout of tests that may have to create an environment over the network."""
     for item in items:
         if "project" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.timeout(900))
@@ -153,7 +153,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(params=[THIS, PSYCOPG2], ids=lambda stack: stack.name)
 def project(request: pytest.FixtureRequest, emulator: Emulator) -> Iterator[Project]:
-    """On the Django that is installed here, or another one if a test names it."""
+    """Yield a project on the installed Django, or on another one if a test names it."""
     yield from made(request.param, emulator)
 
 

@@ -1,4 +1,4 @@
-"""Every way into PostgreSQL that this package has, behind one face."""
+"""All drivers and ways to connect, with a common interface."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ WHO = "SELECT session_user"
 
 
 class Driver(NamedTuple):
-    """One way: `who(url, credential, **keywords)` logs in and tells as whom."""
+    """A way to connect; `who(url, credential, **keywords)` logs in and returns the user."""
 
     name: str
     who: Callable[..., str]
     error: type[Exception]
-    """Its own base for connections that fail."""
+    """The driver's base class for failed connections."""
     asynchronous: bool = False
     libpq: bool = True
 
     def on(self, emulator: Any, **user_info: str) -> str:
-        """The emulator's URL for this driver."""
+        """Return the emulator's URL for this driver."""
         url: str = emulator.dsn if self.name != "sqlalchemy+pg8000" else emulator.dsn.partition("?")[0]
         user = ":".join(user_info.values())
         return url.replace("//", f"//{user}@") if user else url
@@ -62,7 +62,7 @@ async def psycopg3_async(url: str, credential: Any = None, **keywords: Any) -> s
 
 
 def asked(connection: Any) -> str:
-    """psycopg2's answer; closes the connection."""
+    """Return psycopg2's current user, and close the connection."""
     try:
         if connection.async_:
             wait_select(connection)
@@ -133,9 +133,9 @@ async def asyncpg_engine(url: str, credential: Any = None, **keywords: Any) -> s
 
 
 def run(way: Callable[..., Awaitable[str]], *, selector: bool = False) -> Callable[..., str]:
-    """A coroutine function as a plain one, on a new event loop each time.
+    """Return a function that runs a coroutine function on a new event loop.
 
-    With `selector`, on one that psycopg supports on Windows, too.
+    With `selector`, on an event loop that psycopg supports on Windows, too.
     """
 
     def call(*arguments: Any, **keywords: Any) -> str:
@@ -216,7 +216,7 @@ def driver(request: pytest.FixtureRequest) -> Iterator[Driver]:
 
 @pytest.fixture
 def azure_is_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For drivers that resolve names in Python: Azure's lead to this machine, all others nowhere."""
+    """Resolve Azure's names to this machine and no others, for drivers that resolve names in Python."""
     resolve = socket.getaddrinfo
 
     def here(host: Any, *arguments: Any, **keywords: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Fixtures: Azure by the emulator, and nothing of the outer world."""
+"""Fixtures: the emulator, and an environment that is isolated from everything else."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 _FOREIGN = ("AZURE_", "IDENTITY_", "MSI_", "IMDS_", "PG", "PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_XDIST")
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
-# Nobody listens there, so whoever looks for IMDS is refused at once instead of asking 169.254.169.254.
+# Nothing listens there, so probes of IMDS fail at once instead of reaching 169.254.169.254.
 NO_IMDS = "http://127.0.0.1:9"
 
 
 @contextmanager
 def hidden_world() -> Iterator[None]:
-    """Hide the developer's own Azure, PostgreSQL and pytest settings, and keep everything on this machine."""
+    """Remove the developer's Azure, PostgreSQL and pytest settings, and keep all connections on this machine."""
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
             if name.startswith(_FOREIGN) or name.upper() in _PROXIES:
@@ -55,9 +55,9 @@ def _is_loopback(host: str) -> bool:
 
 @pytest.fixture(scope="session")
 def emulator_server(_no_outer_world: None) -> Iterator[Emulator]:
-    """Start the one emulator of the session; tests take `emulator`.
+    """Start the session's emulator; tests use the fixture `emulator`.
 
-    TEST_POSTGRESQL is the URL of a server to put behind it, for systems where the emulator runs none of its own.
+    TEST_POSTGRESQL is the URL of a server for it to use, on systems where the emulator cannot start one.
     """
     with Emulator(dsn=os.environ.get("TEST_POSTGRESQL")) as emulator:
         yield emulator
@@ -65,7 +65,7 @@ def emulator_server(_no_outer_world: None) -> Iterator[Emulator]:
 
 @pytest.fixture
 def emulator(emulator_server: Emulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
-    """Give the emulator as it is after its start, found by every SDK and libpq through the environment."""
+    """Reset the emulator, and set the environment with which SDKs and libpq find it."""
     for name, value in emulator_server.env.items():
         monkeypatch.setenv(name, value)
     yield emulator_server

@@ -1,6 +1,6 @@
-"""Environments of their own for programs and versions that this one does not have.
+"""Virtual environments for programs and versions that are not installed in this one.
 
-They are made once, below `.venv`, and stay: later runs need no network.
+They are created once, below `.venv`, and kept, so that later runs need no network.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ from tests.support.wheels import interpreter
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENTS = ROOT / ".venv" / "environments"
-# For uv, before other fixtures take proxies and certificates away.
+# For uv, before other fixtures remove proxies and certificates from the environment.
 OUTER_WORLD = dict(os.environ)
 
 
 @dataclass(frozen=True)
 class Environment:
-    """Packages, and the Pythons to look for, best first."""
+    """The packages, and the versions of Python to use, in order of preference."""
 
     name: str
     requirements: tuple[str, ...]
     pythons: tuple[str, ...] = ("3.12", "3.11", "3.13", "3.10")
     without: tuple[str, ...] = ()
-    """Packages that are required and left out: they take gigabytes and are not used."""
+    """Required packages that are not installed, because they take gigabytes and are not used."""
     seconds: float = 900.0
-    """How long the installation may take."""
+    """Timeout of the installation, in seconds."""
 
     @property
     def folder(self) -> Path:
-        """Where it is."""
+        """The environment's path."""
         return ENVIRONMENTS / self.name
 
-    @functools.cache  # noqa: B019 - there are few, and they stay
+    @functools.cache  # noqa: B019 - the objects are few, and live as long as the process
     def python(self) -> Path:
         """Return its interpreter, for which this package is installed as it lies here; make it if need be.
 
@@ -67,7 +67,7 @@ class Environment:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _install(self, base: str) -> subprocess.CompletedProcess[str]:
-        # Without a cache, which would hold gigabytes; pip would take minutes where uv takes seconds.
+        # Without a cache, which would take gigabytes. uv takes seconds, pip minutes.
         uv = [sys.executable, "-m", "uv", "--quiet", "--no-cache"]
         subprocess.run([*uv, "venv", "--clear", "--python", base, str(self.folder)], env=OUTER_WORLD, check=True)
         overrides = self.folder / "without.txt"
@@ -87,7 +87,7 @@ class Environment:
         )
 
     def _link(self) -> None:
-        """Install this package as `maturin develop` does, for one extension serves every version of Python."""
+        """Install this package as `maturin develop` does; the extension works with every version of Python."""
         here = Path(sys.prefix).glob("lib/python*/site-packages/azure_postgresql_auth_rs*")
         (packages,) = self.folder.glob("lib/python*/site-packages")
         for source in here:

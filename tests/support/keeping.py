@@ -1,4 +1,4 @@
-"""What the commands leave that keep a file of tokens fresh."""
+"""Helpers for the commands that keep tokens in a file fresh."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def events(stderr: str) -> list[dict[str, Any]]:
 
 
 class PgBouncer(NamedTuple):
-    """A running one."""
+    """A running PgBouncer."""
 
     port: int
     pid_file: Path
@@ -40,7 +40,7 @@ class PgBouncer(NamedTuple):
     process: subprocess.Popen[bytes]
 
     def who(self, user: str = ROLE) -> str:
-        """Logs in to the server, by a connection of its own."""
+        """Log in to the server with a new connection, and return the user."""
         with psycopg.connect(
             f"host=127.0.0.1 port={self.port} user={user} dbname=postgres sslmode=disable connect_timeout=20"
         ) as connection:

@@ -1,4 +1,4 @@
-"""Logins by the functions of `core`, on a thread or a loop as the credential wants it."""
+"""Logins with the functions of `core`, in a thread or on an event loop, depending on the credential."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ USER = make_token(upn="ada@contoso.com")
 
 
 def conninfo(credential: Any, **keywords: Any) -> dict[str, str]:
-    """What either kind of credential is asked with."""
+    """Return user and password with a synchronous or asynchronous credential."""
     if isinstance(credential, AsyncCredential):
         return asyncio.run(core.get_entra_conninfo_async(credential, **keywords))
     return core.get_entra_conninfo(credential, **keywords)
 
 
 def ask(credential: Any) -> str:
-    """The token of either kind of credential."""
+    """Return the token of a synchronous or asynchronous credential."""
     if isinstance(credential, AsyncCredential):
         return asyncio.run(core.get_entra_token_async(credential))
     return core.get_entra_token(credential)

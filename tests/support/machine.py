@@ -1,4 +1,4 @@
-"""Fixtures: what machine this seems to be, by the environment and by what is installed."""
+"""Fixtures that simulate machines, by environment variables and installed programs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session", autouse=True)
 def _ctrl_c() -> None:
-    """Shells let what they start in the background ignore Ctrl-C, and the programs that tests start inherit that."""
+    """Restore SIGINT, which programs that a shell starts in the background ignore; the tests' programs inherit this."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -35,7 +35,7 @@ def _event_loop() -> None:
 
 @pytest.fixture
 def imds(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emulator:
-    """A virtual machine: IMDS and no App Service."""
+    """Simulate a virtual machine: IMDS without App Service."""
     monkeypatch.delenv("IDENTITY_ENDPOINT")
     monkeypatch.delenv("IDENTITY_HEADER")
     return emulator
@@ -43,7 +43,7 @@ def imds(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emulator:
 
 @pytest.fixture
 def nowhere(imds: Emulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Emulator:
-    """A machine where nothing is set up, not even a command line."""
+    """Simulate a machine without any credential, not even a developer tool."""
     monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", "http://127.0.0.1:9")
     monkeypatch.setenv("PATH", str(tmp_path))
     return imds
@@ -51,7 +51,7 @@ def nowhere(imds: Emulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 
 @pytest.fixture
 def tool(nowhere: Emulator, tmp_path: Path) -> Any:
-    """Installs a command line that does what the test says."""
+    """Installs a fake developer tool."""
     assert nowhere
 
     def install(name: str, script: str) -> None:
@@ -82,7 +82,7 @@ class Relay(Server):
 
 @pytest.fixture
 def relay(nowhere: Emulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Relay]:
-    """An address of IMDS that no test has used before; nobody listens there yet."""
+    """Yield an address for IMDS that has not been used before, on which nothing listens yet."""
     relay = Relay(nowhere.env["AZURE_POD_IDENTITY_AUTHORITY_HOST"])
     monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", relay.url)
     yield relay

@@ -1,4 +1,4 @@
-"""Scripts that run among the emulator's variables, with the load of `make stress` at hand."""
+"""Run scripts in the emulator's environment, with the modules of `make stress` on the path."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from process_load import *
 
 
 def execute(emulator: Emulator, *arguments: str, exit_code: int = 0) -> str:
-    """Runs Python among the emulator's variables; gives what it printed, once it ended as it should, in silence."""
+    """Run Python in the emulator's environment; check its exit code and that stderr is empty; return its output."""
     done = subprocess.run(
         [sys.executable, *arguments],
         env={**os.environ, **emulator.env},

@@ -1,4 +1,4 @@
-"""Real programs, each in a process of its own, that log in to the emulator with tokens of some seconds."""
+"""Run real programs, each in its own process, which log in to the emulator with short-lived tokens."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SCRIPTS = Path(__file__).parents[1] / "programs" / "scripts"
 SERVER = "myserver.postgres.database.azure.com"
 LIFETIME = 2.0
-"""Seconds that a token is good for."""
+"""Lifetime of tokens, in seconds."""
 LIVES = 3
 QUIET = {
     "ANONYMIZED_TELEMETRY": "false",
@@ -36,7 +36,7 @@ QUIET = {
     "SCARF_ANALYTICS": "false",
     "SCARF_NO_ANALYTICS": "true",
 }
-# Read by Python at its start: the server's name leads to the emulator, and nothing leads away from this machine.
+# Python runs this at its start: the server's name resolves to the emulator, and connections elsewhere are blocked.
 START = f"""
 import ipaddress, os, socket, sys
 resolve, connect, connect_ex = socket.getaddrinfo, socket.socket.connect, socket.socket.connect_ex
@@ -69,7 +69,7 @@ socket.socket.connect, socket.socket.connect_ex = guarded(connect), guarded(conn
 
 @dataclass
 class Program:
-    """A program with a database, an identity and a folder of its own."""
+    """A program with its own database, identity and folder."""
 
     name: str
     python: Path
@@ -80,7 +80,7 @@ class Program:
     running: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def start(self, *command: str, **env: str) -> subprocess.Popen[bytes]:
-        """Start a process in the folder; what it prints goes to a log there."""
+        """Start a process in the folder; its output goes to a log there."""
         with (self.folder / f"{len(self.running)}.log").open("wb") as log:
             process = subprocess.Popen(
                 command,
@@ -95,7 +95,7 @@ class Program:
         return process
 
     def stop(self) -> None:
-        """Stop what still runs."""
+        """Stop the processes that still run."""
         for process in self.running:
             if process.poll() is None:
                 os.killpg(process.pid, 15)
@@ -107,11 +107,11 @@ class Program:
                 process.wait()
 
     def logs(self) -> str:
-        """What its processes printed."""
+        """Return the output of the program's processes."""
         return "".join(path.read_text("utf-8", "replace") for path in sorted(self.folder.glob("*.log")))
 
     def check(self) -> None:
-        """Check what the emulator saw, and what is in the program's files."""
+        """Check the emulator's records and the program's files."""
         logins = [login for login in self.emulator.logins if login.role == self.identity.role]
         refused = [login for login in logins if not login.accepted]
         requests = [each for each in self.emulator.token_requests if each.client_id == self.identity.client_id]
@@ -126,14 +126,14 @@ class Program:
 
 def _shows_a_token(path: Path) -> bool:
     if path.name == "pgpass" and path.stat().st_mode & 0o777 == 0o600:
-        # The password file that holds it, for its owner alone.
+        # The password file, which only its owner can read, contains the token.
         return False
     return re.search(rb"eyJ[\w-]{10,}\.eyJ[\w-]{10,}", path.read_bytes()) is not None
 
 
 @dataclass
 class Programs:
-    """Makes them."""
+    """Creates programs."""
 
     emulator: Emulator
     folder: Path
@@ -141,7 +141,7 @@ class Programs:
     made: dict[str, Program] = field(default_factory=dict)
 
     def make(self, name: str, python: Path, kind: str = "user-assigned", **env: str) -> Program:
-        """Make one; `python` is that of its environment."""
+        """Create a program; `python` is the interpreter of its environment."""
         role = name if kind != "user" else f"{name}@contoso.com"
         identity = self.emulator.add_identity(name, role=role)
         self.emulator.sql(f'CREATE DATABASE "{name}" OWNER "{role}"')

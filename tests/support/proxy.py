@@ -32,7 +32,7 @@ GSSENC_REQUEST = struct.pack("!II", 8, 80877104)
 
 
 def startup(version: int = PROTOCOL_3_0, **parameters: str) -> bytes:
-    """A StartupMessage."""
+    """Return a StartupMessage."""
     pairs = "".join(f"{name}\0{value}\0" for name, value in parameters.items()).encode()
     return struct.pack("!II", len(pairs) + 9, version) + pairs + b"\0"
 
@@ -46,7 +46,7 @@ def query(sql: str) -> bytes:
 
 
 def read_messages(stream: socket.socket) -> list[tuple[bytes, bytes]]:
-    """All messages until the other side ends."""
+    """Read all messages until the peer closes the connection."""
     data = b""
     with contextlib.suppress(ConnectionResetError):
         while part := stream.recv(65536):
@@ -60,14 +60,14 @@ def read_messages(stream: socket.socket) -> list[tuple[bytes, bytes]]:
 
 
 def error_of(messages: list[tuple[bytes, bytes]]) -> dict[str, str]:
-    """The fields of the last message, an error."""
+    """Return the fields of the last message, an ErrorResponse."""
     kind, body = messages[-1]
     assert kind == b"E", messages
     return {field[:1].decode(): field[1:].decode() for field in body.split(b"\0") if field}
 
 
 class Proxy:
-    """A running one."""
+    """A running proxy."""
 
     def __init__(self, process: subprocess.Popen[bytes], log: Path, folder: Path) -> None:
         self.process = process
@@ -75,8 +75,8 @@ class Proxy:
         self.log_path = log
 
     def events(self, name: str | None = None) -> list[dict[str, Any]]:
-        """What its log says."""
-        # The last line may not be whole yet.
+        """Return the events in the proxy's log."""
+        # The last line may be incomplete.
         lines = self.log_path.read_text().rpartition("\n")[0].splitlines()
         found = [json.loads(line) for line in lines if line.startswith("{")]
         return [event for event in found if name in {None, event["event"]}]
@@ -108,7 +108,7 @@ class Proxy:
         return f"postgresql://{ROLE}@127.0.0.1:{self.port}/postgres"
 
     def connect(self) -> socket.socket:
-        """A bare connection by the Unix socket."""
+        """Open a plain connection to the Unix socket."""
         stream = socket.socket(socket.AF_UNIX)
         stream.settimeout(20)
         stream.connect(str(self.folder / ".s.PGSQL.5432"))
@@ -139,13 +139,13 @@ class Proxy:
 
 @pytest.fixture
 def run_proxy(emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Proxy]]:
-    """Starts proxies with these arguments; by default on a Unix socket, to the emulator."""
+    """Start proxies with these arguments; by default on a Unix socket, to the emulator."""
     for variable in emulator.env:
         if variable.startswith("PG"):
-            # They lead clients to the emulator itself.
+            # These variables would make clients connect to the emulator directly.
             monkeypatch.delenv(variable)
     running: list[Proxy] = []
-    # Short: a socket's path has 107 characters at most.
+    # A short path, because that of a socket has at most 107 characters.
     with tempfile.TemporaryDirectory(prefix="px-") as name, contextlib.ExitStack() as stack:
 
         def run(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Rogue(Server):
-    """A server that wants the password: asks for it in clear, over TLS or without, and keeps all it is sent."""
+    """A server that requests the password in clear text, with or without TLS, and keeps all data that it receives."""
 
     def __init__(self, context: ssl.SSLContext | None) -> None:
         super().__init__(self._ask)
@@ -25,7 +25,7 @@ class Rogue(Server):
 
     @classmethod
     def under(cls, name: str | None) -> Rogue:
-        """A server with a certificate of its own for this name; without TLS for None."""
+        """Return a server with a certificate for this name from another CA; without TLS for None."""
         if name is None:
             return cls(None)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -33,7 +33,7 @@ class Rogue(Server):
         return cls(context)
 
     def close(self) -> None:
-        # All that was sent is heard.
+        # All data that was sent has been received.
         self.finish()
         super().close()
 

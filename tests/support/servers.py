@@ -1,4 +1,4 @@
-"""Servers on loopback that do what a test says with each client."""
+"""Servers on loopback for tests."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 class Server:
-    """Calls `serve` with each client, on a thread for each.
+    """Calls `serve` with each client, in a thread per client.
 
-    It has its port at once and accepts from `start` on; `with` starts and closes it. A connection stays open until
-    `serve` or `close` ends it.
+    The port is bound at once, and clients are accepted after `start`; `with` starts and closes the server. A connection
+    stays open until `serve` or `close` ends it.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Server:
             thread.join(10)
 
     def close(self) -> None:
-        # Wakes the threads, which accept() and recv() do not let go otherwise.
+        # Wakes the threads, which would otherwise stay blocked in accept() and recv().
         _shut_down(self._listener)
         if self._accepting.ident is not None:
             self._accepting.join(10)
@@ -79,7 +79,7 @@ class Server:
 
 
 class DroppingServer(Server):
-    """Accepts nobody, and its queue is full: the system drops what comes, as firewalls do."""
+    """A server that accepts nothing and whose queue is full, so that the system drops packets, as firewalls do."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -100,7 +100,7 @@ class DroppingServer(Server):
 
 
 def answering(answer: bytes) -> Server:
-    """Make a server that answers to anything with this, and ends the connection."""
+    """Return a server that answers everything with this response, and closes the connection."""
 
     def serve(client: socket.socket) -> None:
         with client:

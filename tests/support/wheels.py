@@ -34,7 +34,7 @@ print(user)
 
 
 def interpreter(version: str) -> str | None:
-    """A CPython of this version that runs: on the PATH, or one of pyenv's."""
+    """Return a working CPython of this version, on the PATH or of pyenv; None if there is none."""
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     candidates = [shutil.which(f"python{version}"), *map(str, sorted(pyenv.glob(f"{version}.*/bin/python")))]
     for candidate in filter(None, candidates):
@@ -46,7 +46,7 @@ def interpreter(version: str) -> str | None:
 def runs_alone(
     python: str, folder: Path, *install: str, emulator: Emulator, env: Mapping[str, str] = os.environ
 ) -> None:
-    """Installs a distribution into an environment with nothing else, and logs in from there."""
+    """Installs a distribution into an empty environment, and logs in from there."""
     subprocess.run([python, "-m", "venv", folder], check=True)
     clean = folder / "bin" / "python"
     subprocess.run(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def doctor(capsys: pytest.CaptureFixture[str]) -> Doctor:
-    """Runs it here; its credential is a new one each time."""
+    """Run `doctor` in this process, with a new default credential each time."""
 
     def run(*arguments: str) -> Report:
         code = main(["doctor", *arguments])
@@ -32,7 +32,7 @@ def doctor(capsys: pytest.CaptureFixture[str]) -> Doctor:
 
 @pytest.fixture
 def port() -> Iterator[int]:
-    """A port of this machine where nobody listens."""
+    """Yield a port of this machine on which nothing listens."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield int(taken.getsockname()[1])
@@ -40,14 +40,14 @@ def port() -> Iterator[int]:
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder where packages seem to be installed, before all others."""
+    """Return a folder for fake packages, which precedes all others on the path."""
     monkeypatch.syspath_prepend(str(tmp_path))
     return tmp_path
 
 
 @pytest.fixture(scope="module")
 def client_certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a client certificate and its key."""
+    """Return a folder with a client certificate and its key."""
     import trustme
 
     folder = tmp_path_factory.mktemp("client")

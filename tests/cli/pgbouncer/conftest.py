@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder of this user, with one of PgBouncer's user, who is not root, in it."""
+    """Yield a folder of this user that contains a folder of PgBouncer's user, who is not root."""
     import tempfile
 
     with tempfile.TemporaryDirectory(prefix="pgbouncer-") as name:
@@ -55,7 +55,7 @@ def free_port() -> int:
 
 @pytest.fixture
 def pgbouncer(emulator: Emulator, home: Path, auth_file: Path) -> Iterator[PgBouncer]:
-    """Starts it in front of the emulator; it forgets its connections to the server at once."""
+    """Start PgBouncer in front of the emulator, with connections to the server that are closed after use."""
     assert PROGRAM is not None
     port, pid_file, log, ini, roots = (
         free_port(),
@@ -99,7 +99,7 @@ query_wait_timeout = 15
 
 @pytest.fixture
 def keeper(auth_file: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Starts `azure-postgresql-auth pgbouncer`; stops what still runs."""
+    """Start `azure-postgresql-auth pgbouncer`; stop the processes that still run."""
     running = []
 
     def start(*arguments: str) -> subprocess.Popen[str]:

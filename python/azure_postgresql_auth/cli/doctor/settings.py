@@ -82,10 +82,10 @@ def _host(host: str) -> Iterator[Finding]:
 
 
 def sslmode(context: Context) -> str:
-    """The effective `sslmode`; libpq's default if it is not set."""
+    """Return the effective `sslmode`; libpq's default if it is not set."""
     return context.settings.get("sslmode") or context.parameters.get("sslmode") or "prefer"
 
 
 def sslrootcert(context: Context) -> str:
-    """The effective file of root certificates; "" if none is set."""
+    """Return the effective file of root certificates; "" if none is set."""
     return context.settings.get("sslrootcert") or context.parameters.get("sslrootcert") or ""

@@ -16,7 +16,7 @@ USER = os.environ["EXPECTED_USER"]
 
 
 def sell(*prices: str) -> Customer:
-    """A customer with these orders."""
+    """Create a customer with orders of these prices."""
     customer: Customer = Customer.objects.create(name="Ada")
     for price in prices:
         Order.objects.create(customer=customer, price=Decimal(price), details={"price": price}, tags=["new"])
