@@ -145,7 +145,7 @@ class TestExec:
         assert (env["PGUSER"], env["PGSSLMODE"]) == ("team", "verify-full")  # the string's own still wins over these
         assert "PGSSLROOTCERT" in env
         env = in_child(cli, "host=elsewhere.example user=team", env={"PGSSLMODE": None, "PGSSLROOTCERT": None})["env"]
-        # Python's arguments may mean anything, so nobody knows where it will connect.
+        # Python's arguments can mean anything, so the server is not known.
         assert (env["PGUSER"], env["PGSSLMODE"], env["PGSSLROOTCERT"]) == ("team", "verify-full", AZURE_ROOTS)
         assert env["PGGSSENCMODE"] == "disable"
         line = in_child(cli, "host=a.postgres.database.usgovcloudapi.net", env={"PGPASSWORD": "old"})["line"]
@@ -461,7 +461,7 @@ def test_what_is_not_certain_is_said_to_be_so(command: list[str], expected: dict
 
 
 def test_no_command_but_version_looks_up_the_distribution() -> None:
-    # It takes long, and where the package was just copied (a serverless bundle, PyInstaller) there is none.
+    # Reading it is slow, and a package that was only copied (a serverless bundle, PyInstaller) has no metadata.
     script = (
         "import sys; from azure_postgresql_auth.cli import parser; sys.modules['importlib.metadata'] = None;"
         "print(parser.parse(['inspect']).module); parser.parse(['-V'])"

@@ -58,7 +58,7 @@ class Row:
     """Further variables; the name of an identity in braces is its client id, and None takes a variable away."""
     keywords: dict[str, Any] = field(default_factory=dict)
     theirs: str = ""
-    """Who answers azure-identity, where that is somebody else."""
+    """The endpoint that answers azure-identity, if it is another one."""
     reason: str = ""
     """Why the two differ in who answers or in what they send; "" where they do not."""
 
@@ -250,7 +250,7 @@ class World:
         soon = int(time.time()) + 3600
         token = self.emulator.token(self.identities[name])
         at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(soon))
-        # Each package's script has a form of its own for the answer.
+        # The script of each package prints the result in another format.
         powershell = f"entra-token:{soon}:{token}\nazsdk%{token}%{soon}"
         answers = {
             "az": json.dumps({"accessToken": token, "expires_on": soon}),
@@ -278,7 +278,7 @@ class World:
 
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """Every request for a token, as it is compared."""
+    """Return every token request, in the form that is compared."""
     seen: list[Any] = []
     answer = IdentityService.token_request
 
@@ -350,7 +350,7 @@ def ask(credential_class: Any, keywords: dict[str, Any], world: World) -> tuple[
 
 @pytest.fixture
 def world(emulator: Emulator, relay: Relay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    # azure-identity takes 5 s to find out that nobody listens at an address.
+    # azure-identity takes 5 s to notice that nothing listens at an address.
     monkeypatch.setattr(RequestsTransport, "sleep", lambda *_: None)
     return World(emulator, tmp_path, relay)
 
@@ -363,7 +363,7 @@ def test_both(world: World, sent: list[Any], row: Row, monkeypatch: pytest.Monke
         monkeypatch.setenv(name, value)
     assert os.environ[IMDS].startswith("http://127.0.0.1:")
     keywords = {
-        # Only azure-identity has these. Ours asks it for them last, as the README says; here they would find nothing.
+        # Only azure-identity has these, and the default credential tries them last; here they would find nothing.
         **{f"exclude_{name}_credential": True for name in ("visual_studio_code", "broker", "shared_token_cache")},
         **{name: world.named(value) for name, value in row.keywords.items()},
     }

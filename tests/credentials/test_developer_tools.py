@@ -1,4 +1,4 @@
-"""The credentials that run a developer's command line, with command lines that do what the test says."""
+"""The credentials that run a developer tool, with fake tools."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def answer(emulator: Emulator, program: str) -> str:
 
 
 class TestFailures:
-    """In words that say what to do."""
+    """The error says what to do."""
 
     @TOOLS
     def test_not_installed(self, nowhere: Emulator, credential: Any, program: str, sign_in: str) -> None:

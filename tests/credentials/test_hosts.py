@@ -115,7 +115,7 @@ def test_cloud_shell_gives_one_identity_only(on: Any, monkeypatch: pytest.Monkey
     emulator = on("cloud-shell")
     text = failure(identity.ManagedIdentityCredential(client_id=GUID))
     assert text == "Cloud Shell gives the identity of the person who opened it; name none"
-    # As a link of the default chain it is told of it, as azure-identity does.
+    # As a link of the default chain it gets the client id, as in azure-identity.
     monkeypatch.setenv("AZURE_CLIENT_ID", GUID)
     assert object_id(identity.DefaultAzureCredential()) == emulator.identity.object_id
 
@@ -209,7 +209,7 @@ def test_a_federated_token_counts_as_a_managed_identity(nowhere: Emulator, monke
 
 @pytest.fixture
 def signed_in(nowhere: Emulator, tool: Any) -> str:
-    """Tell the object id of who is signed in to the Azure CLI."""
+    """Return the object id of the account that is signed in to the Azure CLI."""
     person = nowhere.add_identity("dev@contoso.com", "user")
     answer = {"accessToken": nowhere.token(person), "expires_on": int(time.time()) + 3600}
     tool("az", f"cat <<'END'\n{json.dumps(answer)}\nEND")
@@ -265,7 +265,7 @@ class TestLateImds:
         relay.start()
         nowhere.latency = 1.3
         assert object_id(identity.DefaultAzureCredential(**NO_FALLBACK)) == nowhere.identity.object_id
-        # Known from now on: nobody looks for it any more.
+        # The endpoint is known from now on, so it is not probed again.
         nowhere.latency = 0
         nowhere.reset_counters()
         assert object_id(own_chain()) == nowhere.identity.object_id
@@ -293,7 +293,7 @@ class TestLateImds:
         pytest.fail("still remembered as missing")
 
     def test_one_that_was_there_before_is_asked_again(self, nowhere: Emulator, relay: Relay, signed_in: str) -> None:
-        """A gateway's page is a fault then, and no reason to log in as somebody else."""
+        """A gateway's error page is then a failure, and no reason to log in as another identity."""
         relay.start()
         assert object_id(own_chain()) == nowhere.identity.object_id
         nowhere.fail(502, times=1, body="<html>Bad Gateway</html>")
@@ -405,7 +405,7 @@ def test_a_dead_imds_costs_a_second_once(dead_imds: Callable[[], Server], signed
 
 @pytest.mark.parametrize("chain", [lambda: identity.DefaultAzureCredential(**NO_FALLBACK), own_chain])
 def test_where_there_is_nothing_else_it_has_three(dead_imds: Callable[[], Server], chain: Any) -> None:
-    """As on a virtual machine whose service is slow, which is told apart by waiting only."""
+    """A virtual machine whose service is slow, which only waiting can distinguish from a missing one."""
 
     def fail() -> None:
         with pytest.raises(

@@ -135,7 +135,7 @@ def test_bound_to_no_event_loop(emulator: Emulator) -> None:
     tokens = {asyncio.run(fetched(credential)) for _ in range(3)}
     assert tokens == {core.get_entra_token(credential), asyncio.run(core.get_entra_token_async(credential))}  # type: ignore[arg-type]
     assert len(emulator.token_requests) == 1
-    # A chain of them has a cache of its own.
+    # A chain has its own cache.
     assert core.get_entra_token(identity.ChainedTokenCredential(credential))
     assert asyncio.run(fetched(aio.ChainedTokenCredential(credential, identity.AzureCliCredential())))
 

@@ -1,4 +1,4 @@
-"""What azure-identity's constructors and `get_token` take besides whom to sign in."""
+"""Options of azure-identity's constructors and of `get_token` that do not select the identity."""
 
 from __future__ import annotations
 
@@ -274,7 +274,7 @@ class TestNetwork:
 
     @pytest.mark.parametrize("option", ["read_timeout", "connection_timeout"])
     def test_timeouts(self, option: str, emulator: Emulator, app: Identity, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A server that says nothing."""
+        """A server that never responds."""
         with socket.create_server(("127.0.0.1", 0)) as silent:
             monkeypatch.setenv("AZURE_AUTHORITY_HOST", f"https://127.0.0.1:{silent.getsockname()[1]}")
             credential = make("secret", emulator, app, monkeypatch, emulator.tenant_id, **{option: 0.2})

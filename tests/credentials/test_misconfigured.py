@@ -1,4 +1,4 @@
-"""Settings that cannot be right, and what is said about each."""
+"""Invalid settings, and the error for each."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ REFERENCE = (
 
 
 class TestOddValues:
-    """As secret stores and `docker run --env-file` leave them: named, never shown, and nobody is asked."""
+    """Values as secret stores and `docker run --env-file` leave them are named, never shown, and not sent."""
 
     @pytest.mark.parametrize("name", [TENANT, CLIENT, SECRET])
     @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ class TestOddValues:
         for each, value in found.items():
             monkeypatch.setenv(each, value)
         assert failure(identity.EnvironmentCredential()) == f"{name} {why}"
-        # It is set up, so a chain ends there: the next one would log in as somebody else.
+        # It is configured, so a chain ends there: the next credential would log in as another identity.
         with pytest.raises(errors.EntraConnectionValueError, match=f"EnvironmentCredential: {name} ") as raised:
             identity.DefaultAzureCredential().get_token(SCOPE)
         assert "AzureCli" not in str(raised.value)
@@ -243,7 +243,7 @@ class TestEmptyTexts:
 
 
 class TestClientIds:
-    """Which are not looked at here, as in azure-identity: whoever is asked knows what they are."""
+    """They are not validated, as in azure-identity: the service that receives them knows whether they exist."""
 
     ASSIGN = (
         "assign the identity to this machine or app; AZURE_CLIENT_ID has to be its client id, or unset for the "

@@ -120,7 +120,7 @@ def test_a_page_instead_of_a_token(nowhere: Emulator, credential: Any, status: i
 class TestTrust:
     @pytest.fixture
     def only_requests(self, credential: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-        """As where only Python's requests was told of the company's authority."""
+        """As on a machine where the company's authority is configured only for Python's requests."""
         monkeypatch.delenv("SSL_CERT_FILE")
         monkeypatch.delenv("SSL_CERT_DIR", raising=False)
         return credential
@@ -195,7 +195,7 @@ def test_internet_protocol_6(nowhere: Emulator, principal: Identity, monkeypatch
 
 
 class TestRefusals:
-    """What Entra ID says, what to do about it, and the ids that its support asks for."""
+    """The error has Entra ID's message, a remedy, and the ids that Microsoft's support needs."""
 
     @pytest.mark.parametrize(
         ("code", "advice"),

@@ -29,7 +29,7 @@ SECRET = identity.ClientSecretCredential(GUID, GUID, "a-secret")
 
 
 class Preset(identity.ManagedIdentityCredential):
-    """A program's own, with arguments of its own."""
+    """A program's subclass with other arguments."""
 
     def __init__(self, team: str, tags: object = None) -> None:
         super().__init__(client_id=GUID)
@@ -93,7 +93,7 @@ def test_the_like_works(emulator: Emulator) -> None:
 
 
 def test_tasks_of_one_worker_share_a_token(emulator: Emulator) -> None:
-    """As a scheduler's worker has them: on threads, each unpickled by itself and gone with its task."""
+    """As in a scheduler's worker: in threads, unpickled per task and deleted with it."""
     second = emulator.add_identity("second")
     pickled = pickle.dumps(identity.ManagedIdentityCredential(client_id=second.client_id))
     with ThreadPoolExecutor(8) as pool:

@@ -131,7 +131,7 @@ def test_a_lock_that_is_held_holds_up_nobody(emulator: Emulator, folder: Path) -
 
 
 def test_a_folder_that_does_not_answer_holds_up_nobody(emulator: Emulator, folder: Path) -> None:
-    """As on a network file system whose server is gone: whoever opens this file waits for ever."""
+    """As on a network file system whose server is unavailable: opening the file blocks for ever."""
     folder.mkdir(0o700)
     os.mkfifo(folder / "key", 0o600)
     script = """

@@ -21,7 +21,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "django_project"
 AZURE = "myserver.postgres.database.azure.com"
 
 
-@pytest.mark.timeout(600)  # ten commands, each of which has a limit of its own
+@pytest.mark.timeout(600)  # ten commands, each with its own timeout
 def test_the_project(emulator: Emulator, tmp_path: Path) -> None:
     emulator.sql("DROP DATABASE IF EXISTS example")
     emulator.sql(f'CREATE DATABASE example OWNER "{emulator.identity.role}"')

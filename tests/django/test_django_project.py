@@ -146,7 +146,7 @@ with transaction.atomic():
 try:
     with transaction.atomic():
         pid = os.fork()
-    # The child's block ends without a word to the server, and what follows has a connection of its own.
+    # The child's block ends without a message to the server, and later queries use a new connection.
     assert [who(), connection.connection.info.backend_pid == before[1]] == [before[0], pid != 0]
 except BaseException:
     if pid == 0:

@@ -55,7 +55,7 @@ class TestSecrets:
         ]
         for printed in (text(value) for value in shown for text in (repr, str, pprint.pformat)):
             assert SECRET not in printed
-        # Whoever reads them has them.
+        # A program that reads the value gets the secret.
         assert settings["CLIENT_SECRET"] == str(settings["PASSWORD"]) == settings["OPTIONS"]["password"] == SECRET
 
     @pytest.mark.parametrize(

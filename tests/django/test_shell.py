@@ -42,7 +42,7 @@ class TestShell:
         database(HOST="server.postgres.database.azure.com", OPTIONS=options).client.runshell(["-c", "SELECT 1"])
         arguments, environment = psql.read_text("utf-8").splitlines()
         user, host = emulator.identity.name, "server.postgres.database.azure.com"
-        # The connection string wins, whatever a service, a variable or an option says.
+        # The connection string takes precedence over services, variables and options.
         option, conninfo, *given = ast.literal_eval(arguments)
         assert (option, given) == ("-d", ["-c", "SELECT 1"])
         said = conninfo_to_dict(conninfo)

@@ -119,7 +119,7 @@ class TestWhoLogsIn:
         assert driver.who(driver.on(emulator), SyncCredential(token)) == name
 
     def test_opaque_token(self, driver: Driver, emulator: Emulator) -> None:
-        """It names nobody, but with a user it is sent; what it is worth, the server says."""
+        """An opaque token names no user, but is sent if the caller gives one; the server decides about it."""
         with pytest.raises(Exception, match="invalid format"):
             driver.who(driver.on(emulator), SyncCredential("opaque"), user="x")
         with pytest.raises(errors.EntraConnectionValueError, match="Invalid JWT token format"):

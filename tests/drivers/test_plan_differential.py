@@ -102,12 +102,12 @@ def planned_places(plan: ConnectionPlan) -> tuple[tuple[str, str, str], ...] | N
     return None if plan.target is None else places_of(*plan.target)
 
 
-def check_libpq(  # noqa: C901, PLR0912 - each comparison by itself
+def check_libpq(  # noqa: C901, PLR0912 - one comparison after the other
     module: Any, ask: Callable[[str, dict[str, Any]], Resolved], conninfo: str, keywords: dict[str, Any], tally: Tally
 ) -> None:
     said = {**module.parsed(conninfo), **{name: value for name, value in keywords.items() if value is not None}}
     if said.get("sslmode") == "" or said.get("user") == "":
-        # libpq refuses the first; the second is the system's user there, and nobody here.
+        # libpq rejects the first; it replaces the second by the system's user, the plan by none.
         return
     shown = (conninfo, keywords, {name: value for name, value in os.environ.items() if name.startswith("PG")})
     try:
@@ -145,7 +145,7 @@ def check_libpq(  # noqa: C901, PLR0912 - each comparison by itself
         return
     if planned is not None:
         if plan.has_unresolved_service:
-            # It may name a port; only what the caller says is known.
+            # It may set a port; only the caller's settings are known.
             assert {host for host, _, _ in planned} <= {host for host, _, _ in own.places}
         else:
             tally.expect("place without us", planned, own.places, shown)
@@ -256,7 +256,7 @@ def test_sqlalchemy_on_pg8000(root: Path, monkeypatch: pytest.MonkeyPatch) -> No
         names = ("unix_sock", "sock", "host", "port", "timeout", "source_address", "tcp_keepalive", "ssl_context")
         same = {name: arguments.get(name) for name in names}
         with pytest.raises(pg8000.core.InterfaceError):
-            # The place alone, without a login; nothing public of pg8000's gives it.
+            # Only the address, without a login, for which pg8000 has no public function.
             pg8000.core._make_socket(  # noqa: SLF001
                 same["unix_sock"], None, arguments.get("host", "localhost"), arguments.get("port", 5432), None, None,
                 True, same["ssl_context"],

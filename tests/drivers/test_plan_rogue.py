@@ -72,7 +72,7 @@ def rogue(request: pytest.FixtureRequest) -> Iterator[Rogue]:
 
 @pytest.fixture(autouse=True)
 def _all_names_lead_here(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """For drivers that resolve names in Python; libpq is told by `hostaddr`."""
+    """Resolve names for drivers that do so in Python; libpq gets `hostaddr`."""
     resolve = socket.getaddrinfo
 
     def here(host: Any, *arguments: Any, **keywords: Any) -> Any:
@@ -142,7 +142,7 @@ def resolved_by(driver: Driver, url: str, keywords: dict[str, Any]) -> Resolved:
 
 
 def attempt(driver: Driver, rogue: Rogue, url: str, keywords: dict[str, Any]) -> str:
-    """Log in, which fails; tells why."""
+    """Log in, which fails, and return the error."""
     rogue.heard = b""
     try:
         driver.who(url, SyncCredential(TOKEN), **keywords)

@@ -275,12 +275,12 @@ class TestPools:
 
     def check(self, emulator: Emulator, failures: list[Exception]) -> None:
         assert failures == []
-        # On a busy machine a token may end on its way to the server; nobody sees the second try of the same call.
+        # On a busy machine a token may expire on its way to the server; the same call then tries again unnoticed.
         refused = [login.message for login in emulator.logins if not login.accepted]
         assert all("has expired" in message for message in refused), refused
         assert len(refused) <= len(emulator.logins) // 10
         assert len(emulator.logins) > 20, "no churn"
-        # A life of 2 s is renewed each second or so, whoever asks however often.
+        # A token with a lifetime of 2 s is renewed about once a second, however many logins there are.
         assert 3 <= len(emulator.token_requests) <= 8
 
     def test_a_pool_treats_it_as_a_failed_connection(self, emulator: Emulator) -> None:

@@ -44,7 +44,7 @@ class Stop(BaseException):
 
 
 class Silent(Server):
-    """A server that takes connections and says nothing, until it is closed."""
+    """A server that accepts connections and never responds, until it is closed."""
 
     def __init__(self) -> None:
         self.connected = threading.Event()
@@ -179,7 +179,7 @@ def test_every_error_that_led_to_it_loses_its_frames() -> None:
                 raise first
             except OSError:
                 raise_last(first)
-        except Exception as last:  # noqa: BLE001 - as whoever collects errors
+        except Exception as last:  # noqa: BLE001 - as error trackers do
             error = last
         without_frames(error, TOKEN)
         assert [link.__traceback__ for link in (first, *chain(error))] == [None] * (len(chain(error)) + 1)

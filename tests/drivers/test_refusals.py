@@ -71,7 +71,7 @@ def test_a_refusal_says_what_to_do(driver: Driver, emulator: Emulator, caplog: p
         with pytest.raises(Exception, match=f'"{user}"') as raised:
             driver.who(driver.on(emulator), identity.ManagedIdentityCredential(), user=user)
         assert hinted(raised.value).count(hint) == 1
-        # Where a pool reports a time-out of its own.
+        # A pool reports its own timeout.
         assert hint in caplog.text
 
 
@@ -80,7 +80,7 @@ def test_a_refusal_for_good_costs_one_more_attempt(driver: Driver, emulator: Emu
     assert driver.who(driver.on(emulator), credential) == ROLE
     asked, tried = requests(emulator), len(emulator.logins)
     for attempts in (2, 3, 4, 5):
-        # The first refusal may be the token's fault; those after it are not, and nobody is asked again.
+        # The first refusal may be due to the token. Later ones are not, and no further token is requested.
         with pytest.raises(Exception, match='password authentication failed for user "nobody"'):
             driver.who(driver.on(emulator, user="nobody"), credential)
         assert len(emulator.logins) == tried + attempts
@@ -119,7 +119,7 @@ def test_those_who_are_refused_together_fetch_once(emulator: Emulator, credentia
 
 class TestOtherPeoplesCredentials:
     class Caching:
-        """A credential that hands out what it has until it is told otherwise."""
+        """A credential that returns a fixed token until the test replaces it."""
 
         def __init__(self, token: str) -> None:
             self.token = token
@@ -170,7 +170,7 @@ def test_what_counts_as_a_refusal(text: str, expected: bool) -> None:  # noqa: F
 
 
 def test_a_failed_connection_keeps_no_token(emulator: Emulator, credential: Any, tmp_path: Path) -> None:
-    """What hangs in a cycle of references stays until the garbage collector comes. psycopg2 leaves none of its own."""
+    """No reference cycles are created, which would live until a garbage collection. psycopg2 creates none itself."""
     gc.collect()
     gc.disable()
     try:
@@ -233,7 +233,7 @@ def test_psycopg2s_replication_connections_log_in(kind: str, emulator: Emulator,
     try:
         connection = replication(emulator.dsn, credential=credential)
     except OperationalError as error:
-        # The role has no right to replicate, which the server says after it has accepted the token.
+        # The role may not replicate, which the server reports after it has accepted the token.
         assert "replication" in str(error) or "REPLICATION" in str(error)  # noqa: PT017
     else:
         cursor = connection.cursor()

@@ -97,7 +97,7 @@ class TestCredentials:
 
     @pytest.mark.parametrize("client_type", CLIENT_TYPES)
     def test_system_assigned(self, client_type: str, connector: Connector) -> None:
-        """Whatever other variables say that are not Service Connector's."""
+        """Other variables than those of Service Connector have no effect."""
         emulator = connector.emulator
         connector.link(client_type, emulator.add_identity("web-app", "system-assigned", default=True))
         other = emulator.add_identity("other", "service-principal")
@@ -272,7 +272,7 @@ class TestValues:
     def test_sslmode(
         self, monkeypatch: pytest.MonkeyPatch, host: str, values: dict[str, str], sslmode: str | None
     ) -> None:
-        """`require` is what Service Connector always says, and less than a token needs where it can be had."""
+        """Service Connector always sets `require`, which is less than a token needs if more is available."""
         variables(monkeypatch, HOST=host, NAME="db", **values)
         assert service_connector.psycopg().get("sslmode") == sslmode
         assert service_connector.asyncpg().get("ssl") == sslmode

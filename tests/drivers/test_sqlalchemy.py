@@ -250,7 +250,7 @@ engine = create_engine(url, poolclass=NullPool)
 assert who(engine) == role
 with create_engine("sqlite://").connect() as connection:
     assert connection.execute(text("SELECT 1")).scalar() == 1
-# What an engine has of its own wins, whichever came first.
+# An engine's own settings take precedence, in either order.
 enable_entra_authentication(engine, Own())
 enable_entra_authentication(Engine, "never")
 assert who(engine) == "own"
@@ -258,7 +258,7 @@ assert who(engine) == "own"
 
 
 def test_all_engines_of_a_process(emulator: Emulator) -> None:
-    """In a process of its own, because nothing takes it back."""
+    """Runs in its own process, because the call cannot be undone."""
     own = emulator.token(emulator.add_identity("own"))
     place = url(emulator).render_as_string(hide_password=False)
     command = [sys.executable, "-c", ALL_ENGINES, place, emulator.identity.role, own]

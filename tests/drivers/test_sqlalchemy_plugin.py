@@ -198,7 +198,7 @@ class TestBadInput:
 
 
 class Told(Exception):  # noqa: N818
-    """What a driver would have been told, instead of a connection."""
+    """The arguments of a driver, instead of a connection."""
 
     def __init__(self, parameters: dict[str, Any]) -> None:
         super().__init__()
@@ -206,7 +206,7 @@ class Told(Exception):  # noqa: N818
 
 
 class Attacker:
-    """Whoever may write a URL, and `connect_args` as far as JSON has them."""
+    """A user who controls the URL, and `connect_args` with values of JSON."""
 
     def __init__(self, listed: str, patch: pytest.MonkeyPatch) -> None:
         self.patch = patch

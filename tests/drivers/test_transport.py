@@ -54,9 +54,9 @@ def added(parameters: dict[str, str], *, allow_insecure_transport: bool = False)
 @pytest.mark.parametrize(
     ("parameters", "expected"),
     [
-        # A host that nobody names may be anywhere.
+        # A host that is not named may be anywhere.
         ({}, FULL),
-        # This machine: as the caller says.
+        # On this machine, the caller's settings apply.
         ({"host": "localhost", "sslmode": "disable"}, {}),
         ({"host": "127.0.0.1"}, {}),
         ({"host": "::1"}, {}),

@@ -72,7 +72,7 @@ def test_nobody_else_reaches_it(emulator: Emulator) -> None:
     assert {port for port, _ in found} == ports
     assert {address for _, address in found} <= loopback
     assert emulator.sql("SHOW listen_addresses") == [("",)]
-    # PostgreSQL's socket trusts whoever can open it.
+    # PostgreSQL trusts every client that can open its socket.
     home = Path(str(emulator.sql("SHOW data_directory")[0][0])).parent
     assert (home / ".s.PGSQL.5432").is_socket()
     assert home.stat().st_mode & 0o777 == 0o700

@@ -1,4 +1,4 @@
-"""The emulator's front door: which tokens log in, as which role, and what a refusal says."""
+"""The emulator's front end: which tokens log in, as which role, and the messages of refusals."""
 
 from __future__ import annotations
 

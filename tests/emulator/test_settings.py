@@ -116,7 +116,7 @@ def test_reset_leaves_no_data(emulator: Emulator) -> None:
     try:
         make()
         assert tables("everybodys") == [("emulator-identity",), ("other",)]
-        # Somebody is still in a transaction, and somebody else has an open connection without one.
+        # One client is still in a transaction, and another has an open connection without one.
         busy = connect(emulator, emulator.identity)
         busy.execute("SELECT * FROM emula")
         idle = connect(emulator, emulator.identity, dbname="everybodys", autocommit=True)

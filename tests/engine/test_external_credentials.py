@@ -203,7 +203,7 @@ class TestOddDates:
 
     @pytest.mark.parametrize("expires_on", [0, -1, sys.maxsize, 9.2e18, 1e300, float("inf"), float("nan"), -1.0, "0"])
     def test_no_date(self, expires_on: Any) -> None:
-        """Azure-core sends such a token; here the token itself says when it ends, if it does."""
+        """azure-core accepts such a token; here its expiry is read from the token itself, if it has one."""
         soon = int(time.time()) + 600
         for token, life in ((USER, None), (make_token(upn="ada@contoso.com", exp=soon), 600)):
             credential = MagicMock()

@@ -37,7 +37,7 @@ NOT_YET = "has not answered yet"
 
 
 class Fault(NamedTuple):
-    """One row: how to make it, and what errors say of it."""
+    """A fault: how to cause it, and the text of its errors."""
 
     name: str
     says: str
@@ -135,7 +135,7 @@ class Life:
     def fails(self) -> str:
         """Return the error of a login that obtains no token, and check that it comes in time."""
         begun = time.monotonic()
-        # A credential object's own exception comes through as it is.
+        # The exception of a credential object is raised unchanged.
         with pytest.raises((errors.EntraConnectionValueError, LookupError)) as raised:
             self.login(PATIENCE)
         assert time.monotonic() - begun < PATIENCE + LATE
@@ -143,7 +143,7 @@ class Life:
 
 
 class Loop:
-    """An event loop on a thread, which goes on while nobody waits for it: background fetches of its own end there."""
+    """An event loop in a thread that keeps running, so that its background fetches can complete."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -200,7 +200,7 @@ class World(NamedTuple):
 
 
 def seen_while_good(lives: list[Life]) -> int:
-    """Logins that nobody waited for, one after the other; 0 or 1 where the machine was too busy to tell."""
+    """Return the number of consecutive logins that did not wait; 0 or 1 if the machine was too busy to measure."""
     seen = 0
     while time.time() < min(life.at(0.85) for life in lives):
         try:
@@ -223,7 +223,7 @@ def through_its_life(world: World, fault: Fault) -> None:
         together(*(life.first for life in lives))
         world.begin()
 
-        # No token yet: an error in time, which says what is wrong.
+        # Without a token: an error in time, with the cause.
         for said in together(*(life.fails for life in new)):
             assert re.search(fault.says, said), said
             assert "expired at" not in said
@@ -242,13 +242,13 @@ def through_its_life(world: World, fault: Fault) -> None:
         assert life.stats.hits - old.hits >= seen
         assert 1 <= life.stats.requests - old.requests <= fault.flights
 
-    # Expired: an error in time, which says since when and why.
+    # With an expired token: an error in time, with the cause and the time of the first failure.
     sleep_until(max(life.at(0.92) for life in lives))
     for said in together(*(life.fails for life in lives)):
         assert re.search(STORY, said), said
         assert re.search(fault.says, said), said
 
-    # The first success heals all: the next logins need nobody, and no failure is left to wait for.
+    # After the first success, later logins use the cache, and no failure is remembered.
     world.heal()
     for life in lives + new:
         if fault.elsewhere is not None:

@@ -121,7 +121,7 @@ class TestFork:
 
 
 class TestExit:
-    """However a process ends: its own exit code, nothing on stderr, no waiting for what nobody waits for."""
+    """However a process ends, its exit code is kept, stderr is empty, and it does not wait for background work."""
 
     @pytest.mark.usefixtures("with_secret")
     @pytest.mark.parametrize("ending", ENDINGS)

@@ -52,7 +52,7 @@ def run(python: str, site: Path | None, *arguments: str) -> subprocess.Completed
 
 
 def check_incomplete(python: str, site: Path | None, modules: Sequence[str]) -> None:
-    """Everything of ours says what to do."""
+    """All modules of this package raise an error with a remedy."""
     for module in modules:
         # `except Exception` catches it, as it would not a panic.
         script = f"try: import azure_postgresql_auth.{module}\nexcept Exception as error: print(type(error), error)"

@@ -49,7 +49,7 @@ RUST_LAYERS = [
 
 
 def imported_by(module: str, package: str = "azure_postgresql_auth") -> set[str]:
-    """Modules of a package that a module of ours imports at any place of its own."""
+    """Return the modules of a package that a module of this package imports anywhere in its code."""
     path = PACKAGE / f"{module}.py"
     paths = [path] if path.is_file() else (PACKAGE / module).rglob("*.py")
     found: set[str] = set()

@@ -227,7 +227,7 @@ def test_a_server_that_crashes_ends_its_sessions_and_is_found_again(run_proxy: R
         variables = {name: value for name, value in own.env.items() if not name.startswith("PG")}
         proxy = run_proxy("--sslrootcert", own.ca_file, server=f"localhost:{own.port}", env=variables)
         with psycopg.connect(proxy.conninfo) as connection, psycopg.connect(proxy.conninfo) as other:
-            # The emulator's server does not write what it commits to disk by itself.
+            # The emulator's server does not flush commits to disk itself.
             own.sql("CHECKPOINT")
             os.kill(connection.info.backend_pid, signal.SIGKILL)
             for session in (connection, other):

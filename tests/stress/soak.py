@@ -59,7 +59,7 @@ FAULTS: dict[str, dict[str, Any]] = {
     "a huge body": {"status": 200, "body": "{" + " " * (2 << 20)},
     "expired token": {"status": 200, "body": ""},  # filled in when its turn comes
 }
-# What a driver says when its backend was killed under it; psycopg 3 and psycopg2 have libpq's words.
+# Errors of drivers whose backend was killed; psycopg 3 and psycopg2 have libpq's messages.
 KILLED = (
     "terminating connection",
     "closed the connection unexpectedly",
@@ -68,7 +68,7 @@ KILLED = (
     "unexpected eof while reading",
     "connection was closed",
     "connection is closed",
-    # asyncpg's, when that comes between two of its own steps.
+    # asyncpg's error if this happens between two of its own steps.
     "cannot switch to state",
 )
 
@@ -140,7 +140,7 @@ def soak(emulator: Emulator, seconds: float) -> dict[str, Any]:
         except BaseException:
             load.kill()
             raise
-    # libpq prints what a server says to a connection that nobody is using.
+    # libpq prints the server's messages on idle connections.
     said = [line for line in complained.splitlines() if line and not any(words in line for words in KILLED)]
     if load.returncode or said:
         message = f"the load ended with {load.returncode}: {said}"
@@ -238,7 +238,7 @@ def psycopg3_pool(credential: Any) -> None:
     from psycopg import OperationalError
     from psycopg_pool import ConnectionPool
 
-    # Whatever is left open by a killed backend the pool throws away; it tells so in the log.
+    # The pool discards connections of killed backends, and logs this.
     logging.getLogger("psycopg.pool").addHandler(logging.NullHandler())
     logging.getLogger("psycopg.pool").propagate = False
     keywords = {"credential": credential}
@@ -381,7 +381,7 @@ def settled(threads: int = 0, descriptors: int = 0) -> tuple[int, int]:
 
 
 def load(seconds: float) -> None:
-    """Churns and tells."""
+    """Run the churn, and print its results."""
     warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 and later on forks of threaded processes
     churn(min(seconds / 4, 10))  # what is set up once is there after that
     threads, descriptors = settled(1, 6)

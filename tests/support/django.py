@@ -52,7 +52,7 @@ class Databases:
 
 
 def who(connection: Any) -> str:
-    """As whom a connection is logged in; it stays open."""
+    """Return the user of a connection, which stays open."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT session_user")
         return str(cursor.fetchone()[0])

@@ -111,7 +111,7 @@ def answering(answer: bytes) -> Server:
 
 
 def forward(client: socket.socket, port: int, *, host: str = "127.0.0.1", greeting: bytes = b"") -> None:
-    """Pass everything on to a server and back, until both have ended; the greeting says that it is reached."""
+    """Forward everything to a server and back until both have closed, after a greeting that shows the connection."""
     with socket.create_connection((host, port)) as server:
         client.sendall(greeting)
         back = threading.Thread(target=_pump, args=(server, client), daemon=True)

@@ -29,7 +29,7 @@ def create_async_metadata_engine(sql_alchemy_conn_async, *, connect_args, engine
 
 
 class Airflow:
-    """Airflow with a folder and settings of its own."""
+    """Airflow with its own folder and settings."""
 
     def __init__(self, name: str, url: str, **settings: str) -> None:
         self.home = Path(name).resolve()

@@ -35,6 +35,6 @@ ini.write_text("\n".join(lines), "utf-8")
 for command in (["upgrade", "head"], ["downgrade", "base"], ["upgrade", "head"], ["current"]):
     begun = time.monotonic()
     alembic(*command)
-    # Each process logs in with a token of its own, and the last one starts when that of the first has expired.
+    # Each process logs in with its own token, and the last one starts after the token of the first has expired.
     time.sleep(max(0.0, float(os.environ["SECONDS"]) / 3 - (time.monotonic() - begun)))
 print("done")

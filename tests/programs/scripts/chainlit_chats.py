@@ -74,7 +74,7 @@ class Chats:
         assert json.loads(found)["data"] == []
 
 
-# Chainlit leaves this to whoever runs it.
+# Chainlit leaves this to the operator.
 for table in TABLES:
     query(table)
 pool = Chats("pool", POOL)

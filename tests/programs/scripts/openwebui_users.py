@@ -1,4 +1,4 @@
-"""Open WebUI, without the packages for models of its own: its migrations, and users who log in."""
+"""Open WebUI, without the packages for local models: its migrations, and users who log in."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Superset: its own database by code, an analysed one by URL, and a URL of somebody who wants a token."""
+"""Superset: its own database configured in code, an analysed one by URL, and a URL that tries to steal a token."""
 
 import os
 import subprocess

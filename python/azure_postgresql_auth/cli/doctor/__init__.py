@@ -1,8 +1,7 @@
-"""`doctor`: walks the whole way of a login and says for each step what it saw, and what to do.
+"""`doctor`: checks every step of a login, and reports for each what it found and what to do.
 
-Each step is a module with a `check`, which takes the context and gives its findings. A step that cannot be taken
-because an earlier one failed is left out; those that do not depend on it are taken all the same. The last line names
-the one cause and its remedy.
+Each step is a module with a function `check`, which takes the context and returns findings. A step is skipped if it
+depends on an earlier one that failed. The last line names the cause and its remedy.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command."""
-    # Here, so that `help` and `completion` load no more than the arguments.
+    # Imported here, so that `help` and `completion` load only the arguments.
     from azure_postgresql_auth.cli.doctor.runner import run  # noqa: PLC0415
 
     return run(options)

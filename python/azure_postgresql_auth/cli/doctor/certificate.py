@@ -1,4 +1,4 @@
-"""TLS: whether there is any and new enough, whether the certificate holds, and if not, why and what would pass."""
+"""Check TLS: its version, and whether the server's certificate is valid; if not, why, and which roots would do."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ _OLD: Final = (
 _NOT_YET, _EXPIRED, _OTHER_NAME, _OTHER_ADDRESS = 9, 10, 62, 64
 _DEFAULT_ROOTS: Final = "~/.postgresql/root.crt"
 _FEW: Final = 8
-"""Roots that are tried one by one."""
+"""Files of root certificates that are tried one by one."""
 
 
 def check(context: Context) -> Iterator[Finding]:
-    """Shakes hands as the drivers will."""
+    """Perform a TLS handshake as the drivers do."""
     if context.reached is None:
         yield Finding(PASSED_OVER, "no TLS on a Unix socket")
         return
@@ -225,7 +225,7 @@ def _name_in(parts: Any) -> str:
 
 
 def _root_of(place: tuple[str, int], host: str, roots: str, timeout: float) -> str:
-    """Which of the trusted roots it was; Python tells only since 3.13, so each is tried alone."""
+    """Return the trusted root of a certificate. Python before 3.13 does not report it, so each root is tried alone."""
     if roots == "system":
         return ""
     text = Path(roots).read_text("utf-8", "replace")

@@ -1,4 +1,4 @@
-"""How far this machine's clock is off, by the `Date` of the service that gave the token."""
+"""Compare this machine's clock with the header `Date` of the service that issued the token."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing import Final
 
 LIMIT: Final = 300.0
-"""Seconds; as much as Entra ID itself lets pass."""
+"""Seconds; the tolerance of Entra ID itself."""
 REMEDY: Final = "set this machine's clock, and keep it synchronized (NTP)"
 _PATIENCE: Final = 3.0
 _PUBLIC: Final = "https://login.microsoftonline.com"
@@ -25,7 +25,7 @@ _IMDS: Final = "http://169.254.169.254"
 
 
 def compared(link: str) -> Finding | None:
-    """Compare this machine's clock with the identity service's; None where the service does not tell the time.
+    """Compare this machine's clock with the identity service's; None if the service's time is not known.
 
     Args:
         link: the credential that gave the token.
@@ -41,14 +41,14 @@ def compared(link: str) -> Finding | None:
 
 
 def seconds_ahead(link: str) -> float | None:
-    """Seconds that this machine's clock is ahead; None where nobody could be asked.
+    """Return the seconds by which this machine's clock is ahead; None if no service could be reached.
 
     Args:
-        link: the credential that gave the token, which tells whom this machine can reach.
+        link: the credential that returned the token, which shows which service this machine can reach.
     """
     if link == "ManagedIdentityCredential":
         url = os.environ.get("IDENTITY_ENDPOINT") or os.environ.get("AZURE_POD_IDENTITY_AUTHORITY_HOST") or _IMDS
-        # Its documentation forbids proxies.
+        # The documentation of IMDS forbids proxies.
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     else:
         url = os.environ.get("AZURE_AUTHORITY_HOST") or _PUBLIC
@@ -63,13 +63,13 @@ def seconds_ahead(link: str) -> float | None:
         theirs = parsedate_to_datetime(date).timestamp()
     except (TypeError, ValueError):
         return None
-    # It is cut to whole seconds.
+    # The header has whole seconds, rounded down.
     return now - (theirs + 0.5)
 
 
 def _date(opener: urllib.request.OpenerDirector, url: str) -> str | None:
     try:
-        # Without its header, an identity endpoint answers with an error, which has a date too; no token travels.
+        # Without its header, an identity endpoint returns an error, which has a date, too; no token is sent.
         with opener.open(url, timeout=_PATIENCE) as response:
             return str(response.headers["Date"])
     except urllib.error.HTTPError as error:

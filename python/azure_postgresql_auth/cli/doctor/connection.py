@@ -1,4 +1,4 @@
-"""Whether anything listens there."""
+"""Check whether a server listens at the addresses."""
 
 from __future__ import annotations
 

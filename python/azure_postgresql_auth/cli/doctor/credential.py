@@ -1,4 +1,4 @@
-"""Each credential that the default one asked, with its answer."""
+"""Check the default credential, and report the result of each credential that it tried."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ _VERBS: Final = {
     "refused": "was refused",
     "throttled": "was refused",
 }
-"""What became of a credential, by the status of the attempt."""
+"""The description of each status of an attempt."""
 
 
 def check(context: Context) -> Iterator[Finding]:
-    """Ask the default credential for a token, and tell how each credential that it asked answered."""
+    """Request a token from the default credential, and report the result of each credential that it tried."""
     if context.plan.has_credentials:
         yield Finding(PASSED_OVER, "user and password are given, so no token is asked for")
         return
@@ -61,7 +61,7 @@ def check(context: Context) -> Iterator[Finding]:
 
 
 def failure(error: AzurePgEntraError) -> Finding:
-    """Return the finding that a credential gave no token."""
+    """Return the finding that no credential returned a token."""
     report = error.report
     if report.attempts:
         return Finding(FAILURE, _shown(report.attempts[-1]), *_explained(report.attempts[-1]))
@@ -75,7 +75,7 @@ def _asked(context: Context) -> Sequence[Attempt]:
 def _failed(context: Context, error: AzurePgEntraError, attempts: Sequence[Attempt], took: float) -> Iterator[Finding]:
     report = error.report
     if attempts and attempts[-1].status == "succeeded":
-        # Its token is not usable.
+        # The token is not usable.
         yield from map(_passed_over, attempts[:-1])
         yield _succeeded(context, attempts[-1])
         yield _not_usable(report, str(error), attempts[-1].credential)
@@ -85,7 +85,7 @@ def _failed(context: Context, error: AzurePgEntraError, attempts: Sequence[Attem
         yield from map(_passed_over, attempts)
         yield Finding(FAILURE, "none of these gave a token", *_why_nothing(attempts), seconds=took)
     else:
-        # One that is set up and fails ends the search.
+        # A credential that is configured and fails ends the search.
         yield from map(_passed_over, attempts[:-1])
         last = attempts[-1]
         yield Finding(FAILURE, _shown(last), *_explained(last), seconds=last.seconds)
@@ -106,7 +106,7 @@ def _shown(attempt: Attempt) -> str:
 
 
 def _not_usable(report: ErrorReport, text: str, link: str) -> Finding:
-    """Explain why a token that was given is not taken: mostly, its life is over by this machine's clock."""
+    """Explain why a returned token is not accepted: usually it has expired according to this machine's clock."""
     clock = clocks.compared(link)
     if clock is not None and clock.status == WARNING:
         return Finding(FAILURE, report.cause, clock.cause, clock.remedy)
@@ -123,7 +123,7 @@ def _explained(attempt: Attempt) -> Advice:
 
 
 def _why_nothing(attempts: Sequence[Attempt]) -> Advice:
-    """Explain by a credential that is set up and not ready, if there is one."""
+    """Explain the failure by a credential that is configured but not ready, if there is one."""
     for attempt in attempts:
         if attempt.status != "unavailable":
             return _explained(attempt)

@@ -1,4 +1,4 @@
-"""What a driver says when it ends a login itself, and what it means: the server has not refused anything then.
+"""Interpret the errors with which a driver itself ends a login, without a refusal by the server.
 
 The texts are libpq's (fe-connect.c, fe-auth.c, fe-secure-openssl.c) and asyncpg's.
 """
@@ -19,17 +19,17 @@ _SERVERS = r"(?:FATAL|ERROR|PANIC):\s+(.*)"
 
 
 class DriverError(NamedTuple):
-    """What a driver's exception says."""
+    """The contents of a driver's exception."""
 
     text: str
     by_server: bool
-    """Whether it quotes the server."""
+    """Whether the text is the server's."""
 
 
 def read(error: Exception) -> DriverError:
-    """Separate the reason from what drivers say around it."""
+    """Extract the reason from the text that drivers put around it."""
     text = " ".join(str(error).partition(_MANY)[0].split())
-    # libpq tries each address of a name, and gives each a reason.
+    # libpq tries each address of a name, and reports a reason for each.
     reasons = list(dict.fromkeys(reason.strip() for reason in re.split(_AROUND, text) if reason.strip()))
     for reason in reasons:
         if found := re.search(_SERVERS, reason):
@@ -40,16 +40,16 @@ def read(error: Exception) -> DriverError:
 
 
 def _is_servers(sqlstate: str | None) -> bool:
-    # asyncpg's own errors have one of class 08, connection exceptions.
+    # asyncpg's own errors have an SQLSTATE of class 08, connection exceptions.
     return sqlstate is not None and not sqlstate.startswith("08")
 
 
 def explained(driver: str, text: str) -> Advice:
-    """Return cause and remedy where the driver ended the login.
+    """Return cause and remedy of a login that the driver ended.
 
     Args:
-        driver: its name.
-        text: its reason.
+        driver: name of the driver.
+        text: reason of the error.
     """
     remedy = next((remedy for pattern, remedy in _REMEDIES if re.search(pattern, text)), _ANY_SETTING)
     who = _SERVER_SIDE if remedy in {_STATE, _SLOW, _NETWORK} else f"{driver} ended the login on this machine"

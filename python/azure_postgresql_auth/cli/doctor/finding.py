@@ -1,4 +1,4 @@
-"""What a step found, and what is shared between steps."""
+"""The findings of steps, and the context that steps share."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _SECRETS: Final = (
 
 
 class Finding(NamedTuple):
-    """One line of the report."""
+    """A finding, which is a line of the report."""
 
     status: str
     saw: str
@@ -39,12 +39,12 @@ class Finding(NamedTuple):
     """Of what is wrong, as it stands in the verdict."""
     remedy: str = ""
     sql: str = ""
-    """Statements of the remedy, too long for the verdict."""
+    """SQL statements of the remedy, which are too long for the verdict."""
     seconds: float | None = None
 
 
 class Advice(NamedTuple):
-    """Why something is wrong, and what to do."""
+    """The cause of a problem, and its remedy."""
 
     cause: str
     remedy: str
@@ -52,7 +52,7 @@ class Advice(NamedTuple):
 
 
 class Endpoint(NamedTuple):
-    """One of the servers that were named."""
+    """A server in the settings."""
 
     host: str
     address: str
@@ -70,7 +70,7 @@ class Endpoint(NamedTuple):
 
 @dataclass
 class Context:
-    """What is known so far."""
+    """The results of the steps so far."""
 
     parameters: dict[str, Any]
     """Libpq's, as they hold."""
@@ -80,25 +80,25 @@ class Context:
     driver: str = ""
     """The program's, where its URL says so."""
     note: str = ""
-    """What was left out of the program's URL."""
+    """The parts of the program's URL that are ignored."""
     settings: dict[str, str] = field(default_factory=dict)
-    """What this package adds for TLS."""
+    """The TLS settings that this package adds."""
     resolved: dict[Endpoint, list[str]] = field(default_factory=dict)
     reached: tuple[Endpoint, str] | None = None
-    """The first server that answers, and its address."""
+    """The first server that can be reached, and its address."""
     credential: object = None
-    """Made for this walk, so that nothing comes from a cache."""
+    """A new credential, so that no token comes from a cache."""
     link: str = ""
-    """The credential that gave the token."""
+    """The credential that returned the token."""
     token: str = ""
     info: TokenInfo | None = None
     user: str = ""
     expired: Advice | None = None
-    """Why the token's dates are wrong by this machine's clock, and the remedy; the server judges by its own clock."""
+    """Why the token's dates are invalid by this machine's clock, and the remedy; the server uses its own clock."""
     refused_for_dates: bool = False
-    """Whether the server refused the login for them."""
+    """Whether the server refused the login because of the dates."""
     suspicion: Advice | None = None
-    """Why the user name may be the wrong one, and the remedy, for the case that the server refuses it."""
+    """Why the user name may be wrong, and the remedy, in case the server refuses it."""
 
     @property
     def timeout(self) -> float:

@@ -1,4 +1,4 @@
-"""Whether the right package is installed, and which drivers there are."""
+"""Check the installed packages and drivers."""
 
 from __future__ import annotations
 

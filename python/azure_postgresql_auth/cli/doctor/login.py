@@ -1,4 +1,4 @@
-"""The login itself, by the first driver that there is."""
+"""Check the login itself, with the first installed driver."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def check(context: Context) -> Iterator[Finding]:
     clock = Stopwatch()
     try:
         who = driver.ask(_parameters(context), _WHO)
-    except Exception as error:  # noqa: BLE001 - each driver has its own
+    except Exception as error:  # noqa: BLE001 - each driver has its own exceptions
         text, by_server = driver_errors.read(error)
         if by_server:
             kind = refusal.find(text, getattr(error, "sqlstate", None))

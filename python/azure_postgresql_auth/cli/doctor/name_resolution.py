@@ -1,4 +1,4 @@
-"""Whether the server's name leads to an address."""
+"""Check whether the server's name can be resolved."""
 
 from __future__ import annotations
 

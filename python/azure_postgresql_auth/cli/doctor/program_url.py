@@ -1,4 +1,4 @@
-"""A program's own URL, of SQLAlchemy, Django or asyncpg, as a connection string of libpq."""
+"""Convert the URL of a program (SQLAlchemy, Django or asyncpg) to a connection string of libpq."""
 
 from __future__ import annotations
 
@@ -56,18 +56,18 @@ _ASYNCPGS_NAMES: Final = {"database": "dbname", "ssl": "sslmode"}
 
 
 class ProgramUrl(NamedTuple):
-    """What a program's URL says."""
+    """The contents of a program's URL."""
 
     conninfo: str
-    """As libpq reads it."""
+    """The connection string for libpq."""
     driver: str = ""
-    """The driver in its scheme, "" if there is none."""
+    """The driver in the URL's scheme; "" if it has none."""
     note: str = ""
-    """What was left out, "" if nothing was."""
+    """The ignored parts; "" if there are none."""
 
 
 def read(text: str) -> ProgramUrl:
-    """Read a program's URL; every other connection string is returned as it is.
+    """Read a program's URL; every other connection string is returned unchanged.
 
     Raises:
         Failure: it is a URL, but not of PostgreSQL.
@@ -85,7 +85,7 @@ def read(text: str) -> ProgramUrl:
     kept: dict[str, str] = {}
     left: list[str] = []
     hosts: list[str] = []
-    # Only libpq takes "+" as it is.
+    # Only libpq does not decode "+".
     for name, value in parse_qsl(query if driver else query.replace("+", "%2B"), keep_blank_values=True):
         keyword = name if (name, value) == ("ssl", "true") else _ASYNCPGS_NAMES.get(name, name)
         if name.lower() in _OF_ENGINES or (driver == "asyncpg" and keyword not in _OF_ASYNCPG):

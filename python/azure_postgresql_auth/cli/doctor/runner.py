@@ -1,4 +1,4 @@
-"""The steps in order, their report, and the one line at the end."""
+"""Run the steps in order, and print their report and the verdict."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 NOT_TRIED: Final = 3
 _STEPS: Final = (
-    # Name, exit code of a failure, check, steps that have to be taken before.
+    # Name, exit code of a failure, check, and the steps that it depends on.
     ("installation", 10, installation.check, ()),
     ("settings", 11, settings.check, ()),
     ("name", 12, name_resolution.check, ("settings",)),
@@ -71,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
     tried = any(name == "login" and finding.status != PASSED_OVER for name, finding in found)
     code = code or (0 if tried else NOT_TRIED)
     if (code == NOT_TRIED and context.expired is not None) or (code == _CODES["login"] and context.refused_for_dates):
-        # By this machine's clock alone it was only a warning.
+        # Judged only by this machine's clock, it was a warning.
         code = _CODES["token"]
     worst, verdict = _verdict(found, code)
     if options.json:
@@ -87,7 +87,7 @@ def run(options: argparse.Namespace) -> int:
 def _context(text: str) -> Context:
     url = program_url.read(text)
     try:
-        # What forbids a login is the settings step's to say.
+        # The settings step reports why a login is forbidden.
         plan = cli_login.PROGRAM.plan(conninfo.parse(url.conninfo), allow_insecure_transport=True)
         scope = plan.scope or scope_for(())
     except ValueError as error:

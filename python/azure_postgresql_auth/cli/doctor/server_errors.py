@@ -1,4 +1,4 @@
-"""What each kind of refusal means for this login, with the SQL that corrects the role; the kinds are `refusal`'s."""
+"""Explain each kind of refusal (see `refusal`) for this login, with the SQL that corrects the role."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def explained(text: str, refusal: Refusal | None, context: Context) -> Advice:
     """Return cause and remedy of a refusal.
 
     Args:
-        text: what the server said.
-        refusal: its kind, None for one that is not known.
-        context: what the earlier steps found.
+        text: the server's message.
+        refusal: the kind of refusal; None if it is not known.
+        context: results of the earlier steps.
     """
     if refusal is not None:
         return _EXPLAIN[refusal.kind](text, context)
@@ -33,7 +33,7 @@ def explained(text: str, refusal: Refusal | None, context: Context) -> Advice:
 
 
 def is_about_dates(refusal: Refusal | None) -> bool:
-    """Whether the server may have refused the token for its dates."""
+    """Return whether the server may have refused the token because of its dates."""
     return refusal is not None and refusal.kind in {"expired_token", "token_not_accepted"}
 
 
@@ -89,7 +89,7 @@ def _identifier(name: str) -> str:
 
 
 def _principal(context: Context) -> tuple[str, str]:
-    """Object id and type, as the server's functions call them."""
+    """Return object id and type, in the terms of the server's functions."""
     claims = context.info.claims if context.info else {}
     return str(claims.get("oid") or ""), "service" if is_application(claims) else "user"
 

@@ -1,4 +1,4 @@
-"""What was said about the connection, and whether a token may travel on it."""
+"""Check the settings of the connection, and whether a token may be sent over it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the token is one that this server takes, now and from this tenant."""
+"""Check whether the server accepts the token, by its audience, tenant and lifetime."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _POOLER: Final = 6432
 _POOLER_LIMIT: Final = 2047
-"""Characters that PgBouncer 1.17 and 1.18 take in a password; older ones take less."""
+"""Characters that PgBouncer 1.17 and 1.18 accept in a password; older versions accept fewer."""
 _ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
@@ -53,7 +53,7 @@ def check(context: Context) -> Iterator[Finding]:
 
 
 def _dates(context: Context, info: token_info.TokenInfo) -> Iterator[Finding]:
-    """Compare the token's dates with this machine's clock, which may be the one that is wrong: the login decides."""
+    """Compare the token's dates with this machine's clock. The clock may be wrong, so the login decides."""
     clock = None if context.plan.has_credentials else clocks.compared(context.link)
     if clock is not None:
         yield clock

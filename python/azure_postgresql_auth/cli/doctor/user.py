@@ -1,4 +1,4 @@
-"""Who logs in, by which rule, and what often goes wrong with such a name."""
+"""Check the user name: the rule that it follows, and frequent problems with such names."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from azure_postgresql_auth.cli.token_info import TokenInfo
 
 _LONGEST: Final = 63
-"""Bytes of a name in PostgreSQL."""
+"""Maximum length of a name in PostgreSQL, in bytes."""
 _GUEST: Final = "#EXT#"
 _GIVE: Final = "give the guest's name in the server's tenant as user=, which has the form"
 _PRINT_NAME: Final = "`az ad signed-in-user show --query userPrincipalName` prints it"
@@ -67,7 +67,7 @@ def _by_management(context: Context) -> Iterator[Finding]:
 
 
 def _doubt(user: str, info: TokenInfo | None, host: str) -> Advice | None:
-    """Why it may be the wrong name, and the remedy."""
+    """Return why the name may be wrong, and the remedy."""
     server = host.partition(".")[0]
     named = info.user if info else None
     if user != user.strip():
@@ -100,6 +100,6 @@ def _guest_doubt(user: str, info: TokenInfo) -> Advice | None:
 
 
 def _home_name(guest: str) -> str:
-    """`ann_gmail.com#EXT#@contoso.onmicrosoft.com` as its owner knows it."""
+    """Return the home account of a guest, such as `ann_gmail.com#EXT#@contoso.onmicrosoft.com`."""
     name, _, domain = guest.partition(_GUEST)[0].rpartition("_")
     return f"{name}@{domain}"

@@ -1,4 +1,4 @@
-"""The first bytes of PostgreSQL's protocol, and TLS after them: a handshake to look at, and no login."""
+"""Perform a TLS handshake in PostgreSQL's protocol, to inspect it without a login."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LET_ANY_CERTIFICATE_PASS: Final = 0x80000 | 0x200000
 
 
 class NoTlsError(Exception):
-    """The server did not go on to TLS; the answer is what it sent instead, "" if it closed."""
+    """The server did not start TLS; `answer` is what it sent instead, "" if it closed the connection."""
 
     def __init__(self, answer: bytes) -> None:
         super().__init__(answer)
@@ -25,11 +25,11 @@ class NoTlsError(Exception):
 
 
 class Handshake(NamedTuple):
-    """What both sides agreed on."""
+    """The result of a handshake."""
 
     version: str
     certificate: dict[str, Any]
-    """As `ssl` tells it; empty where it was not verified."""
+    """The certificate as decoded by `ssl`; empty if it was not verified."""
     der: bytes
 
 
@@ -37,8 +37,8 @@ def shake_hands(place: tuple[str, int], host: str, context: ssl.SSLContext, time
     """Connect as libpq does, up to the TLS handshake.
 
     Raises:
-        NoTlsError: the server will not.
-        ssl.SSLError: it failed; `ssl.SSLCertVerificationError` says why.
+        NoTlsError: the server does not support TLS.
+        ssl.SSLError: the handshake failed; `ssl.SSLCertVerificationError` has the reason.
         OSError: the connection broke.
     """
     with socket.create_connection(place, timeout) as plain:

@@ -7,7 +7,7 @@ from django.db import models
 
 
 class Customer(models.Model):
-    """Somebody who buys."""
+    """A customer."""
 
     name = models.CharField(max_length=80, unique=True)
 

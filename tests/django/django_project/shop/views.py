@@ -1,4 +1,4 @@
-"""Pages: what was sold to whom, and as whom the database was asked."""
+"""Views of the orders, with the database user of each request."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .models import Order
 
 
 def who() -> str:
-    """As whom this thread is logged in."""
+    """Return the database user of this thread's connection."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT session_user")
         return str(cursor.fetchone()[0])
