@@ -20,6 +20,7 @@ __all__ = [
     "WakeupFd",
     "attempt_statuses",
     "decode_jwt",
+    "default_chain_links",
     "entra_errors",
     "error_codes",
     "folder_defect",
@@ -528,6 +529,9 @@ def scope_for(hosts: Sequence[str]) -> str:
     Raises:
         ValueError: the hosts belong to different clouds.
     """
+
+def default_chain_links() -> list[tuple[str, str | None]]:
+    """Return the default chain's links in order: name, and for one that only azure-identity has, its description."""
 
 def take_log_records() -> list[tuple[float, int, str]]:
     """Return the log records since the last call: seconds since 1970, level as in `logging`, message."""

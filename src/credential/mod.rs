@@ -26,7 +26,7 @@ use std::{
 
 use async_trait::async_trait;
 use azure_core::credentials::TokenCredential;
-pub use chain::{ChainedTokenCredential, DefaultChain, EnvironmentCredential, FallbackChain, Selection};
+pub use chain::{ChainedTokenCredential, DefaultChain, EnvironmentCredential, FallbackChain, LINKS, Origin, Selection};
 pub use defect::{Defect, defect as value_defect};
 pub use developer_tools::{AzureCliCredential, AzureDeveloperCliCredential, AzurePowerShellCredential};
 pub use entra::{

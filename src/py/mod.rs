@@ -52,7 +52,7 @@ mod _core {
         decode_jwt, guest_of, is_azure_server, is_database_scope, parse_principal_name, principal_of, scope_for,
     };
     #[pymodule_export]
-    use super::credentials::{ClientOptions, Credential, stop_commands, value_defect};
+    use super::credentials::{ClientOptions, Credential, default_chain_links, stop_commands, value_defect};
     #[pymodule_export]
     use super::errors::{attempt_statuses, entra_errors, error_codes};
     #[pymodule_export]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 
+from azure_postgresql_auth._core import default_chain_links
 from azure_postgresql_auth._engine.external import complete, text_of
 
 TYPE_CHECKING = False  # see "Start-up" in docs/architecture.md
@@ -16,17 +17,10 @@ if TYPE_CHECKING:
 
     from azure_postgresql_auth._core import Fetch, TokenProvider
 
-_NATIVE: Final = ("environment", "workload_identity", "managed_identity", "cli", "powershell", "developer_cli")
-_EXTERNAL: Final = {
-    "shared_token_cache": "the shared token cache",
-    "visual_studio_code": "Visual Studio Code",
-    "interactive_browser": "a browser",
-    "broker": "the account broker of Windows and WSL",
-}
+_DESCRIPTIONS: Final = dict(default_chain_links())
 
-
-LINKS: Final = (*_NATIVE, *_EXTERNAL)
-"""The links of azure-identity's chain, as in `exclude_NAME_credential`."""
+LINKS: Final = tuple(_DESCRIPTIONS)
+"""The links of azure-identity's chain in order, as in `exclude_NAME_credential`."""
 
 KEYWORDS: Final = (
     "broker_client_id",
@@ -91,7 +85,7 @@ class Fallback:
                 self._credential = self._new()
             complete(fetch, self._credential.get_token(fetch.scope, **self._wanted))
         except ImportError:
-            more = ", ".join(_EXTERNAL[link] for link in self._links)
+            more = ", ".join(_DESCRIPTIONS[link] or link for link in self._links)
             self._provider.exhaust(fetch, f"not installed; `pip install azure-identity` would add {more}")
         except BaseException as error:  # noqa: BLE001 - it would end this thread only, while others wait
             self._provider.exhaust(fetch, _attempts_of(error))

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use super::links::{Group, LINKS, Link, NativeLink, Origin};
 use crate::{
     credential::{
         Authority, AzureCliCredential, AzureDeveloperCliCredential, AzurePowerShellCredential, ChainedTokenCredential,
@@ -14,37 +15,10 @@ use crate::{
 const NAME: &str = "DefaultAzureCredential";
 const VARIABLE: &str = Selection::VARIABLE;
 
-/// A link that azure-identity's chain may have.
-struct Kind {
-    /// As in `exclude_NAME_credential`.
-    name: &'static str,
-    /// What it is called in [`Selection::VARIABLE`], if it can be named there.
-    credential: Option<&'static str>,
-    /// Whether it is one for developers' machines; `None` for one that is left out unless asked for.
-    developer: Option<bool>,
-}
-
-const fn kind(name: &'static str, credential: Option<&'static str>, developer: Option<bool>) -> Kind {
-    Kind { name, credential, developer }
-}
-
-const KINDS: [Kind; 10] = [
-    kind("environment", Some("EnvironmentCredential"), Some(false)),
-    kind("workload_identity", Some("WorkloadIdentityCredential"), Some(false)),
-    kind("managed_identity", Some("ManagedIdentityCredential"), Some(false)),
-    kind("shared_token_cache", None, Some(true)),
-    kind("visual_studio_code", Some("VisualStudioCodeCredential"), Some(true)),
-    kind("cli", Some("AzureCliCredential"), Some(true)),
-    kind("powershell", Some("AzurePowerShellCredential"), Some(true)),
-    kind("developer_cli", Some("AzureDeveloperCliCredential"), Some(true)),
-    kind("interactive_browser", Some("InteractiveBrowserCredential"), None),
-    kind("broker", None, Some(true)),
-];
-
 /// Which links are wanted, by [`Selection::VARIABLE`] and by the caller, who overrides it link by link.
 #[derive(Debug, Clone)]
 pub struct Selection {
-    wanted: Vec<&'static str>,
+    wanted: Vec<&'static Link>,
     /// The variable names the managed identity alone: then IMDS is asked without looking for it first.
     managed_identity_alone: bool,
 }
@@ -63,46 +37,50 @@ impl Selection {
     /// The variable has a value that means nothing, or nothing is left.
     pub fn new(variable: Option<&str>, excluded: &[(String, bool)]) -> Result<Self, Error> {
         let asked = variable.unwrap_or_default().trim();
-        let named = KINDS.iter().find(|kind| kind.credential.is_some_and(|name| name.eq_ignore_ascii_case(asked)));
-        let group = ["prod", "dev"].iter().position(|group| group.eq_ignore_ascii_case(asked));
+        let named = LINKS.iter().find(|link| link.credential.is_some_and(|name| name.eq_ignore_ascii_case(asked)));
+        let group = Group::NAMED.iter().find(|(name, _)| name.eq_ignore_ascii_case(asked)).map(|(_, group)| *group);
         if !asked.is_empty() && named.is_none() && group.is_none() {
             return Err(Error::InvalidArgument(format!("{VARIABLE}={asked:?}: one of {}", values())));
         }
         let mut wanted = Vec::new();
-        for kind in &KINDS {
+        for link in &LINKS {
             let by_variable = match (named, group) {
-                (Some(named), _) => named.name == kind.name,
-                (None, Some(group)) => kind.developer == Some(group == 1),
-                (None, None) => kind.developer.is_some(),
+                (Some(named), _) => named == link,
+                (None, Some(group)) => link.group == group,
+                (None, None) => link.group != Group::OnRequest,
             };
-            let excluded = excluded.iter().rev().find(|(name, _)| name == kind.name).map(|(_, excluded)| *excluded);
+            let excluded = excluded.iter().rev().find(|(name, _)| name == link.name).map(|(_, excluded)| *excluded);
             if !excluded.unwrap_or(!by_variable) {
-                wanted.push(kind.name);
+                wanted.push(link);
             }
         }
         if wanted.is_empty() {
             return Err(Error::InvalidArgument("every credential is excluded; at least one is required".to_owned()));
         }
-        let managed_identity_alone = named.is_some_and(|kind| kind.name == "managed_identity");
+        let managed_identity_alone =
+            named.is_some_and(|link| link.origin == Origin::Native(NativeLink::ManagedIdentity));
         Ok(Self { wanted, managed_identity_alone })
     }
 
-    fn has(&self, name: &str) -> bool {
-        self.wanted.contains(&name)
+    fn natives(&self) -> impl Iterator<Item = NativeLink> {
+        self.wanted.iter().filter_map(|link| match link.origin {
+            Origin::Native(native) => Some(native),
+            Origin::AzureIdentity(_) => None,
+        })
     }
 
     /// The wanted links that only azure-identity has.
     #[must_use]
     pub fn python_only(&self) -> Vec<&'static str> {
-        const PYTHON_ONLY: [&str; 4] = ["shared_token_cache", "visual_studio_code", "interactive_browser", "broker"];
-        self.wanted.iter().copied().filter(|name| PYTHON_ONLY.contains(name)).collect()
+        let external = |link: &&&Link| matches!(link.origin, Origin::AzureIdentity(_));
+        self.wanted.iter().filter(external).map(|link| link.name).collect()
     }
 }
 
 /// The values that the variable may have.
 fn values() -> String {
-    let names = KINDS.iter().filter_map(|kind| kind.credential);
-    ["dev", "prod"].into_iter().chain(names).collect::<Vec<_>>().join(", ")
+    let names = LINKS.iter().filter_map(|link| link.credential);
+    Group::NAMED.iter().map(|(name, _)| *name).chain(names).collect::<Vec<_>>().join(", ")
 }
 
 /// The settings of the default chain.
@@ -123,39 +101,38 @@ pub struct DefaultChain {
 impl DefaultChain {
     /// The native links among those that are wanted, in the order of azure-identity for Python.
     #[must_use]
-    pub fn build(self, selection: &Selection) -> ChainedTokenCredential {
+    pub fn build(&self, selection: &Selection) -> ChainedTokenCredential {
         let process_timeout = self.process_timeout.unwrap_or(PROCESS_TIMEOUT);
         let of_environment = self.managed_identity_client_id.is_none();
-        let client_id = self.managed_identity_client_id.flatten();
-        let mut links: Vec<Arc<dyn TokenSource>> = Vec::new();
-        if selection.has("environment") {
-            links.push(Arc::new(EnvironmentCredential { tenant_id: None, authority: self.authority.clone() }));
-        }
-        if selection.has("workload_identity") {
-            links.push(Arc::new(WorkloadIdentityCredential {
-                tenant_id: self.workload_identity_tenant_id,
-                client_id: self.workload_identity_client_id,
-                authority: self.authority,
-                ..Default::default()
-            }));
-        }
-        if selection.has("managed_identity") {
-            links.push(Arc::new(ManagedIdentityCredential::of_default_chain(
-                client_id.map(UserAssigned::ClientId),
-                of_environment,
-                !selection.managed_identity_alone,
-                selection.has("workload_identity"),
-            )));
-        }
-        if selection.has("cli") {
-            links.push(Arc::new(AzureCliCredential { tenant_id: None, subscription: None, process_timeout }));
-        }
-        if selection.has("powershell") {
-            links.push(Arc::new(AzurePowerShellCredential { tenant_id: None, process_timeout }));
-        }
-        if selection.has("developer_cli") {
-            links.push(Arc::new(AzureDeveloperCliCredential { tenant_id: None, process_timeout }));
-        }
+        let client_id = self.managed_identity_client_id.clone().flatten();
+        let has_workload_identity = selection.natives().any(|link| link == NativeLink::WorkloadIdentity);
+        let link = |native| -> Arc<dyn TokenSource> {
+            match native {
+                NativeLink::Environment => {
+                    Arc::new(EnvironmentCredential { tenant_id: None, authority: self.authority.clone() })
+                }
+                NativeLink::WorkloadIdentity => Arc::new(WorkloadIdentityCredential {
+                    tenant_id: self.workload_identity_tenant_id.clone(),
+                    client_id: self.workload_identity_client_id.clone(),
+                    authority: self.authority.clone(),
+                    ..Default::default()
+                }),
+                NativeLink::ManagedIdentity => Arc::new(ManagedIdentityCredential::of_default_chain(
+                    client_id.clone().map(UserAssigned::ClientId),
+                    of_environment,
+                    !selection.managed_identity_alone,
+                    has_workload_identity,
+                )),
+                NativeLink::AzureCli => {
+                    Arc::new(AzureCliCredential { tenant_id: None, subscription: None, process_timeout })
+                }
+                NativeLink::AzurePowerShell => Arc::new(AzurePowerShellCredential { tenant_id: None, process_timeout }),
+                NativeLink::AzureDeveloperCli => {
+                    Arc::new(AzureDeveloperCliCredential { tenant_id: None, process_timeout })
+                }
+            }
+        };
+        let links = selection.natives().map(link).collect();
         ChainedTokenCredential::named(NAME, links)
     }
 }
@@ -180,7 +157,9 @@ mod tests {
             (Some("InteractiveBrowserCredential"), vec![], vec!["interactive_browser"]),
             (Some("prod"), vec![choice("environment", true), choice("cli", false)], vec![PROD[1], PROD[2], "cli"]),
         ] {
-            assert_eq!(Selection::new(variable, &exclude).unwrap().wanted, expected, "{variable:?} {exclude:?}");
+            let wanted: Vec<_> =
+                Selection::new(variable, &exclude).unwrap().wanted.iter().map(|link| link.name).collect();
+            assert_eq!(wanted, expected, "{variable:?} {exclude:?}");
         }
     }
 
@@ -193,7 +172,7 @@ mod tests {
              ManagedIdentityCredential, VisualStudioCodeCredential, AzureCliCredential, AzurePowerShellCredential, \
              AzureDeveloperCliCredential, InteractiveBrowserCredential"
         );
-        let everything: Vec<_> = KINDS.iter().map(|kind| (kind.name.to_owned(), true)).collect();
+        let everything: Vec<_> = LINKS.iter().map(|link| (link.name.to_owned(), true)).collect();
         assert!(Selection::new(None, &everything).unwrap_err().to_string().contains("at least one"));
     }
 }

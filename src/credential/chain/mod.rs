@@ -3,6 +3,7 @@
 mod default_chain;
 mod environment;
 mod fallback;
+mod links;
 
 use std::{
     hash::Hasher,
@@ -16,6 +17,7 @@ use async_trait::async_trait;
 pub use default_chain::{DefaultChain, Selection};
 pub use environment::EnvironmentCredential;
 pub use fallback::FallbackChain;
+pub use links::{LINKS, Origin};
 use tokio::time::Instant;
 
 use super::{TenantId, TokenSource, in_tenant};

@@ -9,9 +9,19 @@ use super::{
     arguments::{self, optional},
 };
 use crate::{
-    credential::{ChainedTokenCredential, ClientId, DefaultChain, FallbackChain, Selection, TenantId},
+    credential::{ChainedTokenCredential, ClientId, DefaultChain, FallbackChain, LINKS, Origin, Selection, TenantId},
     py::errors::checked,
 };
+
+/// The links of the default chain: the name of each and, for one that only azure-identity has, its description.
+#[pyfunction]
+pub fn default_chain_links() -> Vec<(&'static str, Option<&'static str>)> {
+    let description = |origin| match origin {
+        Origin::Native(_) => None,
+        Origin::AzureIdentity(description) => Some(description),
+    };
+    LINKS.iter().map(|link| (link.name, description(link.origin))).collect()
+}
 
 #[pymethods]
 impl Credential {

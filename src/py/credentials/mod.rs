@@ -8,6 +8,7 @@ mod options;
 
 use std::sync::Arc;
 
+pub use chains::default_chain_links;
 pub use options::ClientOptions;
 use pyo3::prelude::*;
 
