@@ -218,6 +218,20 @@ class TestFailures:
         assert token not in text
         assert "no use: ****" in text
 
+    @TOOLS
+    def test_what_it_answers_shows_no_token_of_another_kind(
+        self, nowhere: Emulator, tool: Any, credential: Any, program: str, sign_in: str
+    ) -> None:
+        """One that is no JWT, without a date: az before 2.54 states only a local time."""
+        assert nowhere
+        assert sign_in
+        token = "EwB/+A8" * 100
+        answer = json.dumps({"accessToken": token, "token": token, "expiresOn": "soon"})
+        tool(program, RECORD.format(answer=answer))
+        text = failure(credential())
+        assert "did not return a token" in text
+        assert "EwB" not in text
+
     def test_azd_in_json(self, nowhere: Emulator, tool: Any) -> None:
         assert nowhere
         error = json.dumps({"error": "no project exists", "suggestion": "none"})

@@ -126,8 +126,12 @@ def resolved_by(driver: Driver, url: str, keywords: dict[str, Any]) -> Resolved:
         return Resolved((place,) if place[0] else (), "", mode, os.environ.get("PGSSLROOTCERT", ""), "")
     if "asyncpg" in name:
         query = {name: values[-1] for name, values in parse_qs(urlsplit(url).query).items()}
-        ssl: Any = keywords.pop("sslmode", None) or keywords.get("ssl") or query.get("sslmode") or query.get("ssl")
+        libpqs = keywords.pop("sslmode", None)
+        ssl: Any = libpqs or keywords.get("ssl") or query.get("sslmode") or query.get("ssl")
         root = keywords.pop("sslrootcert", None)
+        if libpqs or root:
+            # They reach asyncpg in a URL, beside which it reads a service.
+            url = url or "postgresql://"
         ssl = {"true": None, "false": "disable"}.get(ssl, ssl)
         found, _ = by_asyncpg(url, {**keywords, "ssl": ssl})
         return found._replace(sslrootcert=root or query.get("sslrootcert") or os.environ.get("PGSSLROOTCERT", ""))

@@ -12,7 +12,9 @@ use azure_core::{
     },
     time::parse_rfc7231,
 };
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
+use zeroize::Zeroizing;
 
 use crate::{
     credential::PROGRESS,
@@ -130,8 +132,18 @@ impl AttemptLog {
     /// A log that keeps a secret out of its texts, in case the service echoes it.
     pub fn hiding(secret: &Secret) -> Self {
         let log = Self::default();
-        log.0.lock().unwrap_or_else(PoisonError::into_inner).secrets.push(secret.clone());
+        log.hide(secret);
         log
+    }
+
+    /// Keeps another secret out of the texts.
+    pub fn hide(&self, secret: &Secret) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).secrets.push(secret.clone());
+    }
+
+    /// Return a text of the service's as it may be shown.
+    pub fn redacted(&self, text: &str) -> String {
+        redacted(text, &self.0.lock().unwrap_or_else(PoisonError::into_inner).secrets)
     }
 
     /// The attempt with `credential`, for an error.
@@ -188,30 +200,54 @@ impl Attempts {
     }
 }
 
-/// A message of a service or a tool, shortened, without these secrets and without anything that looks like a token.
+/// A message of a service or a tool, shortened, without these secrets however they are encoded, and without anything that looks
+/// like a token.
 pub fn redacted(text: &str, secrets: &[Secret]) -> String {
     const HIDDEN: &str = "****";
     const AT_MOST: usize = 2000;
     let mut text = text.to_owned();
     for secret in secrets.iter().map(Secret::expose).filter(|secret| !secret.is_empty()) {
-        text = text.replace(secret, HIDDEN);
+        for spelling in spellings(secret) {
+            text = text.replace(&*spelling, HIDDEN);
+        }
     }
-    let is_part = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.' | '=');
+    let is_part = |letter: char| letter.is_ascii_alphanumeric() || "-_.=+/~%".contains(letter);
     let mut shown = String::new();
-    // Base64 of `{"` begins every JWT.
-    while let Some(begin) = text.find("eyJ") {
-        let end = text[begin..].find(|letter| !is_part(letter)).map_or(text.len(), |length| begin + length);
-        let word = if end - begin > 20 { HIDDEN } else { &text[begin..end] };
-        shown.push_str(&text[..begin]);
-        shown.push_str(word);
-        text.drain(..end);
+    let mut rest = &*text;
+    while let Some(begin) = rest.find(is_part) {
+        shown.push_str(&rest[..begin]);
+        rest = &rest[begin..];
+        let (word, after) = rest.split_at(rest.find(|letter| !is_part(letter)).unwrap_or(rest.len()));
+        match token_in(word) {
+            Some(at) => shown.extend([&word[..at], HIDDEN]),
+            None => shown.push_str(word),
+        }
+        rest = after;
     }
-    shown.push_str(&text);
+    shown.push_str(rest);
     if let Some((cut, _)) = shown.char_indices().nth(AT_MOST) {
         shown.truncate(cut);
         shown.push('…');
     }
     shown
+}
+
+/// Return where in a word something begins that looks like a token.
+fn token_in(word: &str) -> Option<usize> {
+    /// Ids, paths and codes are shorter than tokens that are no JWTs, which refresh tokens never are.
+    const LONGEST_WORD: usize = 200;
+    // Base64 of `{"` begins every JWT.
+    let jwt = word.find("eyJ").filter(|at| word.len() - at > 20);
+    jwt.or_else(|| (word.len() > LONGEST_WORD).then_some(0))
+}
+
+/// Return a secret as it is, as forms hold it, and as JSON does.
+fn spellings(secret: &str) -> [Zeroizing<String>; 3] {
+    /// What a form leaves as it is (<https://url.spec.whatwg.org/#application-x-www-form-urlencoded-percent-encode-set>).
+    const ENCODED: AsciiSet = NON_ALPHANUMERIC.remove(b'*').remove(b'-').remove(b'.').remove(b'_').remove(b' ');
+    let form = utf8_percent_encode(secret, &ENCODED).to_string().replace(' ', "+");
+    let json = Value::from(secret).to_string();
+    [secret.to_owned(), form, json[1..json.len() - 1].to_owned()].map(Zeroizing::new)
 }
 
 /// Whether an answer is a page of HTML.
@@ -306,6 +342,12 @@ mod tests {
         let log = AttemptLog::hiding(&Secret::from("p@ss word"));
         let echo = "bad: client_secret=p@ss word, token eyJhbGciOiJSUzI1NiJ9.eyJhIjoxfQ.c2ln-_x, eyJ is short";
         assert_eq!(log.attempt("C", echo).reason, "bad: client_secret=****, token ****, eyJ is short");
+        let form = "client_id=1&client_secret=p%40ss+word";
+        assert_eq!(log.attempt("C", form).reason, "client_id=1&client_secret=****");
+        let entra = AttemptLog::hiding(&Secret::from("8Q~a\"b"));
+        assert_eq!(entra.attempt("C", r#"8Q%7Ea%22b {"8Q~a\"b"}"#).reason, r#"**** {"****"}"#);
+        let opaque = format!("\"accessToken\": \"EwB{}==\", /a/path", "a+/".repeat(100));
+        assert_eq!(log.attempt("C", &opaque).reason, "\"accessToken\": \"****\", /a/path");
         assert!(log.attempt("C", &"é".repeat(5000)).reason.chars().count() < 2010);
     }
 

@@ -17,7 +17,7 @@ use crate::{
 pub fn token(response: &RawResponse, log: &AttemptLog) -> Result<FetchedToken, String> {
     let status = u16::from(response.status());
     let Ok(answer) = serde_json::from_slice::<Value>(response.body()) else {
-        return Err(format!("the answer is no JSON: {:?}", begin_of(response.body())));
+        return Err(format!("the answer is no JSON: {:?}", begin_of(response.body(), log)));
     };
     if !response.status().is_success() {
         return Err(complaint(status, &answer).unwrap_or_else(|| format!("the request failed: {answer}")));
@@ -48,8 +48,9 @@ fn expires_at(answer: &Value, secret: &str, log: &AttemptLog) -> Option<SystemTi
     stated.or_else(from_now).or_else(|| expiry::of_token(secret).map(|date| log.by_our_clock(date)))
 }
 
-fn begin_of(body: &[u8]) -> String {
-    String::from_utf8_lossy(body).chars().take(200).collect()
+/// Return the beginning of an answer. Secrets are removed first: a part of one would not be recognized.
+fn begin_of(body: &[u8], log: &AttemptLog) -> String {
+    log.redacted(&String::from_utf8_lossy(body)).chars().take(200).collect()
 }
 
 #[cfg(test)]
@@ -80,6 +81,14 @@ mod tests {
             let left = expires(&format!("{{{jwt}, {fields}}}")).unwrap().duration_since(SystemTime::now()).unwrap();
             assert!((59..61).contains(&left.as_secs()), "{fields}: {left:?}");
         }
+    }
+
+    #[test]
+    fn an_answer_is_cut_after_its_secrets_are_removed() {
+        let body = format!("{} the-identity-header", "x ".repeat(96));
+        let response = RawResponse::from_bytes(StatusCode::Ok, Headers::new(), body);
+        let why = token(&response, &AttemptLog::local(&"the-identity-header".into())).map(drop).unwrap_err();
+        assert!(why.ends_with("x  ****\"") && !why.contains("the-"), "{why}");
     }
 
     #[test]

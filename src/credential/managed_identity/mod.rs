@@ -145,6 +145,7 @@ impl TokenSource for ManagedIdentityCredential {
         let mut response = send(&client, &host, &request, deadline, &log).await?;
         if let (Host::AzureArc { keys, .. }, 401) = (&host, u16::from(response.status())) {
             let key = arc::key(&response, keys).map_err(failed)?;
+            log.hide(&key);
             request.insert_header("authorization", format!("Basic {}", key.expose()));
             response = send(&client, &host, &request, deadline, &log).await?;
         }
