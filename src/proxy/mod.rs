@@ -88,6 +88,8 @@ pub struct Shared {
     log: Log,
     /// Clients that have not yet said who they are.
     arrivals: Arrivals,
+    /// Cancel requests on their way to the server.
+    cancels: Arrivals,
     /// Sessions that may still begin.
     sessions: Semaphore,
     /// Connections of clients, in whatever state.

@@ -107,6 +107,7 @@ impl Proxy {
             limits: config.limits,
             log,
             arrivals: Arrivals::new(config.limits.connections),
+            cancels: Arrivals::new(config.limits.connections),
             sessions: Semaphore::new(config.limits.connections.min(Semaphore::MAX_PERMITS)),
             open: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),

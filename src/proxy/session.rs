@@ -46,7 +46,11 @@ pub async fn serve(mut channel: Channel, server: &Server, shared: &Shared, remot
             }
         }
     };
-    let Some((session, permit)) = accepted else { return };
+    let (session, permit) = match accepted {
+        Some(Accepted::Session(session, permit)) => (session, permit),
+        Some(Accepted::Cancel(key)) => return Box::pin(cancel(&mut channel, &key, server, shared)).await,
+        None => return,
+    };
     match Box::pin(begin(&mut channel, session, server, shared)).await {
         Ok((other, key)) => {
             if relay(&mut channel, other, &server.counters).await {
@@ -62,19 +66,27 @@ pub async fn serve(mut channel: Channel, server: &Server, shared: &Shared, remot
 
 const TOO_MANY_CONNECTIONS: &str = "53300";
 
-/// Hears what a client wants and answers a cancel request. Return what it needs for a session, if it is accepted.
+/// What a client is accepted for.
+enum Accepted<'shared> {
+    /// A session, with the right to one.
+    Session(client::Session, SemaphorePermit<'shared>),
+    /// A cancel request, with its key.
+    Cancel(Box<[u8]>),
+}
+
+/// Hears what a client wants. Return it unless the client is refused.
 async fn accept<'shared>(
     channel: &mut Channel,
     server: &Server,
     shared: &'shared Shared,
     remote: bool,
-) -> Option<(client::Session, SemaphorePermit<'shared>)> {
+) -> Option<Accepted<'shared>> {
     let identifying = client::identify(channel, &shared.access, remote);
     let request = timeout(shared.limits.identify, identifying).await;
     let accepted = match request.unwrap_or_else(|_| Err(Failure::Gone(ErrorKind::TimedOut.into()))) {
-        Ok(Request::Cancel(key)) => cancel(&key, server, shared).await.map(|()| None),
+        Ok(Request::Cancel(key)) => Ok(Accepted::Cancel(key)),
         Ok(Request::Session(session)) => match shared.sessions.try_acquire() {
-            Ok(permit) => Ok(Some((session, permit))),
+            Ok(permit) => Ok(Accepted::Session(session, permit)),
             Err(_) => Err(Failure::fatal(
                 Reason::Limit,
                 TOO_MANY_CONNECTIONS,
@@ -84,7 +96,7 @@ async fn accept<'shared>(
         Err(failure) => Err(failure),
     };
     match accepted {
-        Ok(accepted) => accepted,
+        Ok(accepted) => Some(accepted),
         Err(failure) => {
             refuse(channel, &failure, server, shared).await;
             None
@@ -93,10 +105,15 @@ async fn accept<'shared>(
 }
 
 /// Passes a cancel request on. The client is not told the result.
-async fn cancel(key: &[u8], server: &Server, shared: &Shared) -> Result<(), Failure> {
-    let Some(address) = server.keys.find(key) else { return Ok(()) };
+async fn cancel(channel: &mut Channel, key: &[u8], server: &Server, shared: &Shared) {
+    let Some(address) = server.keys.find(key) else { return };
     add(&server.counters.cancels, 1);
-    upstream::cancel(server, address, CancelKey(key), Instant::now() + shared.limits.login).await
+    // Bounded apart from the clients that have not yet said who they are, which must not displace it.
+    let mut passing = shared.cancels.add();
+    let request = pin!(upstream::cancel(server, address, CancelKey(key), Instant::now() + shared.limits.login));
+    if let Either::Left((Err(failure), _)) = select(request, pin!(passing.displaced())).await {
+        refuse(channel, &failure, server, shared).await;
+    }
 }
 
 /// Logs a failure and tells the client about it.

@@ -9,6 +9,7 @@ import socket
 import ssl
 import stat
 import struct
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
@@ -19,6 +20,7 @@ import trustme
 
 from tests.support.polling import eventually
 from tests.support.proxy import ROLE, SSL_REQUEST, Proxy, error_of, message, read_messages, startup
+from tests.support.servers import Server, forward
 
 if TYPE_CHECKING:
     from azure_postgresql_auth.emulator import Emulator
@@ -264,6 +266,36 @@ def test_silent_clients_keep_nobody_out(run_proxy: RunProxy) -> None:
         assert [client.recv(1) for client in silent[:17]] == [b""] * 17
         assert proxy.told("refused", reason="limit")
         assert proxy.figure("connections_open") <= 6
+
+
+def test_silent_clients_displace_no_cancel_request(run_proxy: RunProxy, emulator: Emulator) -> None:
+    is_crowded = threading.Event()
+
+    def serve(client: socket.socket) -> None:
+        if len(server.clients) > 1:
+            assert is_crowded.wait(20)
+        forward(client, emulator.port)
+
+    with Server(serve) as server, contextlib.ExitStack() as stack:
+        arguments = ("--max-connections", "3", "--client-timeout", "60")
+        proxy = run_proxy(*arguments, server=f"localhost:{server.port}")
+        connection = stack.enter_context(psycopg.connect(proxy.conninfo))
+
+        def cancel() -> None:
+            request = threading.Thread(target=connection.cancel_safe)
+            request.start()
+            eventually(lambda: len(server.clients) > 1)
+            for _ in range(4):
+                stack.enter_context(proxy.connect())
+            proxy.told("refused", reason="limit")
+            is_crowded.set()
+            request.join()
+
+        cancelling = threading.Timer(0.5, cancel)
+        cancelling.start()
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            connection.execute("SELECT pg_sleep(10)")
+        cancelling.join()
 
 
 def test_silent_http_clients_keep_nobody_out(run_proxy: RunProxy) -> None:
