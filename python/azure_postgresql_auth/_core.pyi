@@ -7,6 +7,7 @@ from typing import Any, final
 from azure_postgresql_auth.errors import Attempt
 
 __all__ = [
+    "LOGIN_TIMEOUT",
     "ClientOptions",
     "ConnectionPlan",
     "Credential",
@@ -34,6 +35,9 @@ __all__ = [
     "take_log_records",
     "value_defect",
 ]
+
+LOGIN_TIMEOUT: float
+"""How long a login waits for its token unless the caller sets a limit, in seconds."""
 
 @final
 class Login:

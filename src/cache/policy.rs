@@ -12,6 +12,7 @@ use std::{
 use crate::platform::{
     clock::{Clock, Moment},
     fork,
+    limits::LIFE_AT_MOST,
 };
 
 /// Tokens that live longer are renewed late in their life, the others early.
@@ -28,9 +29,6 @@ const RETRY_AFTER_AT_MOST: Duration = Duration::from_secs(300);
 /// further failure.
 const BACKOFF: Duration = Duration::from_secs(1);
 const BACKOFF_AT_MOST: Duration = Duration::from_secs(10);
-
-/// Longer lives are mistakes, such as milliseconds for seconds, and dates must not overflow.
-const LIFE_AT_MOST: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// The dates of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

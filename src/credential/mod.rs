@@ -43,14 +43,8 @@ pub use values::{ClientId, Subscription, TenantId, parse_id, parse_secret};
 use crate::{
     cache::{Fetch, FetchedToken, Progress},
     error::{Attempt, Error, Status, seconds},
-    platform::runtime,
+    platform::{limits::FETCH_LIMIT, runtime},
 };
-
-/// How long one fetch may take in all, whatever the links of a chain take each: a second less than its callers wait by
-/// default, so that they get its error.
-pub const FETCH_LIMIT: Duration = Duration::from_secs(29);
-/// How long a command line may take by default, as in azure-identity for Python.
-pub const PROCESS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Asks an identity service for one token.
 #[async_trait]

@@ -26,7 +26,7 @@ use ring::{hmac, rand::SecureRandom};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::{FETCH_LIMIT, TokenSource, variable};
+use super::{TokenSource, variable};
 use crate::{
     cache::{
         FetchedToken,
@@ -36,6 +36,7 @@ use crate::{
     platform::{
         clock::{Clock, SystemClock},
         fork,
+        limits::FETCH_LIMIT,
         log_buffer::{self, Level},
         private_file,
         secret::Secret,

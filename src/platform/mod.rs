@@ -2,6 +2,7 @@
 //! systems, for which `unix` and `windows` have the same names.
 
 pub mod clock;
+pub mod limits;
 pub mod log_buffer;
 pub mod runtime;
 pub mod secret;

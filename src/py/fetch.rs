@@ -14,13 +14,11 @@ use super::errors;
 use crate::{
     cache::{self, FetchedToken},
     credential::expiry,
-    platform::secret::Secret,
+    platform::{limits::LIFE_AT_MOST, secret::Secret},
 };
 
 /// How long a token is used if its expiry is unknown.
 const UNKNOWN_LIFE: Duration = Duration::from_secs(60);
-/// A date that is further away is not a date: credential objects state `sys.maxsize` for "never".
-const LIFE_AT_MOST: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// The right and the duty to call a credential once. If it is dropped unanswered, another waiter takes over.
 #[pyclass(frozen, module = "azure_postgresql_auth._core")]

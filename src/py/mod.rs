@@ -45,7 +45,7 @@ fn belong_to_one_interpreter(py: Python<'_>) -> PyResult<()> {
 /// this module (<https://pyo3.rs/main/free-threading>).
 #[pymodule(gil_used = true)]
 mod _core {
-    use super::{Bound, PyModule, PyResult};
+    use super::{Bound, PyModule, PyModuleMethods, PyResult};
 
     #[pymodule_export]
     use super::claims::{
@@ -80,6 +80,7 @@ mod _core {
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         super::belong_to_one_interpreter(module.py())?;
         crate::platform::fork::install();
+        module.add("LOGIN_TIMEOUT", crate::platform::limits::LOGIN_TIMEOUT.as_secs_f64())?;
         super::errors::warm_up(module.py())?;
         super::login::redacted_type(module.py()).map(drop)
     }

@@ -12,7 +12,7 @@ import selectors
 import sys
 import time
 
-from azure_postgresql_auth._core import WakeupFd
+from azure_postgresql_auth._core import LOGIN_TIMEOUT, WakeupFd
 from azure_postgresql_auth._engine import log
 
 TYPE_CHECKING = False  # see "Start-up" in docs/architecture.md
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from azure_postgresql_auth._engine.proactor import ProactorWatch
     from azure_postgresql_auth._engine.registry import CredentialEntry
 
-DEFAULT_TIMEOUT: Final = 30.0
+DEFAULT_TIMEOUT: Final = LOGIN_TIMEOUT
 """How long a login waits for its token unless its caller says otherwise, in seconds."""
 
 _POLL_INTERVAL: Final = 0.01

@@ -6,10 +6,11 @@ use super::links::{Group, LINKS, Link, NativeLink, Origin};
 use crate::{
     credential::{
         Authority, AzureCliCredential, AzureDeveloperCliCredential, AzurePowerShellCredential, ChainedTokenCredential,
-        ClientId, EnvironmentCredential, ManagedIdentityCredential, PROCESS_TIMEOUT, TenantId, TokenSource,
-        UserAssigned, WorkloadIdentityCredential,
+        ClientId, EnvironmentCredential, ManagedIdentityCredential, TenantId, TokenSource, UserAssigned,
+        WorkloadIdentityCredential,
     },
     error::Error,
+    platform::limits::PROCESS_TIMEOUT,
 };
 
 const NAME: &str = "DefaultAzureCredential";

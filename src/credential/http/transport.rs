@@ -36,9 +36,9 @@ use crate::{
         request::{self, Proxy},
     },
     error::{self, Attempt, Status},
+    platform::limits::CONNECT_TIMEOUT,
 };
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// No token comes near it.
 const LARGEST_ANSWER: usize = 1 << 20;
 /// If a service throttles requests for longer, the caller gets the error at once instead of waiting.

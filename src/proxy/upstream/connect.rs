@@ -1,6 +1,6 @@
 //! Connects to the server over verified TLS.
 
-use std::{fmt::Display, io, net::SocketAddr, time::Duration};
+use std::{fmt::Display, io, net::SocketAddr};
 
 use tokio::{
     net::{TcpStream, lookup_host},
@@ -14,10 +14,8 @@ use super::super::{
     metrics::Reason,
     tls,
 };
-use crate::platform::stream::Stream;
+use crate::platform::{limits::CONNECT_TIMEOUT, stream::Stream};
 
-/// The time for each address; a name may have others.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 
 /// Return the failure of a server that cannot be reached or verified.

@@ -5,8 +5,9 @@ use std::{fmt::Display, time::Duration};
 use pyo3::prelude::*;
 
 use crate::{
-    credential::{Authority, PROCESS_TIMEOUT},
+    credential::Authority,
     error::Error,
+    platform::limits::PROCESS_TIMEOUT,
     py::{errors::checked, time::duration},
 };
 
