@@ -32,6 +32,7 @@ def test_a_given_server(emulator: Emulator, method: str) -> None:
     home = Path(str(emulator.sql("SHOW data_directory")[0][0])).parent
     emulator.sql("DROP ROLE IF EXISTS boss; CREATE ROLE boss SUPERUSER LOGIN PASSWORD 'it''s:@secret'")
     emulator.sql("CREATE ROLE taken")
+    rules = emulator.sql("SELECT pg_read_file('pg_hba.conf')")[0][0]
     emulator.sql(f"COPY (VALUES ('local all postgres trust'), ('local all all {method}')) TO '{home}/data/pg_hba.conf'")
     emulator.sql("SELECT pg_reload_conf()")
     password = urllib.parse.quote("it's:@secret", safe="")
@@ -54,6 +55,6 @@ def test_a_given_server(emulator: Emulator, method: str) -> None:
                 pass
             assert "wrong" not in str(refused.value)
     finally:
-        emulator.sql(f"COPY (VALUES ('local all all trust')) TO '{home}/data/pg_hba.conf'")
+        Path(home, "data", "pg_hba.conf").write_text(str(rules), "utf-8")
         emulator.sql("SELECT pg_reload_conf()")
         emulator.sql("DROP ROLE taken; DROP ROLE boss")

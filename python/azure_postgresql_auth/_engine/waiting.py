@@ -29,8 +29,8 @@ DEFAULT_TIMEOUT: Final = LOGIN_TIMEOUT
 
 _POLL_INTERVAL: Final = 0.01
 """Seconds between two looks."""
-_SELECT_AT_MOST: Final = 3600.0 if sys.platform != "win32" else 0.1
-"""Seconds; a timeout of ours has no limit, that of a selector has one. Windows sees Ctrl-C between two calls only."""
+_SELECT_AT_MOST: Final = 1.0 if sys.platform != "win32" else 0.1
+"""Seconds; Ctrl-C does not end a system call that begins just after it, and on Windows it ends none."""
 
 
 def _new_wakeup_fd() -> WakeupFd | None:

@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.debug:
         _log_everything()
     try:
-        with signals.raised():
+        with signals.raised(to_the_end=arguments is None):
             module = importlib.import_module(f"azure_postgresql_auth.cli.{options.module}")
             return int(module.run(options))
     except signals.Stopped as stopped:

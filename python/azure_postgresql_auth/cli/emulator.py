@@ -85,8 +85,8 @@ def run(options: argparse.Namespace) -> int:
             threading.Event().wait()
     finally:
         # Further signals must not prevent that PostgreSQL is stopped and its files are removed.
-        with signals.postponed():
-            emulator.__exit__(None, None, None)
+        signals.disregard()
+        emulator.__exit__(None, None, None)
     return 0
 
 

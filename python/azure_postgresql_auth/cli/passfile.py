@@ -118,14 +118,14 @@ def kept(login: Login, renew: Callable[[], Login]) -> Iterator[tuple[str, int | 
         yield path, None if watchdog is None or watchdog.stdin is None else watchdog.stdin.fileno()
     finally:
         stop.set()
-        with signals.postponed():
-            with changing:
-                shutil.rmtree(folder, ignore_errors=True)
-            if watchdog is not None and watchdog.stdin is not None:
-                # Processes that the program left running may hold the other end.
-                watchdog.stdin.close()
-                watchdog.kill()
-                watchdog.wait()
+        signals.disregard()
+        with changing:
+            shutil.rmtree(folder, ignore_errors=True)
+        if watchdog is not None and watchdog.stdin is not None:
+            # Processes that the program left running may hold the other end.
+            watchdog.stdin.close()
+            watchdog.kill()
+            watchdog.wait()
 
 
 def _watchdog(folder: str) -> subprocess.Popen[bytes] | None:

@@ -42,26 +42,40 @@ def exit_code(number: int) -> int:
 
 
 @contextmanager
-def raised() -> Iterator[None]:
-    """Have the signals that ask to end raise `Stopped`; those that are ignored (nohup) stay so."""
+def raised(*, to_the_end: bool) -> Iterator[None]:
+    """Have the first signal that asks to end raise `Stopped`; those that are ignored (nohup) stay so.
+
+    Further ones do not interrupt what the first one made the command do.
+
+    Args:
+        to_the_end: whether the process ends after the block, so that a further signal must not change its exit code.
+    """
 
     def end(number: int, _: FrameType | None) -> None:
+        disregard()
         raise Stopped(number)
 
-    with handled(dict.fromkeys(ENDING, end)):
+    with handled(dict.fromkeys(ENDING, end), afterwards=_disregard if to_the_end else None):
         yield
 
 
-@contextmanager
-def postponed() -> Iterator[None]:
-    """Let nothing interrupt the block, which cleans up: the command is ending anyway."""
-    with handled(dict.fromkeys(ENDING, lambda *_: None)):
-        yield
+def disregard() -> None:
+    """Let no signal interrupt what follows: the command cleans up and ends."""
+    if threading.current_thread() is threading.main_thread():
+        for number in ENDING:
+            if signal.getsignal(number) not in {signal.SIG_IGN, None}:
+                signal.signal(number, _disregard)
+
+
+def _disregard(_: int, __: FrameType | None) -> None:
+    pass
 
 
 @contextmanager
-def handled(handlers: dict[signal.Signals, Callable[[int, FrameType | None], Any]]) -> Iterator[None]:
-    """Have signals handled that are not ignored, and as before afterwards."""
+def handled(
+    handlers: dict[signal.Signals, Callable[[int, FrameType | None], Any]], afterwards: Handler = None
+) -> Iterator[None]:
+    """Have signals handled that are not ignored, and by `afterwards`, or as before, when the block ends."""
     before: dict[signal.Signals, Handler] = {}
     try:
         if threading.current_thread() is threading.main_thread():
@@ -71,7 +85,7 @@ def handled(handlers: dict[signal.Signals, Callable[[int, FrameType | None], Any
         yield
     finally:
         for number, previous in before.items():
-            signal.signal(number, previous)
+            signal.signal(number, previous if afterwards is None else afterwards)
 
 
 class StopSignals:
