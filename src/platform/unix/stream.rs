@@ -106,8 +106,13 @@ impl Stream {
     }
 
     /// Asks the kernel not to report fewer bytes than this as readable, except for the last ones before the peer's end.
+    ///
+    /// For Linux alone, which also reports bytes that had arrived before the mark was lowered (`tcp_set_rcvlowat`, 4.18).
     #[allow(unsafe_code)]
     pub fn set_low_water(&self, bytes: libc::c_int) {
+        if !cfg!(target_os = "linux") {
+            return;
+        }
         let Ok(fd) = self.fd() else { return };
         let length = libc::socklen_t::try_from(size_of_val(&bytes)).unwrap_or_default();
         let value = (&raw const bytes).cast();
