@@ -69,7 +69,7 @@ pub enum Error {
     },
     /// The token names no user, and one for the management scope could not be had either.
     ManagementScope(Arc<Error>),
-    /// The caller's patience ended before the identity service gave a token.
+    /// The caller's timeout ended before the identity service gave a token.
     TimedOut {
         /// How long that was.
         after: Duration,
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn lost_patience_tells_what_is_known_so_far() {
+    fn a_timeout_says_what_is_known_so_far() {
         let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
         let after = Duration::from_secs(5);
         let first = Error::TimedOut { after, progress: None, expired: None, last: None };

@@ -347,7 +347,7 @@ class TestErrors:
         assert type(raised.value) is psycopg.OperationalError
         assert raised.value.__cause__ is None
 
-    def test_patience_is_connect_timeouts(self, emulator: Emulator, user: Any) -> None:
+    def test_the_wait_for_a_token_ends_with_connect_timeout(self, emulator: Emulator, user: Any) -> None:
         credential = SyncCredential(make_token(upn="a"), held=True)
         try:
             with pytest.raises(errors.EntraConnectionValueError, match="no token within 1 s"):

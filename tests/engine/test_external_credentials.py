@@ -231,7 +231,7 @@ class TestOddDates:
             assert core.get_entra_token(credential) == USER
 
     @pytest.mark.parametrize("timeout", [1e18, 9.3e18])
-    def test_endless_patience(self, timeout: float) -> None:
+    def test_a_timeout_without_end(self, timeout: float) -> None:
         assert core.login(SyncCredential(USER), timeout=timeout).password == USER
 
     def test_empty_and_unprintable_tokens(self) -> None:

@@ -116,8 +116,8 @@ class Life:
         self.token = ""
         self.begun = 0.0
 
-    def login(self, patience: float) -> str:
-        return self._login(self.credential, user_known=True, timeout=patience).password
+    def login(self, seconds: float) -> str:
+        return self._login(self.credential, user_known=True, timeout=seconds).password
 
     def first(self) -> None:
         self.token = self.login(10)

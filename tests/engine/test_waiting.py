@@ -200,7 +200,7 @@ class TestWaiting:
         finally:
             loop.close()
 
-    def test_patience_ends_and_the_fetch_goes_on(self, credential_class: type[SyncCredential]) -> None:
+    def test_a_timeout_leaves_the_fetch_running(self, credential_class: type[SyncCredential]) -> None:
         credential = credential_class(USER, held=True)
 
         async def ask() -> None:

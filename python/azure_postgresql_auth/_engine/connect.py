@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 Connection = TypeVar("Connection")
 
 _NOTICEABLE = 0.1
-"""Seconds; a shorter wait for a token does not reduce the driver's timeout."""
+"""Seconds; less than this does not reduce a timeout."""
 
 
 class Options:
@@ -220,8 +220,9 @@ class _Clock:
 
     @property
     def left(self) -> float:
-        """Seconds that obtaining a token may still take."""
-        return max((self._timeout or DEFAULT_TIMEOUT) - (time.monotonic() - self._begun), 0.0)
+        """Seconds that obtaining a token may still take; the caller's own figure, which errors name, if possible."""
+        timeout, spent = self._timeout or DEFAULT_TIMEOUT, time.monotonic() - self._begun
+        return max(timeout - spent, 0.0) if spent >= _NOTICEABLE else timeout
 
     def arguments(self, login: Login) -> dict[str, Any]:
         """Return the driver's arguments, with the remaining timeout if the wait for the token was noticeable."""

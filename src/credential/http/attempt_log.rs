@@ -281,7 +281,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_service_asks_for_patience_in_seconds_or_until_a_date() {
+    fn retry_after_is_given_in_seconds_or_until_a_date() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
         for (value, wait) in [
             ("120", Some(120)),
