@@ -1,7 +1,7 @@
 //! What can go wrong on the way to a login, as data.
 //!
 //! An [`Error`] is made where the failure is seen. Programs get its [`Report`], people its text, which is made of the same
-//! parts in [`report`] alone; no code reads a text of ours.
+//! parts in `report` alone; no code reads a text of ours.
 
 mod attempt;
 mod code;
