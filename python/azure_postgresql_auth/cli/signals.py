@@ -55,7 +55,8 @@ def raised(*, to_the_end: bool) -> Iterator[None]:
         disregard()
         raise Stopped(number)
 
-    with handled(dict.fromkeys(ENDING, end), afterwards=_disregard if to_the_end else None):
+    # The interpreter restores the default action of signals that have a handler when it ends, but not of ignored ones.
+    with handled(dict.fromkeys(ENDING, end), afterwards=signal.SIG_IGN if to_the_end else None):
         yield
 
 
@@ -64,11 +65,7 @@ def disregard() -> None:
     if threading.current_thread() is threading.main_thread():
         for number in ENDING:
             if signal.getsignal(number) not in {signal.SIG_IGN, None}:
-                signal.signal(number, _disregard)
-
-
-def _disregard(_: int, __: FrameType | None) -> None:
-    pass
+                signal.signal(number, lambda *_: None)
 
 
 @contextmanager
