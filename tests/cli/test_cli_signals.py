@@ -206,10 +206,10 @@ class TestATerminal:
     def test_stop_go_on_and_interrupt_once(self, emulator: Emulator, shell: Any, tmp_path: Path) -> None:
         program = tmp_path / "program.py"
         program.write_text(
-            "import signal, time\n"
+            "import os, signal, time\n"
             "signal.signal(signal.SIGINT, lambda *_: print('inter' 'rupted', flush=True))\n"
             "signal.signal(signal.SIGCONT, lambda *_: print('contin' 'ued', flush=True))\n"
-            "print('rea' 'dy', flush=True)\n"
+            "print('rea' 'dy', os.getpid(), flush=True)\n"
             "answer = input()\n"
             "time.sleep(0.5)\n"
             "print('answer', answer, flush=True)\n"
@@ -219,8 +219,11 @@ class TestATerminal:
         command = shlex.join([*COMMAND, "exec", "--", sys.executable, str(program)])
         os.write(terminal, f"{command}\n".encode())
         until("ready")
+        status = Path(f"/proc/{int(until(chr(10)))}/stat")
         os.write(terminal, b"\x1a")
         until("Stopped")
+        # The shell speaks as soon as the command has stopped, and a program that has not yet reads what is typed.
+        eventually(lambda: status.read_text("ascii").rpartition(")")[2].split()[0] == "T")
         os.write(terminal, b"fg\n")
         until("continued")
         os.write(terminal, b"\x03")
