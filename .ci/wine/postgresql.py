@@ -46,8 +46,11 @@ def main(command: list[str]) -> int:
         subprocess.run(  # noqa: S603
             [*initdb, "--no-sync", "--pwfile", home / "password"], check=True, **options
         )
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+        # While it is bound, the system gives the port to nobody; a server that sets the option, too, can listen there.
+        reserved = socket.socket()
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        reserved.bind(("127.0.0.1", 0))
+        port = reserved.getsockname()[1]
         settings = [word for setting in _SETTINGS for word in ("-c", setting)]
         log = (work / "log").open("wb")
         server = subprocess.Popen(  # noqa: S603
@@ -63,6 +66,7 @@ def main(command: list[str]) -> int:
             server.terminate()
             server.wait()
             log.close()
+            reserved.close()
     finally:
         shutil.rmtree(work, ignore_errors=True)
 

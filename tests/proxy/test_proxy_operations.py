@@ -20,9 +20,12 @@ import pytest
 
 from tests.support.cli import COMMAND
 from tests.support.polling import eventually
+from tests.support.ports import reserved_ports
 from tests.support.proxy import ROLE, Proxy, startup
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from azure_postgresql_auth.emulator import Emulator
 
     from tests.support.cli import Run
@@ -104,15 +107,21 @@ def test_a_stop_ends_after_its_time_or_at_the_second_signal(run_proxy: RunProxy,
             connection.execute("SELECT 1")
 
 
-def test_several_servers_have_a_folder_and_a_port_each(run_proxy: RunProxy, emulator: Emulator) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
+@pytest.fixture
+def ports() -> Iterator[list[int]]:
+    """Reserve two consecutive ports, as several servers take."""
+    with reserved_ports(2) as numbers:
+        yield numbers
+
+
+def test_several_servers_have_a_folder_and_a_port_each(
+    run_proxy: RunProxy, emulator: Emulator, ports: list[int]
+) -> None:
     servers = f"orders=localhost:{emulator.port} billing=127.0.0.1:{emulator.port}"
     variable = {"AZURE_POSTGRESQL_AUTH_PROXY_SERVERS": servers, "AZURE_POSTGRESQL_AUTH_PROXY_HTTP": "0"}
-    proxy = run_proxy("--listen", str(port), server="", env=variable)
-    for number, name in enumerate(("orders", "billing")):
-        for where in (f"host={proxy.folder / name}", f"host=127.0.0.1 port={port + number}"):
+    proxy = run_proxy("--listen", str(ports[0]), server="", env=variable)
+    for name, port in zip(("orders", "billing"), ports):
+        for where in (f"host={proxy.folder / name}", f"host=127.0.0.1 port={port}"):
             with psycopg.connect(f"{where} user={ROLE} dbname=postgres") as connection:
                 assert session_user(connection) == ROLE
                 timer = threading.Timer(0.3, connection.cancel_safe)

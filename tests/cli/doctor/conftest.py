@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import socket
 from typing import TYPE_CHECKING
 
 import pytest
 from azure_postgresql_auth.cli import main
 
 from tests.support.doctor import Doctor, Report
+from tests.support.ports import reserved_ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,9 +33,8 @@ def doctor(capsys: pytest.CaptureFixture[str]) -> Doctor:
 @pytest.fixture
 def port() -> Iterator[int]:
     """Yield a port of this machine on which nothing listens."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        yield int(taken.getsockname()[1])
+    with reserved_ports() as (number,):
+        yield number
 
 
 @pytest.fixture

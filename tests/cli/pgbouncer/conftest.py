@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pwd
-import socket
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable
@@ -14,6 +13,7 @@ import pytest
 from tests.support.cli import COMMAND
 from tests.support.keeping import PROGRAM, PgBouncer
 from tests.support.polling import eventually
+from tests.support.ports import reserved_ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,23 +47,18 @@ def auth_file(home: Path) -> Path:
     return path
 
 
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
+@pytest.fixture
+def port() -> Iterator[int]:
+    """Reserve a port for PgBouncer."""
+    with reserved_ports() as (number,):
+        yield number
 
 
 @pytest.fixture
-def pgbouncer(emulator: Emulator, home: Path, auth_file: Path) -> Iterator[PgBouncer]:
+def pgbouncer(emulator: Emulator, home: Path, auth_file: Path, port: int) -> Iterator[PgBouncer]:
     """Start PgBouncer in front of the emulator, with connections to the server that are closed after use."""
     assert PROGRAM is not None
-    port, pid_file, log, ini, roots = (
-        free_port(),
-        home / "run" / "pid",
-        home / "run" / "log",
-        home / "ini",
-        home / "ca.pem",
-    )
+    pid_file, log, ini, roots = home / "run" / "pid", home / "run" / "log", home / "ini", home / "ca.pem"
     roots.write_bytes(Path(emulator.ca_file).read_bytes())
     ini.write_text(
         f"""\

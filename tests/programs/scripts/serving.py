@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import socket
 import subprocess
 import time
 import urllib.request
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,10 +21,11 @@ _opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
 
 
 def free_port() -> int:
-    """Return a port that no server uses."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+    """Return a port that nothing uses, below those that systems give to connections by themselves."""
+    while True:
+        port = random.randrange(20_000, 32_768)  # noqa: S311 - not a secret
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 def until_ready(server: subprocess.Popen[bytes], is_ready: Callable[[], object]) -> None:
