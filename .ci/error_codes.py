@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+import tables
 
 TITLE = """\
 # Error codes
@@ -27,20 +24,15 @@ def page() -> str:
         [
             TITLE,
             "## `report.code`\n",
-            _table(("code", "exception", "meaning", "what to do"), codes),
+            tables.markdown(("code", "exception", "meaning", "what to do"), codes),
             "## `attempt.status`\n",
-            _table(("status", "meaning"), statuses),
+            tables.markdown(("status", "meaning"), statuses),
             "## `service_code`\n",
             "The refusals of Microsoft Entra ID for which `remedy` says more than its own words.\n",
-            _table(("code", "meaning", "what to do"), entra),
+            tables.markdown(("code", "meaning", "what to do"), entra),
         ]
     )
 
 
 def _sentence(clause: str) -> str:
     return clause[:1].upper() + clause[1:]
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)

@@ -28,6 +28,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(Path(__file__).parent))
 
 import command_line  # noqa: E402 - a module beside this file, which mkdocs loads by its path
+import environment_variables  # noqa: E402
 import error_codes  # noqa: E402
 import repository  # noqa: E402
 
@@ -52,6 +53,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for source, page in ELSEWHERE.items():
         files.append(File.generated(config, page, content=(ROOT / source).read_text("utf-8")))
     files.append(File.generated(config, "reference/command-line.md", content=command_line.page()))
+    files.append(File.generated(config, "reference/environment.md", content=environment_variables.page()))
     files.append(File.generated(config, "reference/error-codes.md", content=error_codes.page()))
     for chart in sorted((ROOT / CHARTS).glob("*.svg")):
         files.append(File.generated(config, f"charts/{chart.name}", abs_src_path=str(chart)))

@@ -23,6 +23,7 @@ __all__ = [
     "decode_jwt",
     "default_chain_links",
     "entra_errors",
+    "environment_variables",
     "error_codes",
     "folder_defect",
     "guest_of",
@@ -539,6 +540,9 @@ def default_chain_links() -> list[tuple[str, str | None]]:
 
 def take_log_records() -> list[tuple[float, int, str]]:
     """Return the log records since the last call: seconds since 1970, level as in `logging`, message."""
+
+def environment_variables() -> list[tuple[str, str, str, str, str, str]]:
+    """Return the environment variables that are read: section, name, meaning, default, reader and source of each."""
 
 def error_codes() -> list[tuple[str, str, str, str]]:
     """Return the codes that error reports have: name, exception, meaning and remedy of each."""

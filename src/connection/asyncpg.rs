@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use percent_encoding::percent_decode_str;
 
 use super::params::Environment;
+use crate::platform::variables;
 
 /// The sources of hosts and ports, from the strongest to the weakest.
 #[derive(Debug, Clone, Default)]
@@ -38,12 +39,12 @@ impl HostSources {
     pub fn endpoints(self, environment: &dyn Environment) -> Result<Endpoints, Undetermined> {
         let Self { hosts, mut ports, authority, listed } = self;
         let variable = |name| environment.var(name).filter(|value| !value.is_empty());
-        let default = || variable("PGPORT").map_or_else(|| Ok(vec!["5432".to_owned()]), |list| numbers(&list));
+        let default = || variable(variables::PGPORT).map_or_else(|| Ok(vec!["5432".to_owned()]), |list| numbers(&list));
         let mut paired = None;
         if let Some(list) = authority.filter(|list| hosts.is_empty() && !list.is_empty()) {
             paired = Some(host_list(&list, true, &ports, default)?);
         }
-        let sources = listed.into_iter().chain([(variable("PGHOST"), None)]);
+        let sources = listed.into_iter().chain([(variable(variables::PGHOST), None)]);
         for (host, port) in sources {
             if let Some(port) = port.filter(|port| paired.is_none() && ports.is_empty() && !port.is_empty()) {
                 ports = numbers(&port)?;

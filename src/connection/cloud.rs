@@ -3,7 +3,7 @@
 //! Sources: Microsoft's lists of endpoints for Azure Government and Azure China, and "Use Microsoft Entra ID for
 //! authentication with Azure Database for PostgreSQL".
 
-use crate::error::Error;
+use crate::{error::Error, platform::variables::AZURE_AUTHORITY_HOST};
 
 /// One of Azure's sovereign clouds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +72,7 @@ impl Cloud {
     /// The cloud that `AZURE_AUTHORITY_HOST` names; the public cloud if it is not set or names no known cloud.
     #[must_use]
     pub fn of_environment() -> Self {
-        let named = std::env::var("AZURE_AUTHORITY_HOST").ok();
+        let named = std::env::var(AZURE_AUTHORITY_HOST).ok();
         named.and_then(|authority| Self::of_authority(&authority)).unwrap_or(Self::Public)
     }
 

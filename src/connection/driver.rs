@@ -6,6 +6,7 @@ use super::{
     service_file::{self, Unresolved},
     target::Target,
 };
+use crate::platform::variables;
 
 /// A driver, by the sources that it reads.
 ///
@@ -49,7 +50,7 @@ pub(super) fn named_service(
     environment: &dyn Environment,
 ) -> Option<Result<Params, Unresolved>> {
     let Driver::Libpq(_) = driver else { return None };
-    let name = arguments.get(Param::Service).map(str::to_owned).or_else(|| environment.var("PGSERVICE"))?;
+    let name = arguments.get(Param::Service).map(str::to_owned).or_else(|| environment.var(variables::PGSERVICE))?;
     Some(service_file::lookup(&name, arguments.get(Param::ServiceFile), environment))
 }
 

@@ -1,5 +1,7 @@
 //! Connection parameters, and the sources they come from.
 
+use crate::platform::variables;
+
 /// A connection parameter, by libpq's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs, reason = "PostgreSQL documents them: Parameter Key Words of libpq")]
@@ -61,18 +63,18 @@ impl Param {
     #[must_use]
     pub const fn variable(self) -> Option<&'static str> {
         match self {
-            Self::User => Some("PGUSER"),
+            Self::User => Some(variables::PGUSER),
             Self::Password => None,
-            Self::Host => Some("PGHOST"),
-            Self::HostAddr => Some("PGHOSTADDR"),
-            Self::Port => Some("PGPORT"),
-            Self::DbName => Some("PGDATABASE"),
-            Self::Service => Some("PGSERVICE"),
-            Self::ServiceFile => Some("PGSERVICEFILE"),
-            Self::SslMode => Some("PGSSLMODE"),
-            Self::SslRootCert => Some("PGSSLROOTCERT"),
-            Self::GssEncMode => Some("PGGSSENCMODE"),
-            Self::ConnectTimeout => Some("PGCONNECT_TIMEOUT"),
+            Self::Host => Some(variables::PGHOST),
+            Self::HostAddr => Some(variables::PGHOSTADDR),
+            Self::Port => Some(variables::PGPORT),
+            Self::DbName => Some(variables::PGDATABASE),
+            Self::Service => Some(variables::PGSERVICE),
+            Self::ServiceFile => Some(variables::PGSERVICEFILE),
+            Self::SslMode => Some(variables::PGSSLMODE),
+            Self::SslRootCert => Some(variables::PGSSLROOTCERT),
+            Self::GssEncMode => Some(variables::PGGSSENCMODE),
+            Self::ConnectTimeout => Some(variables::PGCONNECT_TIMEOUT),
         }
     }
 

@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::params::{Environment, Param, Params};
-use crate::platform::folders;
+use crate::platform::{folders, variables};
 
 /// libpq reads lines into a buffer of 1,024 bytes and refuses one that fills it.
 const LONGEST_LINE: usize = 1022;
@@ -26,7 +26,7 @@ pub struct Unresolved;
 /// # Errors
 /// [`Unresolved`].
 pub fn lookup(name: &str, file: Option<&str>, environment: &dyn Environment) -> Result<Params, Unresolved> {
-    let first = file.map(str::to_owned).or_else(|| environment.var("PGSERVICEFILE")).map(PathBuf::from);
+    let first = file.map(str::to_owned).or_else(|| environment.var(variables::PGSERVICEFILE)).map(PathBuf::from);
     // A named file has to exist; the user's own may be missing.
     let first = first.or_else(|| folders::service_file(|name| environment.var(name)).filter(|path| path.exists()));
     if let Some(path) = first
@@ -34,8 +34,10 @@ pub fn lookup(name: &str, file: Option<&str>, environment: &dyn Environment) -> 
     {
         return Ok(params);
     }
-    let directory =
-        environment.var("PGSYSCONFDIR").or_else(|| folders::LIBPQ_SYSTEM.map(str::to_owned)).ok_or(Unresolved)?;
+    let directory = environment
+        .var(variables::PGSYSCONFDIR)
+        .or_else(|| folders::LIBPQ_SYSTEM.map(str::to_owned))
+        .ok_or(Unresolved)?;
     section(&Path::new(&directory).join("pg_service.conf"), name)?.ok_or(Unresolved)
 }
 

@@ -40,11 +40,12 @@ use crate::{
         log_buffer::{self, Level},
         private_file,
         secret::Secret,
+        variables,
     },
 };
 
 /// The switch: an absolute path.
-const VARIABLE: &str = "AZURE_POSTGRESQL_AUTH_CACHE_DIR";
+const VARIABLE: &str = variables::AZURE_POSTGRESQL_AUTH_CACHE_DIR;
 /// How long to wait for a token that another process fetches, and how often to look.
 const WAIT_LIMIT: Duration = Duration::from_secs(3);
 const LOOK_EVERY: Duration = Duration::from_millis(20);

@@ -3,7 +3,10 @@
 use std::{fmt, ops::Deref};
 
 use super::defect::{self, Defect, setting};
-use crate::platform::secret::Secret;
+use crate::platform::{
+    secret::Secret,
+    variables::{AZURE_CLIENT_ID, AZURE_TENANT_ID},
+};
 
 /// Check a required value for the defects of copied settings.
 fn required(name: &str, text: &str) -> Result<(), Defect> {
@@ -41,8 +44,7 @@ impl TenantId {
     /// # Errors
     /// As [`Self::parse`].
     pub fn of_environment() -> Result<Option<Self>, Defect> {
-        const VARIABLE: &str = "AZURE_TENANT_ID";
-        setting(VARIABLE)?.map(|text| Self::parse(VARIABLE, &text)).transpose()
+        setting(AZURE_TENANT_ID)?.map(|text| Self::parse(AZURE_TENANT_ID, &text)).transpose()
     }
 }
 
@@ -64,8 +66,7 @@ impl ClientId {
     /// # Errors
     /// As [`Self::parse`].
     pub fn of_environment() -> Result<Option<Self>, Defect> {
-        const VARIABLE: &str = "AZURE_CLIENT_ID";
-        setting(VARIABLE)?.map(|text| Self::parse(VARIABLE, &text)).transpose()
+        setting(AZURE_CLIENT_ID)?.map(|text| Self::parse(AZURE_CLIENT_ID, &text)).transpose()
     }
 }
 

@@ -9,5 +9,6 @@ pub mod secret;
 #[cfg_attr(unix, path = "unix/mod.rs")]
 #[cfg_attr(windows, path = "windows/mod.rs")]
 mod system;
+pub mod variables;
 
 pub use system::{folders, fork, private_file, process, socket, stream};

@@ -11,7 +11,7 @@ use pyo3::{
     types::{PyTuple, PyType},
 };
 
-use crate::error::{Attempt, CODES, Error, Status, entra_errors::ENTRA_ERRORS};
+use crate::error::{Attempt, Error};
 
 mod python {
     #![allow(missing_docs)]
@@ -132,24 +132,6 @@ fn report_class(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
 fn attempt_class(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
     static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     CLASS.import(py, "azure_postgresql_auth.errors", "Attempt")
-}
-
-/// The codes that reports have: name, exception, meaning and remedy of each, for the documentation.
-#[pyfunction]
-pub fn error_codes() -> Vec<(&'static str, &'static str, &'static str, &'static str)> {
-    CODES.iter().map(|code| (code.name, code.exception, code.meaning, code.remedy)).collect()
-}
-
-/// The statuses of attempts.
-#[pyfunction]
-pub fn attempt_statuses() -> Vec<(&'static str, &'static str)> {
-    Status::ALL.iter().map(|status| (status.name(), status.meaning())).collect()
-}
-
-/// Entra ID's codes that are known here: each with its meaning and remedy, for the documentation.
-#[pyfunction]
-pub fn entra_errors() -> Vec<(u32, &'static str, &'static str)> {
-    ENTRA_ERRORS.iter().map(|known| (known.code, known.meaning, known.remedy)).collect()
 }
 
 /// The error that a Python credential raised.

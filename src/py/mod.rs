@@ -14,6 +14,7 @@ mod private_folder;
 mod provider;
 mod proxy;
 mod stats;
+mod tables;
 mod time;
 mod tokens;
 mod wakeup_fd;
@@ -54,8 +55,6 @@ mod _core {
     #[pymodule_export]
     use super::credentials::{ClientOptions, Credential, default_chain_links, stop_commands, value_defect};
     #[pymodule_export]
-    use super::errors::{attempt_statuses, entra_errors, error_codes};
-    #[pymodule_export]
     use super::fetch::Fetch;
     #[pymodule_export]
     use super::log::take_log_records;
@@ -73,6 +72,8 @@ mod _core {
     use super::proxy::Proxy;
     #[pymodule_export]
     use super::stats::TokenStats;
+    #[pymodule_export]
+    use super::tables::{attempt_statuses, entra_errors, environment_variables, error_codes};
     #[pymodule_export]
     use super::wakeup_fd::WakeupFd;
 

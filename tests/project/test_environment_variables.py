@@ -1,20 +1,26 @@
-"""The documentation has every environment variable that the package reads."""
+"""The table of environment variables and the sources have the same ones."""
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
+import environment_variables
+from azure_postgresql_auth import _core
+
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs/reference/environment.md").read_text("utf-8")
+TABLE = {name for _, name, *_ in _core.environment_variables()}
 NAME = re.compile(
-    r'"((?:ACC|ALL|AZURE|CURL|HTTPS?|IDENTITY|IMDS|LISTEN|MSI|NO|NOTIFY|PG|REQUESTS|SSL|SYSTEM|XDG)[A-Z]*(?:_[A-Z0-9_]*[A-Z0-9])?)"'
+    r"(?:ACC|ALL|APPDATA|AZURE|CURL|HOME|HTTPS?|IDENTITY|IMDS|LISTEN|MSI|NO|NOTIFY|PATH|PG|REQUESTS|SSL|SYSTEM|TERM|XDG)"
+    r"[A-Z]*(?:_[A-Z0-9_]*)?|ProgramData|SystemRoot"
 )
 NOT_READ = {
     # Names in code.
     "AZURE_DB_FOR_POSTGRES_SCOPE",
     "AZURE_MANAGEMENT_SCOPE",
     "AZURE_ROOTS",
+    "HOST",
     "NO_MODULE",
     "NO_PROTOCOLS_AVAILABLE",
     "SSL",
@@ -25,28 +31,63 @@ NOT_READ = {
     "PGSSLNEGOTIATION",
     # Only kept out of what is shown.
     "SYSTEM_ACCESSTOKEN",
-    # The beginning of names.
+    # Beginnings of names.
+    "AZURE_",
     "AZURE_POSTGRESQL",
+    "IDENTITY_",
+    "IMDS_",
+    "LISTEN_",
+    "MSI_",
+    "NOTIFY_",
+    "PG",
 }
+BY_LIBRARIES = {"ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"}
 
 
-def named() -> set[str]:
-    """Return the names of variables in the sources, but for those of tests and of the emulator."""
-    rust = [path.read_text("utf-8").partition("#[cfg(test)]\nmod tests")[0] for path in (ROOT / "src").rglob("*.rs")]
+def rust() -> str:
+    """Return the Rust sources without their tests and without the table."""
+    paths = [path for path in (ROOT / "src").rglob("*.rs") if path.name not in {"variables.rs", "tests.rs"}]
+    return "".join(path.read_text("utf-8").partition("#[cfg(test)]\nmod tests")[0] for path in paths)
+
+
+def python_texts() -> set[str]:
+    """Return the texts in the Python sources; the emulator's are independent of the library."""
     package = ROOT / "python/azure_postgresql_auth"
-    python = [path.read_text("utf-8") for path in package.rglob("*.py") if "emulator" not in path.parts]
-    return set(NAME.findall("".join(rust + python))) - NOT_READ
+    paths = [path for path in package.rglob("*.py") if package / "emulator" not in path.parents]
+    nodes = (node for path in paths for node in ast.walk(ast.parse(path.read_text("utf-8"))))
+    return {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
 
 
-def test_the_page_has_every_variable() -> None:
-    names = named()
-    assert {"AZURE_CLIENT_ID", "AZURE_POSTGRESQL_AUTH_CACHE_DIR", "IDENTITY_ENDPOINT", "PGSSLMODE"} <= names
-    assert sorted(name for name in names if f"`{name}`" not in PAGE) == []
+def by_prefix() -> set[str]:
+    """Return the names that are put together from a beginning and an end."""
+    text = (ROOT / "python/azure_postgresql_auth/service_connector.py").read_text("utf-8")
+    ends = {"CONNECTIONSTRING", *re.findall(r'"([A-Z]+)"', text)}
+    joined = {f"AZURE_POSTGRESQL_{end}" for end in ends}
+    return {*joined, "POSTGRESQLCONNSTR_AZURE_POSTGRESQL_CONNECTIONSTRING", "AZURE_POSTGRESQL_AUTH_PROXY_*"}
 
 
-def test_the_page_has_no_variable_that_is_not_read() -> None:
-    """Those that libraries read for it aside."""
-    by_libraries = {"ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "PGPASSFILE"}
-    made = {"AZURE_POSTGRESQL_AUTH_PROXY_LISTEN", "AZURE_POSTGRESQL_NAME"}  # of a beginning and the name of something
-    shown = {name for name in re.findall(r"`([A-Z][A-Z0-9_]+)`", PAGE) if "_" in name or name.startswith("PG")}
-    assert sorted(shown - named() - by_libraries - made) == []
+def test_what_the_code_reads_is_in_the_table() -> None:
+    read = {text for text in python_texts() if NAME.fullmatch(text)}
+    assert {"AZURE_TENANT_ID", "AZURE_POSTGRESQL_AUTH_PLUGIN_HOSTS", "PGUSER"} <= read
+    assert sorted(read - TABLE - NOT_READ - {"AZURE_POSTGRESQL_AUTH_PROXY_"}) == []
+
+
+def test_rust_code_takes_names_from_the_table() -> None:
+    texts = {text for text in re.findall(r'"([^"\n]+)"', rust()) if NAME.fullmatch(text)}
+    # Colours are switched off for the tools that are run.
+    assert sorted(texts - NOT_READ) == ["NO_COLOR"]
+
+
+def test_what_is_in_the_table_is_read() -> None:
+    constants = set(re.findall(r"\b[A-Za-z_]+\b", re.sub(r"//.*", "", rust())))
+    assert sorted(TABLE - constants - python_texts() - by_prefix() - BY_LIBRARIES) == []
+
+
+def test_the_page_has_the_table() -> None:
+    rows = re.findall(r"^\| `([^`]+)` \|(.*)\|$", environment_variables.page(), re.MULTILINE)
+    assert {name for name, _ in rows} == TABLE
+    for name, rest in rows:
+        meaning, _default, reader, source = (cell.strip() for cell in rest.split(" | "))
+        assert meaning, name
+        assert reader, name
+        assert source, name

@@ -10,13 +10,12 @@ use crate::{
         WorkloadIdentityCredential,
     },
     error::Error,
-    platform::limits::PROCESS_TIMEOUT,
+    platform::{limits::PROCESS_TIMEOUT, variables::AZURE_TOKEN_CREDENTIALS},
 };
 
 const NAME: &str = "DefaultAzureCredential";
-const VARIABLE: &str = Selection::VARIABLE;
 
-/// Which links are wanted, by [`Selection::VARIABLE`] and by the caller, who overrides it link by link.
+/// Which links are wanted, by [`AZURE_TOKEN_CREDENTIALS`] and by the caller, who overrides it link by link.
 #[derive(Debug, Clone)]
 pub struct Selection {
     wanted: Vec<&'static Link>,
@@ -25,13 +24,10 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// Narrows the chain from outside the program.
-    pub const VARIABLE: &str = "AZURE_TOKEN_CREDENTIALS";
-
     /// Selects.
     ///
     /// # Arguments
-    /// * `variable`: the value of [`Selection::VARIABLE`]
+    /// * `variable`: the value of [`AZURE_TOKEN_CREDENTIALS`]
     /// * `excluded`: names of links, and whether the caller excludes them
     ///
     /// # Errors
@@ -41,7 +37,7 @@ impl Selection {
         let named = LINKS.iter().find(|link| link.credential.is_some_and(|name| name.eq_ignore_ascii_case(asked)));
         let group = Group::NAMED.iter().find(|(name, _)| name.eq_ignore_ascii_case(asked)).map(|(_, group)| *group);
         if !asked.is_empty() && named.is_none() && group.is_none() {
-            return Err(Error::InvalidArgument(format!("{VARIABLE}={asked:?}: one of {}", values())));
+            return Err(Error::InvalidArgument(format!("{AZURE_TOKEN_CREDENTIALS}={asked:?}: one of {}", values())));
         }
         let mut wanted = Vec::new();
         for link in &LINKS {

@@ -18,6 +18,7 @@ use crate::{
         variable,
     },
     error::{Attempt, Error, Status},
+    platform::variables::{self, AZURE_CLIENT_CERTIFICATE_PATH, AZURE_CLIENT_ID, AZURE_CLIENT_SECRET, AZURE_TENANT_ID},
 };
 
 const NAME: &str = "EnvironmentCredential";
@@ -33,8 +34,7 @@ pub struct EnvironmentCredential {
 
 impl EnvironmentCredential {
     fn configured(&self) -> Result<Box<dyn TokenSource>, Error> {
-        const NAMES: [&str; 4] =
-            ["AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET", "AZURE_CLIENT_CERTIFICATE_PATH"];
+        const NAMES: [&str; 4] = [AZURE_TENANT_ID, AZURE_CLIENT_ID, AZURE_CLIENT_SECRET, AZURE_CLIENT_CERTIFICATE_PATH];
         const NO_SECRET: &str = "AZURE_CLIENT_SECRET (or AZURE_CLIENT_CERTIFICATE_PATH)";
         let [tenant, client, secret, certificate] = NAMES.map(|name| variable(name).is_some());
         let needed = [(NAMES[0], tenant), (NAMES[1], client), (NO_SECRET, secret || certificate)];
@@ -48,17 +48,17 @@ impl EnvironmentCredential {
 
     fn complete(&self) -> Result<Box<dyn TokenSource>, Defect> {
         let own_tenant = TenantId::of_environment()?;
-        let tenant_id = self.tenant_id.clone().or(own_tenant).ok_or_else(|| missing("AZURE_TENANT_ID"))?;
-        let client_id = ClientId::of_environment()?.ok_or_else(|| missing("AZURE_CLIENT_ID"))?;
+        let tenant_id = self.tenant_id.clone().or(own_tenant).ok_or_else(|| missing(AZURE_TENANT_ID))?;
+        let client_id = ClientId::of_environment()?.ok_or_else(|| missing(AZURE_CLIENT_ID))?;
         let authority = self.authority.clone();
-        if let Some(secret) = setting("AZURE_CLIENT_SECRET")? {
+        if let Some(secret) = setting(AZURE_CLIENT_SECRET)? {
             let client_secret = secret.into();
             return Ok(Box::new(ClientSecretCredential { tenant_id, client_id, client_secret, authority }));
         }
-        let certificate = path_setting("AZURE_CLIENT_CERTIFICATE_PATH")?;
+        let certificate = path_setting(AZURE_CLIENT_CERTIFICATE_PATH)?;
         // Not looked at more closely: a password may have anything.
-        let password = variable("AZURE_CLIENT_CERTIFICATE_PASSWORD").map(Into::into);
-        let send = variable("AZURE_CLIENT_SEND_CERTIFICATE_CHAIN");
+        let password = variable(variables::AZURE_CLIENT_CERTIFICATE_PASSWORD).map(Into::into);
+        let send = variable(variables::AZURE_CLIENT_SEND_CERTIFICATE_CHAIN);
         Ok(Box::new(ClientCertificateCredential {
             tenant_id,
             client_id,

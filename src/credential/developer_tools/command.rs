@@ -13,7 +13,10 @@ use tokio::{
     time::Instant,
 };
 
-use crate::platform::process::{self, ProcessTree};
+use crate::platform::{
+    process::{self, ProcessTree},
+    variables,
+};
 
 /// No token is as long. A command that writes more is stopped.
 const OUTPUT_LIMIT: u64 = 1 << 20;
@@ -29,7 +32,7 @@ pub struct Output {
 
 /// The program that a shell would run for `name`.
 pub fn find(name: &str) -> Option<PathBuf> {
-    let path = env::var_os("PATH")?;
+    let path = env::var_os(variables::PATH)?;
     env::split_paths(&path).find_map(|directory| process::find_in(&directory, name))
 }
 

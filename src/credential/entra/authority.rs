@@ -5,9 +5,9 @@ use azure_core::http::Url;
 use crate::{
     credential::variable,
     error::{Attempt, Error, Status},
+    platform::variables::AZURE_AUTHORITY_HOST,
 };
 
-const VARIABLE: &str = "AZURE_AUTHORITY_HOST";
 const PUBLIC: &str = "https://login.microsoftonline.com/";
 
 /// An Entra ID authority: the https URL of a host.
@@ -40,8 +40,9 @@ impl Authority {
         if let Some(given) = given {
             return Ok(given.clone());
         }
-        let text = variable(VARIABLE).unwrap_or_else(|| PUBLIC.to_owned());
-        Self::parse(VARIABLE, &text).map_err(|reason| Attempt::new(credential, Status::Misconfigured, reason).into())
+        let text = variable(AZURE_AUTHORITY_HOST).unwrap_or_else(|| PUBLIC.to_owned());
+        Self::parse(AZURE_AUTHORITY_HOST, &text)
+            .map_err(|reason| Attempt::new(credential, Status::Misconfigured, reason).into())
     }
 
     /// Its URL.

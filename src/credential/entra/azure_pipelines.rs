@@ -19,11 +19,10 @@ use crate::{
         variable,
     },
     error::{Attempt, Error, Status},
-    platform::secret::Secret,
+    platform::{secret::Secret, variables::SYSTEM_OIDCREQUESTURI},
 };
 
 const NAME: &str = "AzurePipelinesCredential";
-const ENDPOINT: &str = "SYSTEM_OIDCREQUESTURI";
 
 /// Exchanges Azure Pipelines' token for the running job for an access token.
 #[derive(Debug, Clone)]
@@ -53,11 +52,11 @@ impl TokenSource for AzurePipelinesCredential {
 
     async fn fetch(&self, scope: &str, deadline: Instant) -> Result<FetchedToken, Error> {
         let unavailable = |reason: String| Attempt::new(NAME, Status::Unavailable, reason);
-        let endpoint = variable(ENDPOINT).ok_or_else(|| {
-            unavailable(format!("{ENDPOINT} is not set"))
+        let endpoint = variable(SYSTEM_OIDCREQUESTURI).ok_or_else(|| {
+            unavailable(format!("{SYSTEM_OIDCREQUESTURI} is not set"))
                 .with_remedy("use it in a step of a job, where Azure Pipelines sets it")
         })?;
-        parse_endpoint(ENDPOINT, &endpoint).map_err(unavailable)?;
+        parse_endpoint(SYSTEM_OIDCREQUESTURI, &endpoint).map_err(unavailable)?;
         let log = AttemptLog::hiding(&self.system_access_token);
         let options = AzurePipelinesCredentialOptions {
             credential_options: ClientAssertionCredentialOptions {

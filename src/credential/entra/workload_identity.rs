@@ -19,10 +19,10 @@ use crate::{
         root_message,
     },
     error::{Attempt, Error, Status},
+    platform::variables::{AZURE_CLIENT_ID, AZURE_FEDERATED_TOKEN_FILE, AZURE_TENANT_ID},
 };
 
 const NAME: &str = "WorkloadIdentityCredential";
-const TOKEN_FILE: &str = "AZURE_FEDERATED_TOKEN_FILE";
 
 /// Exchanges the token in a file for an access token. Missing settings come from the variables that Azure's webhook sets.
 #[derive(Debug, Clone, Default, Hash)]
@@ -31,7 +31,7 @@ pub struct WorkloadIdentityCredential {
     pub tenant_id: Option<TenantId>,
     /// Application (client) id; else `AZURE_CLIENT_ID`.
     pub client_id: Option<ClientId>,
-    /// The file; else `AZURE_FEDERATED_TOKEN_FILE`. It is read at every fetch, because it rotates.
+    /// The file; else `AZURE_FEDERATED_AZURE_FEDERATED_TOKEN_FILE`. It is read at every fetch, because it rotates.
     pub token_file_path: Option<String>,
     /// The Entra ID authority; by default that of `AZURE_AUTHORITY_HOST`, else the public cloud's.
     pub authority: Option<Authority>,
@@ -93,9 +93,11 @@ impl TokenSource for WorkloadIdentityCredential {
 
     async fn fetch(&self, scope: &str, deadline: Instant) -> Result<FetchedToken, Error> {
         let mut problems = Problems::default();
-        let tenant_id = problems.setting("AZURE_TENANT_ID", self.tenant_id.as_ref(), TenantId::of_environment);
-        let client_id = problems.setting("AZURE_CLIENT_ID", self.client_id.as_ref(), ClientId::of_environment);
-        let token_file_path = problems.setting(TOKEN_FILE, self.token_file_path.as_ref(), || path_setting(TOKEN_FILE));
+        let tenant_id = problems.setting(AZURE_TENANT_ID, self.tenant_id.as_ref(), TenantId::of_environment);
+        let client_id = problems.setting(AZURE_CLIENT_ID, self.client_id.as_ref(), ClientId::of_environment);
+        let token_file_path = problems.setting(AZURE_FEDERATED_TOKEN_FILE, self.token_file_path.as_ref(), || {
+            path_setting(AZURE_FEDERATED_TOKEN_FILE)
+        });
         let (Some(tenant_id), Some(client_id), Some(token_file_path)) = (tenant_id, client_id, token_file_path) else {
             return Err(problems.into_error());
         };

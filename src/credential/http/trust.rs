@@ -14,24 +14,27 @@ use rustls::{
     pki_types::{CertificateDer, pem::PemObject},
 };
 
-use crate::credential::variable;
+use crate::{
+    credential::variable,
+    platform::variables::{self, SSL_CERT_DIR, SSL_CERT_FILE},
+};
 
 /// In the order in which requests reads them.
-const VARIABLES: [&str; 2] = ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"];
+const VARIABLES: [&str; 2] = [variables::REQUESTS_CA_BUNDLE, variables::CURL_CA_BUNDLE];
 
 /// The authorities that the environment names; `None` if it names none.
 ///
 /// # Errors
 /// They cannot be read, or are not certificates.
 pub fn named() -> Result<Option<Vec<Certificate>>, String> {
-    let (file, directories) = (variable("SSL_CERT_FILE"), variable("SSL_CERT_DIR"));
+    let (file, directories) = (variable(SSL_CERT_FILE), variable(SSL_CERT_DIR));
     if file.is_some() || directories.is_some() {
         let directories = directories.iter().flat_map(|paths| env::split_paths(paths));
         let paths = file.map(PathBuf::from).into_iter().chain(directories);
         // One of them may be missing, as for OpenSSL.
         let certificates: Vec<_> = paths.flat_map(|path| read(&path).unwrap_or_default()).collect();
         if certificates.is_empty() {
-            return Err("no certificates in PEM are where SSL_CERT_FILE or SSL_CERT_DIR leads".to_owned());
+            return Err(format!("no certificates in PEM are where {SSL_CERT_FILE} or {SSL_CERT_DIR} leads"));
         }
         return Ok(Some(certificates));
     }

@@ -25,14 +25,16 @@ use crate::{
         variable,
     },
     error::{Attempt, Error, Status},
-    platform::{folders, secret::Secret},
+    platform::{
+        folders,
+        secret::Secret,
+        variables::{self, AZURE_POD_IDENTITY_AUTHORITY_HOST, IDENTITY_ENDPOINT, MSI_ENDPOINT},
+    },
 };
 
 const ASSIGN: &str = "assign the identity to this machine or app; AZURE_CLIENT_ID has to be its client id, or unset for the \
      system-assigned one";
 const IMDS: &str = "http://169.254.169.254";
-/// azure-identity for Python reads this variable; tests and some sandboxes set it.
-const IMDS_OVERRIDE: &str = "AZURE_POD_IDENTITY_AUTHORITY_HOST";
 const IMDS_PATH: &str = "metadata/identity/oauth2/token";
 
 /// The host that issues the token.
@@ -62,16 +64,16 @@ impl Host {
     pub fn detect(federated: bool) -> Result<Self, Attempt> {
         let set = |name: &str| setting(name).map_err(|defect| unavailable(defect.problem).with_remedy(defect.remedy));
         let endpoint = |name: &str, text: &str| transport::parse_endpoint(name, text).map_err(unavailable);
-        if let Some(text) = set("IDENTITY_ENDPOINT")? {
-            let url = || endpoint("IDENTITY_ENDPOINT", &text);
-            return match (set("IDENTITY_HEADER")?, set("IDENTITY_SERVER_THUMBPRINT")?) {
+        if let Some(text) = set(IDENTITY_ENDPOINT)? {
+            let url = || endpoint(IDENTITY_ENDPOINT, &text);
+            return match (set(variables::IDENTITY_HEADER)?, set(variables::IDENTITY_SERVER_THUMBPRINT)?) {
                 (Some(header), Some(thumbprint)) => Ok(Self::ServiceFabric {
                     endpoint: url()?,
                     header: header.into(),
                     thumbprint: service_fabric::thumbprint(&thumbprint).map_err(unavailable)?,
                 }),
                 (Some(header), None) => Ok(Self::AppService { endpoint: url()?, header: header.into() }),
-                (None, _) if variable("IMDS_ENDPOINT").is_some() => {
+                (None, _) if variable(variables::IMDS_ENDPOINT).is_some() => {
                     Ok(Self::AzureArc { endpoint: url()?, keys: folders::arc_keys() })
                 }
                 (None, _) => Err(unavailable(
@@ -81,19 +83,20 @@ impl Host {
                 )),
             };
         }
-        if let Some(text) = set("MSI_ENDPOINT")? {
-            let endpoint = endpoint("MSI_ENDPOINT", &text)?;
-            return Ok(match set("MSI_SECRET")? {
+        if let Some(text) = set(MSI_ENDPOINT)? {
+            let endpoint = endpoint(MSI_ENDPOINT, &text)?;
+            return Ok(match set(variables::MSI_SECRET)? {
                 Some(secret) => Self::AzureMl { endpoint, secret: secret.into() },
                 None => Self::CloudShell { endpoint },
             });
         }
-        let of_workload = ["AZURE_AUTHORITY_HOST", "AZURE_TENANT_ID", "AZURE_FEDERATED_TOKEN_FILE"];
+        let of_workload =
+            [variables::AZURE_AUTHORITY_HOST, variables::AZURE_TENANT_ID, variables::AZURE_FEDERATED_TOKEN_FILE];
         if federated && of_workload.iter().all(|name| variable(name).is_some()) {
             return Ok(Self::Workload);
         }
-        let base = set(IMDS_OVERRIDE)?.unwrap_or_else(|| IMDS.to_owned());
-        Ok(Self::Imds { base: endpoint(IMDS_OVERRIDE, &base)? })
+        let base = set(AZURE_POD_IDENTITY_AUTHORITY_HOST)?.unwrap_or_else(|| IMDS.to_owned());
+        Ok(Self::Imds { base: endpoint(AZURE_POD_IDENTITY_AUTHORITY_HOST, &base)? })
     }
 
     /// The secret that is sent to the host.

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::platform::variables;
+
 /// Where Azure Arc's agent puts its keys.
 #[must_use]
 pub fn arc_keys() -> PathBuf {
@@ -14,7 +16,7 @@ pub const ARC_READERS: &str = "be a member of the group himds";
 /// The user's own service file for libpq, by the environment.
 #[must_use]
 pub fn service_file(variable: impl Fn(&str) -> Option<String>) -> Option<PathBuf> {
-    let home = variable("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
+    let home = variable(variables::HOME).filter(|home| !home.is_empty()).map(PathBuf::from);
     // Without it libpq asks the user database, as this does.
     Some(home.or_else(std::env::home_dir)?.join(".pg_service.conf"))
 }

@@ -9,6 +9,8 @@ use std::{
 use process_wrap::tokio::{ChildWrapper, CommandWrap, CreationFlags, JobObject, KillOnDrop};
 use windows::Win32::System::Threading::CREATE_NO_WINDOW;
 
+use crate::platform::variables;
+
 /// The exit status by which a shell says that there is no such program.
 pub const NO_PROGRAM: i32 = 9009;
 /// What PowerShell is called, besides `pwsh`: version 5, which every Windows has.
@@ -20,7 +22,7 @@ const SUFFIXES: [&str; 4] = ["exe", "com", "cmd", "bat"];
 /// Returns a directory without files of the user's.
 #[must_use]
 pub fn neutral_directory() -> PathBuf {
-    env::var_os("SystemRoot").map_or_else(env::temp_dir, PathBuf::from)
+    env::var_os(variables::SystemRoot).map_or_else(env::temp_dir, PathBuf::from)
 }
 
 /// The file in this directory that a shell would run for `name`.

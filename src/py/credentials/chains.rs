@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     credential::{ChainedTokenCredential, ClientId, DefaultChain, FallbackChain, LINKS, Origin, Selection, TenantId},
+    platform::variables::AZURE_TOKEN_CREDENTIALS,
     py::errors::checked,
 };
 
@@ -42,7 +43,7 @@ impl Credential {
         authority: Option<&str>,
         process_timeout: Option<f64>,
     ) -> PyResult<(Self, Vec<&'static str>)> {
-        let variable = std::env::var_os(Selection::VARIABLE);
+        let variable = std::env::var_os(AZURE_TOKEN_CREDENTIALS);
         let variable = variable.as_ref().map(|value| value.to_string_lossy());
         let selection = checked(py, Selection::new(variable.as_deref(), &excluded))?;
         let named = optional(py, "managed_identity_client_id", managed_identity_client_id, ClientId::parse)?;
