@@ -65,9 +65,9 @@ test-windows: $(VENV)/built ## Test the drivers on CPython for Windows, under Wi
 check-platforms: $(VENV)/wheel ## Check that the core compiles for Windows, macOS, ARM and musl
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(PYTHON) .ci/check_platforms.py
 
-# Pools of three drivers while the identity service fails a third of the time; `make test` has it for some seconds.
+# Pools of every driver, Django, Celery and the proxy while everything else fails in turn; `make test` has some seconds of it.
 SOAK_SECONDS ?= 600
-soak: $(VENV)/built ## Run connection pools while the identity service fails, for SOAK_SECONDS
+soak: $(VENV)/built ## Run all kinds of clients while services and processes fail, for SOAK_SECONDS
 	$(BIN)/python -m tests.stress.soak $(SOAK_SECONDS)
 
 # Thousands of forks and exits in the middle of fetches, on every CPython here, with the wheel.

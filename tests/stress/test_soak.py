@@ -1,4 +1,4 @@
-"""`make soak`, shortened."""
+"""`make soak`, shortened: the pools only, and what fails within seconds."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.stress.soak import FAULTS, soak
+from tests.stress.soak.faults import IDENTITY
+from tests.stress.soak.run import soak
 
 if TYPE_CHECKING:
     from azure_postgresql_auth.emulator import Emulator
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="what a process has open is read from Linux' /proc")
-def test_pools_in_a_storm(emulator: Emulator) -> None:
-    found = soak(emulator, 15)
+def test_pools_in_a_storm(emulator: Emulator, tmp_path: Path) -> None:
+    found = soak(emulator, 15, tmp_path, everything=False)
     assert found["judgement"] == [], found
-    by_fault = found["identity service"]["by fault"]
-    assert len(by_fault) > len(FAULTS) / 2, "the storm was none"
+    assert len(found["identity service"]["faults"]) > len(IDENTITY) / 2, "the storm was none"
     assert found["server"]["backends killed"]

@@ -1,0 +1,56 @@
+"""What goes wrong, and by which words clients speak of it."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+LIFETIME = 4.0
+"""Seconds of a token's life, here and nowhere else: renewed after 2 to 2.4, not sent after 3.6."""
+LEEWAY = 0.1
+"""The share of a life at whose end a token is not sent any more."""
+ONE_FAILS_OF = 3
+CONNECT_TIMEOUT = 10
+"""Seconds that clients wait for a connection."""
+
+IDENTITY: dict[str, dict[str, Any]] = {
+    "500": {"status": 500},
+    "503": {"status": 503},
+    "429": {"status": 429},
+    "429 for a second": {"status": 429, "headers": {"Retry-After": "1"}},
+    "reset": {"reset": True},
+    "hang": {"hang": True},
+    "truncated JSON": {"truncate": True},
+    "JSON of other types": {"status": 200, "body": '{"access_token": 7, "expires_on": []}'},
+    "HTML": {"status": 200, "body": "<html></html>"},
+    "a huge body": {"status": 200, "body": "{" + " " * (2 << 20)},
+    "expired token": {"status": 200, "body": ""},  # filled in when its turn comes
+}
+
+SERVER: dict[str, float] = {"hang-up": 0.7, "silence": 0.7, "too many clients": 0.7, "no-tls": 0.5}
+"""Faults of the server, and for how many seconds each."""
+CLOCK = (90.0, 0.0, -90.0, 0.0)
+"""By how many seconds Azure's clock is ahead, one after the other."""
+STOPPED = LIFETIME * 1.6
+"""Seconds for which a process is stopped."""
+
+# Errors of drivers whose backend was killed; psycopg 3 and psycopg2 have libpq's messages.
+KILLED = (
+    "terminating connection",
+    "closed the connection unexpectedly",
+    "closed unexpectedly",
+    # OpenSSL's, where that comes in the midst of an answer.
+    "unexpected eof while reading",
+    "connection was closed",
+    "connection is closed",
+    # asyncpg's error if this happens between two of its own steps.
+    "cannot switch to state",
+)
+
+
+class Window(NamedTuple):
+    """A time in which logins may fail; by the monotonic clock, which all processes share."""
+
+    kind: str
+    name: str
+    begun: float
+    ended: float

@@ -1,0 +1,116 @@
+"""Memory, threads and descriptors of processes, from Linux' /proc."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Sample(NamedTuple):
+    """What a process has at one time."""
+
+    threads: int
+    descriptors: int
+    memory: float
+    """In MB: what is resident and not a file's."""
+
+
+def sample(pid: int | str = "self") -> Sample:
+    """Take one.
+
+    Raises:
+        OSError: there is no such process any more.
+    """
+    status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text("utf-8").splitlines())
+    if "RssAnon" not in status:
+        message = f"{pid} has ended"
+        raise ProcessLookupError(message)
+    memory = int(status["RssAnon"].split()[0]) / 1024
+    return Sample(int(status["Threads"]), len(os.listdir(f"/proc/{pid}/fd")), memory)  # noqa: PTH208
+
+
+class Settled(NamedTuple):
+    """What a process has when nothing is under way."""
+
+    threads: int
+    descriptors: int
+    opened: list[str]
+    """What the descriptors are of."""
+
+
+def settled(threads: int = 0, descriptors: int = 0) -> Settled:
+    """Return what this process has as soon as it has no more than this, or what it has after 5 seconds."""
+    end = time.monotonic() + 5
+    while True:
+        opened = list(_opened())
+        found = Settled(sample().threads, len(opened), opened)
+        if (found.threads <= threads and found.descriptors <= descriptors) or time.monotonic() > end:
+            return found
+        time.sleep(0.05)
+
+
+def _opened() -> Iterator[str]:
+    for descriptor in os.listdir("/proc/self/fd"):  # noqa: PTH208
+        with contextlib.suppress(FileNotFoundError):  # that of this listing
+            yield str(Path(f"/proc/self/fd/{descriptor}").readlink())
+
+
+def children(pid: int) -> list[int]:
+    """Return the children of a process that has one thread that forks."""
+    with contextlib.suppress(OSError):
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text("utf-8").split()]
+    return []
+
+
+class Sampler:
+    """Samples processes, and keeps all samples in a file: a JSON object on each line."""
+
+    def __init__(self, path: Path, every: float) -> None:
+        self._path = path
+        self._every = every
+        self._end = threading.Event()
+        self._processes: dict[str, int] = {}
+        self._families: dict[str, int] = {}
+        self.series: dict[str, list[tuple[float, Sample]]] = {}
+        """By the process' name: seconds since the start, and the sample."""
+        self._thread = threading.Thread(target=self._run)
+
+    def follow(self, name: str, pid: int, *, family: bool = False) -> None:
+        """Sample a process from now on; its children as well if they stay."""
+        self._processes[name] = pid
+        if family:
+            self._families[name] = pid
+
+    def __enter__(self) -> Sampler:  # noqa: PYI034 - Self is newer than Python 3.9
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        begun = time.monotonic()
+        with self._path.open("w", encoding="utf-8") as file:
+            while not self._end.wait(self._every):
+                at = round(time.monotonic() - begun, 1)
+                for name, pid in self._all():
+                    with contextlib.suppress(OSError):
+                        found = sample(pid)
+                        self.series.setdefault(name, []).append((at, found))
+                        file.write(json.dumps({"at": at, "process": name, **found._asdict()}) + "\n")
+                file.flush()
+
+    def _all(self) -> Iterator[tuple[str, int]]:
+        for name, pid in list(self._processes.items()):
+            yield name, pid
+            if name in self._families:
+                yield from ((f"{name}, child {number}", child) for number, child in enumerate(children(pid), 1))
