@@ -27,12 +27,17 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 LOAD = Path(__file__).with_name("process_load.py")
-CHILDREN = 200
-"""Of each kind of credential, forked in the middle of fetches."""
-FIRSTS = 25
+# 5,000 forks and 5,000 exits on each CPython.
+FORKS = 22
+"""Processes for each kind of credential that fork `AT_A_TIME` children in the middle of fetches."""
+FIRSTS = 75
 """Processes of each kind that fork 2 children while a thread is the first of all to ask for a token."""
-EXITS = 300
-SECONDS = 300
+EXITS = 5
+"""Processes for each way to end that have `AT_A_TIME` children end so."""
+ENDS = 84
+"""Processes that end in each of these ways themselves."""
+AT_A_TIME = 50
+SECONDS = 600
 AT_ONCE = 4
 
 Job = tuple[str, list[str], int]
@@ -54,13 +59,14 @@ def environment(version: str) -> Path | None:
 
 def jobs() -> Iterator[Job]:
     for kind in KINDS:
-        yield "forked in the middle", ["fork", kind, str(CHILDREN)], 0
+        for _ in range(FORKS):
+            yield "forked in the middle", ["fork", kind, str(AT_A_TIME)], 0
         for _ in range(FIRSTS):
             yield "forked during the first use", ["first", kind, "2"], 0
-    each = EXITS // len(ENDINGS) // 2
     for ending in ENDINGS:
-        yield "exits of children", ["exits", ending, str(each)], 0
-        for number in range(each):
+        for _ in range(EXITS):
+            yield "exits of children", ["exits", ending, str(AT_A_TIME)], 0
+        for number in range(ENDS):
             code = EXIT_CODE * (number % 2)
             yield "exits of processes", ["end", ending, *([str(code)] if code else [])], code
 
