@@ -58,7 +58,7 @@ WINDOWS_TESTS ?= tests/drivers/test_drivers.py tests/drivers/test_psycopg3.py te
 	tests/engine/test_single_flight.py tests/engine/test_user_names.py
 test-windows: $(VENV)/built ## Test the drivers on CPython for Windows, under Wine
 	@for version in $(WINDOWS_PYTHONS); do for loop in proactor selector; do \
-	    echo "CPython $$version, $$loop loop"; .ci/wine/test.sh $$version $$loop -q $(WINDOWS_TESTS) || exit 1; \
+	    echo "CPython $$version, $$loop loop"; $(BIN)/python .ci/wine/test.py $$version $$loop -q $(WINDOWS_TESTS) || exit 1; \
 	done; done
 
 # The standard library of each target has to be there, or its sources; what is missing is named.

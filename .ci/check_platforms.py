@@ -6,7 +6,6 @@ and a C compiler for ring: mingw for Windows, zig for the others. What is missin
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -18,7 +17,6 @@ from toolchains import ROOT, Toolchain
 
 # Below target/, which is Cargo's own to fill and `make clean`'s to remove; a folder of its own, for other flags.
 OUTPUT = ROOT / "target" / "platforms"
-MINGW = "x86_64-w64-mingw32-gcc"
 TARGETS = (
     "x86_64-pc-windows-gnu",
     "aarch64-unknown-linux-gnu",
@@ -31,35 +29,23 @@ TARGETS = (
 
 def check(target: str, found: list[Toolchain]) -> str | None:
     """Check one target; return what is missing."""
-    toolchain = next((each for each in found if each.has_target(target)), None)
-    build_std = toolchain is None
-    toolchain = toolchain or next((each for each in found if each.has_sources), None)
-    if toolchain is None:
-        return (
-            f"its standard library: `rustup target add {target}` or `rustup component add rust-src`; on Debian the "
-            "packages rustc-web, cargo-web and rust-web-src"
-        )
+    choice = toolchains.choose(target, found)
+    if choice is None:
+        return toolchains.standard_library(target)
     windows = "windows" in target
-    if windows and shutil.which(MINGW) is None:
-        return f"{MINGW}; on Debian the package gcc-mingw-w64-x86-64"
+    if windows and (lacking := toolchains.mingw()):
+        return lacking
     zigbuild = shutil.which("cargo-zigbuild")
     if not windows and zigbuild is None:
         return "cargo-zigbuild and zig: `make .venv/wheel` installs them"
-    command = [str(toolchain.cargo), "check"] if windows else [str(zigbuild), "check"]
+    command = [str(choice.toolchain.cargo), "check"] if windows else [str(zigbuild), "check"]
     # cargo-zigbuild asks the Python beside it for zig.
-    folders = [*([] if zigbuild is None else [str(Path(zigbuild).parent)]), str(toolchain.cargo.parent)]
-    environment = {
-        **os.environ,
-        "CARGO": str(toolchain.cargo),
-        "RUSTC": str(toolchain.rustc),
-        "CARGO_TARGET_DIR": str(OUTPUT),
-        "PYO3_CROSS": "1",
-        "PATH": os.pathsep.join((*folders, os.environ["PATH"])),
-    }
-    if build_std:
-        environment |= {"RUSTC_BOOTSTRAP": "1", "CARGO_UNSTABLE_BUILD_STD": "std,panic_unwind"}
+    folders = [] if zigbuild is None else [Path(zigbuild).parent]
     subprocess.run(  # noqa: S603
-        [*command, "--locked", "--lib", "--quiet", "--target", target], check=True, cwd=ROOT, env=environment
+        [*command, "--locked", "--lib", "--quiet", "--target", target],
+        check=True,
+        cwd=ROOT,
+        env=choice.environment(OUTPUT, *folders),
     )
     return None
 

@@ -27,39 +27,19 @@ MUSL = "-C target-feature=-crt-static -C link-self-contained=no"
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 
 
-def choose(target: str, found: list[Toolchain]) -> tuple[Toolchain, bool] | None:
-    """Return a toolchain for the target, and whether it has to compile the standard library itself."""
-    ready = next((each for each in found if each.has_target(target)), None)
-    if ready:
-        return ready, False
-    sources = next((each for each in found if each.has_sources), None)
-    return (sources, True) if sources else None
-
-
 def build(target: str, found: list[Toolchain], options: list[str]) -> str | None:
     """Build the wheel of one target; return what is missing."""
-    chosen = choose(target, found)
-    if chosen is None:
-        return (
-            f"its standard library: `rustup target add {target}` or `rustup component add rust-src`; on Debian the "
-            "packages rustc-web, cargo-web and rust-web-src"
-        )
-    toolchain, build_std = chosen
+    choice = toolchains.choose(target, found)
+    if choice is None:
+        return toolchains.standard_library(target)
     folder = ROOT / "dist" / target
     for old in folder.glob("*.whl"):
         old.unlink()
     flags = [os.environ.get("RUSTFLAGS", ""), MUSL if "musl" in target else ""]
     environment = {
-        **os.environ,
-        "CARGO": str(toolchain.cargo),
-        "RUSTC": str(toolchain.rustc),
-        "CARGO_TARGET_DIR": str(ROOT / "target" / "wheels-for"),
-        "PYO3_CROSS": "1",
+        **choice.environment(ROOT / "target" / "wheels-for", SCRIPTS),
         "RUSTFLAGS": " ".join(filter(None, flags)),
-        "PATH": os.pathsep.join((str(SCRIPTS), str(toolchain.cargo.parent), os.environ["PATH"])),
     }
-    if build_std:
-        environment |= {"RUSTC_BOOTSTRAP": "1", "CARGO_UNSTABLE_BUILD_STD": "std,panic_unwind"}
     command = [str(SCRIPTS / "maturin"), "build", "--locked", "--zig", "--compatibility", COMPATIBILITY[target]]
     subprocess.run(  # noqa: S603
         [*command, "--target", target, "--out", str(folder), *options], check=True, cwd=ROOT, env=environment

@@ -1,19 +1,20 @@
 #!/usr/bin/env bash
-# make-python.sh FOLDER 3.13: makes a CPython for Windows in FOLDER that runs under Wine; FOLDER/run is its `python`.
+# make-python.sh FOLDER 3.13 PYTHON PIP: makes a CPython for Windows in FOLDER that runs under Wine; FOLDER/run is its `python`.
 #
 # The interpreter and its extension modules are those that the wheel panda3d carries on PyPI (deploy_libs); the rest of the
-# standard library is that of the same minor version on this machine.
+# standard library is that of PYTHON, the same minor version on this machine. PIP is a Python that has pip.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 mkdir -p "$1/DLLs"
 to=$(cd "$1" && pwd)
 minor=$2
 tag=${minor/./}
-library=$("python$minor" -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')
+pip=$4
+library=$("$3" -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')
 
-python3 -m pip --quiet download --no-deps --only-binary=:all: --platform win_amd64 --python-version "$minor" --dest "$to" \
+"$pip" -m pip --quiet download --no-deps --only-binary=:all: --platform win_amd64 --python-version "$minor" --dest "$to" \
     panda3d==1.10.16
-python3 - "$to"/panda3d-*-win_amd64.whl "$to" <<'P'
+"$pip" - "$to"/panda3d-*-win_amd64.whl "$to" <<'P'
 import pathlib
 import sys
 import zipfile

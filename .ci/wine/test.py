@@ -1,0 +1,77 @@
+"""Run tests on CPython for Windows under Wine: `test.py 3.13 proactor [PYTEST ARGUMENTS...]`.
+
+Everything goes below target/wine: CPython for Windows and the tests' packages, from PyPI at the first run, and the
+extension. The PostgreSQL behind the emulator runs on this machine. Nothing else is installed; what is missing is named.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent), str(HERE.parents[1])]
+
+import toolchains  # noqa: E402
+from toolchains import ROOT  # noqa: E402
+
+from tests.support.wheels import interpreter  # noqa: E402
+
+TARGET = "x86_64-pc-windows-gnu"
+WORK = ROOT / "target" / "wine"
+
+
+def main() -> int:
+    """Build what is not there yet, and run pytest."""
+    version, loop, *arguments = sys.argv[1:]
+    choice = toolchains.choose(TARGET, toolchains.find())
+    library = interpreter(version)
+    lacking = [
+        None if shutil.which("wine") else "wine; on Debian the packages wine and wine64",
+        toolchains.mingw(),
+        None if choice else f"Rust for {TARGET}, which lacks {toolchains.standard_library(TARGET)}",
+        None if library else f"CPython {version}, on the PATH or of pyenv, whose standard library is used",
+    ]
+    if choice is None or library is None or any(lacking):
+        sys.stderr.write("The tests on Windows were not run. They need:\n")
+        sys.stderr.writelines(f"- {each}\n" for each in lacking if each)
+        return 1
+    python = WORK / f"python-{version}"
+    if not (python / "ready").exists():
+        sys.stderr.write(f"Downloading CPython {version} for Windows and the tests' packages from PyPI to {python}.\n")
+        install(python, version, library)
+    sys.stderr.write("Building the extension for Windows; the first time this takes some minutes.\n")
+    build(choice)
+    (python / "Lib" / "site-packages" / "package.pth").write_text(f"Z:{ROOT}/python\n".replace("/", "\\"))
+    environment = {**os.environ, "EVENT_LOOP": loop, "AZURE_POD_IDENTITY_AUTHORITY_HOST": "http://127.0.0.1:9"}
+    command = [python / "run", "-m", "pytest", "-p", "no:cacheprovider", *arguments]
+    return subprocess.run(  # noqa: S603
+        [sys.executable, HERE / "postgresql.py", *command], cwd=ROOT, env=environment, check=False
+    ).returncode
+
+
+def install(python: Path, version: str, library: str) -> None:
+    """Make a CPython for Windows with the tests' packages."""
+    shutil.rmtree(python, ignore_errors=True)
+    subprocess.run([HERE / "make-python.sh", python, version, library, sys.executable], check=True)  # noqa: S603
+    pip = [sys.executable, "-m", "pip", "--quiet", "install", "--target", python / "Lib" / "site-packages"]
+    system = ["--platform", "win_amd64", "--implementation", "cp", "--python-version", version]
+    requirements = ["--only-binary=:all:", "--requirement", HERE / "requirements.txt"]
+    subprocess.run([*pip, *system, *requirements], check=True)  # noqa: S603
+    (python / "ready").touch()
+
+
+def build(choice: toolchains.Choice) -> None:
+    """Build the extension into the package, in the profile that builds quickly."""
+    output = WORK / "build"
+    command = [choice.toolchain.cargo, "build", "--locked", "--lib", "--quiet", "--target", TARGET]
+    subprocess.run(command, check=True, cwd=ROOT, env=choice.environment(output))  # noqa: S603
+    built = output / TARGET / "debug" / "_core.dll"
+    shutil.copy(built, ROOT / "python" / "azure_postgresql_auth" / "_core.pyd")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
