@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import re
 import shlex
 import signal
@@ -24,6 +23,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from tests.support.cli import COMMAND, LOGIN
 from tests.support.credentials import make_token
+from tests.support.platforms import needs_shell, needs_signals, needs_terminal
 
 if TYPE_CHECKING:
     from azure_postgresql_auth.emulator import Emulator
@@ -72,6 +72,7 @@ class TestToken:
         assert "give --user, the name of the PostgreSQL role" in done.stderr
         assert "Traceback" not in done.stderr
 
+    @needs_shell
     def test_env_is_for_a_shell(self, cli: Run, emulator: Emulator) -> None:
         emulator.identity = emulator.add_identity("it's a name", "user")
         script = f'eval "$({shlex.join(COMMAND)} token --format env)"; {shlex.join([sys.executable, "-c", LOGIN])}'
@@ -114,6 +115,7 @@ class TestToken:
             assert "Traceback" in done.stderr
             assert "DEBUG DefaultAzureCredential: after" in done.stderr
 
+    @needs_signals
     def test_ctrl_c_is_no_accident(self, emulator: Emulator) -> None:
         emulator.fail(hang=True)
         process = subprocess.Popen([*COMMAND, "token"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -170,12 +172,12 @@ class TestExec:
     def test_exit_codes_are_the_programs(self, cli: Run, emulator: Emulator, tmp_path: Path) -> None:
         text = tmp_path / "text"
         text.write_text("no program")
-        assert cli("exec", "--", "sh", "-c", "exit 7").returncode == 7
+        assert cli("exec", "--", sys.executable, "-c", "raise SystemExit(7)").returncode == 7
         assert cli("exec", "--", "no-such-program").returncode == 127
         assert cli("exec", "--", str(text)).returncode == 126
         assert cli("exec").returncode == 2
         emulator.fail(400)
-        assert cli("exec", "--", "sh", "-c", "exit 7").returncode == 1
+        assert cli("exec", "--", sys.executable, "-c", "raise SystemExit(7)").returncode == 1
 
     def test_connections_after_the_tokens_expiry_work(self, cli: Run, emulator: Emulator) -> None:
         emulator.lifetime = 6
@@ -357,9 +359,10 @@ class TestHelp:
         assert subprocess.check_output([installed, "--version"], text=True) == cli("--version").stdout
         assert cli().returncode == 2
 
+    @needs_terminal
     def test_marks_only_on_a_terminal(self) -> None:
         def said(**env: str) -> str:
-            master, terminal = pty.openpty()
+            master, terminal = os.openpty()
             variables = {**os.environ, "TERM": "xterm", **env}
             subprocess.run(
                 [*COMMAND, "inspect", "-"], stdin=subprocess.DEVNULL, stderr=terminal, env=variables, check=False
@@ -372,9 +375,10 @@ class TestHelp:
         assert said().startswith("azure-postgresql-auth: \033[31mInvalid JWT")
         assert said(NO_COLOR="1").startswith("azure-postgresql-auth: Invalid JWT")
 
+    @needs_terminal
     def test_on_a_terminal_it_says_what_it_waits_for(self, emulator: Emulator) -> None:
         emulator.latency = 2.5
-        master, terminal = pty.openpty()
+        master, terminal = os.openpty()
         done = subprocess.run([*COMMAND, "token"], stdout=subprocess.PIPE, stderr=terminal, check=True, text=True)
         os.close(terminal)
         assert "waiting for a token ..." in os.read(master, 4096).decode()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pty
 import select
 import shlex
 import signal
@@ -19,6 +18,7 @@ import pytest
 from azure_postgresql_auth.cli import main
 
 from tests.support.cli import COMMAND
+from tests.support.platforms import needs_signals
 from tests.support.polling import eventually
 
 if TYPE_CHECKING:
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
     from azure_postgresql_auth.emulator import Emulator
 
-ENDING = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
+pytestmark = needs_signals
+
+ENDING = [signal.Signals[name] for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name)]
 READY = "import signal, sys, time; print('ready', flush=True); "
 
 
@@ -182,6 +184,8 @@ class TestATerminal:
 
     @pytest.fixture
     def shell(self) -> Iterator[tuple[int, Callable[[str], str]]]:
+        import pty
+
         pid, terminal = pty.fork()
         if pid == 0:
             variables = {**os.environ, "PS1": "", "TERM": "dumb"}

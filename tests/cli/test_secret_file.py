@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import importlib
 import os
-import pwd
 import signal
 import stat
 import subprocess
@@ -13,18 +13,21 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from azure_postgresql_auth.cli import refresh
 from azure_postgresql_auth.cli.failure import Failure
-from azure_postgresql_auth.cli.secret_file import LockedError, SecretFile, posix, remove_file, write_file
+from azure_postgresql_auth.cli.secret_file import LockedError, SecretFile, remove_file, write_file
+
+from tests.support.platforms import needs_modes, needs_root, needs_signals, nobody
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be somebody else")
-NOBODY = pwd.getpwnam("nobody")
+UID, GID = nobody()
+platform: Any = importlib.import_module(SecretFile.__module__)
+"""The module of this platform."""
 
 
 def replaced_by(content: bytes) -> Callable[[bytes], bytes]:
@@ -39,8 +42,8 @@ def names(folder: Path) -> list[str]:
 def somebody_else() -> Iterator[None]:
     groups = os.getgroups()
     os.setgroups([])
-    os.setegid(NOBODY.pw_gid)
-    os.seteuid(NOBODY.pw_uid)
+    os.setegid(GID)
+    os.seteuid(UID)
     try:
         yield
     finally:
@@ -69,6 +72,7 @@ def path(folder: Path) -> Path:
 
 
 class TestReplacing:
+    @needs_modes
     @pytest.mark.parametrize(("mode", "after"), [(0o600, 0o600), (0o640, 0o640), (0o400, 0o400), (0o666, 0o640)])
     def test_the_mode_stays_unless_it_is_too_wide(self, path: Path, mode: int, after: int) -> None:
         path.chmod(mode)
@@ -80,7 +84,7 @@ class TestReplacing:
         assert names(path.parent) == ["secret"]
 
     @needs_root
-    @pytest.mark.parametrize(("uid", "gid", "mode"), [(0, NOBODY.pw_gid, 0o640), (NOBODY.pw_uid, NOBODY.pw_gid, 0o600)])
+    @pytest.mark.parametrize(("uid", "gid", "mode"), [(0, GID, 0o640), (UID, GID, 0o600)])
     def test_owner_and_group_stay(self, path: Path, uid: int, gid: int, mode: int) -> None:
         os.chown(path, uid, gid)
         path.chmod(mode)
@@ -97,6 +101,7 @@ class TestReplacing:
             assert not file.update(lambda content: content)
         assert path.stat().st_ino == before.st_ino
 
+    @needs_modes
     def test_a_new_one_is_for_the_owner_alone(self, folder: Path) -> None:
         with SecretFile(str(folder / "new")) as file:
             assert file.status() is None
@@ -113,6 +118,7 @@ class TestReplacing:
         assert names(path.parent) == ["secret"]
         assert path.read_bytes() == b"old"
 
+    @needs_signals
     def test_what_a_killed_process_left_is_removed(self, path: Path) -> None:
         script = (
             "import os, signal, sys\n"
@@ -129,10 +135,11 @@ class TestReplacing:
         assert names(path.parent) == [".secret.backup.new", "secret"]
 
 
+@needs_modes
 class TestInPlace:
     @needs_root
     def test_where_the_folder_is_not_writable(self, path: Path) -> None:
-        os.chown(path, NOBODY.pw_uid, NOBODY.pw_gid)
+        os.chown(path, UID, GID)
         before = path.stat()
         with somebody_else(), SecretFile(str(path)) as file:
             assert file.update(replaced_by(b"much longer than it was"))
@@ -175,13 +182,14 @@ class TestInPlace:
         with SecretFile(str(path)) as file:
             monkeypatch.setattr(os, "rename", busy)
             assert file.update(replaced_by(b"OLD"))
-            monkeypatch.setattr(posix, "_new_file", busy)
+            monkeypatch.setattr(platform, "_new_file", busy)
             monkeypatch.setattr(os, "pwrite", full)
             with pytest.raises(OSError, match="no space"):
                 file.update(replaced_by(b"new and longer"))
         assert path.read_bytes() == b"OLD"
 
 
+@needs_modes
 class TestOthers:
     def test_links_in_ones_own_folder_are_followed_and_stay(self, path: Path, folder: Path) -> None:
         (folder / "inner").mkdir()
@@ -202,7 +210,7 @@ class TestOthers:
     def test_somebody_elses_link_leads_root_nowhere(self, path: Path, folder: Path, place: str) -> None:
         theirs = folder / "theirs"
         theirs.mkdir()
-        os.chown(theirs, NOBODY.pw_uid, NOBODY.pw_gid)
+        os.chown(theirs, UID, GID)
         if place == "file":
             (theirs / "secret").symlink_to(path)
             given = theirs / "secret"
@@ -219,7 +227,7 @@ class TestOthers:
         assert path.read_bytes() == b"old"
 
     @needs_root
-    @pytest.mark.parametrize(("uid", "mode"), [(NOBODY.pw_uid, 0o755), (0, 0o775), (0, 0o1777)])
+    @pytest.mark.parametrize(("uid", "mode"), [(UID, 0o755), (0, 0o775), (0, 0o1777)])
     def test_root_refuses_a_folder_that_others_can_write(self, path: Path, folder: Path, uid: int, mode: int) -> None:
         os.chown(folder, uid, 0)
         folder.chmod(mode)
@@ -253,7 +261,7 @@ class TestOthers:
 
 class TestLocking:
     def test_the_lock_goes_with_the_name(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(posix, "_LOCK_TIMEOUT", 0.1)
+        monkeypatch.setattr(platform, "_LOCK_TIMEOUT", 0.1)
         with SecretFile(str(path)) as first, SecretFile(str(path)) as second:
             first.update(replaced_by(b"1"))
             for content in (b"2", b"3"):

@@ -18,6 +18,8 @@ from azure.identity import DefaultAzureCredential as AzuresDefault
 from azure_postgresql_auth import core, errors, identity
 from azure_postgresql_auth.emulator.identity.service import IdentityService
 
+from tests.support.tools import install, saying
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -259,17 +261,15 @@ class World:
         }
         sign_in = {"az": "az login", "pwsh": "Connect-AzAccount", "azd": "azd auth login"}[name]
         does = {
-            "": f"cat <<'END'\n{answers[name]}\nEND",
-            "rubbish": "echo rubbish",
-            "signed-out": f"echo 'ERROR: not logged in, run `{sign_in}` to login' >&2; exit 1",
-            "hangs": "exec sleep 60",
-            "fails": "echo 'ERROR: something else' >&2; exit 1",
+            "": saying(answers[name]),
+            "rubbish": saying("rubbish\n"),
+            "signed-out": saying(errors=f"ERROR: not logged in, run `{sign_in}` to login\n", code=1),
+            "hangs": "time.sleep(60)",
+            "fails": saying(errors="ERROR: something else\n", code=1),
         }[state]
         # PowerShell gets a script, in which the packages differ.
-        told = '"$(basename "$0")"' if name == "pwsh" else '"$(basename "$0") $*"'
-        path = self.programs / name
-        path.write_text(f"#!/bin/sh\nPATH=/usr/bin:/bin\necho {told} >> '{self.calls}'\n{does}\n")
-        path.chmod(0o755)
+        arguments = "" if name == "pwsh" else ", *sys.argv[1:]"
+        install(self.programs, name, f"record({str(self.calls)!r}, {name!r}{arguments})\n{does}")
 
     def named(self, value: Any) -> Any:
         """Put what is named in braces."""

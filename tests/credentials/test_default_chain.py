@@ -18,6 +18,7 @@ from azure_postgresql_auth._engine import registry
 
 from tests.support.credentials import Token, object_id
 from tests.support.polling import quickest
+from tests.support.tools import saying
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,7 +73,7 @@ class TestOrder:
                 monkeypatch.delenv(name, raising=False)
         monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", "http://127.0.0.1:9")
         for program, answer in answers.items():
-            tool(program, f"cat <<'END'\n{answer}\nEND")
+            tool(program, saying(answer))
         for who, setting in settings:
             with monkeypatch.context() as patch:
                 for name, value in setting.items():
@@ -81,7 +82,7 @@ class TestOrder:
                 assert object_id(identity.DefaultAzureCredential()) == who.object_id
         for who, program in zip(people, answers):
             assert object_id(identity.DefaultAzureCredential()) == who.object_id
-            tool(program, "exit 1")
+            tool(program, saying(code=1))
 
     def test_nothing_anywhere(self, nowhere: Emulator) -> None:
         assert nowhere
@@ -117,7 +118,7 @@ class TestOrder:
 
     def test_a_default_chain_as_a_link(self, emulator: Emulator, tool: Any) -> None:
         answer = {"accessToken": emulator.token(emulator.identity), "expires_on": int(time.time()) + 3600}
-        tool("az", f"echo '{json.dumps(answer)}'")
+        tool("az", saying(json.dumps(answer)))
         nothing = identity.DefaultAzureCredential(exclude_cli_credential=True)
         assert object_id(identity.ChainedTokenCredential(nothing, identity.AzureCliCredential()))
 

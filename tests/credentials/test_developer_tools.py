@@ -4,26 +4,35 @@ from __future__ import annotations
 
 import base64
 import json
+import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from azure_postgresql_auth import core, identity
 
 from tests.support.credentials import failure, make_token, object_id
+from tests.support.platforms import WINDOWS
+from tests.support.servers import Server
+from tests.support.tools import HANGING, saying
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from azure_postgresql_auth.emulator import Emulator
 
 SCOPE = core.AZURE_DB_FOR_POSTGRES_SCOPE
 RESOURCE = SCOPE[: -len("/.default")]
 GUID = "11111111-2222-3333-4444-555555555555"
-RECORD = """printf '%s\\n' "$(basename "$PWD") $AZURE_CORE_NO_COLOR$NO_COLOR $*" >> "$(dirname "$0")/calls"; cat <<'END'
-{answer}
-END"""
+RECORD = """
+folder, directory = os.path.dirname(sys.argv[0]), os.path.basename(os.getcwd()).lower()
+colour = os.environ.get("AZURE_CORE_NO_COLOR", "") + os.environ.get("NO_COLOR", "")
+record(os.path.join(folder, "calls"), directory, colour, *sys.argv[1:])
+"""
+DIRECTORY = "windows" if WINDOWS else "bin"
+"""Where tools run: one without files of the user's."""
 
 TOOLS = pytest.mark.parametrize(
     ("credential", "program", "sign_in"),
@@ -40,19 +49,19 @@ class TestCommands:
 
     def test_az(self, nowhere: Emulator, tool: Any, tmp_path: Path) -> None:
         answer = {"accessToken": nowhere.token(nowhere.identity), "expires_on": int(time.time()) + 3600}
-        tool("az", RECORD.format(answer=json.dumps(answer)))
+        tool("az", RECORD + saying(json.dumps(answer)))
         credential = identity.AzureCliCredential(tenant_id=GUID, subscription="My subscription")
         assert object_id(credential) == nowhere.identity.object_id
         assert object_id(credential) == nowhere.identity.object_id
         expected = f"account get-access-token --output json --resource {RESOURCE} --tenant {GUID}"
         expected += " --subscription My subscription"
-        assert (tmp_path / "calls").read_text() == f"bin true {expected}\n"
+        assert (tmp_path / "calls").read_text() == f"{DIRECTORY} true {expected}\n"
 
     def test_az_of_old_tells_no_expiry_in_seconds(self, nowhere: Emulator, tool: Any) -> None:
         """Only the local time, which need not be this machine's; the token has it, too."""
         expires_on = int(time.time()) + 3000
         answer = {"accessToken": make_token(exp=expires_on), "expiresOn": "2019-06-20 02:57:58.123456"}
-        tool("az", RECORD.format(answer=json.dumps(answer)))
+        tool("az", RECORD + saying(json.dumps(answer)))
         assert nowhere
         assert identity.AzureCliCredential().get_token(SCOPE).expires_on == expires_on
 
@@ -62,29 +71,29 @@ class TestCommands:
             "token": nowhere.token(nowhere.identity),
             "expiresOn": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(expires_on)),
         }
-        tool("azd", RECORD.format(answer=json.dumps(answer)))
+        tool("azd", RECORD + saying(json.dumps(answer)))
         credential = identity.AzureDeveloperCliCredential(tenant_id=GUID)
         assert object_id(credential) == nowhere.identity.object_id
         assert credential.get_token(SCOPE).expires_on == expires_on
         expected = f"auth token --output json --no-prompt --scope {SCOPE} --tenant-id {GUID}"
-        assert (tmp_path / "calls").read_text() == f"bin true {expected}\n"
+        assert (tmp_path / "calls").read_text() == f"{DIRECTORY} true {expected}\n"
 
     def test_powershell(self, nowhere: Emulator, tool: Any, tmp_path: Path) -> None:
         expires_on = int(time.time()) + 3600
         answer = f"WARNING: a module speaks\n\nentra-token:{expires_on}:{nowhere.token(nowhere.identity)}\n"
-        tool("pwsh", RECORD.format(answer=answer))
+        tool("pwsh", RECORD + saying(answer))
         credential = identity.AzurePowerShellCredential(tenant_id=GUID)
         assert object_id(credential) == nowhere.identity.object_id
         assert credential.get_token(SCOPE).expires_on == expires_on
         call, _, script = (tmp_path / "calls").read_text().rpartition(" ")
-        assert call == "bin true -NoProfile -NonInteractive -EncodedCommand"
+        assert call == f"{DIRECTORY} true -NoProfile -NonInteractive -EncodedCommand"
         text = base64.b64decode(script).decode("utf-16-le")
         assert f"ResourceUrl = '{RESOURCE}'" in text
         assert f"TenantId = '{GUID}'" in text
 
     def test_powershell_gets_no_scope_that_is_a_script(self, nowhere: Emulator, tool: Any) -> None:
         assert nowhere
-        tool("pwsh", "exit 1")
+        tool("pwsh", saying(code=1))
         with pytest.raises(ValueError, match="scope="):
             identity.AzurePowerShellCredential().get_token("'; Remove-Item x; '")
 
@@ -109,10 +118,11 @@ class TestNoise:
     ) -> None:
         assert sign_in
         before, after = noise
-        tool(program, f"cat <<'END'\n{before}{answer(nowhere, program)}{after}\nEND")
+        tool(program, saying(f"{before}{answer(nowhere, program)}{after}\n"))
         assert object_id(credential()) == nowhere.identity.object_id
 
     @TOOLS
+    @pytest.mark.skipif(not hasattr(signal, "SIGCHLD"), reason="Windows has no SIGCHLD")
     def test_a_program_that_ignores_sigchld(
         self, nowhere: Emulator, tool: Any, credential: Any, program: str, sign_in: str
     ) -> None:
@@ -125,11 +135,11 @@ class TestNoise:
             f"try: print(credential.get_token({SCOPE!r}).token)\n"
             "except Exception as error: print(error)"
         )
-        tool(program, f"cat <<'END'\n{answer(nowhere, program)}\nEND")
+        tool(program, saying(answer(nowhere, program)))
         run = [sys.executable, "-c", code]
         said = subprocess.run(run, capture_output=True, text=True, timeout=60, check=True).stdout.strip()
         assert core.decode_jwt(said)["oid"] == nowhere.identity.object_id
-        tool(program, f"echo 'not logged in, run `{command}` to login' >&2; exit 1")
+        tool(program, saying(errors=f"not logged in, run `{command}` to login\n", code=1))
         said = subprocess.run(run, capture_output=True, text=True, timeout=60, check=True).stdout.strip()
         assert said.endswith(f"{credential.__name__}: not signed in; run `{command}`")
 
@@ -168,7 +178,7 @@ class TestFailures:
     def test_not_signed_in(self, nowhere: Emulator, tool: Any, credential: Any, program: str, sign_in: str) -> None:
         assert nowhere
         command = sign_in.rpartition(" ")[0]
-        tool(program, f"echo 'Please run {command}: not logged in, run `{command}` to login' >&2; exit 1")
+        tool(program, saying(errors=f"Please run {command}: not logged in, run `{command}` to login\n", code=1))
         assert failure(credential()) == f"not signed in; run `{command}`"
         assert failure(credential(tenant_id=GUID)) == f"not signed in; run `{sign_in} {GUID}`"
 
@@ -176,7 +186,7 @@ class TestFailures:
     def test_wrong_tenant(self, nowhere: Emulator, tool: Any, credential: Any, program: str, sign_in: str) -> None:
         assert nowhere
         words = f"ERROR: AADSTS90002: Tenant {GUID!r} not found. To log in, run `{sign_in}`. Correlation ID: {GUID}"
-        tool(program, f'cat >&2 <<"END"\n{words}\nEND\nexit 1')
+        tool(program, saying(errors=f"{words}\n", code=1))
         text = failure(credential(tenant_id=GUID))
         assert text == (
             f"{words}. There is no such tenant in this cloud: check the tenant id, and AZURE_AUTHORITY_HOST for the "
@@ -187,10 +197,10 @@ class TestFailures:
     def test_any_other(self, nowhere: Emulator, tool: Any, credential: Any, program: str, sign_in: str) -> None:
         assert nowhere
         command = sign_in.rpartition(" ")[0]
-        tool(program, "echo 'ERROR: The subscription does not exist.' >&2; exit 1")
+        tool(program, saying(errors="ERROR: The subscription does not exist.\n", code=1))
         expected = f"ERROR: The subscription does not exist.; if you are not signed in, run `{command}`"
         assert failure(credential()) == expected
-        tool(program, "exit 3")
+        tool(program, saying(code=3))
         assert (
             failure(credential()) == f"`{program}` failed and said nothing; if you are not signed in, run `{command}`"
         )
@@ -202,7 +212,7 @@ class TestFailures:
     ) -> None:
         assert nowhere
         assert sign_in
-        tool(program, RECORD.format(answer=answer))
+        tool(program, RECORD + saying(answer))
         text = failure(credential())
         assert text == f"`{program}` did not return a token, but {json.dumps(answer)}; check that it is up to date"
 
@@ -213,7 +223,7 @@ class TestFailures:
         assert nowhere
         assert sign_in
         token = make_token(sub="secret")
-        tool(program, f"echo 'no use: {token}' >&2; exit 1")
+        tool(program, saying(errors=f"no use: {token}\n", code=1))
         text = failure(credential())
         assert token not in text
         assert "no use: ****" in text
@@ -227,7 +237,7 @@ class TestFailures:
         assert sign_in
         token = "EwB/+A8" * 100
         answer = json.dumps({"accessToken": token, "token": token, "expiresOn": "soon"})
-        tool(program, RECORD.format(answer=answer))
+        tool(program, RECORD + saying(answer))
         text = failure(credential())
         assert "did not return a token" in text
         assert "EwB" not in text
@@ -235,32 +245,34 @@ class TestFailures:
     def test_azd_in_json(self, nowhere: Emulator, tool: Any) -> None:
         assert nowhere
         error = json.dumps({"error": "no project exists", "suggestion": "none"})
-        tool("azd", f"echo '{error}' >&2; exit 1")
+        tool("azd", saying(errors=f"{error}\n", code=1))
         assert failure(identity.AzureDeveloperCliCredential()).startswith("no project exists; ")
 
     def test_powershell_without_its_module(self, nowhere: Emulator, tool: Any) -> None:
         assert nowhere
-        tool("pwsh", "echo entra-no-module")
+        tool("pwsh", saying("entra-no-module\n"))
         text = failure(identity.AzurePowerShellCredential())
         assert text.startswith("PowerShell's module Az.Accounts 2.2.0 or later is not installed")
 
     @TOOLS
     def test_one_that_hangs_is_stopped(
-        self, nowhere: Emulator, tool: Any, tmp_path: Path, credential: Any, program: str, sign_in: str
+        self, nowhere: Emulator, tool: Any, credential: Any, program: str, sign_in: str
     ) -> None:
         """With all that it started."""
         assert nowhere
         assert sign_in
-        tool(program, f"echo $$ > {tmp_path}/pid; sleep 600 & echo $! >> {tmp_path}/pid; wait")
-        text = failure(credential(process_timeout=0.5))
-        assert text == f"`{program}` did not answer within 0.5 s and was stopped; process_timeout= gives it longer"
-        for pid in (tmp_path / "pid").read_text().split():
-            for _ in range(500):
-                if not Path(f"/proc/{pid}").exists() or "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text():
-                    break
-                time.sleep(0.01)
-            else:
-                pytest.fail(f"{pid} still runs")
+        for seconds in (0.5, 2, 8, 32):  # on a busy machine, programs take their time to start
+            with Server(lambda process: process.recv(1)) as server:
+                tool(program, HANGING.format(port=server.port))
+                text = failure(credential(process_timeout=seconds))
+                assert text == (
+                    f"`{program}` did not answer within {seconds} s and was stopped; process_timeout= gives it longer"
+                )
+                if len(server.clients) == 2:
+                    # Whoever ends closes its connection.
+                    assert server.finish()
+                    return
+        pytest.fail("it did not start")
 
 
 @TOOLS

@@ -18,6 +18,7 @@ from azure_postgresql_auth.psycopg3 import EntraConnection
 from tests.support.credentials import failure, make_token, object_id
 from tests.support.polling import quickest
 from tests.support.servers import DroppingServer, Server
+from tests.support.tools import saying
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -212,7 +213,7 @@ def signed_in(nowhere: Emulator, tool: Any) -> str:
     """Return the object id of the account that is signed in to the Azure CLI."""
     person = nowhere.add_identity("dev@contoso.com", "user")
     answer = {"accessToken": nowhere.token(person), "expires_on": int(time.time()) + 3600}
-    tool("az", f"cat <<'END'\n{json.dumps(answer)}\nEND")
+    tool("az", saying(json.dumps(answer)))
     return person.object_id
 
 

@@ -23,6 +23,7 @@ from azure_postgresql_auth.emulator.identity.service import IdentityService
 from azure_postgresql_auth.identity import aio
 
 from tests.support.credentials import make_token
+from tests.support.tools import install, saying
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -176,9 +177,9 @@ class TestTools:
             "pwsh": f"entra-token:{soon}:{token}",
         }
         for name, answer in answers.items():
-            (tmp_path / name).write_text(f"#!/bin/sh\necho {name} \"$*\" >> '{calls}'\ncat <<'END'\n{answer}\nEND\n")
-            (tmp_path / name).chmod(0o755)
-        monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+            record = f"record({str(calls)!r}, {name!r}, *sys.argv[1:])"
+            install(tmp_path, name, f"{record}\n{saying(answer)}")
+        monkeypatch.setenv("PATH", str(tmp_path))
         return calls
 
     def test_tenants(self, calls: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
+import contextlib
 import os
 import stat
 import subprocess
@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.platforms import ROOT, needs_fork, needs_modes
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from azure_postgresql_auth.emulator import Emulator
@@ -67,6 +70,7 @@ def test_a_fleet_makes_one_request(emulator: Emulator, folder: Path) -> None:
     assert requests(emulator) == 1
 
 
+@needs_modes
 def test_nobody_else_can_read_it(emulator: Emulator, folder: Path) -> None:
     login(emulator)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
@@ -118,18 +122,32 @@ def test_one_that_is_due_for_renewal_is_renewed_or_else_used(emulator: Emulator,
     assert len([request for request in emulator.token_requests if request.status == 200]) == 2
 
 
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    with path.open("r+b") as file:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def test_a_lock_that_is_held_holds_up_nobody(emulator: Emulator, folder: Path) -> None:
     login(emulator)
     path = entry(folder)
     path.unlink()
-    with path.with_suffix(".lock").open("rb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(path.with_suffix(".lock")):
         begun = time.monotonic()
         assert login(emulator) == "logged in as emulator-identity\n"
         assert time.monotonic() - begun < 15
     assert path.exists(), "it is written all the same"
 
 
+@needs_fork
 def test_a_folder_that_does_not_answer_holds_up_nobody(emulator: Emulator, folder: Path) -> None:
     """As on a network file system whose server is unavailable: opening the file blocks for ever."""
     folder.mkdir(0o700)
@@ -165,7 +183,7 @@ def readable(path: Path) -> None:
 
 
 def foreign(path: Path) -> None:
-    if os.geteuid() != 0:
+    if not ROOT:
         pytest.skip("only root can give a file away")
     os.chown(path, 12345, -1)
 

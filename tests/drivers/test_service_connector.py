@@ -26,6 +26,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from tests.support.drivers import AZURE, WHO
+from tests.support.tools import install, saying
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -161,8 +162,7 @@ class TestCredentials:
             "expires_on": int(time.time()) + 3600,
             "tokenType": "Bearer",
         }
-        (tmp_path / "az").write_text(f"#!/bin/sh\necho '{json.dumps(answer)}'\n")
-        (tmp_path / "az").chmod(0o755)
+        install(tmp_path, "az", saying(json.dumps(answer)))
         assert self.connect() == "dev@contoso.com"
 
     def test_another_secret_is_another_credential(self, connector: Connector) -> None:

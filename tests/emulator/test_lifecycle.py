@@ -22,6 +22,7 @@ from azure_postgresql_auth.emulator import Emulator
 from azure_postgresql_auth.emulator.server import binaries
 
 from tests.support.emulator_clients import connect, get, one, refusal, run_script
+from tests.support.platforms import ROOT, needs_root
 from tests.support.polling import eventually
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def test_nobody_else_reaches_it(emulator: Emulator) -> None:
     assert (home / ".s.PGSQL.5432").is_socket()
     assert home.stat().st_mode & 0o777 == 0o700
     # Root lets the server's account through.
-    assert home.parent.stat().st_mode & 0o777 == (0o711 if os.geteuid() == 0 else 0o700)
+    assert home.parent.stat().st_mode & 0o777 == (0o711 if ROOT else 0o700)
 
 
 def test_secrets_in_files_are_for_their_owner_only(emulator: Emulator) -> None:
@@ -249,7 +250,7 @@ def test_fork_does_not_stop_it() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "alive\n", "")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+@needs_root
 def test_root_and_an_ordinary_user() -> None:
     with tempfile.TemporaryDirectory() as base:
         Path(base).chmod(0o755)

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import importlib.util
-import os
+import multiprocessing
 import textwrap
-import time
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.stress.process_load import ENDINGS, EXIT_CODE, KINDS
+from tests.support.platforms import FORKS, needs_fork, needs_signals
+from tests.support.polling import eventually
 from tests.support.processes import LOAD, execute, run
+from tests.support.servers import Server
+from tests.support.tools import HANGING, install
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from azure_postgresql_auth.emulator import Emulator
-
-
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 
 
 @pytest.fixture
@@ -28,6 +30,7 @@ def with_secret(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
 
 
+@needs_fork
 class TestFork:
     def test_a_child_keeps_its_parents_token(self, emulator: Emulator) -> None:
         run(
@@ -92,32 +95,33 @@ class TestFork:
         )
         assert len(emulator.token_requests) == 2
 
-    @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
-    def test_multiprocessing(self, emulator: Emulator, method: str, tmp_path_factory: pytest.TempPathFactory) -> None:
-        script = tmp_path_factory.mktemp("multiprocessing") / "main.py"
-        script.write_text(
-            textwrap.dedent(
-                """
-                import multiprocessing, sys, warnings
-                from azure_postgresql_auth import identity
-                from azure_postgresql_auth.psycopg3 import EntraConnection
 
-                credential = identity.ManagedIdentityCredential()
+@pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
+def test_multiprocessing(emulator: Emulator, method: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    script = tmp_path_factory.mktemp("multiprocessing") / "main.py"
+    script.write_text(
+        textwrap.dedent(
+            """
+            import multiprocessing, sys, warnings
+            from azure_postgresql_auth import identity
+            from azure_postgresql_auth.psycopg3 import EntraConnection
 
-                def work(_):
-                    with EntraConnection.connect(credential=credential) as connection:
-                        return connection.execute("SELECT session_user").fetchone()[0]
+            credential = identity.ManagedIdentityCredential()
 
-                if __name__ == "__main__":
-                    warnings.simplefilter("ignore", DeprecationWarning)
-                    print(work(0))
-                    with multiprocessing.get_context(sys.argv[1]).Pool(4) as pool:
-                        print(*set(pool.map(work, range(20))))
-                """
-            )
+            def work(_):
+                with EntraConnection.connect(credential=credential) as connection:
+                    return connection.execute("SELECT session_user").fetchone()[0]
+
+            if __name__ == "__main__":
+                warnings.simplefilter("ignore", DeprecationWarning)
+                print(work(0))
+                with multiprocessing.get_context(sys.argv[1]).Pool(4) as pool:
+                    print(*set(pool.map(work, range(20))))
+            """
         )
-        printed = execute(emulator, str(script), method)
-        assert printed.split() == [emulator.identity.role, emulator.identity.role]
+    )
+    printed = execute(emulator, str(script), method)
+    assert printed.split() == [emulator.identity.role, emulator.identity.role]
 
 
 class TestExit:
@@ -127,7 +131,8 @@ class TestExit:
     @pytest.mark.parametrize("ending", ENDINGS)
     def test_with_work_in_flight(self, emulator: Emulator, ending: str) -> None:
         emulator.latency, emulator.lifetime = 0.1, 2.0
-        execute(emulator, str(LOAD), "exits", ending, "4")
+        if FORKS:
+            execute(emulator, str(LOAD), "exits", ending, "4")
         execute(emulator, str(LOAD), "end", ending)
         execute(emulator, str(LOAD), "end", ending, str(EXIT_CODE), exit_code=EXIT_CODE)
 
@@ -152,6 +157,7 @@ class TestExit:
         """
         execute(emulator, "-c", textwrap.dedent(script), exit_code=7)
 
+    @needs_signals
     def test_a_wait_that_was_given_up_breaks_no_pipe(self, emulator: Emulator) -> None:
         """Programs that write to pipes often let SIGPIPE end them."""
         emulator.latency = 0.3
@@ -241,24 +247,15 @@ def test_a_second_interpreter_is_refused_in_words(emulator: Emulator) -> None:
 
 
 def test_a_command_line_ends_with_the_process(emulator: Emulator, tmp_path: Path) -> None:
-    tool = tmp_path / "az"
-    tool.write_text(f"#!/bin/sh\nsleep 600 &\necho $! $$ > {tmp_path}/new && mv {tmp_path}/new {tmp_path}/pids\nwait\n")
-    tool.chmod(0o755)
-    script = f"""
-        os.environ["PATH"] = {str(tmp_path)!r} + ":" + os.environ["PATH"]
-        threading.Thread(target=ask, args=(identity.AzureCliCredential(),), daemon=True).start()
-        while not os.path.exists("{tmp_path}/pids"): time.sleep(0.01)
-    """
-    run(emulator, script)
-    deadline = time.monotonic() + 10
-    for pid in (tmp_path / "pids").read_text().split():
-        while is_running(int(pid)):
-            assert time.monotonic() < deadline, "it goes on"
-            time.sleep(0.01)
-
-
-def is_running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
+    with Server(lambda process: process.recv(1)) as server, ThreadPoolExecutor() as pool:
+        install(tmp_path, "az", HANGING.format(port=server.port))
+        script = f"""
+            os.environ["PATH"] = {str(tmp_path)!r}
+            threading.Thread(target=ask, args=(identity.AzureCliCredential(),), daemon=True).start()
+            while not os.path.exists({str(tmp_path / "end")!r}): time.sleep(0.01)
+        """
+        running = pool.submit(run, emulator, script)
+        eventually(lambda: len(server.clients) == 2 or running.done())
+        (tmp_path / "end").touch()
+        running.result()
+        assert server.finish(), "it goes on"

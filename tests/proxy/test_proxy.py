@@ -6,7 +6,6 @@ import asyncio
 import concurrent.futures
 import contextlib
 import os
-import resource
 import shutil
 import socket
 import struct
@@ -476,6 +475,7 @@ def test_replication(proxy: Proxy, emulator: Emulator) -> None:
 
 
 def test_a_thousand_clients(run_proxy: RunProxy) -> None:
+    resource = pytest.importorskip("resource", reason="Windows sets no limits")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < 4096:
         pytest.skip("the operating system allows too few file descriptors")

@@ -18,6 +18,7 @@ import psycopg
 import pytest
 import trustme
 
+from tests.support.platforms import needs_root
 from tests.support.polling import eventually
 from tests.support.proxy import ROLE, SSL_REQUEST, Proxy, error_of, message, read_messages, startup
 from tests.support.servers import Server, forward
@@ -199,7 +200,7 @@ def test_a_folder_that_others_can_write_to_is_refused(run_proxy: RunProxy, tmp_p
     assert "other users can put their own socket there" in Path(proxy.log_path).read_text()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a link to another user")
+@needs_root
 @pytest.mark.parametrize("below", ["", "below"])
 def test_another_users_symbolic_link_is_refused(run_proxy: RunProxy, tmp_path: Path, below: str) -> None:
     target, link = tmp_path / "target", tmp_path / "link"

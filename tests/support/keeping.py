@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 PROGRAM = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 needs_pgbouncer = pytest.mark.skipif(PROGRAM is None, reason="PgBouncer is not installed (Debian: pgbouncer)")
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, who sees what PgBouncer's user does not")
 ROLE = "emulator-identity"
 
 

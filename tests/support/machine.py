@@ -7,11 +7,13 @@ import os
 import signal
 import sys
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.support.servers import Server, forward
+from tests.support.tools import install
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,15 +53,9 @@ def nowhere(imds: Emulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 
 @pytest.fixture
 def tool(nowhere: Emulator, tmp_path: Path) -> Any:
-    """Installs a fake developer tool."""
+    """Installs a fake developer tool: see `tests.support.tools`."""
     assert nowhere
-
-    def install(name: str, script: str) -> None:
-        path = tmp_path / name
-        path.write_text(f"#!/bin/sh\nPATH=/usr/bin:/bin\n{script}\n")
-        path.chmod(0o755)
-
-    return install
+    return partial(install, tmp_path)
 
 
 class Relay(Server):

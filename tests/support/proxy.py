@@ -9,6 +9,7 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 import tempfile
 import urllib.error
 import urllib.request
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Callable
 import pytest
 
 from tests.support.cli import COMMAND
+from tests.support.platforms import WINDOWS
 from tests.support.polling import eventually
 
 if TYPE_CHECKING:
@@ -101,14 +103,17 @@ class Proxy:
 
     @property
     def conninfo(self) -> str:
-        return f"host={self.folder} user={ROLE} dbname=postgres connect_timeout=20"
+        host = f"host=127.0.0.1 port={self.port}" if WINDOWS else f"host={self.folder}"
+        return f"{host} user={ROLE} dbname=postgres connect_timeout=20"
 
     @property
     def url(self) -> str:
         return f"postgresql://{ROLE}@127.0.0.1:{self.port}/postgres"
 
     def connect(self) -> socket.socket:
-        """Open a plain connection to the Unix socket."""
+        """Open a plain connection to the Unix socket, on Windows to the port."""
+        if sys.platform == "win32":
+            return socket.create_connection(("127.0.0.1", self.port), timeout=20)
         stream = socket.socket(socket.AF_UNIX)
         stream.settimeout(20)
         stream.connect(str(self.folder / ".s.PGSQL.5432"))
@@ -139,7 +144,7 @@ class Proxy:
 
 @pytest.fixture
 def run_proxy(emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Proxy]]:
-    """Start proxies with these arguments; by default on a Unix socket, to the emulator."""
+    """Start proxies with these arguments; by default on a Unix socket (on Windows, a port), to the emulator."""
     for variable in emulator.env:
         if variable.startswith("PG"):
             # These variables would make clients connect to the emulator directly.
@@ -160,8 +165,10 @@ def run_proxy(emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             folder, log = Path(name, f"s{number}"), tmp_path / f"proxy-{number}.log"
             servers = [server or f"localhost:{emulator.port}"] if server != "" else []
             command = [*COMMAND, "--debug", "proxy", *servers, "--sslrootcert", emulator.ca_file, *arguments]
-            if socket_folder:
+            if socket_folder and not WINDOWS:
                 command += ["--socket", str(folder)]
+            elif socket_folder and "--listen" not in arguments:
+                command += ["--listen", "0"]
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,

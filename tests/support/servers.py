@@ -39,10 +39,11 @@ class Server:
         self._listener.listen()
         self._accepting.start()
 
-    def finish(self) -> None:
-        """Wait until each client has been served."""
+    def finish(self) -> bool:
+        """Wait until each client has been served; whether they all have been within some time."""
         for thread in self._threads:
             thread.join(10)
+        return not any(thread.is_alive() for thread in self._threads)
 
     def close(self) -> None:
         # Wakes the threads, which would otherwise stay blocked in accept() and recv().

@@ -11,6 +11,8 @@ import pytest
 from azure_postgresql_auth.cli import drivers
 from azure_postgresql_auth.cli.doctor import driver_errors
 
+from tests.support.platforms import needs_root
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -202,7 +204,7 @@ class TestDriver:
         report = doctor()
         assert report.cause.startswith("asyncpg ended the login on this machine: None of the hosts match")
 
-    @pytest.mark.skipif(os.geteuid() != 0, reason="another user's home is made by root")
+    @needs_root
     def test_the_home_of_another_user(self, emulator: Emulator, tmp_path: Path) -> None:
         (tmp_path / ".postgresql").mkdir()
         tmp_path.chmod(0o700)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import pty
 import re
 import subprocess
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ import pytest
 from azure_postgresql_auth.cli.doctor import program_url
 
 from tests.support.cli import COMMAND
+from tests.support.platforms import needs_terminal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -125,9 +125,10 @@ class TestReport:
         assert any(step["step"] == "login" and step["seconds"] > 0 for step in told["steps"])
         assert "very-secret" not in report.text
 
+    @needs_terminal
     def test_marks_only_on_a_terminal(self, emulator: Emulator) -> None:
         def printed(**env: str) -> str:
-            master, terminal = pty.openpty()
+            master, terminal = os.openpty()
             subprocess.run(
                 [*COMMAND, "doctor"], stdout=terminal, env={**os.environ, "TERM": "xterm", **env}, check=True
             )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.servers import Server, forward
+from tests.support.tools import saying
 
 if TYPE_CHECKING:
     from azure_postgresql_auth.emulator import Emulator
@@ -32,7 +33,7 @@ class TestCredential:
             assert re.search(rf"passed over credential +{name}: ", report.text)
 
     def test_az_is_not_signed_in(self, doctor: Doctor, tool: Any) -> None:
-        tool("az", "echo \"ERROR: Please run 'az login' to setup account.\" >&2; exit 1")
+        tool("az", saying(errors="ERROR: Please run 'az login' to setup account.\n", code=1))
         report = doctor()
         assert report.code == 15
         assert report.cause == "AzureCliCredential is not ready: not signed in"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pwd
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable
@@ -12,6 +11,7 @@ import pytest
 
 from tests.support.cli import COMMAND
 from tests.support.keeping import PROGRAM, PgBouncer
+from tests.support.platforms import ROOT, WINDOWS, nobody
 from tests.support.polling import eventually
 from tests.support.ports import reserved_ports
 
@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from azure_postgresql_auth.emulator import Emulator
+
+
+@pytest.fixture(autouse=True)
+def _not_on_windows() -> None:
+    if WINDOWS:
+        pytest.skip("the command is refused on Windows")
 
 
 @pytest.fixture
@@ -30,9 +36,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         path = Path(name)
         path.chmod(0o755)
         (path / "run").mkdir()
-        if os.geteuid() == 0:
-            nobody = pwd.getpwnam("nobody")
-            os.chown(path / "run", nobody.pw_uid, nobody.pw_gid)
+        if ROOT:
+            os.chown(path / "run", *nobody())
         yield path
 
 
@@ -42,7 +47,7 @@ def auth_file(home: Path) -> Path:
     path = home / "userlist.txt"
     path.write_text(';; kept\n"admin" "secret"\n')
     path.chmod(0o640)
-    if os.geteuid() == 0:
+    if ROOT:
         os.chown(path, -1, (home / "run").stat().st_gid)
     return path
 
@@ -81,7 +86,7 @@ server_login_retry = 1
 query_wait_timeout = 15
 """
     )
-    account = {"user": "nobody", "group": (home / "run").stat().st_gid, "extra_groups": []} if os.geteuid() == 0 else {}
+    account = {"user": "nobody", "group": (home / "run").stat().st_gid, "extra_groups": []} if ROOT else {}
     process = subprocess.Popen([PROGRAM, "-q", str(ini)], cwd="/", stderr=subprocess.DEVNULL, **account)  # type: ignore[call-overload]
     try:
         eventually(pid_file.exists)

@@ -14,7 +14,8 @@ from azure_postgresql_auth import core
 from azure_postgresql_auth.cli.pgbouncer.userlist import merged
 
 from tests.support.cli import COMMAND
-from tests.support.keeping import ROLE, events, needs_root, passwords, stopped
+from tests.support.keeping import ROLE, events, passwords, stopped
+from tests.support.platforms import needs_root
 from tests.support.polling import eventually
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import time
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ import pytest
 from azure_postgresql_auth import core
 
 from tests.support.keeping import PROGRAM, ROLE, PgBouncer, events, needs_pgbouncer, passwords, stopped
+from tests.support.platforms import ROOT
 from tests.support.polling import eventually
 
 if TYPE_CHECKING:
@@ -132,9 +132,7 @@ class TestWithPgBouncer:
         ini.write_text(
             done.stdout.replace("listen_addr = 127.0.0.1", "unix_socket_dir =").replace("pidfile", ";pidfile")
         )
-        account = (
-            {"user": "nobody", "group": (home / "run").stat().st_gid, "extra_groups": []} if os.geteuid() == 0 else {}
-        )
+        account = {"user": "nobody", "group": (home / "run").stat().st_gid, "extra_groups": []} if ROOT else {}
         ran = subprocess.run(
             [PROGRAM, str(ini)], capture_output=True, text=True, timeout=30, check=False, cwd="/", **account
         )  # type: ignore[call-overload]

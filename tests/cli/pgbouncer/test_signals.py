@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.keeping import ROLE, PgBouncer, events, needs_pgbouncer, passwords, stopped
+from tests.support.platforms import ROOT
 from tests.support.polling import eventually
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class TestWhomTheSignalReaches:
             assert "started after the file was written" in self.once(cli, auth_file, pid_file)["error"]
             assert process.poll() is None
             pid_file.touch()
-            if os.geteuid() == 0:
+            if ROOT:
                 shutil.chown(pid_file, "nobody")
                 assert "another user" in self.once(cli, auth_file, pid_file)["error"]
                 assert process.poll() is None

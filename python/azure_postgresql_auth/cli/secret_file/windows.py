@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-_TIMEOUT: Final = 5.0
+_LOCK_TIMEOUT: Final = 5.0
 """Seconds, for the lock and for readers that have the file open."""
 _POLL: Final = 0.05
 
@@ -103,7 +103,7 @@ class SecretFile:
 
     def _locked(self) -> int:
         descriptor = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT | os.O_NOINHERIT)
-        deadline = time.monotonic() + _TIMEOUT
+        deadline = time.monotonic() + _LOCK_TIMEOUT
         while True:
             try:
                 msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
@@ -135,7 +135,7 @@ def write_file(path: str, content: bytes, mode: int = 0o600) -> None:  # noqa: A
 
 
 def _replace(fresh: Path, path: str) -> None:
-    deadline = time.monotonic() + _TIMEOUT
+    deadline = time.monotonic() + _LOCK_TIMEOUT
     while True:
         try:
             fresh.replace(path)
