@@ -23,9 +23,11 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _ctrl_c() -> None:
-    """Restore SIGINT, which programs that a shell starts in the background ignore; the tests' programs inherit this."""
+def _typed_signals() -> None:
+    """Restore what programs that a shell starts in the background ignore; the tests' programs inherit this."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if sys.platform != "win32":
+        signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session", autouse=True)
