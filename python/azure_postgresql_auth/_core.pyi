@@ -435,7 +435,7 @@ class WakeupFd:
     def detach(self) -> int:
         """Return the socket's number, for the caller to read from and to close."""
     def close(self) -> None:
-        """Close the socket unless it is detached."""
+        """Close the socket and the engine's end of it. One that is detached is left open."""
     def drain(self) -> list[int]:
         """Keys of the waits that are over."""
 

@@ -21,10 +21,19 @@ pub struct WakeupFd {
 }
 
 /// The engine's end, which makes the descriptor readable.
-struct Writer {
-    socket: PairedSocket,
+struct Writer(Mutex<WriterState>);
+
+struct WriterState {
+    /// None once the wait has ended: an exception keeps the frames that refer to it for as long as its handler likes.
+    socket: Option<PairedSocket>,
     /// Keys of the waits that are over and that [`WakeupFd::drain`] has not returned yet.
-    woken: Mutex<Vec<u64>>,
+    woken: Vec<u64>,
+}
+
+impl Writer {
+    fn state(&self) -> MutexGuard<'_, WriterState> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Wakes one wait.
@@ -35,10 +44,13 @@ struct KeyWaker {
 
 impl Wake for KeyWaker {
     fn wake(self: Arc<Self>) {
-        let mut woken = self.writer.woken.lock().unwrap_or_else(PoisonError::into_inner);
-        woken.push(self.key);
-        // Err: the buffer is full of earlier bytes, which wake the reader as well.
-        let _ = (&self.writer.socket).write(&[1]);
+        let _guard = fork::guarded();
+        let mut state = self.writer.state();
+        state.woken.push(self.key);
+        if let Some(socket) = &mut state.socket {
+            // Err: the buffer is full of earlier bytes, which wake the reader as well.
+            let _ = socket.write(&[1]);
+        }
     }
 }
 
@@ -58,7 +70,7 @@ impl WakeupFd {
     #[new]
     fn new() -> PyResult<Self> {
         let (reader, socket) = socket::pair()?;
-        let writer = Arc::new(Writer { socket, woken: Mutex::default() });
+        let writer = Arc::new(Writer(Mutex::new(WriterState { socket: Some(socket), woken: Vec::new() })));
         Ok(Self { reader: Mutex::new(Some(reader)), writer })
     }
 
@@ -72,8 +84,11 @@ impl WakeupFd {
         self.reader().take().map_or(-1, socket::release)
     }
 
+    /// Close both ends.
     fn close(&self) {
+        let _guard = fork::guarded();
         drop(self.reader().take());
+        drop(self.writer.state().socket.take());
     }
 
     /// Keys of the waits that are over.
@@ -82,6 +97,6 @@ impl WakeupFd {
         if let Some(reader) = self.reader().as_mut() {
             while matches!(reader.read(&mut [0; 64]), Ok(64)) {}
         }
-        std::mem::take(&mut *self.writer.woken.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut self.writer.state().woken)
     }
 }

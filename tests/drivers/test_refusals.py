@@ -5,18 +5,21 @@ from __future__ import annotations
 import gc
 import time
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Callable
 
 import psycopg
 import pytest
-from azure_postgresql_auth import identity, psycopg2, psycopg3
+from azure_postgresql_auth import asyncpg, identity, psycopg2, psycopg3
 from azure_postgresql_auth._engine.refusal import is_refusal
+from azure_postgresql_auth.errors import EntraConnectionValueError
 from psycopg2 import OperationalError
 from psycopg2 import connect as driver_connect
 
 from tests.support.credentials import Token
+from tests.support.drivers import run_on_selector_loop
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
     from pathlib import Path
 
     from azure_postgresql_auth.emulator import Emulator
@@ -182,6 +185,43 @@ def test_a_failed_connection_keeps_no_token(emulator: Emulator, credential: Any,
     finally:
         gc.enable()
     assert requests(emulator) == 1
+
+
+def test_a_login_without_a_token_creates_no_reference_cycle(emulator: Emulator) -> None:
+    """Such a cycle would keep what the frames of the login refer to."""
+    emulator.fail(400)
+    url, credential = emulator.dsn, identity.ManagedIdentityCredential()
+
+    def fail(connect: Callable[..., object]) -> None:
+        failed = None
+        try:
+            connect(url, credential=credential)
+        except EntraConnectionValueError as error:
+            failed = weakref.ref(error)
+        assert failed is not None
+        assert failed() is None, connect
+
+    async def fail_async(connect: Callable[..., Awaitable[object]]) -> None:
+        failed = None
+        try:
+            await connect(url, credential=credential)
+        except EntraConnectionValueError as error:
+            failed = weakref.ref(error)
+        assert failed is not None
+        assert failed() is None, connect
+
+    async def all_async() -> None:
+        await fail_async(psycopg3.AsyncEntraConnection.connect)
+        await fail_async(asyncpg.connect)
+
+    gc.collect()
+    gc.disable()
+    try:
+        fail(psycopg3.EntraConnection.connect)
+        fail(psycopg2.EntraConnection.connect)
+        run_on_selector_loop(all_async())
+    finally:
+        gc.enable()
 
 
 class EverNew:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable
 
 import pytest
@@ -18,6 +19,7 @@ from azure_postgresql_auth import core, errors, identity
 
 from tests.support.credentials import AsyncCredential, SyncCredential, Token
 from tests.support.logins import SCOPE, USER
+from tests.support.polling import eventually
 
 if TYPE_CHECKING:
     from azure_postgresql_auth.emulator import Emulator
@@ -217,6 +219,33 @@ class TestWaiting:
             late.released.set()
             assert core.login(late).password == USER
             assert len(late.calls) == 1
+
+    @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="what is open is read from Linux' /proc")
+    @pytest.mark.parametrize("timeout", [20.0, 0.2])
+    def test_an_error_that_is_kept_keeps_no_descriptor(self, emulator: Emulator, timeout: float) -> None:
+        emulator.fail(**({"status": 400} if timeout > 1 else {"hang": True}))
+        credential = identity.ManagedIdentityCredential()
+
+        def fail() -> errors.EntraConnectionValueError:
+            with pytest.raises(errors.EntraConnectionValueError) as raised:
+                core.login(credential, timeout=timeout)
+            return raised.value
+
+        async def fail_async() -> errors.EntraConnectionValueError:
+            with pytest.raises(errors.EntraConnectionValueError) as raised:
+                await core.login_async(credential, timeout=timeout)
+            return raised.value
+
+        def sockets() -> set[str]:
+            links = (os.path.realpath(path) for path in Path("/proc/self/fd").iterdir())
+            return {link for link in links if "socket:" in link}
+
+        before = sockets()
+        kept = [fail(), asyncio.run(fail_async())]
+        emulator.heal()
+        # The fetch itself may go on after its callers have given up.
+        eventually(lambda: sockets() <= before)
+        assert len(kept) == 2
 
     @pytest.mark.parametrize("timeout", [-1.0, float("nan"), float("inf")])
     def test_odd_timeouts(self, timeout: float) -> None:

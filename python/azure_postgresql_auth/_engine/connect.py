@@ -281,4 +281,8 @@ class ErrorTranslation:
             report = report or ErrorReport("credential_raised", cause)
         if report is not None:
             raised.report = report
-        raise raised from error
+        try:
+            raise raised from error
+        finally:
+            # The traceback refers to this frame: the two would keep each other, and the frames of the login.
+            del raised
