@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, unquote, urlparse, urlunparse
 
 from azure_postgresql_auth import tls
 from azure_postgresql_auth._core import Driver
-from azure_postgresql_auth._engine.connect import ErrorTranslation, Options, Traits, connect_async
+from azure_postgresql_auth._engine.connect import ErrorTranslation, Options, connect_async
 from azure_postgresql_auth.errors import EntraConnectionValueError, InsecureTransportError
 
 try:
@@ -44,8 +44,7 @@ class InsecureTransportOperationalError(InsecureTransportError, asyncpg.ClientCa
     """The connection was refused because it could have sent its token unencrypted."""
 
 
-# The default timeout of asyncpg.connect, which includes obtaining the token here.
-_TRAITS = Traits(ErrorTranslation(EntraOperationalError, InsecureTransportOperationalError), timeout=60.0)
+_TRANSLATION = ErrorTranslation(EntraOperationalError, InsecureTransportOperationalError)
 _DRIVER = Driver("asyncpg", tls.AZURE_ROOTS)
 
 
@@ -72,10 +71,10 @@ async def connect(
         asyncpg.PostgresError: the server refuses the login.
     """
     options = Options(credential, scope, allow_insecure_transport)
-    with _TRAITS.translating:
+    with _TRANSLATION:
         plan = plan_for(dsn, kwargs, options)
     dsn = read_url(dsn).dsn if dsn else None
-    return await connect_async(plan, options, _TRAITS, lambda arguments: asyncpg.connect(dsn, **arguments))
+    return await connect_async(plan, options, _TRANSLATION, lambda arguments: asyncpg.connect(dsn, **arguments))
 
 
 def create_pool(

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from azure_postgresql_auth import tls
 from azure_postgresql_auth._core import Driver
-from azure_postgresql_auth._engine.connect import ErrorTranslation, Options, Traits, accepted, connect, restore_error
+from azure_postgresql_auth._engine.connect import ErrorTranslation, Options, accepted, connect, restore_error
 from azure_postgresql_auth.errors import EntraConnectionValueError, InsecureTransportError
 
 try:
@@ -60,7 +60,7 @@ def parsed(dsn: str) -> dict[str, Any]:
     return parse_dsn(dsn) if dsn else {}
 
 
-_TRAITS = Traits(ErrorTranslation(EntraOperationalError, InsecureTransportOperationalError))
+_TRANSLATION = ErrorTranslation(EntraOperationalError, InsecureTransportOperationalError)
 _DRIVER = Driver("libpq", tls.AZURE_ROOTS, libpq_version=libpq_version())
 
 
@@ -130,7 +130,7 @@ class EntraConnection(connection, metaclass=_SecondAttempt):
         # As in psycopg2, None leaves a parameter to the connection string.
         kwargs = {keyword: value for keyword, value in kwargs.items() if value is not None}
         url = parsed(dsn or "")
-        with _TRAITS.translating:
+        with _TRANSLATION:
             plan = plan_for(url, kwargs, options)
         driver_connect = super().__init__
         is_second, is_used = _is_second.get(), False
@@ -145,7 +145,7 @@ class EntraConnection(connection, metaclass=_SecondAttempt):
             # By position, because replication connections name the second argument `async`.
             driver_connect(make_dsn(**{**url, **arguments}), asynchronous)  # type: ignore[call-arg]
 
-        connect(plan, options, _TRAITS, attempt, tries=1 if is_second else 2)
+        connect(plan, options, _TRANSLATION, attempt, tries=1 if is_second else 2)
         if is_second:
             accepted(plan, options)
         if cursor_factory is not None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from azure_postgresql_auth import tls
 from azure_postgresql_auth._core import Driver
-from azure_postgresql_auth._engine.connect import ErrorTranslation, Options, Traits, connect, connect_async
+from azure_postgresql_auth._engine.connect import ErrorTranslation, Options, connect, connect_async
 from azure_postgresql_auth.errors import EntraConnectionValueError, InsecureTransportError
 
 try:
@@ -61,7 +61,7 @@ def parsed(conninfo: str) -> dict[str, Any]:
     return conninfo_to_dict(conninfo)
 
 
-_TRAITS = Traits(ErrorTranslation(EntraOperationalError, InsecureTransportOperationalError))
+_TRANSLATION = ErrorTranslation(EntraOperationalError, InsecureTransportOperationalError)
 _DRIVER = Driver("libpq", tls.AZURE_ROOTS, libpq_version=psycopg.pq.version())
 
 
@@ -135,10 +135,10 @@ class EntraConnection(psycopg.Connection[Row]):
         """
         options = Options(credential, scope, allow_insecure_transport)
         url = parsed(conninfo)
-        with _TRAITS.translating:
+        with _TRANSLATION:
             plan = plan_for(url, kwargs, options)
         driver_connect = super().connect
-        return connect(plan, options, _TRAITS, lambda arguments: driver_connect(conninfo, **arguments))
+        return connect(plan, options, _TRANSLATION, lambda arguments: driver_connect(conninfo, **arguments))
 
 
 class AsyncEntraConnection(psycopg.AsyncConnection[Row]):
@@ -199,10 +199,10 @@ class AsyncEntraConnection(psycopg.AsyncConnection[Row]):
         """
         options = Options(credential, scope, allow_insecure_transport)
         url = parsed(conninfo)
-        with _TRAITS.translating:
+        with _TRANSLATION:
             plan = plan_for(url, kwargs, options)
         driver_connect = super().connect
-        return await connect_async(plan, options, _TRAITS, lambda arguments: driver_connect(conninfo, **arguments))
+        return await connect_async(plan, options, _TRANSLATION, lambda arguments: driver_connect(conninfo, **arguments))
 
 
 def plan_for(url: dict[str, Any], keywords: dict[str, Any], options: Options) -> ConnectionPlan:

@@ -37,6 +37,15 @@ impl Driver {
         }
     }
 
+    /// Seconds that connecting may take by the driver's own default, which includes obtaining the token here; `None` for no
+    /// limit.
+    pub(super) const fn default_timeout(self) -> Option<f64> {
+        match self {
+            Self::Asyncpg => Some(60.0),
+            Self::Libpq(_) | Self::Pg8000 => None,
+        }
+    }
+
     /// libpq knows GSSAPI encryption since PostgreSQL 12.
     pub(super) const fn knows_gssencmode(self) -> bool {
         matches!(self, Self::Libpq(version) if version >= 120_000)

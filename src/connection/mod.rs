@@ -101,10 +101,11 @@ impl ConnectionPlan {
         self.params.get(param).filter(|value| !value.is_empty())
     }
 
-    /// Seconds that connecting may take; `None` for no limit, which 0 and less mean to libpq.
+    /// Seconds that connecting may take, by default the driver's own limit; `None` for no limit, which 0 and less mean to libpq.
     #[must_use]
     pub fn timeout(&self) -> Option<f64> {
-        self.param(Param::ConnectTimeout)?.trim().parse().ok().filter(|seconds| *seconds > 0.0)
+        let given = self.param(Param::ConnectTimeout).and_then(|text| text.trim().parse().ok());
+        given.filter(|seconds| *seconds > 0.0).or(self.driver.default_timeout())
     }
 
     /// Scope of the tokens that the servers accept.

@@ -108,4 +108,7 @@ fn the_limit_is_a_number_of_seconds() {
     for none in ["0", "-1", "soon", ""] {
         assert_eq!(timeout(none), None, "{none}");
     }
+    // asyncpg's own default.
+    let timeout = |arguments: &[_]| plan(Driver::Asyncpg, arguments, &[]).unwrap().timeout();
+    assert_eq!((timeout(&[]), timeout(&[("connect_timeout", "7")])), (Some(60.0), Some(7.0)));
 }

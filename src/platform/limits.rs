@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use socket2::TcpKeepalive;
+
 /// How long a login waits for its token unless the caller sets a limit.
 pub const LOGIN_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -14,6 +16,10 @@ pub const PROCESS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a TCP connection may take to be established, to an identity service or to one address of a server.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// When the proxy's connections are probed: well before load balancers drop silent ones, which Azure's do after four minutes.
+pub const TCP_KEEPALIVE: TcpKeepalive =
+    TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(10));
 
 /// The longest life of a token. Later dates are mistakes, such as milliseconds for seconds, or mean "never", such as
 /// `sys.maxsize`; and dates must not overflow.

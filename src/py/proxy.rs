@@ -52,8 +52,8 @@ fn read_tls(certificate: &Path, key: &Path) -> Result<Arc<rustls::ServerConfig>,
 impl Proxy {
     #[new]
     #[pyo3(signature = (
-        provider, servers, *, user=None, database=None, password_file=None, certificate=None, allow_remote=false,
-        max_connections=1000, client_timeout=10.0, login_timeout=30.0, http=None, health_file=None, debug=false
+        provider, servers, *, user, database, password_file, certificate, allow_remote, max_connections, client_timeout,
+        login_timeout, http, health_file, debug
     ))]
     #[allow(clippy::too_many_arguments, reason = "Python's keywords")]
     fn new(

@@ -70,21 +70,6 @@ class Options:
 NO_OPTIONS: Final = Options()
 
 
-class Traits:
-    """The properties of a driver that matter to a login.
-
-    Args:
-        translating: translates this package's errors into the driver's.
-        timeout: the driver's default timeout for connecting, in seconds; None if it has none.
-    """
-
-    __slots__ = ("timeout", "translating")
-
-    def __init__(self, translating: ErrorTranslation, timeout: float | None = None) -> None:
-        self.translating = translating
-        self.timeout = timeout
-
-
 if TYPE_CHECKING:
     # Yields the steps of a login: waits (with a timeout in seconds), and attempts to connect with these arguments. The
     # results are sent to the generator.
@@ -94,7 +79,7 @@ if TYPE_CHECKING:
 def connect(  # noqa: PLR0913 - each driver needs some of them
     plan: ConnectionPlan,
     options: Options,
-    traits: Traits,
+    translation: ErrorTranslation,
     attempt: Callable[[dict[str, Any]], Connection],
     waiting: Callable[[CredentialEntry, PendingLogin, float], Login] | None = None,
     *,
@@ -106,13 +91,13 @@ def connect(  # noqa: PLR0913 - each driver needs some of them
     Args:
         plan: the plan of the connection.
         options: this package's keywords.
-        traits: the driver's properties.
+        translation: translates this package's errors into the driver's.
         attempt: connects with the arguments that it is given; may be called twice.
         waiting: waits for a login on an event loop; by default the thread waits.
         tries: 1 to not retry with a new token when the server refuses a cached one.
         handled: the exception that the caller is handling, if `sys.exc_info` does not return it here.
     """
-    generator = _login_generator(plan, options, traits, blocking=waiting is None, tries=tries)
+    generator = _login_generator(plan, options, translation, blocking=waiting is None, tries=tries)
     arguments: dict[str, Any] | None = None
     handled = handled or sys.exc_info()[1]
     try:
@@ -139,10 +124,13 @@ def connect(  # noqa: PLR0913 - each driver needs some of them
 
 
 async def connect_async(
-    plan: ConnectionPlan, options: Options, traits: Traits, attempt: Callable[[dict[str, Any]], Awaitable[Connection]]
+    plan: ConnectionPlan,
+    options: Options,
+    translation: ErrorTranslation,
+    attempt: Callable[[dict[str, Any]], Awaitable[Connection]],
 ) -> Connection:
     """Connect as `connect` does, on an event loop."""
-    generator = _login_generator(plan, options, traits, blocking=False)
+    generator = _login_generator(plan, options, translation, blocking=False)
     arguments: dict[str, Any] | None = None
     handled = sys.exc_info()[1]
     try:
@@ -168,13 +156,13 @@ async def connect_async(
 
 
 def _login_generator(
-    plan: ConnectionPlan, options: Options, traits: Traits, *, blocking: bool, tries: int = 2
+    plan: ConnectionPlan, options: Options, translation: ErrorTranslation, *, blocking: bool, tries: int = 2
 ) -> LoginGenerator[Any]:
     """Yield the steps of a login; `connect` and `connect_async` perform them."""
     if plan.has_credentials:
         return (yield plan.arguments())
-    with traits.translating:
-        clock = _Clock(plan, traits)
+    with translation:
+        clock = _Clock(plan)
         entry, found = registry.start(options.credential, plan.scope, plan.user_known, blocking=blocking)
         login: Login = (yield entry, found, clock.left) if isinstance(found, PendingLogin) else found
     try:
@@ -213,9 +201,9 @@ class _Clock:
 
     __slots__ = ("_begun", "_plan", "_timeout")
 
-    def __init__(self, plan: ConnectionPlan, traits: Traits) -> None:
+    def __init__(self, plan: ConnectionPlan) -> None:
         self._plan = plan
-        self._timeout = plan.timeout or traits.timeout
+        self._timeout = plan.timeout
         self._begun = time.monotonic()
 
     @property

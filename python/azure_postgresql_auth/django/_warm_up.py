@@ -11,7 +11,7 @@ from azure_postgresql_auth._engine.connect import NO_OPTIONS, connect
 from azure_postgresql_auth.django._connection import driver, plan_for
 from azure_postgresql_auth.django._redacted_settings import unredacted
 from azure_postgresql_auth.django.base import DatabaseWrapper
-from azure_postgresql_auth.django.client import TRAITS
+from azure_postgresql_auth.django.client import TRANSLATION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,6 +32,6 @@ def _obtain_login(connection: DatabaseWrapper) -> None:
     params = connection.get_connection_params()
     params["credential"] = unredacted(params["credential"])
     options = NO_OPTIONS.taken_from(params)
-    with TRAITS.translating:
+    with TRANSLATION:
         plan = plan_for({}, params, options)
-    connect(plan, options, TRAITS, lambda _: None)
+    connect(plan, options, TRANSLATION, lambda _: None)

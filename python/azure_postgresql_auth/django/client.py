@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from django.db.backends.postgresql import client as postgresql
 
 from azure_postgresql_auth import tls
-from azure_postgresql_auth._engine.connect import NO_OPTIONS, ErrorTranslation, Traits, connect
+from azure_postgresql_auth._engine.connect import NO_OPTIONS, ErrorTranslation, connect
 from azure_postgresql_auth._redacted import without_frames
 from azure_postgresql_auth.django._connection import (
     EntraOperationalError,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["DatabaseClient"]
 
 _STRICTEST = {"PGSSLMODE": "verify-full", "PGSSLROOTCERT": tls.AZURE_ROOTS, "PGGSSENCMODE": "disable"}
-TRAITS = Traits(ErrorTranslation(EntraOperationalError, InsecureTransportOperationalError))
+TRANSLATION = ErrorTranslation(EntraOperationalError, InsecureTransportOperationalError)
 # The parameters in a database's OPTIONS that libpq knows; the others are the driver's.
 _LIBPQ = (
     "dbname",
@@ -84,13 +84,13 @@ def _with_login(connection: Any) -> tuple[type[postgresql.DatabaseClient], dict[
     params = connection.get_connection_params()
     params["credential"] = unredacted(params["credential"])
     options = NO_OPTIONS.taken_from(params)
-    with TRAITS.translating:
+    with TRANSLATION:
         plan = plan_for({}, params, options)
     if plan.has_credentials:
         settings: dict[str, Any] = connection.settings_dict
         return postgresql.DatabaseClient, settings
     # psql connects with a connection string, which takes precedence over services and variables.
-    arguments = connect(plan, options, TRAITS, lambda arguments: arguments)
+    arguments = connect(plan, options, TRANSLATION, lambda arguments: arguments)
     password = arguments.get("password")
     # Set explicitly, because the variables in _STRICTEST are for other servers.
     parameters = plan.parameters()

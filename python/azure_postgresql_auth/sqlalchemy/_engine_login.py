@@ -12,7 +12,7 @@ from sqlalchemy.util import await_only
 
 from azure_postgresql_auth import tls
 from azure_postgresql_auth._core import Driver, is_database_scope
-from azure_postgresql_auth._engine.connect import ErrorTranslation, Options, Traits, connect
+from azure_postgresql_auth._engine.connect import ErrorTranslation, Options, connect
 from azure_postgresql_auth._engine.waiting import wait_async
 from azure_postgresql_auth.errors import EntraConnectionValueError, InsecureTransportError
 from azure_postgresql_auth.sqlalchemy import _url_rules
@@ -101,19 +101,15 @@ def open_connection(dialect: Dialect, record: object, arguments: list[Any], para
             connection = listener(dialect, record, arguments, parameters)
             if connection is not None:
                 return connection
-    traits = _SLOW_TRAITS if dialect.driver == "asyncpg" else _TRAITS
-    with traits.translating:
+    with _TRANSLATION:
         plan, options = _decide(dialect, arguments, parameters, login)
     waiting, handled = (_await, await_only(_handled())) if dialect.is_async else (None, None)
     return connect(
-        plan, options, traits, lambda keywords: dialect.connect(*arguments, **keywords), waiting, handled=handled
+        plan, options, _TRANSLATION, lambda keywords: dialect.connect(*arguments, **keywords), waiting, handled=handled
     )
 
 
 _TRANSLATION = ErrorTranslation(EntraOperationalError, InsecureTransportOperationalError)
-_TRAITS = Traits(_TRANSLATION)
-# asyncpg has its own default timeout, see `azure_postgresql_auth.asyncpg`.
-_SLOW_TRAITS = Traits(_TRANSLATION, timeout=60.0)
 
 
 def _await(entry: CredentialEntry, pending: PendingLogin, timeout: float) -> Login:

@@ -5,15 +5,12 @@ use std::{
     net::Shutdown,
     os::fd::AsRawFd,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
-use socket2::{Socket, TcpKeepalive};
+use socket2::Socket;
 use tokio::io::{Interest, unix::AsyncFd};
 
-/// Keep-alive probes start well before load balancers drop silent connections, which Azure's do after four minutes.
-const KEEPALIVE: TcpKeepalive =
-    TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(10));
+use crate::platform::limits::TCP_KEEPALIVE;
 
 /// A connected socket.
 ///
@@ -35,7 +32,7 @@ impl Stream {
     pub fn new(socket: Socket) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         if !socket.local_addr()?.is_unix() {
-            socket.set_tcp_keepalive(&KEEPALIVE)?;
+            socket.set_tcp_keepalive(&TCP_KEEPALIVE)?;
             socket.set_tcp_nodelay(true)?;
         }
         Ok(Self { fd: Some(register(socket, Interest::READABLE)?), watches_room: false })

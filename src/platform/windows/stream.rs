@@ -5,18 +5,15 @@ use std::{
     net::Shutdown,
     pin::Pin,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
-use socket2::{SockRef, Socket, TcpKeepalive};
+use socket2::{SockRef, Socket};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
 };
 
-/// Keep-alive probes start well before load balancers drop silent connections, which Azure's do after four minutes.
-const KEEPALIVE: TcpKeepalive =
-    TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(10));
+use crate::platform::limits::TCP_KEEPALIVE;
 
 /// A connected socket.
 #[derive(Debug)]
@@ -29,7 +26,7 @@ impl Stream {
     /// The connection is broken already, or the operating system has no resources left.
     pub fn new(socket: Socket) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
-        socket.set_tcp_keepalive(&KEEPALIVE)?;
+        socket.set_tcp_keepalive(&TCP_KEEPALIVE)?;
         socket.set_tcp_nodelay(true)?;
         TcpStream::from_std(socket.into()).map(Self)
     }

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Any, Final
 
 _PREFIX: Final = "AZURE_POSTGRESQL_AUTH_PROXY_"
+_MAX_CONNECTIONS: Final = 1000
 
 DESCRIPTION: Final = f"""\
 Logs in for programs in any language. They connect to this machine without a password; the proxy connects to the server
@@ -57,7 +58,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     for option, metavar, text in (
         ("--socket", "DIR", "listen on a Unix socket in this folder; only this user can connect"),
-        ("--listen", "[HOST:]PORT", "listen on TCP; further servers get the ports that follow"),
+        (
+            "--listen",
+            "[HOST:]PORT",
+            "listen on TCP, by default at 127.0.0.1; further servers get the ports that follow",
+        ),
         ("--user", "ROLE", "the only role that clients may log in as, and the default"),
         ("--database", "NAME", "the only database that clients may use, and the default"),
         ("--password-file", "FILE", "the clients' passwords (SCRAM-SHA-256): lines of USER:PASSWORD, mode 0600"),
@@ -78,13 +83,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-connections",
         type=int,
-        default=_default("--max-connections", "1000"),
+        default=_default("--max-connections", str(_MAX_CONNECTIONS)),
         metavar="COUNT",
-        help="the greatest number of sessions; default: 1000",
+        help=(
+            f"the greatest number of sessions, and of clients that have not yet said who they are; default: "
+            f"{_MAX_CONNECTIONS}"
+        ),
     )
     for option, seconds, text in (
         ("--client-timeout", 10, "time for a client to say, and prove, who it is"),
-        ("--login-timeout", 30, "time for the login to the server after that"),
+        ("--login-timeout", 30, "time for the login to the server after that, including a token"),
         ("--stop-timeout", 30, "time for open connections to end when the proxy stops"),
     ):
         parser.add_argument(
