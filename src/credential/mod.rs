@@ -74,12 +74,24 @@ pub trait TokenSource: Send + Sync + fmt::Debug {
         None
     }
 
-    /// The credential for tokens of another tenant; `None` if it has one tenant only.
+    /// The tenant that it requests tokens of; `None` if it leaves the choice to others.
+    fn tenant(&self) -> Option<TenantId> {
+        None
+    }
+
+    /// The same credential for tokens of another tenant; `None` if it has one tenant only.
+    fn with_tenant(&self, _tenant_id: TenantId) -> Option<Arc<dyn TokenSource>> {
+        None
+    }
+
+    /// The credential for tokens of a tenant, if it may and can request them. Only a credential that consists of others has
+    /// its own answer.
     ///
     /// # Arguments
     /// * `allowed`: the caller lists this tenant in `additionally_allowed_tenants`
-    fn in_tenant(&self, _tenant_id: &TenantId, _allowed: bool) -> Option<Arc<dyn TokenSource>> {
-        None
+    fn in_tenant(&self, tenant_id: &TenantId, allowed: bool) -> Option<Arc<dyn TokenSource>> {
+        let own = self.tenant();
+        request::may_serve(own.as_ref(), tenant_id, allowed).then(|| self.with_tenant(tenant_id.clone()))?
     }
 
     /// Whether its tokens may be given to other processes of the same user that have the same fingerprint.

@@ -160,7 +160,7 @@ impl TokenSource for Configured {
 }
 
 /// Whether an application or tool of the tenant `own` may request a token in another; azure-identity's rule.
-pub fn may_serve(own: Option<&TenantId>, tenant_id: &TenantId, allowed: bool) -> bool {
+pub(super) fn may_serve(own: Option<&TenantId>, tenant_id: &TenantId, allowed: bool) -> bool {
     allowed || own.is_none_or(|own| **own == *"organizations" || own.eq_ignore_ascii_case(tenant_id))
 }
 

@@ -13,7 +13,6 @@ use crate::{
         Authority, CertificateSource, ClientCertificateCredential, ClientId, ClientSecretCredential, TenantId,
         TokenSource,
         defect::{Defect, path_setting, setting},
-        request::may_serve,
         values::missing,
         variable,
     },
@@ -83,10 +82,12 @@ impl TokenSource for EnvironmentCredential {
         self.hash(&mut state);
     }
 
-    fn in_tenant(&self, tenant_id: &TenantId, allowed: bool) -> Option<Arc<dyn TokenSource>> {
-        let own = self.tenant_id.clone().or_else(|| TenantId::of_environment().ok().flatten());
-        let serves = may_serve(own.as_ref(), tenant_id, allowed);
-        serves.then(|| Arc::new(Self { tenant_id: Some(tenant_id.clone()), ..self.clone() }) as Arc<_>)
+    fn tenant(&self) -> Option<TenantId> {
+        self.tenant_id.clone().or_else(|| TenantId::of_environment().ok().flatten())
+    }
+
+    fn with_tenant(&self, tenant_id: TenantId) -> Option<Arc<dyn TokenSource>> {
+        Some(Arc::new(Self { tenant_id: Some(tenant_id), ..self.clone() }))
     }
 
     async fn fetch(&self, scope: &str, deadline: Instant) -> Result<FetchedToken, Error> {

@@ -10,10 +10,7 @@ use tokio::time::Instant;
 use super::Tool;
 use crate::{
     cache::FetchedToken,
-    credential::{
-        TenantId, TokenSource, developer_tools, expiry,
-        request::{self, may_serve},
-    },
+    credential::{TenantId, TokenSource, developer_tools, expiry, request},
     error::Error,
 };
 
@@ -59,9 +56,12 @@ impl TokenSource for AzureDeveloperCliCredential {
         TOOL.credential
     }
 
-    fn in_tenant(&self, tenant_id: &TenantId, allowed: bool) -> Option<Arc<dyn TokenSource>> {
-        let serves = may_serve(self.tenant_id.as_ref(), tenant_id, allowed);
-        serves.then(|| Arc::new(Self { tenant_id: Some(tenant_id.clone()), ..self.clone() }) as Arc<_>)
+    fn tenant(&self) -> Option<TenantId> {
+        self.tenant_id.clone()
+    }
+
+    fn with_tenant(&self, tenant_id: TenantId) -> Option<Arc<dyn TokenSource>> {
+        Some(Arc::new(Self { tenant_id: Some(tenant_id), ..self.clone() }))
     }
 
     async fn fetch(&self, scope: &str, deadline: Instant) -> Result<FetchedToken, Error> {

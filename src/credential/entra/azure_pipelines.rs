@@ -14,9 +14,7 @@ use crate::{
             attempt_log::AttemptLog,
             transport::{self, parse_endpoint},
         },
-        misconfigured,
-        request::may_serve,
-        variable,
+        misconfigured, variable,
     },
     error::{Attempt, Error, Status},
     platform::{secret::Secret, variables::SYSTEM_OIDCREQUESTURI},
@@ -45,9 +43,12 @@ impl TokenSource for AzurePipelinesCredential {
         NAME
     }
 
-    fn in_tenant(&self, tenant_id: &TenantId, allowed: bool) -> Option<Arc<dyn TokenSource>> {
-        let serves = may_serve(Some(&self.tenant_id), tenant_id, allowed);
-        serves.then(|| Arc::new(Self { tenant_id: tenant_id.clone(), ..self.clone() }) as Arc<_>)
+    fn tenant(&self) -> Option<TenantId> {
+        Some(self.tenant_id.clone())
+    }
+
+    fn with_tenant(&self, tenant_id: TenantId) -> Option<Arc<dyn TokenSource>> {
+        Some(Arc::new(Self { tenant_id, ..self.clone() }))
     }
 
     async fn fetch(&self, scope: &str, deadline: Instant) -> Result<FetchedToken, Error> {

@@ -13,7 +13,6 @@ use crate::{
         Authority, ClientId, TenantId, TokenSource, ask,
         http::{attempt_log::AttemptLog, transport},
         misconfigured,
-        request::may_serve,
     },
     error::Error,
     platform::secret::Secret,
@@ -40,9 +39,12 @@ impl TokenSource for ClientAssertionCredential {
         NAME
     }
 
-    fn in_tenant(&self, tenant_id: &TenantId, allowed: bool) -> Option<Arc<dyn TokenSource>> {
-        let serves = may_serve(Some(&self.tenant_id), tenant_id, allowed);
-        serves.then(|| Arc::new(Self { tenant_id: tenant_id.clone(), ..self.clone() }) as Arc<_>)
+    fn tenant(&self) -> Option<TenantId> {
+        Some(self.tenant_id.clone())
+    }
+
+    fn with_tenant(&self, tenant_id: TenantId) -> Option<Arc<dyn TokenSource>> {
+        Some(Arc::new(Self { tenant_id, ..self.clone() }))
     }
 
     async fn fetch(&self, scope: &str, deadline: Instant) -> Result<FetchedToken, Error> {

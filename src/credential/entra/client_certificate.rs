@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::{client_assertion::exchange, signing_certificate::SigningCertificate};
 use crate::{
     cache::FetchedToken,
-    credential::{Authority, ClientId, TenantId, TokenSource, request::may_serve},
+    credential::{Authority, ClientId, TenantId, TokenSource},
     error::{Attempt, Error, Status},
     platform::secret::Secret,
 };
@@ -63,9 +63,12 @@ impl TokenSource for ClientCertificateCredential {
         NAME
     }
 
-    fn in_tenant(&self, tenant_id: &TenantId, allowed: bool) -> Option<Arc<dyn TokenSource>> {
-        let serves = may_serve(Some(&self.tenant_id), tenant_id, allowed);
-        serves.then(|| Arc::new(Self { tenant_id: tenant_id.clone(), ..self.clone() }) as Arc<_>)
+    fn tenant(&self) -> Option<TenantId> {
+        Some(self.tenant_id.clone())
+    }
+
+    fn with_tenant(&self, tenant_id: TenantId) -> Option<Arc<dyn TokenSource>> {
+        Some(Arc::new(Self { tenant_id, ..self.clone() }))
     }
 
     async fn fetch(&self, scope: &str, deadline: Instant) -> Result<FetchedToken, Error> {

@@ -15,7 +15,6 @@ use crate::{
         Authority, ClientId, TenantId, TokenSource, ask,
         defect::{Defect, path_setting},
         http::{attempt_log::AttemptLog, cause, transport},
-        request::may_serve,
         root_message,
     },
     error::{Attempt, Error, Status},
@@ -31,7 +30,7 @@ pub struct WorkloadIdentityCredential {
     pub tenant_id: Option<TenantId>,
     /// Application (client) id; else `AZURE_CLIENT_ID`.
     pub client_id: Option<ClientId>,
-    /// The file; else `AZURE_FEDERATED_AZURE_FEDERATED_TOKEN_FILE`. It is read at every fetch, because it rotates.
+    /// The file; else `AZURE_FEDERATED_TOKEN_FILE`. It is read at every fetch, because it rotates.
     pub token_file_path: Option<String>,
     /// The Entra ID authority; by default that of `AZURE_AUTHORITY_HOST`, else the public cloud's.
     pub authority: Option<Authority>,
@@ -85,10 +84,12 @@ impl TokenSource for WorkloadIdentityCredential {
         self.hash(&mut state);
     }
 
-    fn in_tenant(&self, tenant_id: &TenantId, allowed: bool) -> Option<Arc<dyn TokenSource>> {
-        let own = self.tenant_id.clone().or_else(|| TenantId::of_environment().ok().flatten());
-        let serves = may_serve(own.as_ref(), tenant_id, allowed);
-        serves.then(|| Arc::new(Self { tenant_id: Some(tenant_id.clone()), ..self.clone() }) as Arc<_>)
+    fn tenant(&self) -> Option<TenantId> {
+        self.tenant_id.clone().or_else(|| TenantId::of_environment().ok().flatten())
+    }
+
+    fn with_tenant(&self, tenant_id: TenantId) -> Option<Arc<dyn TokenSource>> {
+        Some(Arc::new(Self { tenant_id: Some(tenant_id), ..self.clone() }))
     }
 
     async fn fetch(&self, scope: &str, deadline: Instant) -> Result<FetchedToken, Error> {
