@@ -1,4 +1,4 @@
-//! The kinds of failure, by names that programs may rely on; `docs/errors.md` is generated from this table.
+//! The kinds of failure, by names that programs may rely on; the documentation's page of error codes is generated from this table.
 
 /// What kind of failure it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,0 +1,86 @@
+use std::{fs, sync::Barrier, time::SystemTime};
+
+use async_trait::async_trait;
+
+use super::*;
+use crate::platform::limits::FETCH_LIMIT;
+
+/// Counts its requests.
+#[derive(Debug, Default)]
+struct Counting(AtomicU32);
+
+#[async_trait]
+impl TokenSource for Counting {
+    fn name(&self) -> &'static str {
+        "Counting"
+    }
+
+    fn is_shareable(&self) -> bool {
+        true
+    }
+
+    async fn fetch(&self, _scope: &str, _deadline: Instant) -> Result<FetchedToken, Error> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        let expires_at = SystemTime::now() + Duration::from_secs(3600);
+        Ok(FetchedToken::new("token".into(), expires_at))
+    }
+}
+
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("azure-postgresql-auth-{}-{name}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder); // of a process that had our id
+        Self(folder)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn entry(folder: &Folder, source: &Counting, scope: &str) -> Result<Entry, String> {
+    folder::check(&folder.0)?;
+    Ok(Entry::new(&folder.0, folder::key(&folder.0)?, source, scope))
+}
+
+#[test]
+fn whoever_comes_while_another_ends_does_not_ask_again() {
+    const PROCESSES: usize = 4;
+    const ROUNDS: u32 = 200;
+    let (folder, source, start) = (Folder::new("turns"), Counting::default(), Barrier::new(PROCESSES));
+    let process = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let entries = (0..ROUNDS).map(|round| entry(&folder, &source, &round.to_string()).unwrap());
+        for entry in entries.collect::<Vec<_>>() {
+            start.wait();
+            let deadline = Instant::now() + FETCH_LIMIT;
+            runtime.block_on(entry.fetch(&source, "scope", None, deadline)).unwrap();
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..PROCESSES {
+            scope.spawn(process);
+        }
+    });
+    assert_eq!(source.0.into_inner(), ROUNDS);
+}
+
+#[test]
+fn those_who_make_the_folder_together_have_one_key() {
+    const THREADS: usize = 4;
+    for round in 0..50 {
+        let (folder, start) = (Folder::new(&format!("key{round}")), Barrier::new(THREADS));
+        let name = || {
+            start.wait();
+            entry(&folder, &Counting::default(), "scope").map(|entry| entry.name)
+        };
+        let names =
+            std::thread::scope(|scope| [(); THREADS].map(|()| scope.spawn(name)).map(|thread| thread.join().unwrap()));
+        let first = names[0].clone().unwrap();
+        assert!(names.iter().all(|name| name.as_ref() == Ok(&first)), "{names:?}");
+    }
+}
