@@ -153,7 +153,8 @@ def test_a_folder_that_does_not_answer_holds_up_nobody(emulator: Emulator, folde
     folder.mkdir(0o700)
     os.mkfifo(folder / "key", 0o600)
     script = """
-import logging, os, sys, threading, time
+import logging, os, sys, threading, time, warnings
+warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 and later on forks of threaded processes
 logging.basicConfig(stream=sys.stdout, format="%(message)s")
 from azure_postgresql_auth import core, identity
 took = []

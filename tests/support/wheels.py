@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 WHEELS = sorted((Path(__file__).parents[2] / "dist").glob("*.whl"))
-VERSIONS = [f"3.{minor}" for minor in range(9, 15)]
+VERSIONS = [f"3.{minor}" for minor in range(9, 16)]
 SCRIPT = """
 import asyncio, os, threading
 from azure_postgresql_auth import core, errors, identity
