@@ -16,7 +16,7 @@ endif
 
 .PHONY: help demo test test-rust test-counts test-python test-versions test-programs test-windows check-platforms \
 	soak stress lint lint-rust lint-python lint-text lint-workflows docs \
-	docs-serve licenses deny advisories format bench bench-proxy bench-rust counts fleet wheel wheels wheel-manylinux sdist lock clean
+	docs-serve licenses deny advisories format bench bench-proxy bench-rust counts fleet wheel wheel-free-threaded wheels wheel-manylinux sdist lock clean
 
 .DEFAULT_GOAL := demo
 
@@ -172,6 +172,15 @@ wheel: $(VENV)/wheel ## Build the wheel in dist/
 	cargo fetch --locked --quiet
 	PATH="$(CURDIR)/$(BIN):$$PATH" RUSTFLAGS="$$RUSTFLAGS $(REMAP)" $(BIN)/maturin build --release --locked --out dist $(PORTABLE)
 	$(BIN)/python .ci/finish.py dist/*.whl
+
+# Free-threaded CPythons have no stable ABI before 3.15: the wheel is for this very minor version.
+FREE_THREADED ?= python3.14t
+wheel-free-threaded: $(VENV)/wheel ## Build the wheel for the free-threaded CPython FREE_THREADED in dist/free-threaded/
+	rm -f dist/free-threaded/*.whl
+	cargo fetch --locked --quiet
+	PATH="$(CURDIR)/$(BIN):$$PATH" RUSTFLAGS="$$RUSTFLAGS $(REMAP)" $(BIN)/maturin build --release --locked --interpreter $(FREE_THREADED) \
+		--out dist/free-threaded $(PORTABLE)
+	$(BIN)/python .ci/finish.py dist/free-threaded/*.whl
 
 # The Linux wheels for others than this machine, too; each is checked, and what a target lacks is named.
 TARGETS ?=

@@ -34,8 +34,8 @@ if hasattr(os, "fork"):
         assert user() == sys.argv[1]
         sys.exit()
     assert os.waitpid(child, 0) == (child, 0)
-# A module that has not declared that it does without the GIL turns it on.
-assert not sysconfig.get_config_var("Py_GIL_DISABLED") or sys._is_gil_enabled()
+# Our module does without the GIL; another one would have Python turn it on.
+assert not sysconfig.get_config_var("Py_GIL_DISABLED") or not sys._is_gil_enabled()
 hanging = identity.ManagedIdentityCredential()
 threading.Thread(target=hanging.get_token, args=("https://hanging/.default",), daemon=True).start()
 urllib.request.urlopen(os.environ["IDENTITY_ENDPOINT"] + "/hanging").read()

@@ -10,8 +10,11 @@ use pyo3::{prelude::*, types::PyDict};
 use super::login::Login;
 use crate::platform::{clock::Moment, fork};
 
-/// The objects, by scope and by whether the caller knows the user. The lock is only taken with the GIL held, so a fork finds
-/// it free.
+/// The objects, by scope and by whether the caller knows the user.
+///
+/// Whoever holds the lock is attached to the interpreter and calls nothing that could detach (with a GIL: release it), not
+/// even a destructor. So a fork finds it free: Python forks with the GIL held, and a free-threaded one stops all attached
+/// threads first, outside of such sections. For the same reason nobody who waits for the lock keeps its holder from going on.
 #[derive(Default)]
 pub struct CachedLogins(Mutex<Vec<Entry>>);
 
@@ -96,10 +99,19 @@ impl CachedLogins {
         let login = login.clone_ref(py);
         let generation = fork::generation();
         let entry = Entry { scope: scope.into(), user_known, version, generation, fresh, login, conninfo };
-        let mut entries = self.entries();
-        entries.retain(|old| old.user_known != user_known || *old.scope != *scope);
-        entries.truncate(CAPACITY - 1);
-        entries.insert(0, entry);
+        let replaced = {
+            let mut entries = self.entries();
+            let same = entries.iter().position(|old| old.user_known == user_known && *old.scope == *scope);
+            let replaced = match same {
+                Some(place) => Some(entries.remove(place)),
+                None if entries.len() == CAPACITY => entries.pop(),
+                None => None,
+            };
+            entries.insert(0, entry);
+            replaced
+        };
+        // Without the lock: the destructors of Python's objects run here.
+        drop(replaced);
         Ok(())
     }
 

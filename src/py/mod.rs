@@ -41,10 +41,10 @@ fn belong_to_one_interpreter(py: Python<'_>) -> PyResult<()> {
 
 /// The engine of `azure_postgresql_auth`, whose public API is `core` and `identity`.
 ///
-/// `gil_used`, because pyo3 since 0.28 declares the opposite by default, and `TokenProvider` has a lock that is only taken
-/// with the GIL held: a free-threaded Python then turns the GIL on for its process, with a `RuntimeWarning` that names
-/// this module (<https://pyo3.rs/main/free-threading>).
-#[pymodule(gil_used = true)]
+/// It does without the GIL: all classes are frozen, and what changes in them is behind locks. None of these locks is held
+/// while Python is called, so that no thread waits for one whose holder waits for Python
+/// (<https://pyo3.rs/main/free-threading>); see [`cached_logins::CachedLogins`] for what that means to a fork.
+#[pymodule(gil_used = false)]
 mod _core {
     use super::{Bound, PyModule, PyModuleMethods, PyResult};
 
