@@ -6,6 +6,7 @@ import ipaddress
 import os
 import socket
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -57,9 +58,12 @@ def _is_loopback(host: str) -> bool:
 def emulator_server(_no_outer_world: None) -> Iterator[Emulator]:
     """Start the session's emulator; tests use the fixture `emulator`.
 
-    TEST_POSTGRESQL is the URL of a server for it to use, on systems where the emulator cannot start one.
+    TEST_POSTGRESQL is the directory with the programs of another server to run, or the URL of one to use, on systems
+    where the emulator cannot start one.
     """
-    with Emulator(dsn=os.environ.get("TEST_POSTGRESQL")) as emulator:
+    given = os.environ.get("TEST_POSTGRESQL")
+    directory = given if given and Path(given).is_dir() else None
+    with Emulator(dsn=None if directory else given, postgres=directory) as emulator:
         yield emulator
 
 
