@@ -429,7 +429,12 @@ class Fetch:
 class WakeupFd:
     """A socket that becomes readable when a wait is over; one serves a whole event loop."""
 
-    def __new__(cls) -> WakeupFd: ...
+    @staticmethod
+    def for_loop() -> WakeupFd:
+        """Return one for an event loop, which is woken at once."""
+    @staticmethod
+    def for_thread() -> WakeupFd:
+        """Return one for a thread; of many threads, a few are woken at a time."""
     def fileno(self) -> int:
         """To watch; -1 once it is closed or detached."""
     def detach(self) -> int:

@@ -1,5 +1,5 @@
-//! What the engine stands on: the runtime, the clock, forks, secrets and the log buffer; and what differs between operating
-//! systems, for which `unix` and `windows` have the same names.
+//! What the engine stands on: the runtime, the clock, forks, secrets, wake-ups and the log buffer; and what differs between
+//! operating systems, for which `unix` and `windows` have the same names.
 
 pub mod clock;
 pub mod limits;
@@ -10,5 +10,6 @@ pub mod secret;
 #[cfg_attr(windows, path = "windows/mod.rs")]
 mod system;
 pub mod variables;
+pub mod wakeup;
 
 pub use system::{folders, fork, private_file, process, socket, stream};

@@ -76,7 +76,7 @@ impl PendingLogin {
             let _guard = fork::guarded();
             let mut slot = self.future();
             let future = slot.as_mut().ok_or_else(|| PyRuntimeError::new_err("this login has ended"))?;
-            let waker = wakeup.map_or_else(|| Waker::noop().clone(), |wakeup| wakeup.waker(key));
+            let waker = wakeup.map_or_else(|| Waker::noop().clone(), |wakeup| wakeup.0.waker(key));
             let outcome = future.as_mut().poll(&mut Context::from_waker(&waker));
             let ended = if outcome.is_ready() { slot.take() } else { None };
             (outcome, ended)

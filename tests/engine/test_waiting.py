@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Callable
 
 import pytest
@@ -147,7 +148,7 @@ class TestWaiting:
         def no_descriptor() -> None:
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
-        monkeypatch.setattr(waiting, "WakeupFd", no_descriptor)
+        monkeypatch.setattr(waiting, "WakeupFd", SimpleNamespace(for_loop=no_descriptor, for_thread=no_descriptor))
         assert core.get_entra_token(identity.ManagedIdentityCredential())
         assert asyncio.run(core.get_entra_token_async(identity.ManagedIdentityCredential()))
         assert len(emulator.token_requests) == 2

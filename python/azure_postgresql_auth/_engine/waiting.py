@@ -1,8 +1,9 @@
 """Waiting for a login, on a thread and on an event loop.
 
 The engine's threads never touch Python. They write to a socket (a `WakeupFd`) that whoever waits watches: a thread with
-a selector, an event loop among its other descriptors, one for each loop however many wait on it. Where there is no
-descriptor left for it or for a selector, the wait looks again a hundred times a second.
+a selector, an event loop among its other descriptors, one for each loop however many wait on it. Threads are woken a
+few at a time, because they all need the GIL. Where there is no descriptor left for the socket or for a selector, the
+wait looks again a hundred times a second.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from azure_postgresql_auth._engine import log
 TYPE_CHECKING = False  # see "Start-up" in docs/architecture.md
 if TYPE_CHECKING:
     import asyncio
-    from typing import Final
+    from typing import Callable, Final
 
     from azure_postgresql_auth._core import Login, PendingLogin
     from azure_postgresql_auth._engine.proactor import ProactorWatch
@@ -30,12 +31,13 @@ DEFAULT_TIMEOUT: Final = LOGIN_TIMEOUT
 _POLL_INTERVAL: Final = 0.01
 """Seconds between two looks."""
 _SELECT_AT_MOST: Final = 1.0 if sys.platform != "win32" else 0.1
-"""Seconds; Ctrl-C does not end a system call that begins just after it, and on Windows it ends none."""
+"""Seconds; Ctrl-C does not end a system call that begins just after it, and on Windows it ends none. A thread that is
+not woken because others before it hang looks by itself."""
 
 
-def _new_wakeup_fd() -> WakeupFd | None:
+def _made(new: Callable[[], WakeupFd]) -> WakeupFd | None:
     try:
-        return WakeupFd()
+        return new()
     except OSError:
         return None
 
@@ -62,7 +64,7 @@ def wait(entry: CredentialEntry, pending: PendingLogin, timeout: float) -> Login
     """
     pending.set_timeout(timeout)
     deadline = time.monotonic() + timeout
-    wakeup = _new_wakeup_fd()
+    wakeup = _made(WakeupFd.for_thread)
     selector = _watch(wakeup)
     try:
         while True:
@@ -91,7 +93,7 @@ class _LoopWaiter:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self.wakeup = _new_wakeup_fd()
+        self.wakeup = _made(WakeupFd.for_loop)
         self._waiting: dict[int, asyncio.Future[None]] = {}
         self._keys = 0
         self._watch: ProactorWatch | None = None
