@@ -12,9 +12,7 @@ use azure_core::{
     },
     time::parse_rfc7231,
 };
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
-use zeroize::Zeroizing;
 
 use crate::{
     credential::PROGRESS,
@@ -200,16 +198,16 @@ impl Attempts {
     }
 }
 
+/// What stands for a secret.
+const HIDDEN: &str = "****";
+
 /// A message of a service or a tool, shortened, without these secrets however they are encoded, and without anything that looks
 /// like a token.
 pub fn redacted(text: &str, secrets: &[Secret]) -> String {
-    const HIDDEN: &str = "****";
     const AT_MOST: usize = 2000;
     let mut text = text.to_owned();
     for secret in secrets.iter().map(Secret::expose).filter(|secret| !secret.is_empty()) {
-        for spelling in spellings(secret) {
-            text = text.replace(&*spelling, HIDDEN);
-        }
+        text = without_secret(&text, secret);
     }
     let is_part = |letter: char| letter.is_ascii_alphanumeric() || "-_.=+/~%".contains(letter);
     let mut shown = String::new();
@@ -241,13 +239,68 @@ fn token_in(word: &str) -> Option<usize> {
     jwt.or_else(|| (word.len() > LONGEST_WORD).then_some(0))
 }
 
-/// Return a secret as it is, as forms hold it, and as JSON does.
-fn spellings(secret: &str) -> [Zeroizing<String>; 3] {
-    /// What a form leaves as it is (<https://url.spec.whatwg.org/#application-x-www-form-urlencoded-percent-encode-set>).
-    const ENCODED: AsciiSet = NON_ALPHANUMERIC.remove(b'*').remove(b'-').remove(b'.').remove(b'_').remove(b' ');
-    let form = utf8_percent_encode(secret, &ENCODED).to_string().replace(' ', "+");
-    let json = Value::from(secret).to_string();
-    [secret.to_owned(), form, json[1..json.len() - 1].to_owned()].map(Zeroizing::new)
+/// Return how long a secret is at the beginning of a text, each letter of it as it is or as forms, URLs and JSON may hold it.
+fn length_of(secret: &str, text: &str) -> Option<usize> {
+    let rest = secret.chars().try_fold(text, |rest, letter| after_letter(letter, rest))?;
+    Some(text.len() - rest.len())
+}
+
+/// Return what follows a letter at the beginning of a text.
+fn after_letter(letter: char, text: &str) -> Option<&str> {
+    if letter == ' ' && text.starts_with('+') {
+        return Some(&text[1..]);
+    }
+    text.strip_prefix(letter).or_else(|| after_escape(letter, text)).or_else(|| after_percents(letter, text))
+}
+
+/// JSON's escapes, however often a text was put into another: each time doubles the backslashes.
+fn after_escape(letter: char, text: &str) -> Option<&str> {
+    let bare = after_backslashes(text)?;
+    let Some(digits) = bare.strip_prefix('u') else { return bare.strip_prefix(letter) };
+    let mut rest = digits;
+    for (index, unit) in letter.encode_utf16(&mut [0; 2]).iter().enumerate() {
+        if index > 0 {
+            rest = after_backslashes(rest)?.strip_prefix('u')?;
+        }
+        let (code, after) = rest.split_at_checked(4)?;
+        if u16::from_str_radix(code, 16) != Ok(*unit) {
+            // A letter that needs no escape.
+            return bare.strip_prefix(letter);
+        }
+        rest = after;
+    }
+    Some(rest)
+}
+
+/// Return what follows some backslashes, but not so many that a text of nothing else would take long.
+fn after_backslashes(text: &str) -> Option<&str> {
+    let count = text.bytes().take(16).take_while(|byte| *byte == b'\\').count();
+    (count > 0).then(|| &text[count..])
+}
+
+/// The bytes of a letter as URLs and forms hold them.
+fn after_percents(letter: char, text: &str) -> Option<&str> {
+    let mut rest = text;
+    for byte in letter.encode_utf8(&mut [0; 4]).bytes() {
+        let (code, after) = rest.strip_prefix('%')?.split_at_checked(2)?;
+        rest = (u8::from_str_radix(code, 16) == Ok(byte)).then_some(after)?;
+    }
+    Some(rest)
+}
+
+/// Return a text without a secret.
+fn without_secret(text: &str, secret: &str) -> String {
+    let (mut shown, mut rest) = (String::new(), text);
+    while let Some(letter) = rest.chars().next() {
+        if let Some(length) = length_of(secret, rest) {
+            shown.push_str(HIDDEN);
+            rest = &rest[length..];
+        } else {
+            shown.push(letter);
+            rest = &rest[letter.len_utf8()..];
+        }
+    }
+    shown
 }
 
 /// Whether an answer is a page of HTML.
@@ -345,7 +398,16 @@ mod tests {
         let form = "client_id=1&client_secret=p%40ss+word";
         assert_eq!(log.attempt("C", form).reason, "client_id=1&client_secret=****");
         let entra = AttemptLog::hiding(&Secret::from("8Q~a\"b"));
-        assert_eq!(entra.attempt("C", r#"8Q%7Ea%22b {"8Q~a\"b"}"#).reason, r#"**** {"****"}"#);
+        for (echo, shown) in [
+            (r#"8Q%7Ea%22b {"8Q~a\"b"}"#, r#"**** {"****"}"#),
+            // Lower case, JSON inside of JSON, and .NET's escapes of whatever HTML uses.
+            (r#"8Q%7ea"b {\"8Q~a\\\"b\"} 8Q~a\u0022b"#, r#"**** {\"****\"} ****"#),
+            (r#"8Q~a\u0023b 8Q~a 8Q%7Ga"b"#, r#"8Q~a\u0023b 8Q~a 8Q%7Ga"b"#),
+        ] {
+            assert_eq!(entra.attempt("C", echo).reason, shown);
+        }
+        let clef = AttemptLog::hiding(&Secret::from("𝄞u"));
+        assert_eq!(clef.attempt("C", r"\ud834\udd1eu %F0%9D%84%9Eu \ud834").reason, r"**** **** \ud834");
         let opaque = format!("\"accessToken\": \"EwB{}==\", /a/path", "a+/".repeat(100));
         assert_eq!(log.attempt("C", &opaque).reason, "\"accessToken\": \"****\", /a/path");
         assert!(log.attempt("C", &"é".repeat(5000)).reason.chars().count() < 2010);
