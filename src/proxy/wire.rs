@@ -120,7 +120,8 @@ impl KeyFinder {
 
     /// Return how many bytes of the message have to be collected.
     fn wanted(&self) -> usize {
-        if self.begun.first() == Some(&b'K') && self.begun.len() >= 5 { 1 + self.length() } else { 5 }
+        let is_key = self.begun.first() == Some(&b'K') && (12..=LONGEST_KEY).contains(&self.length());
+        if is_key { 1 + self.length() } else { 5 }
     }
 
     fn length(&self) -> usize {
@@ -171,8 +172,14 @@ mod tests {
 
     #[test]
     fn the_search_ends_without_a_key() {
-        for end in [message(b'Z', b"I"), message(b'E', b"SFATAL\0\0"), message(b'K', &[0; 300]), vec![b'x', 0, 0, 0, 1]]
-        {
+        for end in [
+            message(b'Z', b"I"),
+            message(b'E', b"SFATAL\0\0"),
+            message(b'K', &[0; 300]),
+            // Its body is not waited for.
+            vec![b'K', 0x7f, 0xff, 0xff, 0xff],
+            vec![b'x', 0, 0, 0, 1],
+        ] {
             let mut finder = KeyFinder::default();
             assert!(!finder.read(&message(b'S', b"a\0b\0")));
             assert!(finder.read(&end));
