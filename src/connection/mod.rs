@@ -15,6 +15,8 @@ pub mod target;
 mod tests;
 pub mod tls;
 
+use std::time::Duration;
+
 pub use self::driver::Driver;
 use self::{
     asyncpg::HostSources,
@@ -71,7 +73,9 @@ impl ConnectionPlan {
         let section = service.ok().flatten();
         let mut params = Params::default();
         for param in Param::ALL {
-            let value = effective(driver, param, &arguments, section.as_ref(), environment);
+            // What protects the connection is the service's to say before the environment's.
+            let is_unknown = has_unresolved_service && param.concerns_tls() && arguments.get(param).is_none();
+            let value = effective(driver, param, &arguments, section.as_ref(), environment).filter(|_| !is_unknown);
             if let Some(value) = value {
                 params.set(param, value);
             }
@@ -88,6 +92,7 @@ impl ConnectionPlan {
             sslmode: given_value(Param::SslMode),
             sslrootcert: given_value(Param::SslRootCert),
             gssencmode: given_value(Param::GssEncMode),
+            may_be_stricter: has_unresolved_service,
             has_credentials,
             allow_insecure,
         }
@@ -102,10 +107,12 @@ impl ConnectionPlan {
     }
 
     /// Seconds that connecting may take, by default the driver's own limit; `None` for no limit, which 0 and less mean to libpq.
+    /// What is no time counts as not given.
     #[must_use]
     pub fn timeout(&self) -> Option<f64> {
         let given = self.param(Param::ConnectTimeout).and_then(|text| text.trim().parse().ok());
-        given.filter(|seconds| *seconds > 0.0).or(self.driver.default_timeout())
+        let is_time = |seconds: &f64| Duration::try_from_secs_f64(*seconds).is_ok_and(|timeout| !timeout.is_zero());
+        given.filter(is_time).or(self.driver.default_timeout())
     }
 
     /// Scope of the tokens that the servers accept.

@@ -1,5 +1,7 @@
 //! Connection parameters, and the sources they come from.
 
+use std::fmt;
+
 use crate::platform::variables;
 
 /// A connection parameter, by libpq's name.
@@ -78,6 +80,11 @@ impl Param {
         }
     }
 
+    /// Whether it says what protects a connection.
+    pub(super) const fn concerns_tls(self) -> bool {
+        matches!(self, Self::SslMode | Self::SslRootCert | Self::GssEncMode)
+    }
+
     /// The parameter of a keyword.
     #[must_use]
     pub fn of_keyword(keyword: &str) -> Option<Self> {
@@ -86,7 +93,7 @@ impl Param {
 }
 
 /// The parameters that one source gives.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Params([Option<String>; Param::ALL.len()]);
 
 impl Params {
@@ -99,6 +106,19 @@ impl Params {
     /// Set a parameter.
     pub fn set(&mut self, param: Param, value: String) {
         self.0[param as usize] = Some(value);
+    }
+}
+
+impl fmt::Debug for Params {
+    /// Shows no password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |param| match param {
+            Param::Password => self.get(param).map(|_| "****"),
+            _ => self.get(param),
+        };
+        f.debug_map()
+            .entries(Param::ALL.into_iter().filter_map(|param| Some((param.keyword(), shown(param)?))))
+            .finish()
     }
 }
 

@@ -74,6 +74,24 @@ fn a_service_that_cannot_be_looked_up_may_lead_anywhere() {
 }
 
 #[test]
+fn a_service_that_cannot_be_read_says_what_protects_the_connection_before_the_environment_does() {
+    let missing = [("PGSERVICE", "mine"), ("PGSERVICEFILE", "/nonexistent"), ("PGSSLMODE", "prefer")];
+    let remote = plan(LIBPQ, &[("host", "db.example.com")], &missing).unwrap();
+    let settings =
+        [("host", "db.example.com"), ("hostaddr", ""), ("sslmode", "verify-full"), ("gssencmode", "disable")];
+    assert_eq!(driver_settings(&remote), pairs(&settings));
+    let local = plan(LIBPQ, &[("host", "localhost")], &missing).unwrap();
+    assert_eq!(driver_settings(&local), pairs(&[("host", "localhost"), ("hostaddr", "")]));
+    assert!(plan(LIBPQ, &[("host", "db.example.com"), ("sslmode", "prefer")], &missing).is_err());
+}
+
+#[test]
+fn settings_show_no_password() {
+    let given = plan(LIBPQ, &[("host", "localhost"), ("user", "ada"), ("password", "s3cret")], &[]).unwrap();
+    assert_eq!(format!("{:?}", given.params), r#"{"user": "ada", "password": "****", "host": "localhost"}"#);
+}
+
+#[test]
 fn each_driver_has_its_own_variables() {
     let variables = [("PGHOST", "localhost"), ("PGHOSTADDR", "127.0.0.1"), ("PGSSLMODE", "require"), ("PGUSER", "ada")];
     let hosts = |driver| {
@@ -105,7 +123,7 @@ fn the_limit_is_a_number_of_seconds() {
     let timeout = |value| plan(LIBPQ, &[("connect_timeout", value)], &[]).unwrap().timeout();
     assert_eq!(timeout("7"), Some(7.0));
     assert_eq!(timeout(" 0.5 "), Some(0.5));
-    for none in ["0", "-1", "soon", ""] {
+    for none in ["0", "-1", "soon", "", "inf", "nan", "1e300"] {
         assert_eq!(timeout(none), None, "{none}");
     }
     // asyncpg's own default.

@@ -44,6 +44,8 @@ pub struct TlsSettings<'a> {
     pub sslrootcert: Option<&'a str>,
     /// libpq's `gssencmode`, as given: whether GSSAPI encryption is tried before TLS.
     pub gssencmode: Option<&'a str>,
+    /// A source that cannot be read may ask for more than these settings do.
+    pub may_be_stricter: bool,
     /// User and password are both given: no token is sent.
     pub has_credentials: bool,
     /// The caller accepts a connection that TLS does not protect.
@@ -72,7 +74,8 @@ impl TlsSettings<'_> {
             // The caller's own password, not a token.
             return Ok(None);
         }
-        let verifies_by_default = to_azure || known.is_none() || self.sslrootcert == Some(SYSTEM_ROOTS);
+        let verifies_by_default =
+            to_azure || known.is_none() || self.may_be_stricter || self.sslrootcert == Some(SYSTEM_ROOTS);
         let sslmode = match self.sslmode {
             None if verifies_by_default => VERIFY_FULL.into(),
             None => "require".into(),
