@@ -79,7 +79,7 @@ impl Entry {
         let (text, tag) = bytes.split_at(split);
         hmac::verify(&self.key, &self.signed(text), tag).map_err(|_| changed())?;
         let entry: Value = serde_json::from_slice(text).map_err(|_| changed())?;
-        let date = |name| Some(UNIX_EPOCH + Duration::from_secs(entry.get(name)?.as_u64()?));
+        let date = |name| UNIX_EPOCH.checked_add(Duration::from_secs(entry.get(name)?.as_u64()?));
         let token = entry.get("token").and_then(Value::as_str).map(Secret::from).ok_or_else(changed)?;
         let token = FetchedToken {
             secret: token,
