@@ -35,6 +35,7 @@ import os
 import re
 from typing import TYPE_CHECKING, Any
 
+from azure_postgresql_auth import _conninfo
 from azure_postgresql_auth._core import is_azure_server, value_defect
 from azure_postgresql_auth._engine.connect import Options
 from azure_postgresql_auth.identity import (
@@ -185,25 +186,23 @@ def _settings(prefix: str) -> Iterator[tuple[str, str, str]]:
             yield variable, keyword, value
 
 
-# Source: PostgreSQL's documentation, "Keyword/Value Connection Strings".
-_PAIR: Final = re.compile(r"\s*([a-z_]+)\s*=\s*('(?:[^'\\]|\\.)*'|(?!')(?:[^\s\\]|\\.)*)(?=\s|$)", re.DOTALL)
+_KEYWORD: Final = re.compile(r"[a-z_]+")
 
 
 def _parsed(variable: str, connection_string: str) -> Iterator[tuple[str, str]]:
-    position, end = 0, len(connection_string.rstrip())
-    while position < end:
-        pair = _PAIR.match(connection_string, position)
-        if pair is None or pair[1] in Options.__slots__:
-            # The message does not quote the value, which may contain a password.
-            message = (
-                f"{variable} is not written in libpq's keywords and values, as 'host=... dbname=... user=...' is: the "
-                f"connection was made for another client type. Make it for Python, Django or none"
-            )
-            raise ValueError(message)
-        value = pair[2][1:-1] if pair[2].startswith("'") else pair[2]
-        if value:
-            yield pair[1], re.sub(r"\\(.)", r"\1", value, flags=re.DOTALL)
-        position = pair.end()
+    try:
+        for keyword, value in _conninfo.pairs(connection_string):
+            if not _KEYWORD.fullmatch(keyword) or keyword in Options.__slots__:
+                raise ValueError  # noqa: TRY301 - as if it could not be read
+            if value:
+                yield keyword, value
+    except ValueError:
+        # The message does not quote the value, which may contain a password.
+        message = (
+            f"{variable} is not written in libpq's keywords and values, as 'host=... dbname=... user=...' is: the "
+            f"connection was made for another client type. Make it for Python, Django or none"
+        )
+        raise ValueError(message) from None
 
 
 def _credential(prefix: str, password: str | None) -> object | None:

@@ -29,7 +29,7 @@ LAYERS = [
     {"core"},
     {"_engine", "tls"},
     {"_core"},
-    {"errors", "_redacted", "_shapes"},
+    {"errors", "_conninfo", "_redacted", "_shapes"},
 ]
 ENGINE_LAYERS = [
     {"connect"},
@@ -38,7 +38,7 @@ ENGINE_LAYERS = [
     {"external", "log", "proactor", "refusal"},
 ]
 RUST_LAYERS = [
-    {"py"},
+    {"py", "fuzz"},
     {"proxy"},
     {"credential"},
     {"login"},

@@ -8,14 +8,14 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote
 
+from azure_postgresql_auth import _conninfo
 from azure_postgresql_auth.cli.failure import Failure
 
 _SCHEMES = ("postgresql://", "postgres://")
-_PAIR = re.compile(
-    r"\s*(?P<keyword>[^\s=]+)\s*=\s*(?:'(?P<quoted>(?:[^'\\]|\\.)*)'(?=\s|$)|(?P<plain>(?:[^\s'\\]|\\.)*)(?=\s|$))",
-    re.DOTALL,
+_USERINFO = re.compile(r"([^@/]*)@")
+_ENDPOINT = re.compile(
+    r"(?:\[(?P<address>[^\]]+)\](?=[:/?,]|$)|(?!\[)(?P<host>[^:/?,]*))(?::(?P<port>[^/?,]*))?(?P<separator>,)?"
 )
-_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
 
 def is_conninfo(text: str) -> bool:
@@ -35,45 +35,42 @@ def parse(text: str) -> dict[str, str]:
 
 
 def _keywords(text: str) -> dict[str, str]:
-    found = {}
-    position, end = 0, len(text.rstrip())
-    while position < end:
-        pair = _PAIR.match(text, position)
-        if pair is None:
-            # The message does not quote the text, which may contain a password.
-            raise Failure(f"the connection string cannot be read after its character {position}: expected name=value")
-        value = pair["plain"] if pair["quoted"] is None else pair["quoted"]
-        found[pair["keyword"]] = _ESCAPED.sub(r"\1", value)
-        position = pair.end()
-    return found
+    try:
+        return dict(_conninfo.pairs(text))
+    except ValueError as error:
+        # The message does not quote the text, which may contain a password.
+        raise Failure(
+            f"the connection string cannot be read after its character {error}: expected name=value"
+        ) from None
 
 
 def _uri(text: str) -> dict[str, str]:
-    rest, _, query = text.partition("://")[2].partition("?")
-    place, _, database = rest.partition("/")
-    userinfo, _, hosts = place.rpartition("@")
-    user, _, password = userinfo.partition(":")
-    pairs = [_host_and_port(host) for host in hosts.split(",")]
-    found = {
-        "user": unquote(user),
-        "password": unquote(password),
-        "host": ",".join(host for host, _ in pairs),
-        "port": ",".join(port for _, port in pairs) if any(port for _, port in pairs) else "",
-        "dbname": unquote(database),
-    }
-    for pair in filter(None, query.split("&")):
+    """Parse a URI as `conninfo_uri_parse_options` in PostgreSQL's `fe-connect.c` does."""
+    rest = text.partition("://")[2]
+    found: list[tuple[str, str]] = []
+    # What is before "@" may contain "?", as passwords do.
+    if userinfo := _USERINFO.match(rest):
+        user, _, password = userinfo[1].partition(":")
+        found += ("user", unquote(user)), ("password", unquote(password))
+        rest = rest[userinfo.end() :]
+    hosts: list[str] = []
+    ports: list[str] = []
+    separator: str | None = ","
+    while separator:
+        endpoint = _ENDPOINT.match(rest)
+        if endpoint is None:
+            raise Failure("the connection string cannot be read: in a URI, [ADDRESS] is expected after '['")
+        hosts.append(endpoint["address"] or endpoint["host"] or "")
+        ports.append(endpoint["port"] or "")
+        separator = endpoint["separator"]
+        rest = rest[endpoint.end() :]
+    path, _, query = rest.partition("?")
+    found += ("host", unquote(",".join(hosts))), ("port", unquote(",".join(ports)) if any(ports) else "")
+    found.append(("dbname", unquote(path[1:])))
+    for pair in query.split("&") if query else ():
         keyword, equals, value = pair.partition("=")
-        if not equals:
+        if not equals or "=" in value:
             raise Failure("the connection string cannot be read: in a URI's query, name=value is expected")
         # As in URIs of JDBC, which libpq accepts, too.
-        keyword, value = ("sslmode", "require") if pair == "ssl=true" else (keyword, value)
-        found[unquote(keyword)] = unquote(value)
-    return {keyword: value for keyword, value in found.items() if value}
-
-
-def _host_and_port(text: str) -> tuple[str, str]:
-    if text.startswith("["):
-        host, _, port = text[1:].partition("]")
-        return host, port.lstrip(":")
-    host, _, port = text.partition(":")
-    return unquote(host), port
+        found.append(("sslmode", "require") if pair == "ssl=true" else (unquote(keyword), unquote(value)))
+    return {keyword: value for keyword, value in found if value}
