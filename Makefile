@@ -14,7 +14,7 @@ ifeq ($(shell uname -s),Linux)
 PORTABLE := --zig --compatibility manylinux2014
 endif
 
-.PHONY: help demo test test-rust test-counts test-python test-versions test-programs test-windows check-platforms \
+.PHONY: help demo fuzz fuzz-corpus test test-rust test-counts test-python test-versions test-programs test-windows check-platforms cargo-fuzz \
 	soak stress lint lint-rust lint-python lint-text lint-workflows docs \
 	docs-serve licenses deny advisories format bench bench-proxy bench-rust counts fleet wheel wheel-free-threaded wheels wheel-manylinux sdist lock clean
 
@@ -28,8 +28,9 @@ demo: $(VENV)/built ## Log in to an emulated Azure with every driver
 
 test: test-rust test-counts test-python ## Run all tests; pytest's closing line comes last
 
+# The variable is what Azure Pipelines sets; without it, no answer to its credential is replayed.
 test-rust: ## Run the tests of the Rust core
-	cargo test --locked --no-default-features --quiet
+	SYSTEM_OIDCREQUESTURI=http://127.0.0.1:9/oidc cargo test --locked --no-default-features --quiet
 
 # Fails when a step of a login takes more instructions than benches/counts.json says.
 test-counts: ## Count the instructions of a login's steps, with valgrind
@@ -73,6 +74,29 @@ soak: $(VENV)/built ## Run all kinds of clients while services and processes fai
 # Thousands of forks and exits in the middle of fetches, on every CPython here, with the wheel.
 stress: $(VENV)/built wheel ## Fork and exit during fetches, thousands of times
 	$(BIN)/python -m tests.stress.processes
+
+# Rust's targets with libFuzzer, whose instrumentation a stable compiler has under RUSTC_BOOTSTRAP; then what only Python reads,
+# with Hypothesis. New inputs go to fuzz/target/corpus; `make fuzz-corpus` adds to fuzz/corpus what they reach beyond it.
+FUZZ_SECONDS ?= 60
+FUZZ_EXAMPLES ?= 20000
+FUZZ_TARGETS ?= $(notdir $(wildcard fuzz/corpus/*))
+FUZZ := RUSTC_BOOTSTRAP=1 cargo fuzz
+fuzz: $(VENV)/built cargo-fuzz ## Feed every target of the fuzzer for FUZZ_SECONDS, and the Python tests FUZZ_EXAMPLES
+	$(FUZZ) build --sanitizer none
+	@for target in $(FUZZ_TARGETS); do mkdir -p fuzz/target/corpus/$$target && \
+	    $(FUZZ) run --sanitizer none $$target fuzz/target/corpus/$$target fuzz/corpus/$$target -- \
+	        -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=1024 -timeout=10 -print_final_stats=1 || exit 1; done
+	HYPOTHESIS_PROFILE=deep FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(BIN)/python -m pytest $(PARALLEL) --timeout 0 tests/fuzz
+
+fuzz-corpus: cargo-fuzz ## Keep in fuzz/corpus what the inputs found by `make fuzz` reach
+	@for target in $(FUZZ_TARGETS); do \
+	    $(FUZZ) run --sanitizer none $$target fuzz/corpus/$$target fuzz/target/corpus/$$target -- \
+	        -merge=1 -set_cover_merge=1 -max_len=2048 || exit 1; done
+
+cargo-fuzz:
+	@cargo fuzz --version > /dev/null 2>&1 || { \
+	    echo "cargo-fuzz is missing, which builds and runs the targets: cargo install cargo-fuzz"; \
+	    echo "It needs a C++ compiler, for libFuzzer."; exit 1; }
 
 lint: lint-rust lint-python lint-text lint-workflows docs ## Check formatting, lints, types, documentation and spelling
 

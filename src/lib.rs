@@ -35,6 +35,8 @@ pub mod cache;
 pub mod connection;
 pub mod credential;
 pub mod error;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod login;
 pub mod platform;
 pub mod proxy;

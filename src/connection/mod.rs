@@ -8,6 +8,8 @@
 pub mod asyncpg;
 pub mod cloud;
 mod driver;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod params;
 pub mod service_file;
 pub mod target;

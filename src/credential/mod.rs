@@ -9,6 +9,8 @@ mod defect;
 mod developer_tools;
 mod entra;
 pub mod expiry;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod http;
 mod managed_identity;
 mod request;

@@ -2,6 +2,8 @@
 
 pub mod claims;
 mod flow;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod principal;
 #[cfg(test)]
 mod simulation;

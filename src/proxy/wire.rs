@@ -1,5 +1,8 @@
 //! PostgreSQL's messages, as far as a login needs them.
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
+
 use zeroize::Zeroizing;
 
 /// Return a message of this type.

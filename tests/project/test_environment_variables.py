@@ -45,8 +45,9 @@ BY_LIBRARIES = {"ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"}
 
 
 def rust() -> str:
-    """Return the Rust sources without their tests and without the table."""
-    paths = [path for path in (ROOT / "src").rglob("*.rs") if path.name not in {"variables.rs", "tests.rs"}]
+    """Return the Rust sources without their tests, the fuzzer's targets and the table."""
+    others = {"variables.rs", "tests.rs", "fuzz.rs"}
+    paths = [path for path in (ROOT / "src").rglob("*.rs") if path.name not in others]
     return "".join(path.read_text("utf-8").partition("#[cfg(test)]\nmod tests")[0] for path in paths)
 
 

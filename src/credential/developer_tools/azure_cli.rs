@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use tokio::time::Instant;
 
-use super::Tool;
+use super::{Output, Tool};
 use crate::{
     cache::FetchedToken,
     credential::{Subscription, TenantId, TokenSource, developer_tools, expiry, request, resource_of},
@@ -39,6 +39,18 @@ fn token(stdout: &str) -> Option<FetchedToken> {
     developer_tools::token(answer["accessToken"].as_str()?, answer.get("expires_on").and_then(expiry::date))
 }
 
+/// The token in `az`'s output, or what its failure means.
+pub(super) fn answer(output: &Output, tenant_id: Option<&str>) -> Result<FetchedToken, Error> {
+    TOOL.token(output, token, |output| {
+        let wants_login = ["az login", "az account set"].iter().any(|command| output.stderr.contains(command));
+        if wants_login && !output.stderr.contains("AADSTS") {
+            TOOL.not_signed_in(tenant_id)
+        } else {
+            TOOL.failed(&output.stderr, tenant_id)
+        }
+    })
+}
+
 #[async_trait]
 impl TokenSource for AzureCliCredential {
     fn name(&self) -> &'static str {
@@ -62,13 +74,6 @@ impl TokenSource for AzureCliCredential {
         arguments.extend(tenant_id.iter().flat_map(|tenant_id| ["--tenant", tenant_id]));
         arguments.extend(self.subscription.as_deref().iter().flat_map(|subscription| ["--subscription", subscription]));
         let output = TOOL.run(&arguments, self.process_timeout, deadline).await?;
-        TOOL.token(&output, token, |output| {
-            let wants_login = ["az login", "az account set"].iter().any(|command| output.stderr.contains(command));
-            if wants_login && !output.stderr.contains("AADSTS") {
-                TOOL.not_signed_in(tenant_id)
-            } else {
-                TOOL.failed(&output.stderr, tenant_id)
-            }
-        })
+        answer(&output, tenant_id)
     }
 }

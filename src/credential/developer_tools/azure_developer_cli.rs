@@ -7,7 +7,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
-use super::Tool;
+use super::{Output, Tool};
 use crate::{
     cache::FetchedToken,
     credential::{TenantId, TokenSource, developer_tools, expiry, request},
@@ -50,6 +50,18 @@ fn complaint(output: &str) -> Option<String> {
     said(|object| object.get("error")?.as_str()).or_else(|| said(|object| object.get("data")?.get("message")?.as_str()))
 }
 
+/// The token in `azd`'s output, or what its failure means.
+pub(super) fn answer(output: &Output, tenant_id: Option<&str>) -> Result<FetchedToken, Error> {
+    TOOL.token(output, token, |output| {
+        let said = format!("{}\n{}", output.stdout, output.stderr);
+        if said.contains("azd auth login") && !said.contains("AADSTS") {
+            TOOL.not_signed_in(tenant_id)
+        } else {
+            TOOL.failed(complaint(&said).as_ref().unwrap_or(&output.stderr), tenant_id)
+        }
+    })
+}
+
 #[async_trait]
 impl TokenSource for AzureDeveloperCliCredential {
     fn name(&self) -> &'static str {
@@ -71,14 +83,7 @@ impl TokenSource for AzureDeveloperCliCredential {
         let claims = request::claims().map(|claims| STANDARD.encode(&*claims));
         arguments.extend(claims.iter().flat_map(|claims| ["--claims", claims]));
         let output = TOOL.run(&arguments, self.process_timeout, deadline).await?;
-        TOOL.token(&output, token, |output| {
-            let said = format!("{}\n{}", output.stdout, output.stderr);
-            if said.contains("azd auth login") && !said.contains("AADSTS") {
-                TOOL.not_signed_in(tenant_id)
-            } else {
-                TOOL.failed(complaint(&said).as_ref().unwrap_or(&output.stderr), tenant_id)
-            }
-        })
+        answer(&output, tenant_id)
     }
 }
 

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use tokio::time::Instant;
 
-use super::Tool;
+use super::{Output, Tool};
 use crate::{
     cache::FetchedToken,
     credential::{TenantId, TokenSource, developer_tools, expiry, request, resource_of},
@@ -68,6 +68,20 @@ fn token(stdout: &str) -> Option<FetchedToken> {
     developer_tools::token(secret, expiry::date(&expires_on.into()))
 }
 
+/// The token in the script's output, or what its failure means.
+pub(super) fn answer(output: &Output, tenant_id: Option<&str>) -> Result<FetchedToken, Error> {
+    if output.stdout.contains(NO_MODULE) {
+        return Err(TOOL.lacks("PowerShell's module Az.Accounts 2.2.0 or later", INSTALL));
+    }
+    TOOL.token(output, token, |output| {
+        if output.stderr.contains("Connect-AzAccount") && !output.stderr.contains("AADSTS") {
+            TOOL.not_signed_in(tenant_id)
+        } else {
+            TOOL.failed(&output.stderr, tenant_id)
+        }
+    })
+}
+
 #[async_trait]
 impl TokenSource for AzurePowerShellCredential {
     fn name(&self) -> &'static str {
@@ -97,16 +111,7 @@ impl TokenSource for AzurePowerShellCredential {
         let script = encoded(resource, tenant_id.unwrap_or_default());
         let arguments = ["-NoProfile", "-NonInteractive", "-EncodedCommand", &script];
         let output = TOOL.run(&arguments, self.process_timeout, deadline).await?;
-        if output.stdout.contains(NO_MODULE) {
-            return Err(TOOL.lacks("PowerShell's module Az.Accounts 2.2.0 or later", INSTALL));
-        }
-        TOOL.token(&output, token, |output| {
-            if output.stderr.contains("Connect-AzAccount") && !output.stderr.contains("AADSTS") {
-                TOOL.not_signed_in(tenant_id)
-            } else {
-                TOOL.failed(&output.stderr, tenant_id)
-            }
-        })
+        answer(&output, tenant_id)
     }
 }
 

@@ -4,6 +4,8 @@ mod azure_cli;
 mod azure_developer_cli;
 mod azure_powershell;
 mod command;
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzz;
 
 use std::{
     io,

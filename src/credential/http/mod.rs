@@ -2,5 +2,7 @@
 
 pub mod attempt_log;
 pub mod cause;
+#[cfg(any(test, fuzzing))]
+pub mod script;
 pub mod transport;
 mod trust;

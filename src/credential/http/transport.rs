@@ -44,9 +44,9 @@ const LARGEST_ANSWER: usize = 1 << 20;
 /// If a service throttles requests for longer, the caller gets the error at once instead of waiting.
 pub const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// A reqwest client that logs its requests' outcome.
+/// A client that logs its requests' outcome.
 pub struct Client {
-    http: reqwest::Client,
+    http: Arc<dyn HttpClient>,
     /// The claims that the token must satisfy, which azure_identity cannot send.
     claims: Option<Arc<str>>,
     log: AttemptLog,
@@ -165,13 +165,23 @@ pub fn plain_client() -> Result<reqwest::Client, reqwest::Error> {
     local_builder().tls_certs_only([]).build()
 }
 
+/// The client that `build` makes, which sends requests to the network; in the fuzzer, one that reads answers from its input.
+fn network<E>(build: impl FnOnce() -> Result<reqwest::Client, E>) -> Result<Arc<dyn HttpClient>, E> {
+    #[cfg(any(test, fuzzing))]
+    if let Ok(script) = super::script::SCRIPT.try_with(Arc::clone) {
+        return Ok(script);
+    }
+    Ok(Arc::new(build()?))
+}
+
 /// A client for a managed identity endpoint, of one of the clients above.
 pub fn local(
     credential: &'static str,
-    http: Result<reqwest::Client, reqwest::Error>,
+    build: impl FnOnce() -> Result<reqwest::Client, reqwest::Error>,
     log: AttemptLog,
 ) -> Result<Client, error::Error> {
-    http.map(|http| Client { http, claims: None, log }).map_err(|error| no_client(credential, &error))
+    let http = network(build).map_err(|error| no_client(credential, &error))?;
+    Ok(Client { http, claims: None, log })
 }
 
 /// Options for Entra ID: https to `authority`, else to that of `AZURE_AUTHORITY_HOST`, else to the public cloud's.
@@ -182,6 +192,16 @@ pub fn entra(
 ) -> Result<ClientOptions, error::Error> {
     let mut custom = CustomConfiguration::default();
     custom.authority_host = Authority::resolve(credential, authority)?.url();
+    let http = network(|| entra_client(credential))?;
+    Ok(ClientOptions {
+        cloud: Some(Arc::new(CloudConfiguration::Custom(custom))),
+        transport: Some(Transport::new(Arc::new(Client { http, claims: request::claims(), log }))),
+        retry: RetryOptions::exponential(ExponentialRetryOptions { max_retries: 3, ..Default::default() }),
+        ..Default::default()
+    })
+}
+
+fn entra_client(credential: &'static str) -> Result<reqwest::Client, error::Error> {
     let wanted = request::options();
     let trusted = match &wanted.ca_bundle {
         Some(path) => trust::bundle("connection_verify", path).map(Some),
@@ -198,13 +218,7 @@ pub fn entra(
             http.proxy(reqwest::Proxy::https(url).map_err(|error| no_client(credential, &error))?)
         }
     };
-    let http = http.build().map_err(|error| no_client(credential, &error))?;
-    Ok(ClientOptions {
-        cloud: Some(Arc::new(CloudConfiguration::Custom(custom))),
-        transport: Some(Transport::new(Arc::new(Client { http, claims: request::claims(), log }))),
-        retry: RetryOptions::exponential(ExponentialRetryOptions { max_retries: 3, ..Default::default() }),
-        ..Default::default()
-    })
+    http.build().map_err(|error| no_client(credential, &error))
 }
 
 fn no_client(credential: &'static str, cause: &reqwest::Error) -> error::Error {

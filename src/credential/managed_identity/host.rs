@@ -200,11 +200,12 @@ impl Host {
 
     /// The client for its requests.
     pub fn client(&self, log: AttemptLog) -> Result<Client, Error> {
-        let http = match self {
-            Self::ServiceFabric { thumbprint, .. } => service_fabric::client(thumbprint),
-            _ => transport::plain_client(),
-        };
-        transport::local(NAME, http, log)
+        match self {
+            Self::ServiceFabric { thumbprint, .. } => {
+                transport::local(NAME, || service_fabric::client(thumbprint), log)
+            }
+            _ => transport::local(NAME, transport::plain_client, log),
+        }
     }
 
     /// Whether the answer is this host's: at IMDS' address there may be another service.

@@ -168,7 +168,7 @@ pub async fn look(base: &Url, request: &Url, deadline: Instant) -> Result<(), St
 
 async fn ask(base: &Url, request: Url) -> Result<(), String> {
     let host = base.host_str().unwrap_or_default();
-    let client = transport::local(NAME, transport::plain_client(), AttemptLog::default());
+    let client = transport::local(NAME, transport::plain_client, AttemptLog::default());
     let client = client.map_err(|error| error.to_string())?;
     match client.send(&Request::new(request, Method::Get)).await {
         Ok(response) if is_azures(&response) => Ok(()),

@@ -2,6 +2,8 @@
 
 mod answer;
 mod arc;
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzz;
 mod host;
 mod imds;
 mod retry;
@@ -101,6 +103,33 @@ impl ManagedIdentityCredential {
         named.map(|id| id.map(UserAssigned::ClientId)).map_err(|defect| defect.of(NAME))
     }
 
+    /// Ask the host.
+    async fn fetch_from(&self, host: &Host, scope: &str, deadline: Instant) -> Result<FetchedToken, Error> {
+        let user_assigned = self.user_assigned()?;
+        let log = AttemptLog::local(host.secret());
+        let failed = |why: String| log.attempt(NAME, &why);
+        let mut request = host.request(resource_of(scope), user_assigned.as_ref(), self.of_environment.is_some())?;
+        if let (Host::Imds { base }, true) = (host, self.probe) {
+            imds::look(base, request.url(), deadline).await.map_err(unavailable)?;
+        }
+        let client = host.client(log.clone())?;
+        let mut response = send(&client, host, &request, deadline, &log).await?;
+        if let (Host::AzureArc { keys, .. }, 401) = (host, u16::from(response.status())) {
+            let key = arc::key(&response, keys).map_err(failed)?;
+            log.hide(&key);
+            request.insert_header("authorization", format!("Basic {}", key.expose()));
+            response = send(&client, host, &request, deadline, &log).await?;
+        }
+        if let (Host::Imds { base }, false) = (host, host.is_answered_by(&response)) {
+            return Err(unavailable(imds::not_azures(base, &response)).into());
+        }
+        let token = answer::token(&response, &log).map_err(|why| host.refusal(&response, failed(why)))?;
+        if let (Host::AzureArc { .. }, Some(named)) = (host, &user_assigned) {
+            arc::confirm(&response, named).map_err(failed)?;
+        }
+        Ok(token)
+    }
+
     async fn of_workload(&self, scope: &str, deadline: Instant) -> Result<FetchedToken, Error> {
         let client_id = match self.user_assigned()? {
             Some(UserAssigned::ClientId(client_id)) => Some(client_id),
@@ -134,29 +163,7 @@ impl TokenSource for ManagedIdentityCredential {
         if matches!(host, Host::Workload) {
             return self.of_workload(scope, deadline).await;
         }
-        let user_assigned = self.user_assigned()?;
-        let log = AttemptLog::local(host.secret());
-        let failed = |why: String| log.attempt(NAME, &why);
-        let mut request = host.request(resource_of(scope), user_assigned.as_ref(), self.of_environment.is_some())?;
-        if let (Host::Imds { base }, true) = (&host, self.probe) {
-            imds::look(base, request.url(), deadline).await.map_err(unavailable)?;
-        }
-        let client = host.client(log.clone())?;
-        let mut response = send(&client, &host, &request, deadline, &log).await?;
-        if let (Host::AzureArc { keys, .. }, 401) = (&host, u16::from(response.status())) {
-            let key = arc::key(&response, keys).map_err(failed)?;
-            log.hide(&key);
-            request.insert_header("authorization", format!("Basic {}", key.expose()));
-            response = send(&client, &host, &request, deadline, &log).await?;
-        }
-        if let (Host::Imds { base }, false) = (&host, host.is_answered_by(&response)) {
-            return Err(unavailable(imds::not_azures(base, &response)).into());
-        }
-        let token = answer::token(&response, &log).map_err(|why| host.refusal(&response, failed(why)))?;
-        if let (Host::AzureArc { .. }, Some(named)) = (&host, &user_assigned) {
-            arc::confirm(&response, named).map_err(failed)?;
-        }
-        Ok(token)
+        self.fetch_from(&host, scope, deadline).await
     }
 
     async fn fetch_late(&self, scope: &str, deadline: Instant) -> Option<Result<FetchedToken, Error>> {

@@ -1,5 +1,8 @@
 //! A token's file: its name, what is in it, and how it is replaced.
 
+#[cfg(any(test, fuzzing))]
+pub(in crate::credential) mod fuzz;
+
 use std::{
     fs,
     hash::Hasher,

@@ -27,6 +27,8 @@ use std::{
 };
 
 use entry::Entry;
+#[cfg(any(test, fuzzing))]
+pub(super) use entry::fuzz;
 use lock::FetchLock;
 use tokio::time::Instant;
 

@@ -1,6 +1,8 @@
 //! SCRAM-SHA-256 (RFC 5802 and 7677), the server's side, as PostgreSQL's clients use it.
 
 mod exchange;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod passwords;
 
 pub use exchange::{Challenge, Exchange, Refusal, new_nonce};

@@ -1,6 +1,8 @@
 //! The login to the server: verified TLS, a token, and cancel requests.
 
 mod connect;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod login;
 
 use std::{net::SocketAddr, sync::Arc};

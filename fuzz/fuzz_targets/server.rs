@@ -1,0 +1,3 @@
+#![no_main]
+
+azure_postgresql_auth_fuzz::target!(server);
