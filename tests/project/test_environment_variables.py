@@ -48,7 +48,7 @@ def rust() -> str:
     """Return the Rust sources without their tests, the fuzzer's targets and the table."""
     others = {"variables.rs", "tests.rs", "fuzz.rs"}
     paths = [path for path in (ROOT / "src").rglob("*.rs") if path.name not in others]
-    return "".join(path.read_text("utf-8").partition("#[cfg(test)]\nmod tests")[0] for path in paths)
+    return "".join(path.read_text("utf-8").partition("#[cfg(test)]\nmod tests {")[0] for path in paths)
 
 
 def python_texts() -> set[str]:

@@ -98,7 +98,7 @@ def test_rust_imports_go_down(path: Path) -> None:
     if module == "lib":
         return
     # Tests beside the code may look up, for clocks that they set.
-    text = path.read_text("utf-8").split("#[cfg(test)]\nmod tests")[0]
+    text = path.read_text("utf-8").split("#[cfg(test)]\nmod tests {")[0]
     named = set(re.findall(r"crate::(\w+)", text))
     for group in re.findall(r"use crate::\{(.*?)\};", text, re.DOTALL):
         while "{" in group:
