@@ -1,8 +1,14 @@
-"""A program that a command runs: it gets the signals and the terminal, and its end is the command's."""
+"""A program that a command runs: it gets the signals and the terminal, and its end is the command's.
+
+A command that is killed, so that it can pass nothing on, leaves the program running on POSIX systems. On Windows the
+program and its children end with it, because `TerminateProcess` is the only way to ask for that there.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -37,7 +43,7 @@ def run(command: Sequence[str], environment: Mapping[str, str], name: str, inher
         inherited: descriptors that it inherits.
 
     Returns:
-        The program's exit code; minus the number of the signal that ended it.
+        The program's exit code; on POSIX systems minus the number of the signal that ended it.
 
     Raises:
         Failure: it cannot be run (126) or found (127).
@@ -51,10 +57,11 @@ def run(command: Sequence[str], environment: Mapping[str, str], name: str, inher
         elif number not in _TYPED or not _in_foreground():
             _send(child.pid, number)
 
-    with signals.handled(dict.fromkeys(_FORWARDED, forward)):
+    environment = _with_path(environment)
+    with signals.handled(dict.fromkeys(_FORWARDED, forward)), _job():
         try:
             child = subprocess.Popen(  # noqa: S603 - the user's own command
-                command, env=_with_path(environment), pass_fds=inherited
+                _found(command, environment), env=environment, pass_fds=inherited
             )
         except FileNotFoundError as error:
             raise Failure(f"{name}: {command[0]} is not installed or not on PATH", _NOT_FOUND) from error
@@ -71,19 +78,23 @@ def end_like(code: int) -> int:
     Whoever started this process (a shell, systemd) tells the two apart, and saw the program itself when `exec` replaced
     this process by it.
     """
-    if code >= 0:
+    if code >= 0 or not _POSIX:
         return code
-    if _POSIX:
-        import resource  # noqa: PLC0415 - not on Windows
+    import resource  # noqa: PLC0415 - not on Windows
 
-        number = signal.Signals(-code)
-        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))  # one dump is enough
-        sys.stdout.flush()
-        if number not in {signal.SIGKILL, signal.SIGSTOP}:
-            signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
+    number = signal.Signals(-code)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))  # one dump is enough
+    sys.stdout.flush()
+    if number not in {signal.SIGKILL, signal.SIGSTOP}:
+        signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
     # Process 1 of a container does not get signals that it does not handle.
-    return signals.exit_code(-code)
+    return shell_code(code)
+
+
+def shell_code(code: int) -> int:
+    """Return the exit code that a shell has for the program's end."""
+    return signals.exit_code(-code) if code < 0 and _POSIX else code
 
 
 def _send(pid: int, number: int) -> None:
@@ -113,7 +124,8 @@ def _in_foreground() -> bool:
 
 def _wait(child: subprocess.Popen[bytes]) -> int:
     if not _POSIX:
-        return child.wait()
+        # A code of Windows' own (0xC000013A after Ctrl-C) as the signed number that `sys.exit` takes.
+        return (child.wait() ^ 1 << 31) - (1 << 31)
     while True:
         _, status = os.waitpid(child.pid, os.WUNTRACED)
         if os.WIFSTOPPED(status):
@@ -127,6 +139,21 @@ def _wait(child: subprocess.Popen[bytes]) -> int:
                 continue
         child.returncode = os.WEXITSTATUS(status) if os.WIFEXITED(status) else -os.WTERMSIG(status)
         return child.returncode
+
+
+def _job() -> contextlib.AbstractContextManager[None]:
+    if sys.platform != "win32":
+        return contextlib.nullcontext()
+    from azure_postgresql_auth.cli import windows_job  # noqa: PLC0415 - not elsewhere
+
+    return windows_job.children_end_with_this_process()
+
+
+def _found(command: Sequence[str], environment: Mapping[str, str]) -> Sequence[str]:
+    """Look for the program in the PATH of its own environment, as POSIX systems do."""
+    if _POSIX:
+        return command
+    return [shutil.which(command[0], path=environment.get("PATH")) or command[0], *command[1:]]
 
 
 def _with_path(environment: Mapping[str, str]) -> dict[str, str]:

@@ -76,8 +76,7 @@ def run(options: argparse.Namespace) -> int:
                 raise Failure(f"the emulator did not start: {error}") from error
         variables = _variables(emulator, options.identity)
         if options.command:
-            code = child.run(options.command, {**os.environ, **variables}, "emulator")
-            return signals.exit_code(-code) if code < 0 else code
+            return child.shell_code(child.run(options.command, {**os.environ, **variables}, "emulator"))
         exports = "\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items())
         with contextlib.suppress(KeyboardInterrupt):
             terminal.data(json.dumps(variables) if options.json else exports)
