@@ -112,7 +112,7 @@ class Environment(Part):
 
         Args:
             host: "azure-arc", "service-fabric", "azure-ml" or "cloud-shell". Clients of Azure Arc read keys only from
-                /var/opt/azcmagent/tokens; the emulator writes them to `arc_keys`.
+                /var/opt/azcmagent/tokens; the emulator writes them to `arc_keys`. On Windows the variables say where.
 
         Raises:
             ValueError: the host is unknown.
@@ -130,7 +130,7 @@ class Environment(Part):
     @property
     def arc_keys(self) -> Path:
         """The directory with the keys of Azure Arc's agent, to be mounted at /var/opt/azcmagent/tokens."""
-        return self._running.arc_keys
+        return self._running.identities.hosts.keys
 
     def workload_identity_env(self, identity: Identity | str) -> dict[str, str]:
         """Return the variables of a Kubernetes pod that acts as an identity; each call rotates the token file.

@@ -55,10 +55,9 @@ class Services:
             self.backend = self._behind(dsn, postgres, stack.callback)
             self.roles = Roles(self.sql, self.backend.user, ours=dsn is None)
             stack.callback(self.roles.drop_all)
-            self.arc_keys = self.work / "azure-arc-keys"
             context = self.certificates.server_context()
             self.identities = IdentityService(
-                self.directory, self.issuer, settings, context, self.arc_keys, Records(records)
+                self.directory, self.issuer, settings, context, self.work, Records(records)
             )
             stack.callback(self.identities.stop)
             self.identities.start()

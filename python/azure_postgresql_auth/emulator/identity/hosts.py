@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+import sys
 from typing import TYPE_CHECKING, Callable
 
 from azure_postgresql_auth.emulator.identity.answer import Answer
@@ -20,24 +22,27 @@ ML_PATH = "/ml/token"
 CLOUD_SHELL_PATH = "/cloud-shell/token"
 
 ARC_KEYS = "/var/opt/azcmagent/tokens"
-"""The only directory in which clients read the agent's keys."""
+"""The only directory in which clients read the agent's keys; on Windows it is this one below %ProgramData%."""
+ARC_KEYS_ON_WINDOWS = "AzureConnectedMachineAgent/Tokens"
 
 
 class Hosts:
     """The endpoints of all four hosts, which share a secret for the request's header."""
 
-    def __init__(self, directory: Directory, issue: Callable[[Identity, str], Issued], keys: Path) -> None:
+    def __init__(self, directory: Directory, issue: Callable[[Identity, str], Issued], folder: Path) -> None:
         """Serve this directory.
 
         Args:
             directory: the tenant.
             issue: issues a token.
-            keys: the directory that clients find at `ARC_KEYS`, for example by a mount.
+            folder: where the agent's keys go; on Windows, it is the clients' %ProgramData%.
         """
         self.secret = secrets.token_hex(16).upper()
         self._directory = directory
         self._issue = issue
-        self._keys = keys
+        self._program_data = {"ProgramData": str(folder)} if sys.platform == "win32" else {}
+        self.keys = folder / (ARC_KEYS_ON_WINDOWS if self._program_data else "azure-arc-keys")
+        """The directory that clients find at `ARC_KEYS`, for example by a mount."""
         self._challenges: set[str] = set()
 
     def variables(self, host: str, urls: tuple[str, str], thumbprint: str) -> dict[str, str]:
@@ -53,7 +58,7 @@ class Hosts:
         """
         http, https = urls
         variables = {
-            "azure-arc": {"IDENTITY_ENDPOINT": http + ARC_PATH, "IMDS_ENDPOINT": http},
+            "azure-arc": {"IDENTITY_ENDPOINT": http + ARC_PATH, "IMDS_ENDPOINT": http, **self._program_data},
             "service-fabric": {
                 "IDENTITY_ENDPOINT": https + SERVICE_FABRIC_PATH,
                 "IDENTITY_HEADER": self.secret,
@@ -86,11 +91,11 @@ class Hosts:
 
     def _challenge(self, resource: str) -> Answer:
         name, key = f"{secrets.token_hex(8)}.key", secrets.token_hex(32)
-        self._keys.mkdir(parents=True, exist_ok=True)
-        (self._keys / name).touch(mode=0o600)
-        (self._keys / name).write_text(key)
+        self.keys.mkdir(parents=True, exist_ok=True)
+        (self.keys / name).touch(mode=0o600)
+        (self.keys / name).write_text(key)
         self._challenges.add(key)
-        headers = {"WWW-Authenticate": f"Basic realm={ARC_KEYS}/{name}"}
+        headers = {"WWW-Authenticate": f"Basic realm={self.keys if self._program_data else ARC_KEYS}{os.sep}{name}"}
         return Answer(401, {"error": "unauthorized"}, resource, headers=headers)
 
     def service_fabric(self, request: Request) -> Answer:

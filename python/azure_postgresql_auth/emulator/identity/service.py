@@ -36,10 +36,10 @@ class IdentityService:
         issuer: Issuer,
         settings: Settings,
         tls: ssl.SSLContext,
-        arc_keys: Path,
+        folder: Path,
         requests: Records[TokenRequest],
     ) -> None:
-        """Listen; requests are answered after `start`."""
+        """Listen; requests are answered after `start`. Azure Arc's keys go below `folder`."""
         self.requests = requests
         self.header = secrets.token_hex(16).upper()
         self._directory = directory
@@ -47,7 +47,7 @@ class IdentityService:
         self._settings = settings
         self._stopping = threading.Event()
         self.keys = ApplicationKeys()
-        self.hosts = hosts.Hosts(directory, self._issue, arc_keys)
+        self.hosts = hosts.Hosts(directory, self._issue, folder)
         self._entra = entra.TokenEndpoint(directory, issuer, self._issue, self.keys)
         self._http = Server(self._answer_managed_identity, settings.now)
         try:
