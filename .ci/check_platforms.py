@@ -2,6 +2,7 @@
 
 Each target needs its standard library, which `rustup target add` or the toolchain's own sources (`-Z build-std`) give,
 and a C compiler for ring: mingw for Windows, zig for the others. What is missing is named, and nothing is installed.
+Warnings are errors for Windows, whose code no other check sees, and clippy's as well if the toolchain has it.
 """
 
 from __future__ import annotations
@@ -38,16 +39,24 @@ def check(target: str, found: list[Toolchain]) -> str | None:
     zigbuild = shutil.which("cargo-zigbuild")
     if not windows and zigbuild is None:
         return "cargo-zigbuild and zig: `make .venv/wheel` installs them"
-    command = [str(choice.toolchain.cargo), "check"] if windows else [str(zigbuild), "check"]
+    options = ["--locked", "--lib", "--quiet", "--target", target]
+    command = lint(choice.toolchain, options) if windows else [str(zigbuild), "check", *options]
     # cargo-zigbuild asks the Python beside it for zig.
     folders = [] if zigbuild is None else [Path(zigbuild).parent]
     subprocess.run(  # noqa: S603
-        [*command, "--locked", "--lib", "--quiet", "--target", target],
+        command,
         check=True,
         cwd=ROOT,
         env=choice.environment(OUTPUT, *folders),
     )
     return None
+
+
+def lint(toolchain: Toolchain, options: list[str]) -> list[str]:
+    """Return the command that checks code of which `make lint` sees nothing: by clippy if the toolchain has it."""
+    clippy = toolchain.cargo.with_name("cargo-clippy")
+    command = [str(clippy), "clippy"] if clippy.exists() else [str(toolchain.cargo), "rustc", "--profile", "check"]
+    return [*command, *options, "--", "-D", "warnings"]
 
 
 def main() -> int:
