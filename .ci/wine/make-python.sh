@@ -54,6 +54,8 @@ cat > "$to/run" <<R
 #!/usr/bin/env bash
 # Output goes through a pipe: Wine's Python does not start with a file for stdout.
 set -o pipefail
+# New files are for this user alone, as in a profile on Windows: Wine's server gives them the modes of its umask.
+umask 077
 # Paths of this machine are none of Windows'.
 unset SSL_CERT_FILE SSL_CERT_DIR REQUESTS_CA_BUNDLE CURL_CA_BUNDLE
 export WINEPREFIX=\${WINEPREFIX:-$to/prefix} WINEDEBUG=-all

@@ -21,6 +21,8 @@ from toolchains import ROOT  # noqa: E402
 from tests.support.wheels import interpreter  # noqa: E402
 
 TARGET = "x86_64-pc-windows-gnu"
+TIMEOUT = 600
+"""Seconds for one test: programs start slowly under Wine, and pytest-timeout ends the whole run there."""
 WORK = ROOT / "target" / "wine"
 
 
@@ -47,7 +49,7 @@ def main() -> int:
     build(choice)
     (python / "Lib" / "site-packages" / "package.pth").write_text(f"Z:{ROOT}/python\n".replace("/", "\\"))
     environment = {**os.environ, "EVENT_LOOP": loop, "AZURE_POD_IDENTITY_AUTHORITY_HOST": "http://127.0.0.1:9"}
-    command = [python / "run", "-m", "pytest", "-p", "no:cacheprovider", *arguments]
+    command = [python / "run", "-m", "pytest", "-p", "no:cacheprovider", f"--timeout={TIMEOUT}", *arguments]
     return subprocess.run(  # noqa: S603
         [sys.executable, HERE / "postgresql.py", *command], cwd=ROOT, env=environment, check=False
     ).returncode
