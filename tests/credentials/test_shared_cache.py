@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
 import subprocess
@@ -12,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.locks import locked
 from tests.support.platforms import ROOT, needs_fork, needs_modes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from azure_postgresql_auth.emulator import Emulator
@@ -120,20 +119,6 @@ def test_one_that_is_due_for_renewal_is_renewed_or_else_used(emulator: Emulator,
     emulator.heal()
     login(emulator)
     assert len([request for request in emulator.token_requests if request.status == 200]) == 2
-
-
-@contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    with path.open("r+b") as file:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def test_a_lock_that_is_held_holds_up_nobody(emulator: Emulator, folder: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from azure_postgresql_auth.emulator import Emulator
 
 from tests.support.django_project import THIS, made, on_every_stack, on_postgis, on_this_stack
+from tests.support.platforms import needs_fork
 
 if TYPE_CHECKING:
     from tests.support.django_project import Project
@@ -92,6 +93,7 @@ def test_checks_in_one_line_each(project: Project, emulator: Emulator) -> None:
     assert "Traceback" not in migrated
 
 
+@needs_fork
 def test_a_child_leaves_its_parents_connections_alone(project: Project, emulator: Emulator) -> None:
     script = """
 import os
@@ -122,6 +124,7 @@ for close_first in (True, False):
 
 
 @on_this_stack
+@needs_fork
 def test_a_child_does_not_go_on_with_its_parents_transaction(project: Project) -> None:
     """Django 4.2 lets any program go on, on a new connection."""
     script = """

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.django_project import PROJECT, ROOT, on_this_stack
+from tests.support.platforms import needs_fork
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from azure_postgresql_auth.emulator import Emulator
 
     from tests.support.django_project import Project
+
+pytestmark = needs_fork  # as gunicorn does
 
 SECONDS = 7.0
 WORKERS = 4

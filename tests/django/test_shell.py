@@ -14,6 +14,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from tests.support.credentials import SyncCredential
 from tests.support.django_logins import SECRET
+from tests.support.platforms import WINDOWS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from tests.support.django import Databases
 
 
+@pytest.mark.skipif(WINDOWS, reason="Django finds programs by CreateProcess, which a fake psql cannot be for")
 class TestShell:
     @pytest.fixture
     def psql(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

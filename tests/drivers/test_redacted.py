@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.traceback import Traceback
 
 from tests.support.credentials import SyncCredential, make_token
+from tests.support.platforms import needs_signals
 from tests.support.servers import Server
 
 with pytest.MonkeyPatch.context() as _without_eventlet:
@@ -125,6 +126,7 @@ def _django_is_set_up() -> None:
         settings.configure()
 
 
+@needs_signals
 @pytest.mark.parametrize("kind", [Stop, KeyboardInterrupt, SystemExit])
 def test_an_interrupted_connection(driver: Driver, silent: Silent, kind: type[BaseException]) -> None:
     def interrupt(*_: object) -> None:

@@ -26,6 +26,17 @@ if TYPE_CHECKING:
 AT_ONCE = 0.2
 
 
+# `os.kill` would end the process on Windows, which has no signals but those of its own C library.
+PRESS = """
+import os, signal, sys
+def press():
+    if sys.platform == "win32":
+        signal.raise_signal(signal.SIGINT)
+    else:
+        os.kill(os.getpid(), signal.SIGINT)
+"""
+
+
 class TestControlC:
     SCRIPT = """
     import asyncio, contextlib, os, signal, sys, threading, time
@@ -52,7 +63,7 @@ class TestControlC:
     def interrupt():
         time.sleep(0.2)
         sent.append(time.monotonic())
-        os.kill(os.getpid(), signal.SIGINT)
+        press()
 
     for name, wait in waits.items():
         for make in (native, foreign):
@@ -76,7 +87,7 @@ class TestControlC:
     def test_ends_a_wait_at_once(self, emulator: Emulator) -> None:
         emulator.fail(hang=True)
         done = subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(self.SCRIPT), str(AT_ONCE)],
+            [sys.executable, "-c", PRESS + textwrap.dedent(self.SCRIPT), str(AT_ONCE)],
             capture_output=True,
             text=True,
             timeout=60,
@@ -90,7 +101,7 @@ class TestControlC:
         import os, signal, sys, threading, time
         from azure_postgresql_auth import core, identity
         credential = identity.ManagedIdentityCredential()
-        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+        threading.Timer(0.2, press).start()
         try:
             core.get_entra_token(credential)
         except KeyboardInterrupt:
@@ -99,7 +110,7 @@ class TestControlC:
         core.get_entra_token(credential)
         print(core.token_stats(credential).requests)
         """
-        command = [sys.executable, "-c", textwrap.dedent(script)]
+        command = [sys.executable, "-c", PRESS + textwrap.dedent(script)]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             assert process.stdout.readline() == "interrupted\n"

@@ -20,6 +20,7 @@ from azure_postgresql_auth import core, errors, identity
 
 from tests.support.credentials import AsyncCredential, SyncCredential, Token
 from tests.support.logins import SCOPE, USER
+from tests.support.platforms import needs_signals
 from tests.support.polling import eventually
 
 if TYPE_CHECKING:
@@ -253,6 +254,7 @@ class TestWaiting:
         with pytest.raises(ValueError, match="timeout="):
             core.login(SyncCredential(USER, held=True), timeout=timeout)
 
+    @needs_signals
     def test_control_c_ends_the_wait(self) -> None:
         script = (
             "from azure_postgresql_auth import core, identity\n"

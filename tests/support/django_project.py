@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from tests.support.django import ENGINE
+from tests.support.locks import locked
+from tests.support.platforms import WINDOWS
 from tests.support.wheels import interpreter
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 PROJECT = ROOT / "tests" / "django" / "django_project"
+SCRIPTS = "Scripts" if WINDOWS else "bin"
 ENVIRONMENTS = ROOT / ".venv" / "django"
 # For pip, before other fixtures remove proxies and certificates from the environment.
 OUTER_WORLD = dict(os.environ)
@@ -46,7 +49,7 @@ class Stack(NamedTuple):
         with _only_one_maker(self.name):
             if not done.is_file() or done.read_text("utf-8") != " ".join(self.requirements):
                 self._set_up(done)
-        return str(done.parent / "bin" / "python")
+        return str(done.parent / SCRIPTS / "python")
 
     def _set_up(self, done: Path) -> None:
         wanted = " ".join(self.requirements)
@@ -54,7 +57,7 @@ class Stack(NamedTuple):
         if base is None:
             pytest.skip(f"no CPython {' or '.join(self.pythons)} here, which {self.name} needs")
         subprocess.run([base, "-m", "venv", "--clear", done.parent], check=True)
-        python = str(done.parent / "bin" / "python")
+        python = str(done.parent / SCRIPTS / "python")
         install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *self.requirements]
         installed = subprocess.run(install, env=OUTER_WORLD, capture_output=True, text=True, check=False)
         if installed.returncode:
@@ -65,11 +68,8 @@ class Stack(NamedTuple):
 @contextmanager
 def _only_one_maker(name: str) -> Iterator[None]:
     """Hold a lock that is shared by the processes of a run, and by runs."""
-    import fcntl
-
     ENVIRONMENTS.mkdir(parents=True, exist_ok=True)
-    with (ENVIRONMENTS / f"{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(ENVIRONMENTS / f"{name}.lock"):
         yield
 
 
