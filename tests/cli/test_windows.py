@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.cli import COMMAND
+from tests.support.cli import COMMAND, LIMIT
 from tests.support.platforms import WINDOWS
 from tests.support.polling import eventually
 from tests.support.servers import Server
@@ -46,7 +46,7 @@ def test_a_killed_command_takes_its_program_along(emulator: Emulator, on_path: P
     with Server(lambda process: process.recv(1)) as server:
         install(on_path, "program", HANGING.format(port=server.port))
         process = subprocess.Popen([*COMMAND, command, *options, "--", "program"])
-        eventually(lambda: len(server.clients) == 2 or process.poll() is not None)
+        eventually(lambda: len(server.clients) == 2 or process.poll() is not None, LIMIT)
         process.kill()
         process.wait()
         assert len(server.clients) == 2
@@ -64,8 +64,8 @@ def test_what_a_program_leaves_running_goes_on(emulator: Emulator, on_path: Path
     with Server(ask) as server:
         child = f"import socket; s = socket.create_connection(('127.0.0.1', {server.port})); s.sendall(s.recv(1))"
         install(on_path, "program", f"subprocess.Popen([sys.executable, '-IS', '-c', {child!r}])")
-        subprocess.run([*COMMAND, "exec", "--", "program"], check=True, timeout=100)
-        eventually(lambda: server.clients)
+        subprocess.run([*COMMAND, "exec", "--", "program"], check=True, timeout=LIMIT)
+        eventually(lambda: server.clients, LIMIT)
         ended.set()
         assert server.finish()
     assert answers == [b"?"]
@@ -132,6 +132,8 @@ def log_in() -> str:
         "from azure_postgresql_auth import core, identity\n"
         "core.get_entra_token(identity.ManagedIdentityCredential())\n"
     )
-    done: Any = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=100)
+    done: Any = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=LIMIT
+    )
     assert (done.returncode, done.stderr) == (0, "")
     return str(done.stdout)

@@ -9,7 +9,11 @@ from typing import Any, Callable
 
 import pytest
 
+from tests.support.platforms import WINDOWS
+
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
+LIMIT = 400 if WINDOWS else 100
+"""Seconds; programs start slowly under Wine."""
 COMMAND = [sys.executable, "-m", "azure_postgresql_auth"]
 LOGIN = (
     "import psycopg, sys\n"
@@ -29,7 +33,7 @@ def cli() -> Run:
             env={name: value for name, value in variables.items() if value is not None},
             capture_output=True,
             text=True,
-            timeout=100,
+            timeout=LIMIT,
             check=False,
             **options,
         )
