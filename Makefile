@@ -14,7 +14,7 @@ ifeq ($(shell uname -s),Linux)
 PORTABLE := --zig --compatibility manylinux2014
 endif
 
-.PHONY: help demo fuzz fuzz-corpus test test-rust test-counts test-python test-versions test-programs test-windows check-platforms cargo-fuzz \
+.PHONY: help demo fuzz fuzz-corpus test test-rust interleavings test-counts test-python test-versions test-programs test-windows check-platforms cargo-fuzz \
 	soak stress lint lint-rust lint-python lint-text lint-workflows docs \
 	docs-serve licenses deny advisories format bench bench-proxy bench-rust counts fleet wheel wheel-free-threaded wheels wheel-manylinux sdist lock clean
 
@@ -31,6 +31,10 @@ test: test-rust test-counts test-python ## Run all tests; pytest's closing line 
 # The variable is what Azure Pipelines sets; without it, no answer to its credential is replayed.
 test-rust: ## Run the tests of the Rust core
 	SYSTEM_OIDCREQUESTURI=http://127.0.0.1:9/oidc cargo test --locked --no-default-features --quiet
+
+# The cache, logins and the runtime, with shuttle's locks and threads: see src/platform/sync.rs.
+interleavings: ## Run the core's concurrent parts in thousands of random orders
+	RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/.ci/with-shuttle cargo test --locked --no-default-features --quiet --lib interleavings
 
 # Fails when a step of a login takes more instructions than benches/counts.json says.
 test-counts: ## Count the instructions of a login's steps, with valgrind

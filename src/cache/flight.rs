@@ -4,7 +4,7 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, PoisonError, Weak},
     task::{Context, Poll},
     time::Duration,
 };
@@ -15,7 +15,7 @@ use futures_util::{FutureExt, future::Shared};
 use super::{AccessToken, FetchedToken, TokenCache};
 use crate::{
     error::Error,
-    platform::{clock::Moment, fork, secret::Secret},
+    platform::{clock::Moment, fork, secret::Secret, sync::Mutex},
 };
 
 /// Another fetch joins a flight whose last one takes longer: a credential of Python's may hang. Native fetches end long

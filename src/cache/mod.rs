@@ -20,10 +20,7 @@ mod token;
 use std::{
     collections::HashMap,
     fmt,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, PoisonError, atomic::Ordering},
     time::{Duration, SystemTime},
 };
 
@@ -38,6 +35,7 @@ use crate::{
     platform::{
         clock::{Clock, Moment},
         fork,
+        sync::{AtomicU64, Mutex, MutexGuard},
     },
 };
 

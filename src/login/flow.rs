@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, OnceLock, PoisonError},
 };
 
 use super::{
@@ -17,6 +17,7 @@ use crate::{
         clock::{Clock, Moment},
         fork,
         secret::Secret,
+        sync::Mutex,
     },
 };
 

@@ -4,6 +4,8 @@ pub mod claims;
 mod flow;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+#[cfg(all(test, shuttle))]
+mod interleavings;
 pub mod principal;
 #[cfg(test)]
 mod simulation;

@@ -6,6 +6,7 @@ pub mod limits;
 pub mod log_buffer;
 pub mod runtime;
 pub mod secret;
+pub mod sync;
 #[cfg_attr(unix, path = "unix/mod.rs")]
 #[cfg_attr(windows, path = "windows/mod.rs")]
 mod system;

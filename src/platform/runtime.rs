@@ -4,19 +4,17 @@
 //! fork and to stop at exit. The thread starts with the first fetch and ends with the last; a fetch that begins meanwhile
 //! joins it. It never touches Python. After a fork the parent's is forgotten (see [`crate::platform::fork`]).
 
-use std::{
-    cell::Cell,
-    future::Future,
-    io,
-    pin::Pin,
-    sync::{Mutex, MutexGuard, PoisonError},
-    thread,
-};
+#[cfg(not(all(test, shuttle)))]
+use std::cell::Cell;
+use std::{future::Future, io, pin::Pin, sync::PoisonError};
 
 use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use futures_util::{FutureExt, StreamExt, future::Either, stream::FuturesUnordered};
 
-use super::fork;
+use super::{
+    fork,
+    sync::{Mutex, MutexGuard, thread},
+};
 
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -63,7 +61,8 @@ pub fn spawn(task: impl Future<Output = ()> + Send + 'static) -> io::Result<()> 
 }
 
 /// The thread.
-fn run(mut queue: UnboundedReceiver<Task>) {
+#[cfg(not(all(test, shuttle)))]
+fn run(queue: UnboundedReceiver<Task>) {
     thread_local! {
         static AWAKE: Cell<Option<fork::Guard>> = const { Cell::new(None) };
     }
@@ -80,28 +79,37 @@ fn run(mut queue: UnboundedReceiver<Task>) {
         AWAKE.set(None);
         return;
     };
-    runtime.block_on(async {
-        let mut tasks = FuturesUnordered::new();
-        loop {
-            let next = if tasks.is_empty() {
-                Either::Left(queue.next().map(Some))
-            } else {
-                Either::Right(futures_util::future::select(queue.next(), tasks.next()).map(|first| match first {
-                    Either::Left((task, _)) => Some(task),
-                    Either::Right(_) => None,
-                }))
-            };
-            match next.await {
-                Some(Some(task)) => tasks.push(std::panic::AssertUnwindSafe(task).catch_unwind()),
-                Some(None) => return,
-                None if last_ended() => return,
-                None => {}
-            }
-        }
-    });
+    runtime.block_on(serve(queue));
     // Without waiting: a name lookup in the blocking pool cannot be cancelled.
     runtime.shutdown_background();
     AWAKE.set(None);
+}
+
+/// The thread without tokio, whose timers and sockets shuttle does not know.
+#[cfg(all(test, shuttle))]
+fn run(queue: UnboundedReceiver<Task>) {
+    shuttle::future::block_on(serve(queue));
+}
+
+/// Run tasks beside each other until the last has ended.
+async fn serve(mut queue: UnboundedReceiver<Task>) {
+    let mut tasks = FuturesUnordered::new();
+    loop {
+        let next = if tasks.is_empty() {
+            Either::Left(queue.next().map(Some))
+        } else {
+            Either::Right(futures_util::future::select(queue.next(), tasks.next()).map(|first| match first {
+                Either::Left((task, _)) => Some(task),
+                Either::Right(_) => None,
+            }))
+        };
+        match next.await {
+            Some(Some(task)) => tasks.push(std::panic::AssertUnwindSafe(task).catch_unwind()),
+            Some(None) => return,
+            None if last_ended() => return,
+            None => {}
+        }
+    }
 }
 
 /// Count one task as ended. Return whether it was the last: then the next [`spawn`] starts another thread.
@@ -116,7 +124,7 @@ fn last_ended() -> bool {
     false
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(shuttle)))]
 mod tests {
     use std::{sync::mpsc, time::Duration};
 
@@ -141,5 +149,45 @@ mod tests {
         .unwrap();
         assert_eq!(results.recv().unwrap(), "second");
         assert_eq!(results.recv().unwrap(), "first");
+    }
+}
+
+#[cfg(all(test, shuttle))]
+mod interleavings {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::platform::sync::AtomicU64;
+
+    /// The thread ends with its last task while others spawn the next ones: each of them runs all the same.
+    #[test]
+    fn every_task_runs_whenever_the_thread_ends() {
+        shuttle::check_random(
+            || {
+                let ran = Arc::new(AtomicU64::new(0));
+                let spawning: Vec<_> = (0..3)
+                    .map(|_| {
+                        let ran = Arc::clone(&ran);
+                        thread::spawn(move || {
+                            for _ in 0..2 {
+                                let (sender, receiver) = futures_channel::oneshot::channel();
+                                let ran = Arc::clone(&ran);
+                                spawn(async move {
+                                    ran.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                                    let _ = sender.send(());
+                                })
+                                .unwrap();
+                                shuttle::future::block_on(receiver).unwrap();
+                            }
+                        })
+                    })
+                    .collect();
+                for thread in spawning {
+                    thread.join().unwrap();
+                }
+                assert_eq!(ran.load(std::sync::atomic::Ordering::Relaxed), 6);
+            },
+            1_000,
+        );
     }
 }
