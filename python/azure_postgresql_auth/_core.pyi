@@ -488,6 +488,12 @@ class Proxy:
         """
     def fileno(self) -> int:
         """Return a descriptor that becomes readable when the proxy has ended."""
+    def reload(self) -> bool:
+        """Read passwords and certificates again, for new connections, and log what comes of it.
+
+        Returns:
+            Whether all files could be used; otherwise none of them is.
+        """
     def stop(self, grace: float) -> None:
         """Take no more clients, and end when those that are there have, or after `grace` seconds.
 

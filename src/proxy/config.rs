@@ -1,8 +1,17 @@
 //! The proxy's settings.
 
-use std::{net::TcpListener, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fs,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
-use super::{listener::Listener, scram::Passwords};
+use zeroize::Zeroizing;
+
+use super::{listener::Listener, scram::Passwords, tls};
+use crate::platform::private_file;
 
 /// All settings.
 #[derive(Debug)]
@@ -10,7 +19,7 @@ pub struct Config {
     /// At least one server.
     pub upstreams: Vec<Upstream>,
     /// Which clients are accepted.
-    pub access: Access,
+    pub access: AccessConfig,
     /// The limits.
     pub limits: Limits,
     /// Whether listeners may be reachable from other machines.
@@ -40,7 +49,46 @@ pub struct Upstream {
     pub listeners: Vec<Listener>,
 }
 
-/// Which clients are accepted.
+/// Which clients are accepted, as the command's arguments say.
+#[derive(Debug)]
+pub struct AccessConfig {
+    /// The only role that clients may log in as.
+    pub user: Option<String>,
+    /// The only database that clients may use.
+    pub database: Option<String>,
+    /// The file of the clients' passwords.
+    pub password_file: Option<PathBuf>,
+    /// The files of the certificate for clients, and of its private key.
+    pub certificate: Option<(PathBuf, PathBuf)>,
+}
+
+impl AccessConfig {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// One cannot be read or used, or other users of this machine can read the secrets in it.
+    pub fn load(&self) -> Result<Access, String> {
+        let passwords = self.password_file.as_deref().map(read_passwords).transpose()?;
+        let tls = self.certificate.as_ref().map(|(certificate, key)| {
+            check_private(key)?;
+            tls::towards_clients(certificate, key)
+        });
+        Ok(Access { user: self.user.clone(), database: self.database.clone(), passwords, tls: tls.transpose()? })
+    }
+}
+
+/// Refuses a file with secrets that other users of this machine can read.
+fn check_private(path: &Path) -> Result<(), String> {
+    private_file::check_not_public(path).map_err(|reason| format!("{}: {reason}", path.display()))
+}
+
+fn read_passwords(path: &Path) -> Result<Passwords, String> {
+    check_private(path)?;
+    let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    Passwords::parse(&Zeroizing::new(text)).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// Which clients are accepted, with what the files hold.
 #[derive(Debug, Default)]
 pub struct Access {
     /// The only role that clients may log in as.

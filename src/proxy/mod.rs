@@ -44,14 +44,17 @@ pub mod upstream;
 pub mod watch;
 pub mod wire;
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
 };
 
 use arrivals::Arrivals;
 use cancel::CancelKeys;
-use config::{Access, Limits};
+use config::{Access, AccessConfig, Limits};
 use identity::Identity;
 use log::Log;
 use metrics::Counters;
@@ -66,7 +69,9 @@ pub struct Server {
     host: String,
     port: u16,
     scope: Arc<str>,
-    tls: Arc<rustls::ClientConfig>,
+    /// The file of the root certificates that `tls` has.
+    roots: PathBuf,
+    tls: RwLock<Arc<rustls::ClientConfig>>,
     tls_name: ServerName<'static>,
     counters: Counters,
     keys: CancelKeys,
@@ -76,6 +81,10 @@ impl Server {
     fn address(&self) -> String {
         format!("{}:{}", self.host, self.port)
     }
+
+    fn tls(&self) -> Arc<rustls::ClientConfig> {
+        Arc::clone(&self.tls.read().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 /// What all connections share.
@@ -83,7 +92,8 @@ impl Server {
 pub struct Shared {
     servers: Vec<Arc<Server>>,
     identity: Identity,
-    access: Access,
+    access_config: AccessConfig,
+    access: RwLock<Arc<Access>>,
     limits: Limits,
     log: Log,
     /// Clients that have not yet said who they are.
@@ -105,6 +115,27 @@ impl Shared {
         scopes.sort();
         scopes.dedup();
         scopes
+    }
+
+    /// Return which clients are accepted now.
+    fn access(&self) -> Arc<Access> {
+        Arc::clone(&self.access.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Reads all files again: passwords, the certificate for clients and its key, and the servers' root certificates. New
+    /// connections get what they hold now; open ones are not touched.
+    ///
+    /// # Errors
+    /// A file cannot be used. Then nothing changes.
+    fn reload(&self) -> Result<(), String> {
+        let access = self.access_config.load()?;
+        let roots = self.servers.iter().map(|server| tls::towards_servers(&server.roots));
+        let roots = roots.collect::<Result<Vec<_>, _>>()?;
+        *self.access.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(access);
+        for (server, roots) in self.servers.iter().zip(roots) {
+            *server.tls.write().unwrap_or_else(PoisonError::into_inner) = roots;
+        }
+        Ok(())
     }
 
     /// Return why a new client would not get a session, as far as the proxy knows.

@@ -4,7 +4,7 @@ use std::{
     net::TcpListener,
     path::PathBuf,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, PoisonError, RwLock, Weak,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread::{self, JoinHandle},
@@ -55,6 +55,8 @@ pub struct Proxy {
     ended: PairedSocket,
     threads: Mutex<Vec<JoinHandle<()>>>,
     log_writer: Mutex<Option<JoinHandle<()>>>,
+    /// Weak, because the log ends when its last owner goes.
+    shared: Weak<Shared>,
 }
 
 /// A listener and the server that its clients are for.
@@ -78,12 +80,14 @@ impl Proxy {
     /// # Errors
     /// The settings are invalid, a file cannot be read, or the operating system has no resources left.
     pub fn start(config: Config, identity: Identity) -> Result<Self, String> {
+        let access = config.access.load()?;
         let mut entrances = Vec::new();
         let mut servers = Vec::new();
         for upstream in config.upstreams {
             let tls_name = ServerName::try_from(upstream.host.clone());
             let server = Arc::new(Server {
-                tls: tls::towards_servers(&upstream.roots)?,
+                tls: RwLock::new(tls::towards_servers(&upstream.roots)?),
+                roots: upstream.roots,
                 tls_name: tls_name.map_err(|_| format!("{:?} is not a host name", upstream.host))?,
                 name: upstream.name,
                 host: upstream.host,
@@ -93,7 +97,7 @@ impl Proxy {
                 keys: CancelKeys::default(),
             });
             for listener in upstream.listeners {
-                let remote = listener.is_remote(&config.access, config.allow_remote)?;
+                let remote = listener.is_remote(&access, config.allow_remote)?;
                 entrances.push(Entrance { listener, server: Arc::clone(&server), remote });
             }
             servers.push(server);
@@ -103,7 +107,8 @@ impl Proxy {
         let shared = Arc::new(Shared {
             servers,
             identity,
-            access: config.access,
+            access_config: config.access,
+            access: RwLock::new(Arc::new(access)),
             limits: config.limits,
             log,
             arrivals: Arrivals::new(config.limits.connections),
@@ -113,6 +118,7 @@ impl Proxy {
             stopping: AtomicBool::new(false),
             token_error: Mutex::default(),
         });
+        let weak = Arc::downgrade(&shared);
         let (ended, end) = socket::pair().map_err(|error| error.to_string())?;
         let (stops, stop) = unbounded_channel();
         let mut threads = Vec::new();
@@ -132,13 +138,29 @@ impl Proxy {
             drop(end);
         });
         threads.push(first.map_err(no_thread)?);
-        Ok(Self { stops, ended, threads: Mutex::new(threads), log_writer: Mutex::new(Some(log_writer)) })
+        let (threads, log_writer) = (Mutex::new(threads), Mutex::new(Some(log_writer)));
+        Ok(Self { stops, ended, threads, log_writer, shared: weak })
     }
 
     /// Return a descriptor that becomes readable when the proxy has ended.
     #[must_use]
     pub fn fileno(&self) -> i64 {
         socket::number(&self.ended)
+    }
+
+    /// Reads the files with passwords and certificates again, and logs what comes of it. Return whether all could be used; else
+    /// those that were read before stay in use.
+    pub fn reload(&self) -> bool {
+        let Some(shared) = self.shared.upgrade() else { return false };
+        match shared.reload() {
+            Ok(()) => shared.log.event(Level::Info, "reloaded", &[]),
+            Err(error) => {
+                let message = format!("passwords and certificates stay as they are, because {error}");
+                shared.log.event(Level::Warning, "reload", &[("message", message.into())]);
+                return false;
+            }
+        }
+        true
     }
 
     /// Stops accepting clients, and ends the proxy when the open connections have ended, or after `grace`. A later call can only

@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future::{Either, select};
+use futures_util::{
+    FutureExt,
+    future::{Either, select},
+};
 use serde_json::Value;
 use tokio::{
     sync::SemaphorePermit,
@@ -38,14 +41,11 @@ pub async fn serve(mut channel: Channel, server: &Server, shared: &Shared, remot
         let mut arrival = shared.arrivals.add();
         let accepting = Box::pin(accept(&mut channel, server, shared, remote));
         match select(accepting, pin!(arrival.displaced())).await {
-            Either::Left((accepted, _)) => accepted,
-            Either::Right(_) => {
-                let text = "too many clients have connected without saying who they are; this one did so first";
-                log_refusal(&Failure::fatal(Reason::Limit, TOO_MANY_CONNECTIONS, text), server, shared);
-                None
-            }
+            Either::Left((accepted, _)) => Ok(accepted),
+            Either::Right(_) => Err(Displaced),
         }
     };
+    let Ok(accepted) = accepted else { return displace(&mut channel, server, shared) };
     let (session, permit) = match accepted {
         Some(Accepted::Session(session, permit)) => (session, permit),
         Some(Accepted::Cancel(key)) => return Box::pin(cancel(&mut channel, &key, server, shared)).await,
@@ -66,6 +66,9 @@ pub async fn serve(mut channel: Channel, server: &Server, shared: &Shared, remot
 
 const TOO_MANY_CONNECTIONS: &str = "53300";
 
+/// A client has to make room for another one.
+struct Displaced;
+
 /// What a client is accepted for.
 enum Accepted<'shared> {
     /// A session, with the right to one.
@@ -81,7 +84,8 @@ async fn accept<'shared>(
     shared: &'shared Shared,
     remote: bool,
 ) -> Option<Accepted<'shared>> {
-    let identifying = client::identify(channel, &shared.access, remote);
+    let access = shared.access();
+    let identifying = client::identify(channel, &access, remote);
     let request = timeout(shared.limits.identify, identifying).await;
     let accepted = match request.unwrap_or_else(|_| Err(Failure::Gone(ErrorKind::TimedOut.into()))) {
         Ok(Request::Cancel(key)) => Ok(Accepted::Cancel(key)),
@@ -116,16 +120,30 @@ async fn cancel(channel: &mut Channel, key: &[u8], server: &Server, shared: &Sha
     }
 }
 
+/// Tells a client that it makes room for another one, as far as its socket takes that at once: one that was waited for would not
+/// make room. In the midst of a TLS handshake nothing can be said.
+fn displace(channel: &mut Channel, server: &Server, shared: &Shared) {
+    let text = format!(
+        "too many clients connect at once, and of {} this one has not said for longest who it is; try again",
+        shared.limits.connections
+    );
+    let failure = Failure::fatal(Reason::Limit, TOO_MANY_CONNECTIONS, text);
+    log_refusal(&failure, server, shared);
+    let _ = farewell(channel, &failure).now_or_never();
+}
+
 /// Logs a failure and tells the client about it.
 async fn refuse(channel: &mut Channel, failure: &Failure, server: &Server, shared: &Shared) {
     log_refusal(failure, server, shared);
-    let farewell = async {
-        channel.send(&failure.messages()).await?;
-        channel.close().await?;
-        channel.drain().await;
-        std::io::Result::Ok(())
-    };
-    let _ = timeout(FAREWELL, farewell).await;
+    let _ = timeout(FAREWELL, farewell(channel, failure)).await;
+}
+
+/// Tells the client about a failure, and closes its connection so that it can read that.
+async fn farewell(channel: &mut Channel, failure: &Failure) -> std::io::Result<()> {
+    channel.send(&failure.messages()).await?;
+    channel.close().await?;
+    channel.drain().await;
+    Ok(())
 }
 
 fn log_refusal(failure: &Failure, server: &Server, shared: &Shared) {

@@ -1,28 +1,18 @@
 //! The proxy for its command.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::path::PathBuf;
 
 use pyo3::{
     exceptions::{PyRuntimeError, PyValueError},
     prelude::*,
 };
-use zeroize::Zeroizing;
 
 use super::{provider::TokenProvider, time::duration};
-use crate::{
-    platform::private_file,
-    proxy::{
-        self,
-        config::{Access, Config, Limits, Upstream},
-        identity::Identity,
-        listener::Listener,
-        scram::Passwords,
-        tls,
-    },
+use crate::proxy::{
+    self,
+    config::{AccessConfig, Config, Limits, Upstream},
+    identity::Identity,
+    listener::Listener,
 };
 
 /// A running proxy. Its threads never touch Python.
@@ -31,22 +21,6 @@ pub struct Proxy(proxy::Proxy);
 
 /// Name, host, port, scope, file of root certificates, and listening sockets, by their numbers.
 type Server = (String, String, u16, String, PathBuf, Vec<i64>);
-
-/// Refuses a file with secrets that other users of this machine can read.
-fn check_private(path: &Path) -> Result<(), String> {
-    private_file::check_not_public(path).map_err(|reason| format!("{}: {reason}", path.display()))
-}
-
-fn read_passwords(path: &Path) -> Result<Passwords, String> {
-    check_private(path)?;
-    let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    Passwords::parse(&Zeroizing::new(text)).map_err(|error| format!("{}: {error}", path.display()))
-}
-
-fn read_tls(certificate: &Path, key: &Path) -> Result<Arc<rustls::ServerConfig>, String> {
-    check_private(key)?;
-    tls::towards_clients(certificate, key)
-}
 
 #[pymethods]
 impl Proxy {
@@ -71,7 +45,6 @@ impl Proxy {
         health_file: Option<PathBuf>,
         debug: bool,
     ) -> PyResult<Self> {
-        let invalid = |error: String| PyValueError::new_err(error);
         let source = provider.source().ok_or_else(|| PyValueError::new_err("the credential is not a native one"))?;
         let mut upstreams = Vec::new();
         for (name, host, port, scope, roots, numbers) in servers {
@@ -79,11 +52,9 @@ impl Proxy {
             upstreams.push(Upstream { name, host, port, scope: scope.into(), roots, listeners });
         }
         let http = http.map(Listener::new).transpose()?.map(Listener::into_tcp);
-        let passwords = password_file.map(|path| read_passwords(&path)).transpose().map_err(invalid)?;
-        let tls = certificate.map(|(certificate, key)| read_tls(&certificate, &key)).transpose().map_err(invalid)?;
         let config = Config {
             upstreams,
-            access: Access { user, database, passwords, tls },
+            access: AccessConfig { user, database, password_file, certificate },
             limits: Limits {
                 connections: max_connections,
                 identify: duration(client_timeout)?,
@@ -96,11 +67,16 @@ impl Proxy {
         };
         // As a link of another chain, a chain does not fall back to Python.
         let identity = Identity { logins: provider.logins(), source: source.as_link().unwrap_or(source) };
-        proxy::Proxy::start(config, identity).map(Self).map_err(invalid)
+        proxy::Proxy::start(config, identity).map(Self).map_err(PyValueError::new_err)
     }
 
     fn fileno(&self) -> i64 {
         self.0.fileno()
+    }
+
+    /// Log what comes of it, too.
+    fn reload(&self) -> bool {
+        self.0.reload()
     }
 
     fn stop(&self, grace: f64) -> PyResult<()> {

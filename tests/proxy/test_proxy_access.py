@@ -263,10 +263,54 @@ def test_silent_clients_keep_nobody_out(run_proxy: RunProxy) -> None:
         silent = [stack.enter_context(proxy.connect()) for _ in range(20)]
         sessions = [stack.enter_context(psycopg.connect(proxy.conninfo)) for _ in range(3)]
         assert [session_user(session) for session in sessions] == [ROLE] * 3
-        # The oldest ones had to give way.
-        assert [client.recv(1) for client in silent[:17]] == [b""] * 17
+        # The oldest ones had to give way, and were told so.
+        for client in silent[:17]:
+            error = error_of(read_messages(client))
+            assert error["C"] == "53300"
+            assert "azure-postgresql-auth proxy: too many clients connect at once" in error["M"]
         assert proxy.told("refused", reason="limit")
         assert proxy.figure("connections_open") <= 6
+
+
+@pytest.mark.parametrize(
+    ("said", "heard"),
+    [
+        pytest.param(startup(user=ROLE)[:-5], [b"E"], id="half a startup message"),
+        pytest.param(SSL_REQUEST[:6], [b"E"], id="half a request for TLS"),
+        pytest.param(startup(user=ROLE), [b"R", b"E"], id="no password yet"),
+    ],
+)
+def test_a_slow_client_that_gives_way_is_told(
+    run_proxy: RunProxy, files: Files, said: bytes, heard: list[bytes]
+) -> None:
+    proxy = run_proxy("--max-connections", "3", "--client-timeout", "60", "--password-file", str(files.passwords))
+    with contextlib.ExitStack() as stack:
+        slow = stack.enter_context(proxy.connect())
+        slow.sendall(said)
+        if heard[0] == b"R":
+            assert slow.recv(1, socket.MSG_PEEK) == b"R"
+        for _ in range(3):
+            stack.enter_context(proxy.connect())
+        messages = read_messages(slow)
+        assert [kind for kind, _ in messages] == heard
+        assert error_of(messages)["C"] == "53300"
+
+
+def test_nothing_is_said_in_the_midst_of_a_tls_handshake(run_proxy: RunProxy, files: Files) -> None:
+    """There it would be taken for TLS, or be what somebody in between has written."""
+    arguments = ("--listen", "127.0.0.1:0", "--max-connections", "3", "--client-timeout", "60", *files.arguments)
+    proxy = run_proxy(*arguments, socket_folder=False)
+    with contextlib.ExitStack() as stack:
+
+        def come() -> socket.socket:
+            return stack.enter_context(socket.create_connection(("127.0.0.1", proxy.port), timeout=20))
+
+        slow = come()
+        slow.sendall(SSL_REQUEST)
+        assert slow.recv(1) == b"S"
+        for _ in range(3):
+            come()
+        assert slow.recv(1) == b""
 
 
 def test_silent_clients_displace_no_cancel_request(run_proxy: RunProxy, emulator: Emulator) -> None:

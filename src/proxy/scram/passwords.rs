@@ -1,6 +1,6 @@
 //! The file of passwords.
 
-use std::{collections::HashMap, fmt, num::NonZeroU32};
+use std::{collections::HashMap, fmt, num::NonZeroU32, sync::OnceLock};
 
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use ring::{
@@ -13,6 +13,8 @@ use super::{Exchange, Key, sha256, sign};
 
 /// PostgreSQL's own number.
 const ITERATIONS: u32 = 4096;
+/// PostgreSQL's own, in bytes.
+const SALT_LENGTH: usize = 16;
 /// A verifier with more would take its client longer than anybody waits, and is a mistake.
 const MAX_ITERATIONS: u32 = 10_000_000;
 
@@ -53,8 +55,17 @@ impl Verifier {
 /// The clients' passwords.
 pub struct Passwords {
     by_user: HashMap<Vec<u8>, Verifier>,
-    /// Makes up salts for unknown users, the same ones each time, so that clients cannot find out which users exist.
-    mock_key: Zeroizing<Key>,
+    /// Makes salts for plain passwords, and makes them up for unknown users: the same ones each time, even after the file was
+    /// read again, so that clients cannot find out which users exist.
+    salt_key: &'static Key,
+}
+
+/// This process' key for salts.
+fn salt_key() -> Result<&'static Key, String> {
+    static KEY: OnceLock<Key> = OnceLock::new();
+    let mut key = Key::default();
+    SystemRandom::new().fill(&mut key).map_err(|_| "the operating system provides no random numbers".to_owned())?;
+    Ok(KEY.get_or_init(|| key))
 }
 
 impl fmt::Debug for Passwords {
@@ -69,10 +80,7 @@ impl Passwords {
     /// # Errors
     /// A line is malformed. The error names its number, and not what it contains.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let random = SystemRandom::new();
-        let unusable = |_| "the operating system provides no random numbers".to_owned();
-        let mut mock_key = Zeroizing::new(Key::default());
-        random.fill(&mut *mock_key).map_err(unusable)?;
+        let salt_key = salt_key()?;
         let mut by_user = HashMap::new();
         for (index, line) in text.lines().enumerate() {
             let line = line.trim_end_matches('\r');
@@ -88,8 +96,7 @@ impl Passwords {
                 Verifier::parse(password)
                     .ok_or_else(|| format!("line {number}: the SCRAM-SHA-256 verifier is malformed"))?
             } else if password.is_ascii() {
-                let mut salt = vec![0; 16];
-                random.fill(&mut salt).map_err(unusable)?;
+                let salt = sign(salt_key, user.as_bytes())[..SALT_LENGTH].to_vec();
                 Verifier::of_password(password.as_bytes(), salt)
             } else {
                 return Err(format!("line {number}: give a SCRAM-SHA-256 verifier for a password that is not ASCII"));
@@ -101,7 +108,7 @@ impl Passwords {
         if by_user.is_empty() {
             return Err("the file names no user".to_owned());
         }
-        Ok(Self { by_user, mock_key })
+        Ok(Self { by_user, salt_key })
     }
 
     /// Begins the exchange with a client that says it is `user`.
@@ -110,10 +117,10 @@ impl Passwords {
         let known = self.by_user.get(user).cloned();
         let exists = known.is_some();
         let verifier = known.unwrap_or_else(|| {
-            let made_up = sign(&*self.mock_key, user);
+            let made_up = sign(self.salt_key, user);
             Verifier {
                 iterations: ITERATIONS,
-                salt: made_up[..16].to_vec(),
+                salt: made_up[..SALT_LENGTH].to_vec(),
                 stored_key: Zeroizing::new(made_up),
                 server_key: Zeroizing::new(made_up),
             }
@@ -137,6 +144,13 @@ mod tests {
         assert_eq!(salt(b"nobody"), salt(b"nobody"));
         assert_ne!(salt(b"nobody"), salt(b"no-one"));
         assert_eq!(salt(b"ann").len(), salt(b"nobody").len());
+        let again = Passwords::parse("ann:another\n").unwrap();
+        for user in [b"ann".as_slice(), b"nobody"] {
+            let asked = |passwords: &Passwords| {
+                passwords.begin(user).challenge(&initial("SCRAM-SHA-256", "n,,n=,r=abc"), "x").ok().unwrap().1
+            };
+            assert_eq!(asked(&passwords), asked(&again), "a changed salt would tell them apart");
+        }
     }
 
     #[test]

@@ -50,7 +50,7 @@ pub async fn connect(
             b'E' => return Err(unreachable(server, "the server answered the request for TLS with an error")),
             _ => return Err(unreachable(server, "what answers there is not PostgreSQL")),
         }
-        let session = tls::with_server(&server.tls, &server.tls_name).map_err(|error| unreachable(server, error))?;
+        let session = tls::with_server(&server.tls(), &server.tls_name).map_err(|error| unreachable(server, error))?;
         let mut plain = Vec::new();
         let verified = channel.encrypt(session, &mut plain).await;
         verified.map_err(|error| unreachable(server, format!("TLS failed: {error}")))?;

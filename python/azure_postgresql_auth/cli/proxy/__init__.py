@@ -31,7 +31,8 @@ over verified TLS and logs in with a token. One client connection is one server 
 EPILOG: Final = f"""\
 Clients log in as the role that they name, by default as the role that the token names. With a command, the proxy
 listens on a private socket unless --socket or --listen is given, sets PGHOST, PGPORT and, if they are pinned, PGUSER
-and PGDATABASE, and ends with the command. Without a command it serves until SIGTERM or SIGINT.
+and PGDATABASE, and ends with the command. Without a command it serves until SIGTERM or SIGINT, and on SIGHUP reads the
+files of passwords and certificates again.
 
 Every option has an environment variable: {_PREFIX}LISTEN for --listen and so on, and
 {_PREFIX}SERVERS for the servers, separated by spaces. Socket activation by systemd is supported.

@@ -8,6 +8,7 @@ import selectors
 import signal
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from azure_postgresql_auth.cli.proxy.server_arguments import Server
 
 _STOPPING: Final = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGBREAK") if hasattr(signal, name))
+# As PostgreSQL and PgBouncer do. Windows has no such signal.
+_RELOADING: Final = (signal.SIGHUP,) if sys.platform != "win32" else ()
 _MISLEADING: Final = (
     "PGHOSTADDR",
     "PGPASSWORD",
@@ -122,7 +125,7 @@ def _start(sockets: listeners.Sockets, servers: list[Server], http: int | None, 
 
 
 def _wait(proxy: Proxy, grace: float, sockets: listeners.Sockets) -> None:
-    """Wait for a signal, and then until the connections have ended. A second signal ends them."""
+    """Wait for a signal, and then until the connections have ended. A second signal ends them; SIGHUP reloads files."""
     received = 0
 
     def stop(*_: object) -> None:
@@ -135,8 +138,14 @@ def _wait(proxy: Proxy, grace: float, sockets: listeners.Sockets) -> None:
         # Another signal may have come in between; then the connections end now.
         proxy.stop(grace if received == 1 else 0.0)
 
+    def reload(*_: object) -> None:
+        if received == 0:
+            listeners.notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+            proxy.reload()
+            listeners.notify("READY=1")
+
     with contextlib.ExitStack() as stack:
-        stack.enter_context(signals.handled(dict.fromkeys(_STOPPING, stop)))
+        stack.enter_context(signals.handled({**dict.fromkeys(_STOPPING, stop), **dict.fromkeys(_RELOADING, reload)}))
         woken = stack.enter_context(signals.waking())
         listeners.notify(f"READY=1\nMAINPID={os.getpid()}")
         selector = stack.enter_context(selectors.DefaultSelector())
