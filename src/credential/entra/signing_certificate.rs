@@ -60,7 +60,7 @@ impl SigningCertificate {
     /// certificate can be recognized by its subject and issuer.
     ///
     /// # Errors
-    /// The machine has no random numbers.
+    /// The private key is damaged, or the machine has no random numbers.
     pub fn assertion(&self, audience: &str, client_id: &str, send_chain: bool) -> Result<Secret, String> {
         let thumbprint = URL_SAFE_NO_PAD.encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, &self.chain[0]));
         // As azure-identity for Python and for Rust do.
@@ -84,11 +84,13 @@ impl SigningCertificate {
         let encode = |part: serde_json::Value| URL_SAFE_NO_PAD.encode(part.to_string());
         let message = format!("{}.{}", encode(header), encode(claims));
         let mut signature = vec![0; self.key.public().modulus_len()];
-        self.key.sign(&RSA_PKCS1_SHA256, &random, message.as_bytes(), &mut signature).map_err(|_| NO_RANDOM)?;
+        self.key.sign(&RSA_PKCS1_SHA256, &random, message.as_bytes(), &mut signature).map_err(|_| DAMAGED)?;
         Ok(format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature)).into())
     }
 }
 
+/// ring checks a key's parts against each other only by its signatures.
+const DAMAGED: &str = "the assertion could not be signed: the certificate's private key is damaged";
 const NO_RANDOM: &str = "the assertion could not be signed: this machine gives no random numbers";
 const PEM_BEGIN: &str = "-----BEGIN ";
 const ENCRYPTED: &str = "its private key is encrypted: give its password";
