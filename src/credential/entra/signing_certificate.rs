@@ -7,7 +7,10 @@ use base64::{
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
 use p12_keystore::Pkcs12Archive;
-use pkcs8::EncryptedPrivateKeyInfoRef;
+use pkcs8::{
+    EncryptedPrivateKeyInfoRef,
+    pkcs5::{EncryptionScheme, pbes2::Kdf},
+};
 use ring::{
     digest::{SHA1_FOR_LEGACY_USE_ONLY, digest},
     rand::{SecureRandom, SystemRandom},
@@ -95,6 +98,8 @@ const NO_RANDOM: &str = "the assertion could not be signed: this machine gives n
 const PEM_BEGIN: &str = "-----BEGIN ";
 const ENCRYPTED: &str = "its private key is encrypted: give its password";
 const WRONG_PASSWORD: &str = "the password is wrong for its private key";
+const EXCESSIVE: &str = "its private key is encrypted so that decrypting it takes too much time or memory; \
+     `openssl pkcs8 -topk8` makes a new one of it";
 const NOT_RSA: &str = "its private key is no RSA key of 2048 to 4096 bits, which signing for Entra ID takes";
 
 type Parts = (RsaKeyPair, Vec<Vec<u8>>);
@@ -127,6 +132,9 @@ fn read_pem(text: &str, password: Option<&Secret>) -> Result<Parts, String> {
                 let password = password.ok_or(ENCRYPTED)?;
                 let encrypted = EncryptedPrivateKeyInfoRef::try_from(der.as_slice())
                     .map_err(|_| "its private key is damaged, or encrypted in a way that is not known here")?;
+                if !is_affordable(&encrypted.encryption_algorithm) {
+                    return Err(EXCESSIVE.to_owned());
+                }
                 let plain = encrypted.decrypt(password.expose()).map_err(|_| WRONG_PASSWORD)?;
                 key = Some(RsaKeyPair::from_pkcs8(plain.as_bytes()).map_err(|_| NOT_RSA)?);
             }
@@ -134,6 +142,25 @@ fn read_pem(text: &str, password: Option<&Secret>) -> Result<Parts, String> {
     }
     let key = key.ok_or("it holds no private key, which has to be in the same file")?;
     Ok((key, chain))
+}
+
+/// Whether a key's password is stretched so little that no file can take a machine's time or memory.
+fn is_affordable(scheme: &EncryptionScheme) -> bool {
+    // p12-keystore's own limit for PKCS#12, and OpenSSL's for scrypt.
+    const MAX_ITERATIONS: u32 = 1_000_000;
+    const MAX_MEMORY: u64 = 32 << 20;
+    const MAX_PARALLELIZATION: u16 = 16;
+    match scheme {
+        EncryptionScheme::Pbes2(parameters) => match &parameters.kdf {
+            Kdf::Pbkdf2(kdf) => kdf.iteration_count <= MAX_ITERATIONS,
+            Kdf::Scrypt(kdf) => {
+                let memory = kdf.cost_parameter.checked_mul(128 * u64::from(kdf.block_size));
+                kdf.parallelization <= MAX_PARALLELIZATION && memory.is_some_and(|memory| memory <= MAX_MEMORY)
+            }
+            _ => false,
+        },
+        _ => true,
+    }
 }
 
 fn read_pkcs12(data: &[u8], password: Option<&Secret>) -> Result<Parts, String> {
@@ -148,4 +175,31 @@ fn read_pkcs12(data: &[u8], password: Option<&Secret>) -> Result<Parts, String> 
     let key = archive.keys.first().ok_or("it holds no private key, which has to be in the same file")?;
     let key = RsaKeyPair::from_pkcs8(key.key.as_der()).map_err(|_| NOT_RSA)?;
     Ok((key, archive.certs.iter().map(|bag| bag.cert.as_der().to_vec()).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_is_too_expensive_to_decrypt_is_refused() {
+        for (what, der) in [
+            (
+                "scrypt with 1 PiB",
+                "MIGXMFMGCSqGSIb3DQEFDTBGMCUGCSsGAQQB2kcECzAYBAhzc3Nzc3NzcwIGAQAAAAAAAgEIAgEBMB0GCWCGSAFlAwQBKgQQaWlpaWlpaWlpaWlpaWlpaQRAeHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eA==",
+            ),
+            (
+                "scrypt with 60,000 lanes",
+                "MIGVMFEGCSqGSIb3DQEFDTBEMCMGCSsGAQQB2kcECzAWBAhzc3Nzc3NzcwICQAACAQgCAwDqYDAdBglghkgBZQMEASoEEGlpaWlpaWlpaWlpaWlpaWkEQHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHg=",
+            ),
+            (
+                "PBKDF2 with 99,999,999 iterations",
+                "MIGdMFkGCSqGSIb3DQEFDTBMMCsGCSqGSIb3DQEFDDAeBAhzc3Nzc3NzcwIEBfXg/zAMBggqhkiG9w0CCQUAMB0GCWCGSAFlAwQBKgQQaWlpaWlpaWlpaWlpaWlpaQRAeHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eA==",
+            ),
+        ] {
+            let pem = format!("-----BEGIN ENCRYPTED PRIVATE KEY-----\n{der}\n-----END ENCRYPTED PRIVATE KEY-----\n");
+            let refused = SigningCertificate::read(pem.as_bytes(), Some(&"password".into())).err();
+            assert_eq!(refused.as_deref(), Some(EXCESSIVE), "{what}");
+        }
+    }
 }
