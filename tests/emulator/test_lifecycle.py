@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -14,19 +15,23 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Callable
 
 import psycopg
 import pytest
-from azure_postgresql_auth.emulator import Emulator
+from azure_postgresql_auth.emulator import Emulator, services
 from azure_postgresql_auth.emulator.server import binaries
 
 from tests.support.emulator_clients import connect, get, one, refusal, run_script
-from tests.support.platforms import ROOT, needs_root
+from tests.support.interruption import Interruptions
+from tests.support.platforms import ROOT, needs_root, needs_server
 from tests.support.polling import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+ROLE = "emulator-identity"
+SOURCES = Path(services.__file__).parent
 
 
 @pytest.fixture
@@ -228,6 +233,72 @@ def test_killed_before_it_knows_of_its_server_leaves_nothing(temporary: Path) ->
     pid = int((temporary / "running").read_text())
     eventually(lambda: not is_alive(pid), 15)
     eventually(lambda: sorted(path.name for path in temporary.iterdir()) == ["running", "tools"], 15)
+
+
+def interrupted_everywhere(start: Callable[[Interruptions], object], *files: str) -> Iterator[str]:
+    """Interrupt a start at one place of these files after the other, and yield each place when that is over."""
+    interruptions, count = Interruptions(*(str(SOURCES / file) for file in files)), 0
+    while True:
+        start(interruptions)
+        if interruptions.place is None:
+            break
+        count += 1
+        yield interruptions.place
+    assert count > 20
+
+
+@needs_server
+def test_an_interrupted_start_leaves_nothing(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever the signal comes; programs that run on when nobody stops them stand for PostgreSQL's."""
+    tools, pids = temporary / "tools", temporary / "pids"
+    tools.mkdir()
+    pids.touch()
+    pids.chmod(0o666)
+    begin = f'#!/bin/sh\n[ "$1" = --version ] && exit\necho $$ >> {pids}\n'
+    (tools / "initdb").write_text(f'{begin}mkdir "$2"')
+    (tools / "postgres").write_text(f'{begin}echo ready > "$2/postmaster.pid"\nexec sleep 100')
+    for program in tools.iterdir():
+        program.chmod(0o755)
+    threads = set(threading.enumerate())
+
+    def running() -> list[str]:
+        return [pid for pid in pids.read_text().split() if is_alive(int(pid))]
+
+    def start(interruptions: Interruptions) -> None:
+        def ask(*_: object, **__: object) -> None:
+            interruptions.end()
+            raise FileNotFoundError
+
+        monkeypatch.setattr(services, "Roles", ask)
+        with contextlib.suppress(FileNotFoundError), interruptions:
+            Emulator(postgres=tools).__enter__()
+
+    for place in interrupted_everywhere(
+        start, "emulator.py", "services.py", "server/cluster.py", "server/event_loop.py"
+    ):
+        assert sorted(path.name for path in temporary.iterdir()) == ["pids", "tools"], place
+        assert running() == [], place
+        assert set(threading.enumerate()) <= threads, place
+    eventually(lambda: not running(), 30)
+
+
+@needs_server
+def test_an_interrupted_start_leaves_nothing_in_a_given_server(emulator: Emulator, temporary: Path) -> None:
+    home = Path(str(emulator.sql("SHOW data_directory")[0][0])).parent
+    roles = emulator.sql("SELECT rolname FROM pg_roles")
+    threads = set(threading.enumerate())
+
+    def start(interruptions: Interruptions) -> None:
+        second = Emulator(dsn=f"postgresql://postgres@/postgres?host={home}")
+        with interruptions:
+            second.__enter__()
+        second.__exit__(None, None, None)
+
+    emulator.remove(emulator.identity)  # both have a role of this name
+    for place in interrupted_everywhere(start, "emulator.py", "services.py", "server/roles.py"):
+        assert emulator.sql("SELECT rolname FROM pg_roles") == [role for role in roles if role != (ROLE,)], place
+        assert list(temporary.iterdir()) == [], place
+        assert set(threading.enumerate()) <= threads, place
 
 
 def test_fork_does_not_stop_it() -> None:

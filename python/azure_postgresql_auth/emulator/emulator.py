@@ -76,10 +76,10 @@ class Emulator(Environment, Principals, Controls):
         if self._services is not None:
             message = "this emulator is running already"
             raise RuntimeError(message)
-        self._services = Services(self._settings, self._dsn, self._postgres, self._records)
-        self._pid = os.getpid()
-        atexit.register(self._stop)
+        self._services, self._pid = Services(), os.getpid()
         try:
+            atexit.register(self._stop)
+            self._services.start(self._settings, self._dsn, self._postgres, self._records)
             self.add_identity("emulator-identity", default=True)
             self._kept = (self.identity,)
         except BaseException:
@@ -100,9 +100,12 @@ class Emulator(Environment, Principals, Controls):
         # A forked child has a copy of this object but not its threads, and must not stop the parent's server.
         if self._services is None or os.getpid() != self._pid:
             return
-        atexit.unregister(self._stop)
-        run, self._services = self._services, None
-        run.stop()
+        # Where this is interrupted before anything is stopped, that is done at exit.
+        try:
+            self._services.stop()
+        finally:
+            self._services = None
+            atexit.unregister(self._stop)
 
     def token(self, identity: Identity | str, scope: str = DATABASE_SCOPE, lifetime: float | None = None) -> str:
         """Issue a token as the endpoints do.

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shutil
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING
 
 from azure_postgresql_auth.emulator.identity.directory import Directory
 from azure_postgresql_auth.emulator.identity.service import IdentityService
@@ -28,52 +29,57 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from azure_postgresql_auth.emulator.identity.faults import Settings
-    from azure_postgresql_auth.emulator.records import Login
+    from azure_postgresql_auth.emulator.records import Login, TokenRequest
     from azure_postgresql_auth.emulator.server.authentication import AuthResult
 
 _LONGEST_DIRECTORY = 80  # a socket's path has 107 bytes at most, on some systems 103
 
 
 class Services:
-    """All services of a running emulator."""
+    """All services of a running emulator.
 
-    def __init__(self, settings: Settings, dsn: str | None, postgres: Path | None, records: int | None) -> None:
-        """Start all services."""
+    A signal's handler may raise anywhere in a start, for example KeyboardInterrupt. What undoes a step is registered
+    before the step, and what this thread could lose sight of is done in the event loop's.
+    """
+
+    def __init__(self) -> None:
+        """Prepare; nothing runs before `start`."""
+        self._stack = contextlib.ExitStack()
+        self._loop = EventLoop()
+
+    def start(self, settings: Settings, dsn: str | None, postgres: Path | None, records: int | None) -> None:
+        """Start all services. The caller has to call `stop`, even if this fails."""
+        on_stop = self._stack.callback
         self.directory = Directory()
         self.issuer = Issuer(self.directory.tenant_id, settings.now)
         self.revoked: dict[str, int] = {}
-        with contextlib.ExitStack() as stack:
-            self.work = _work_directory()
-            # Also where a signal ends the start of the process that otherwise removes it.
-            stack.callback(shutil.rmtree, self.work, ignore_errors=True)
-            self._watchdog = Watchdog(self.work)
-            stack.callback(self._watchdog.stop)
-            stack.callback(shutil.rmtree, self.work, ignore_errors=True)
-            self.certificates = Certificates(self.work)
-            self._loop = EventLoop()
-            stack.callback(self._loop.stop)
-            self.backend = self._behind(dsn, postgres, stack.callback)
-            self.roles = Roles(self.sql, self.backend.user, ours=dsn is None)
-            stack.callback(self.roles.drop_all)
-            context = self.certificates.server_context()
-            self.identities = IdentityService(
-                self.directory, self.issuer, settings, context, self.work, Records(records)
-            )
-            stack.callback(self.identities.stop)
-            self.identities.start()
-            self.server_faults = ServerFaults(self.certificates)
-            self.frontend, self.port = self._open_frontend(Records(records))
-            self._stack = stack.pop_all()
+        self.work = _unused_path()
+        # Also where a signal ends the start of the process that otherwise removes it.
+        on_stop(shutil.rmtree, self.work, ignore_errors=True)
+        _make_directory(self.work)
+        on_stop(self._loop.stop)
+        self._loop.start()
+        watchdog = Watchdog(self.work)
+        on_stop(self._loop.portal.call, watchdog.stop)
+        self._loop.portal.call(watchdog.start)
+        on_stop(shutil.rmtree, self.work, ignore_errors=True)
+        self.certificates = Certificates(self.work)
+        self.backend = self._behind(dsn, postgres, watchdog)
+        self.roles = Roles(self.sql, self.backend.user, ours=dsn is None)
+        on_stop(self.roles.drop_all)
+        self._loop.portal.call(self._start_identities, settings, Records(records))
+        self.server_faults = ServerFaults(self.certificates)
+        self.frontend, self.port = self._open_frontend(Records(records))
 
     def stop(self) -> None:
-        """Stop all services and remove all files."""
+        """Stop all services that were started, and remove all files."""
         self._stack.close()
 
     def sql(self, statement: str, database: str | None = None) -> list[tuple[str | None, ...]]:
         """Run SQL as the server's administrator."""
         return self._loop.portal.call(self.backend.query, statement, database)
 
-    def _behind(self, dsn: str | None, postgres: Path | None, on_stop: Callable[..., Any]) -> Backend:
+    def _behind(self, dsn: str | None, postgres: Path | None, watchdog: Watchdog) -> Backend:
         if dsn is not None:
             backend = Backend.from_dsn(dsn)
             try:
@@ -87,16 +93,21 @@ class Services:
             raise RuntimeError(message)
         from azure_postgresql_auth.emulator.server.cluster import Cluster  # noqa: PLC0415 - not on Windows
 
-        cluster = Cluster(binaries.find(postgres), self.work, self._watchdog)
-        on_stop(cluster.stop)
+        cluster = Cluster(binaries.find(postgres), self.work, watchdog, self._loop)
+        self._stack.callback(cluster.stop)
         cluster.start()
         return cluster.backend
 
+    def _start_identities(self, settings: Settings, requests: Records[TokenRequest]) -> None:
+        context = self.certificates.server_context()
+        self.identities = IdentityService(self.directory, self.issuer, settings, context, self.work, requests)
+        self._stack.callback(self.identities.stop)
+        self.identities.start()
+
     def _open_frontend(self, logins: Records[Login]) -> tuple[Frontend, int]:
         frontend = Frontend(self.server_faults, self.backend, self._authenticate, self._password_of, logins)
-        listeners, port = self._loop.portal.call(frontend.listen)
-        self._loop.portal.start_task_soon(frontend.serve, listeners)
-        return frontend, port
+        _, port = self._loop.portal.start_task(frontend.serve)
+        return frontend, int(port)
 
     def _authenticate(self, password: str, role: str) -> AuthResult:
         return authentication.authenticate(password, role, self.directory, self.issuer, self.revoked)
@@ -105,23 +116,28 @@ class Services:
         return self.roles.passwords.get(role, "")
 
 
-def _work_directory() -> Path:
+def _unused_path() -> Path:
+    """Return a path for the directory of one run, which nobody can guess."""
+    name = f"pg-entra-{secrets.token_hex(8)}"
+    if sys.platform == "win32":
+        # Neither sockets nor another account are in it.
+        return Path(tempfile.gettempdir(), name)
+    for base in _bases():
+        if len(os.fsencode(base)) <= _LONGEST_DIRECTORY and (os.geteuid() != 0 or _open_to_all(base)):
+            return base / name
+    message = f"no directory for temporary files is usable (short path, open to all): set TMPDIR, now {_bases()}"
+    raise RuntimeError(message)
+
+
+def _make_directory(work: Path) -> None:
     """Create the directory of one run.
 
     Not `tempfile.TemporaryDirectory`, whose finalizer would also run in a forked child of the user's program.
     """
-    if sys.platform == "win32":
-        # Neither sockets nor another account are in it.
-        return Path(tempfile.mkdtemp(prefix="pg-entra-"))
-    for base in _bases():
-        if len(os.fsencode(base)) <= _LONGEST_DIRECTORY and (os.geteuid() != 0 or _open_to_all(base)):
-            work = Path(tempfile.mkdtemp(prefix="pg-entra-", dir=base))
-            if os.geteuid() == 0:
-                # PostgreSQL's account can reach its own directory in here, but cannot list this one.
-                work.chmod(0o711)
-            return work
-    message = f"no directory for temporary files is usable (short path, open to all): set TMPDIR, now {_bases()}"
-    raise RuntimeError(message)
+    work.mkdir(mode=0o700)
+    if sys.platform != "win32" and os.geteuid() == 0:
+        # PostgreSQL's account can reach its own directory in here, but cannot list this one.
+        work.chmod(0o711)
 
 
 def _bases() -> list[Path]:

@@ -14,6 +14,7 @@ from azure_postgresql_auth.emulator.server.backend import Backend
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from azure_postgresql_auth.emulator.server.event_loop import EventLoop
     from azure_postgresql_auth.emulator.server.watchdog import Watchdog
 
 _START_SECONDS = 60
@@ -30,14 +31,15 @@ _SETTINGS = (
 class Cluster:
     """A cluster and its postmaster."""
 
-    def __init__(self, binaries: Path, work: Path, watchdog: Watchdog) -> None:
-        """Set the paths; `start` creates the cluster."""
+    def __init__(self, binaries: Path, work: Path, watchdog: Watchdog, loop: EventLoop) -> None:
+        """Set the paths; `start` creates the cluster. Its processes are started in the loop's thread."""
         self._account = Account.choose()
         self._binaries = self._account.reachable(binaries, work)
         self._work = work
         self._home = work / "pg"
         self._log = work / "postgres.log"
         self._watchdog = watchdog
+        self._loop = loop
         self._process: subprocess.Popen[bytes] | None = None
         self.backend = Backend(database="postgres", user="postgres", socket=str(self._home / ".s.PGSQL.5432"))
 
@@ -52,10 +54,11 @@ class Cluster:
         data = str(self._home / "data")
         initdb = [str(self._binaries / "initdb"), "-D", data, "-U", "postgres", "-A", "trust"]
         initdb += ["-E", "UTF8", "--locale=C", "--no-sync"]
-        if self._run(initdb).wait() != 0:
+        if self._loop.portal.call(self._run, initdb).wait() != 0:
             raise self._failure("initdb failed")  # noqa: TRY003
         settings = [word for setting in _SETTINGS for word in ("-c", setting)]
-        self._run([str(self._binaries / "postgres"), "-D", data, "-k", str(self._home), *settings])
+        postgres = [str(self._binaries / "postgres"), "-D", data, "-k", str(self._home), *settings]
+        self._loop.portal.call(self._run, postgres)
         self._wait()
 
     def _run(self, command: list[str]) -> subprocess.Popen[bytes]:
@@ -90,12 +93,13 @@ class Cluster:
 
     def stop(self) -> None:
         """Stop the server: fast, then immediately, then by SIGKILL. No process is left."""
+        process = self._loop.portal.call(lambda: self._process)  # after a start that a signal made the caller leave
         for how in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
-            if self._process is None or self._process.poll() is not None:
+            if process is None or process.poll() is not None:
                 break
-            os.killpg(self._process.pid, how)  # initdb has children in its process group, the postmaster does not
+            os.killpg(process.pid, how)  # initdb has children in its process group, the postmaster does not
             try:
-                self._process.wait(_STOP_SECONDS)
+                process.wait(_STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 continue
 

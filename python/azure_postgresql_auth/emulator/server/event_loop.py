@@ -1,4 +1,4 @@
-"""An event loop in a background thread.
+"""An event loop in a background thread, which no signal interrupts: their handlers run in the main thread.
 
 `anyio.from_thread.start_blocking_portal` is not used, because it is a generator that waits for its thread when it is
 garbage collected. In a forked child of the user's program that thread does not exist, and the child would hang at exit.
@@ -17,14 +17,24 @@ class EventLoop:
     """An anyio portal and its thread."""
 
     def __init__(self) -> None:
+        """Prepare the thread."""
+        self._started: Future[BlockingPortal] = Future()
+        self._thread = threading.Thread(target=_run, args=(self._started,), name="emulator-postgresql", daemon=True)
+
+    def start(self) -> None:
         """Start the thread; the portal is ready on return."""
-        started: Future[BlockingPortal] = Future()
-        self._thread = threading.Thread(target=_run, args=(started,), name="emulator-postgresql", daemon=True)
         self._thread.start()
-        self.portal = started.result()
+        self._started.result()
+
+    @property
+    def portal(self) -> BlockingPortal:
+        """Calls functions in the thread, one after the other; a signal interrupts their caller, and not them."""
+        return self._started.result()
 
     def stop(self) -> None:
-        """Cancel all tasks and wait for the thread."""
+        """Cancel all tasks and wait for the thread, if it was started."""
+        if self._thread.ident is None:
+            return
         self.portal.call(self.portal.stop, True)  # noqa: FBT003 - cancel_remaining
         self._thread.join()
 

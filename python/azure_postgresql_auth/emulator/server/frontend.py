@@ -21,7 +21,7 @@ from azure_postgresql_auth.emulator.server.backend import BackendError
 from azure_postgresql_auth.emulator.server.faults import TOO_OLD
 
 if TYPE_CHECKING:
-    from anyio.abc import ByteStream, SocketStream
+    from anyio.abc import ByteStream, SocketStream, TaskStatus
     from anyio.streams.stapled import MultiListener
 
     from azure_postgresql_auth.emulator.records import Records
@@ -56,7 +56,7 @@ class Frontend:
         self._authenticate = authenticate
         self._password_of = password_of
 
-    async def listen(self) -> tuple[list[MultiListener[SocketStream]], int]:
+    async def _listen(self) -> tuple[list[MultiListener[SocketStream]], int]:
         """Listen on a free port of 127.0.0.1 and, with IPv6, of ::1, because "localhost" may be either."""
         while True:
             first = await anyio.create_tcp_listener(local_host="127.0.0.1", backlog=1024)
@@ -70,9 +70,11 @@ class Frontend:
             else:
                 return [first, second], port
 
-    async def serve(self, listeners: list[MultiListener[SocketStream]]) -> None:
-        """Serve until cancelled."""
+    async def serve(self, *, task_status: TaskStatus[int]) -> None:
+        """Serve until cancelled; started with the port."""
+        listeners, port = await self._listen()
         try:
+            task_status.started(port)
             async with anyio.create_task_group() as group:
                 for listener in listeners:
                     group.start_soon(listener.serve, self._handle)

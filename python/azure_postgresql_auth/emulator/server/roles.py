@@ -62,13 +62,14 @@ class Roles:
         password = secrets.token_urlsafe(24)
         rights = " CREATEDB" if self._ours else ""
         verb = "ALTER" if found else "CREATE"
+        if not found:
+            self._created.add(name)
         try:
             self._query(f"{verb} ROLE {identifier(name)} LOGIN{rights} PASSWORD {literal(password)}", None)
         except BackendError as error:
+            self._created.discard(name)
             message = f"PostgreSQL refuses the role {name!r}: {error}"
             raise ValueError(message) from error
-        if not found:
-            self._created.add(name)
         self.passwords[name] = password
 
     def drop(self, name: str) -> None:
@@ -78,7 +79,7 @@ class Roles:
             return
         try:
             self.drop_owned(name, databases=True)
-            self._query(f"DROP ROLE {identifier(name)}", None)
+            self._query(f"DROP ROLE IF EXISTS {identifier(name)}", None)
         except BackendError as error:
             logger.warning("role %s stays, without login: %s", name, error)
             self._query(f"ALTER ROLE {identifier(name)} NOLOGIN PASSWORD NULL", None)

@@ -37,15 +37,23 @@ class Watchdog:
     """A process that stops what this one started and removes its files, if this one ends without doing so.
 
     On Windows this process starts no other, and there is no watchdog: the files of a killed process are not removed.
+
+    `start`, `run` and `stop` have to be called in a thread that no signal interrupts: a process that is started and not
+    yet known when a signal's handler raises could not be stopped.
     """
 
     def __init__(self, work: Path) -> None:
-        """Start the process; `work` is the directory that it removes."""
+        """Set the directory that the process removes."""
+        self._work = work
         self._process: subprocess.Popen[bytes] | None = None
+        self._watched: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start the process."""
         if os.name != "posix":
             return
         self._process = subprocess.Popen(  # noqa: S603
-            ["/bin/sh", "-c", _SCRIPT, "sh", str(work)],
+            ["/bin/sh", "-c", _SCRIPT, "sh", str(self._work)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -56,19 +64,21 @@ class Watchdog:
 
     def run(self, command: list[str], **options: Any) -> subprocess.Popen[bytes]:
         """Start a command in its own process group, which the watchdog stops instead of the previous one."""
-        return subprocess.Popen(  # noqa: S603
+        self._watched = subprocess.Popen(  # noqa: S603
             ["/bin/sh", "-c", _NAMED, "sh", *command],
             stdin=None if self._process is None else self._process.stdin,
             start_new_session=True,
             **options,
         )
+        return self._watched
 
     def stop(self) -> None:
-        """End the process; nothing is left to clean up."""
+        """End the process; if the last command still runs, because stopping it was interrupted, let it do its work."""
         if self._process is None:
             return
-        self._process.kill()
-        self._process.wait()
+        if self._watched is None or self._watched.poll() is not None:
+            self._process.kill()
+            self._process.wait()
         if self._process.stdin is not None:
             self._process.stdin.close()
 
