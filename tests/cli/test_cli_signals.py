@@ -12,12 +12,16 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Callable
 
 import pytest
-from azure_postgresql_auth.cli import main
+from azure_postgresql_auth.cli import main, passfile, temporary
+from azure_postgresql_auth.cli.proxy import listeners
+from azure_postgresql_auth.cli.proxy.server_arguments import Server
 
 from tests.support.cli import COMMAND
+from tests.support.interruption import Interruptions
 from tests.support.platforms import needs_signals
 from tests.support.polling import eventually
 
@@ -91,10 +95,11 @@ class TestWhileATokenIsWaitedFor:
         assert list(folder.iterdir()) == []
 
     def test_one_that_is_ignored_stays_ignored(self, emulator: Emulator) -> None:
-        emulator.latency = 2
+        emulator.fail(hang=True)
         process = subprocess.Popen(["nohup", *COMMAND, "token"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        time.sleep(1)
+        eventually(lambda: emulator.token_requests)
         process.send_signal(signal.SIGHUP)
+        emulator.heal()
         assert process.communicate(timeout=60)[0].startswith(b"eyJ")
         assert process.returncode == 0
 
@@ -248,6 +253,37 @@ class TestATerminal:
         until("woke")
         os.write(terminal, b"echo code=$?\n")
         until("code=0")
+
+
+# A watchdog whose start is interrupted ends by itself, and so does an interrupted proxy with its sockets.
+@pytest.mark.filterwarnings("ignore:subprocess", "ignore:unclosed")
+@pytest.mark.parametrize("kind", ["folder", "password file", "socket"])
+def test_files_go_wherever_a_signal_comes(folder: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    login: Any = SimpleNamespace(password="secret", expires_on=time.time() + 3600)
+
+    def use(interruptions: Interruptions) -> None:
+        if kind == "folder":
+            with interruptions, temporary.folder() as path:
+                assert Path(path).stat().st_mode & 0o777 == 0o700
+        elif kind == "password file":
+            with interruptions, passfile.kept(login, lambda: login) as (file, _):
+                assert Path(file).read_text().endswith(":secret\n")
+        else:
+            sockets = listeners.Sockets()
+            with interruptions:
+                sockets.listen_in(folder, Server("name", "host", 5432, "scope", "roots"))
+                assert (folder / listeners.SOCKET_NAME).is_socket()
+            sockets.remove_files()
+
+    interruptions, places = Interruptions(temporary.__file__, passfile.__file__, listeners.__file__), 0
+    use(interruptions)
+    while interruptions.place is not None:
+        assert list(folder.iterdir()) == [], interruptions.place
+        places += 1
+        use(interruptions)
+    assert list(folder.iterdir()) == []
+    assert places > 3
 
 
 def test_an_interrupt_during_start_up(tmp_path: Path) -> None:

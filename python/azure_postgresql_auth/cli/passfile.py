@@ -6,11 +6,10 @@ import contextlib
 import os
 import shutil
 import subprocess
-import tempfile
 import threading
 from typing import TYPE_CHECKING
 
-from azure_postgresql_auth.cli import signals
+from azure_postgresql_auth.cli import signals, temporary
 from azure_postgresql_auth.cli.refresh import keep_fresh
 from azure_postgresql_auth.errors import AzurePgEntraError
 
@@ -83,49 +82,49 @@ def kept(login: Login, renew: Callable[[], Login]) -> Iterator[tuple[str, int | 
         The file's path, and a descriptor for the program to inherit. The file is removed when the block ends or, if
         this process is killed, when the program closes the descriptor.
     """
-    folder = tempfile.mkdtemp(prefix="azure-postgresql-auth-")  # 0700
-    path = os.path.join(folder, "pgpass")  # noqa: PTH118
-    stop = threading.Event()
-    changing = threading.Lock()
-    watchdog: subprocess.Popen[bytes] | None = None
+    with temporary.folder() as folder:
+        path = os.path.join(folder, "pgpass")  # noqa: PTH118
+        stop = threading.Event()
+        changing = threading.Lock()
+        watchdog: subprocess.Popen[bytes] | None = None
 
-    written = ""
+        written = ""
 
-    def write(password: str) -> None:
-        nonlocal written
-        fresh = f"{path}.new"
-        with changing:
-            if stop.is_set() or password == written:
-                return
-            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(line(password) + "\n")
-            os.replace(fresh, path)  # noqa: PTH105
-            written = password
+        def write(password: str) -> None:
+            nonlocal written
+            fresh = f"{path}.new"
+            with changing:
+                if stop.is_set() or password == written:
+                    return
+                descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+                with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                    file.write(line(password) + "\n")
+                os.replace(fresh, path)  # noqa: PTH105
+                written = password
 
-    def look() -> float:
-        # The next look tries again. If the token expires meanwhile, the program reports the failed login.
-        with contextlib.suppress(AzurePgEntraError, ValueError, OSError):
-            renewed = renew()
-            write(renewed.password)
-            return float(renewed.expires_on)
-        return 0.0
+        def look() -> float:
+            # The next look tries again. If the token expires meanwhile, the program reports the failed login.
+            with contextlib.suppress(AzurePgEntraError, ValueError, OSError):
+                renewed = renew()
+                write(renewed.password)
+                return float(renewed.expires_on)
+            return 0.0
 
-    try:
-        write(login.password)
-        watchdog = _watchdog(folder)
-        threading.Thread(target=keep_fresh, args=(look, stop.wait), daemon=True, name="password file").start()
-        yield path, None if watchdog is None or watchdog.stdin is None else watchdog.stdin.fileno()
-    finally:
-        stop.set()
-        signals.disregard()
-        with changing:
-            shutil.rmtree(folder, ignore_errors=True)
-        if watchdog is not None and watchdog.stdin is not None:
-            # Processes that the program left running may hold the other end.
-            watchdog.stdin.close()
-            watchdog.kill()
-            watchdog.wait()
+        try:
+            write(login.password)
+            watchdog = _watchdog(folder)
+            threading.Thread(target=keep_fresh, args=(look, stop.wait), daemon=True, name="password file").start()
+            yield path, None if watchdog is None or watchdog.stdin is None else watchdog.stdin.fileno()
+        finally:
+            stop.set()
+            signals.disregard()
+            with changing:
+                shutil.rmtree(folder, ignore_errors=True)
+            if watchdog is not None and watchdog.stdin is not None:
+                # Processes that the program left running may hold the other end.
+                watchdog.stdin.close()
+                watchdog.kill()
+                watchdog.wait()
 
 
 def _watchdog(folder: str) -> subprocess.Popen[bytes] | None:

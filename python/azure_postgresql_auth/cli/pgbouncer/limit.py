@@ -11,9 +11,10 @@ import os
 import re
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from azure_postgresql_auth.cli import temporary
 
 if TYPE_CHECKING:
     from typing import Final
@@ -60,7 +61,7 @@ class Limit:
 
 def _ask(program: str, length: int) -> bool | None:
     try:
-        with tempfile.TemporaryDirectory() as folder:
+        with temporary.folder() as folder:
             auth_file, ini = Path(folder, "users"), Path(folder, "ini")
             auth_file.write_text(f'"probe" "{"x" * length}"\n', "utf-8")
             ini.write_text(_INI.format(auth_file=auth_file), "utf-8")

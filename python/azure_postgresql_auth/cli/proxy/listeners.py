@@ -32,7 +32,7 @@ class Sockets:
 
     def __init__(self) -> None:
         self.of_server: dict[str, list[socket.socket]] = {}
-        self._files: list[tuple[Path, tuple[int, int]]] = []
+        self._files: dict[Path, tuple[int, int] | None] = {}
 
     def add(self, server: Server, listener: socket.socket) -> None:
         """Add a listening socket of a server."""
@@ -53,16 +53,17 @@ class Sockets:
         path = folder / SOCKET_NAME
         _remove_stale(path)
         listener = socket.socket(socket.AF_UNIX)
-        umask = os.umask(0o177)
+        self._files[path] = None
         try:
             listener.bind(str(path))
         except OSError as error:
+            del self._files[path]
             raise Failure(f"proxy: {path}: {error.strerror or error}") from error
-        finally:
-            os.umask(umask)
+        # Nobody can connect before it listens.
+        path.chmod(0o600)
         listener.listen(_BACKLOG)
         found = path.stat()
-        self._files.append((path, (found.st_dev, found.st_ino)))
+        self._files[path] = (found.st_dev, found.st_ino)
         self.add(server, listener)
 
     def listen_on(self, host: str, port: int, server: Server) -> None:
@@ -76,8 +77,12 @@ class Sockets:
 
     def remove_files(self) -> None:
         """Remove the files of the sockets, unless another process has put its own there."""
-        for path, known in self._files:
-            with contextlib.suppress(OSError):
+        for path, known in self._files.items():
+            with contextlib.suppress(OSError, Failure):
+                if known is None:
+                    # A signal came between its creation and what follows that.
+                    _remove_stale(path)
+                    continue
                 found = path.stat()
                 if (found.st_dev, found.st_ino) == known:
                     path.unlink()

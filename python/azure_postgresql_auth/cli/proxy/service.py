@@ -7,14 +7,13 @@ import os
 import selectors
 import signal
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from azure_postgresql_auth._core import Proxy
 from azure_postgresql_auth._engine import registry
-from azure_postgresql_auth.cli import child, signals
+from azure_postgresql_auth.cli import child, signals, temporary
 from azure_postgresql_auth.cli.failure import USAGE, Failure
 from azure_postgresql_auth.cli.proxy import listeners, server_arguments
 
@@ -70,7 +69,7 @@ def _listen(
         message = "proxy: on Windows clients come in by TCP only; use --listen [HOST:]PORT, without --socket"
         raise Failure(message, USAGE)
     if folder is None and options.listen is None and options.command:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="azure-postgresql-auth-")))
+        folder = Path(stack.enter_context(temporary.folder()))
     if options.listen is not None:
         host, port = listeners.parse_address("--listen", options.listen)
         for index, server in enumerate(servers):
