@@ -72,8 +72,9 @@ check-platforms: $(VENV)/wheel ## Check that the core compiles for Windows, macO
 
 # Pools of every driver, Django, Celery and the proxy while everything else fails in turn; `make test` has some seconds of it.
 SOAK_SECONDS ?= 600
+SOAK_FOLDER ?= $(shell date +target/soak-%Y-%m-%dT%H-%M-%S)
 soak: $(VENV)/built ## Run all kinds of clients while services and processes fail, for SOAK_SECONDS
-	$(BIN)/python -m tests.stress.soak $(SOAK_SECONDS)
+	$(BIN)/python -m tests.stress.soak $(SOAK_SECONDS) $(SOAK_FOLDER)
 
 # Thousands of forks and exits in the middle of fetches, on every CPython here, with the wheel.
 stress: $(VENV)/built wheel ## Fork and exit during fetches, thousands of times

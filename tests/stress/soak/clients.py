@@ -25,7 +25,7 @@ CONNECTIONS = 32
 PAGES_PAUSE = 0.2
 IDLE = "soak-idle"
 """The application name of the connection that nobody may kill."""
-_PATIENCE = 30.0
+_PATIENCE = 90.0
 _ROWS = 20_000
 
 
@@ -141,7 +141,7 @@ def main() -> None:
     time.sleep(float(sys.argv[1]))
     stop.set()
     for thread in threads:
-        thread.join(2 * _PATIENCE)
+        thread.join(_PATIENCE)
         if thread.is_alive():
             sys.exit(f"{thread.name} hangs")
 

@@ -9,8 +9,10 @@ LIFETIME = 4.0
 LEEWAY = 0.1
 """The share of a life at whose end a token is not sent any more."""
 ONE_FAILS_OF = 3
-CONNECT_TIMEOUT = 10
-"""Seconds that clients wait for a connection."""
+CONNECT_TIMEOUT = 20
+"""Seconds that clients wait for a connection: for those of a server that stalls, and on a machine that is busy."""
+POOL_TIMEOUT = 120.0
+"""Seconds that callers of a pool wait for one that it has."""
 
 IDENTITY: dict[str, dict[str, Any]] = {
     "500": {"status": 500},
@@ -26,8 +28,10 @@ IDENTITY: dict[str, dict[str, Any]] = {
     "expired token": {"status": 200, "body": ""},  # filled in when its turn comes
 }
 
-SERVER: dict[str, float] = {"hang-up": 0.7, "silence": 0.7, "too many clients": 0.7, "no-tls": 0.5}
+SERVER: dict[str, float] = {"hang-up": 0.7, "too many clients": 0.7, "no-tls": 0.5}
 """Faults of the server, and for how many seconds each."""
+STALL: dict[str, float] = {"silence": 0.7}
+"""Those after which clients wait for their timeout."""
 CLOCK = (90.0, 0.0, -90.0, 0.0)
 """By how many seconds Azure's clock is ahead, one after the other."""
 STOPPED = LIFETIME * 1.6

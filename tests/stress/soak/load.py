@@ -21,7 +21,7 @@ from azure_postgresql_auth.psycopg3 import AsyncEntraConnection, EntraConnection
 from azure_postgresql_auth.sqlalchemy import enable_entra_authentication
 
 from tests.stress.soak import events, forks, samples
-from tests.stress.soak.faults import CONNECT_TIMEOUT
+from tests.stress.soak.faults import CONNECT_TIMEOUT, POOL_TIMEOUT
 
 PAUSE = float(sys.argv[2])
 """Seconds between two queries of a pool."""
@@ -71,7 +71,7 @@ def psycopg_pool(credential: Any, stop: threading.Event) -> None:
 
     keywords = {"credential": credential, "connect_timeout": CONNECT_TIMEOUT}
     with ConnectionPool(
-        "", connection_class=Counted, kwargs=keywords, min_size=1, max_size=3, max_lifetime=0.3
+        "", connection_class=Counted, kwargs=keywords, min_size=1, max_size=3, max_lifetime=0.3, timeout=POOL_TIMEOUT
     ) as pool:
         while not stop.is_set():
             query = events.attempt("queries of psycopg")
@@ -102,7 +102,13 @@ def psycopg_async_pool(credential: Any, stop: threading.Event) -> None:
     async def run() -> None:
         keywords = {"credential": credential, "connect_timeout": CONNECT_TIMEOUT, "user": "app"}
         async with AsyncConnectionPool(
-            "", connection_class=AsyncCounted, kwargs=keywords, min_size=1, max_size=3, max_lifetime=0.3
+            "",
+            connection_class=AsyncCounted,
+            kwargs=keywords,
+            min_size=1,
+            max_size=3,
+            max_lifetime=0.3,
+            timeout=POOL_TIMEOUT,
         ) as pool:
             await asyncio.gather(churn(pool), churn(pool))
 
@@ -173,7 +179,7 @@ def churn(seconds: float, ended: threading.Event) -> None:
     ended.wait(seconds)
     stop.set()
     for thread in threads:
-        thread.join(60)
+        thread.join(POOL_TIMEOUT)
         if thread.is_alive():
             sys.exit(f"{thread.name} hangs")
 

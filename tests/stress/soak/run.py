@@ -60,11 +60,15 @@ def soak(emulator: Emulator, seconds: float, folder: Path, *, everything: bool) 
     if everything:
         variables["AZURE_POSTGRESQL_AUTH_CACHE_DIR"] = str(folder / "tokens")
         (folder / "tokens").mkdir(mode=0o700)
-    storm = Storm(emulator, seconds)
     events = Events(folder)
     every = min(max(seconds / 1000, 0.25), 5.0)
     try:
-        with Processes(folder, emulator, variables) as processes, Sampler(folder / "samples.jsonl", every) as sampler:
+        with (
+            (folder / "windows.jsonl").open("w", encoding="utf-8") as windows,
+            Processes(folder, emulator, variables) as processes,
+            Sampler(folder / "samples.jsonl", every) as sampler,
+        ):
+            storm = Storm(emulator, seconds, windows)
             processes.start("load", "tests.stress.soak.load", str(seconds), str(PAUSE if everything else SHORT_PAUSE))
             if everything:
                 processes.start_servers()
@@ -75,11 +79,9 @@ def soak(emulator: Emulator, seconds: float, folder: Path, *, everything: bool) 
                 sampler.follow(started.name, started.process.pid, family=started.has_workers)
             storm.rage()
             emulator.heal()
-            emulator.clock_skew = 0.0
             processes.end()
     finally:
         events.close()
-        (folder / "windows.json").write_text(json.dumps([window._asdict() for window in storm.windows]), "utf-8")
     return _report(folder, seconds, storm, events, processes)
 
 

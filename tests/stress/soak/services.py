@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple
@@ -104,11 +105,11 @@ class Processes:
             "tests.stress.soak.web:wsgi",
         ]
         self.start("gunicorn", "gunicorn", *options, serves=True, workers=True, fds=[listener.fileno()])
-        (self._folder / "queue" / "results").mkdir(parents=True)
         # Now and then a child makes room for another one.
         options = [f"--concurrency={_WORKERS}", "--max-tasks-per-child=500", "--loglevel=WARNING"]
         self.start("celery", "celery", "-A", "tests.stress.soak.tasks", "worker", *options, serves=True, workers=True)
-        folder = self._folder / "proxy"
+        # A short path, because that of a socket has at most 107 characters.
+        folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="px-")))
         server = [f"localhost:{self._emulator.port}", "--sslrootcert", self._emulator.ca_file]
         options = [
             "--socket",

@@ -10,10 +10,10 @@ import random
 import resource
 import signal
 import time
-from typing import TYPE_CHECKING, Callable
+from typing import IO, TYPE_CHECKING, Callable
 
 from tests.stress.soak.clients import IDLE
-from tests.stress.soak.faults import CLOCK, IDENTITY, LIFETIME, ONE_FAILS_OF, SERVER, STOPPED, Window
+from tests.stress.soak.faults import CLOCK, IDENTITY, LIFETIME, ONE_FAILS_OF, SERVER, STALL, STOPPED, Window
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,10 +31,11 @@ _AFTERWARDS = 0.3
 class Storm:
     """Fails a third of the identity requests, by every fault in turn, kills backends, and more."""
 
-    def __init__(self, emulator: Emulator, seconds: float) -> None:
+    def __init__(self, emulator: Emulator, seconds: float, log: IO[str]) -> None:
         self._emulator = emulator
         self._end = time.monotonic() + seconds
-        self._others: list[Callable[[], None]] = [self._server_fault(name) for name in SERVER]
+        self._log = log
+        self._others: list[Callable[[], None]] = [self._server_fault(*fault) for fault in SERVER.items()]
         self.faults: collections.Counter[str] = collections.Counter()
         """Failed identity requests, by fault."""
         self.windows: list[Window] = []
@@ -45,11 +46,12 @@ class Storm:
         self.killed = 0
 
     def add_processes(self, processes: list[Process]) -> None:
-        """Set the clock, fill disks and stop processes as well."""
+        """Stall, set the clock, fill disks and stop processes as well."""
+        stalls = [self._server_fault(*fault) for fault in STALL.items()]
         clocks = [self._clock(ahead) for ahead in CLOCK]
         stops = [self._stop(process) for process in processes]
         disks = [self._disk(processes[0], full=full) for full in (True, False)]
-        rows = itertools.zip_longest(self._others, clocks, stops, disks)
+        rows = itertools.zip_longest([*self._others, *stalls], clocks, stops, disks)
         self._others = [other for row in rows for other in row if other is not None]
 
     def rage(self) -> None:
@@ -100,16 +102,18 @@ class Storm:
         self.killed += len(rows)
 
     def _window(self, kind: str, name: str, begun: float, after: float = _AFTERWARDS) -> None:
-        self.windows.append(Window(kind, name, begun, time.monotonic() + after))
+        self.windows.append(window := Window(kind, name, begun, time.monotonic() + after))
+        self._log.write(json.dumps(window._asdict()) + "\n")
+        self._log.flush()
 
-    def _server_fault(self, name: str) -> Callable[[], None]:
+    def _server_fault(self, name: str, seconds: float) -> Callable[[], None]:
         def fail() -> None:
             begun = time.monotonic()
             if name == "too many clients":
                 self._emulator.refuse("sorry, too many clients already", "53300")
             else:
                 self._emulator.fail_server(name)
-            time.sleep(SERVER[name])
+            time.sleep(seconds)
             self._emulator.heal()
             self._window("server", name, begun)
 

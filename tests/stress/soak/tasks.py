@@ -9,10 +9,10 @@ from celery import Celery  # type: ignore[import-untyped]
 
 from tests.stress.soak import web
 
-QUEUE = Path(os.environ["SOAK_FOLDER"], "queue")
+FOLDER = Path(os.environ["SOAK_FOLDER"])
 
-app = Celery("soak", broker="filesystem://", backend=f"file://{QUEUE / 'results'}")
-app.conf.broker_transport_options = dict.fromkeys(("data_folder_in", "data_folder_out", "control_folder"), str(QUEUE))
+# Not kombu's broker of plain files, whose workers end when they read one that is being written.
+app = Celery("soak", broker=f"sqla+sqlite:///{FOLDER / 'broker'}", backend=f"db+sqlite:///{FOLDER / 'results'}")
 app.conf.broker_connection_retry_on_startup = True
 
 
