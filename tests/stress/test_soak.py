@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from azure_postgresql_auth.emulator import Emulator
 
 
+@pytest.mark.timeout(400)  # on a busy machine
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="what a process has open is read from Linux' /proc")
 def test_pools_in_a_storm(emulator: Emulator, tmp_path: Path) -> None:
     found = soak(emulator, 15, tmp_path, everything=False)
     assert found["judgement"] == [], found
-    assert len(found["identity service"]["faults"]) > len(IDENTITY) / 2, "the storm was none"
+    assert set(IDENTITY) <= set(found["identity service"]["faults"]), "the storm was none"
     assert found["server"]["backends killed"]

@@ -1,4 +1,4 @@
-"""The clients of gunicorn, Celery and the proxy: python -m tests.stress.soak.clients SECONDS.
+"""The clients of gunicorn, Celery and the proxy: python -m tests.stress.soak.clients, until SIGTERM.
 
 The proxy has 32 connections that come and go, some of which copy, and one that is idle from the beginning to the end.
 """
@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 import random
 import re
+import signal
 import sys
 import threading
-import time
 import urllib.request
 from http.client import HTTPConnection
 from typing import Any, Callable
@@ -138,8 +138,9 @@ def main() -> None:
     threads = [threading.Thread(target=part, args=(stop,), name=part.__name__) for part in parts]
     for thread in threads:
         thread.start()
-    time.sleep(float(sys.argv[1]))
-    stop.set()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    while not stop.wait(60):
+        pass
     for thread in threads:
         thread.join(_PATIENCE)
         if thread.is_alive():

@@ -1,7 +1,7 @@
-"""Pools of four kinds in one process, with what it forks: python -m tests.stress.soak.load SECONDS PAUSE.
+"""Pools of four kinds in one process, with what it forks: python -m tests.stress.soak.load PAUSE.
 
-A process of its own, so that what is measured there is the library and not the emulator. Prints its threads and
-descriptors before and after, when nothing is under way, as JSON.
+A process of its own, so that what is measured there is the library and not the emulator. Runs until SIGTERM, and prints
+its threads and descriptors before and after, when nothing is under way, as JSON.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import signal
 import sys
 import threading
 import time
@@ -23,8 +24,10 @@ from azure_postgresql_auth.sqlalchemy import enable_entra_authentication
 from tests.stress.soak import events, forks, samples
 from tests.stress.soak.faults import CONNECT_TIMEOUT, POOL_TIMEOUT
 
-PAUSE = float(sys.argv[2])
+PAUSE = float(sys.argv[1])
 """Seconds between two queries of a pool."""
+WARM_UP = 4.0
+"""Seconds after which what is set up once is there."""
 
 
 class DiskWarnings(logging.Handler):
@@ -157,8 +160,8 @@ def asyncpg_pool(credential: Any, stop: threading.Event) -> None:
     asyncio.run(run())
 
 
-def churn(seconds: float, ended: threading.Event) -> None:
-    """Run all of it for so long."""
+def churn(ended: threading.Event, seconds: float | None = None) -> None:
+    """Run all of it for so long, or until the end."""
     stop = threading.Event()
     managed, secret, default = (
         identity.ManagedIdentityCredential(),
@@ -185,16 +188,16 @@ def churn(seconds: float, ended: threading.Event) -> None:
 
 
 def main() -> None:
-    seconds = float(sys.argv[1])
     warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 and later on forks of threaded processes
     # Pools discard connections of killed backends, and log this.
     logging.getLogger("psycopg.pool").addHandler(logging.NullHandler())
     logging.getLogger("psycopg.pool").propagate = False
     logging.getLogger("azure_postgresql_auth").addHandler(DiskWarnings(logging.WARNING))
     ended = threading.Event()
-    churn(min(seconds / 4, 10), ended)  # what is set up once is there after that
+    signal.signal(signal.SIGTERM, lambda *_: ended.set())
+    churn(ended, WARM_UP)
     before = samples.settled(1, 6)
-    churn(seconds - min(seconds / 4, 10), ended)
+    churn(ended)
     after = samples.settled(before.threads, before.descriptors)
     print("\n" + json.dumps({"before": before._asdict(), "after": after._asdict()}))  # noqa: T201
 

@@ -69,10 +69,10 @@ def soak(emulator: Emulator, seconds: float, folder: Path, *, everything: bool) 
             Sampler(folder / "samples.jsonl", every) as sampler,
         ):
             storm = Storm(emulator, seconds, windows)
-            processes.start("load", "tests.stress.soak.load", str(seconds), str(PAUSE if everything else SHORT_PAUSE))
+            processes.start("load", "tests.stress.soak.load", str(PAUSE if everything else SHORT_PAUSE))
             if everything:
                 processes.start_servers()
-                processes.start("clients", "tests.stress.soak.clients", str(seconds))
+                processes.start("clients", "tests.stress.soak.clients")
                 storm.add_processes(processes.started)
                 sampler.follow("emulator", os.getpid())
             for started in processes.started:

@@ -36,7 +36,7 @@ class Process(NamedTuple):
     process: subprocess.Popen[bytes]
     log: Path
     serves: bool = False
-    """Whether it runs until a signal ends it."""
+    """Whether it ends after its clients."""
     has_workers: bool = False
 
     def workers(self) -> list[int]:
@@ -126,9 +126,9 @@ class Processes:
         self._environment["SOAK_PROXY_HTTP"] = eventually(lambda: _http_address(proxy.log))
 
     def end(self) -> None:
-        """Wait for those that end by themselves, end the others, and look how all have ended."""
+        """End all, the clients first, and look how they have ended."""
         for started in sorted(self.started, key=lambda started: started.serves):
-            if started.serves and started.process.poll() is None:
+            if started.process.poll() is None:
                 started.process.send_signal(signal.SIGTERM)
             try:
                 code = started.process.wait(_PATIENCE)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _EVERY = 4
 """Every so many turns something else than the identity service fails."""
+_NOBODY_ASKS = 100
 _AFTERWARDS = 0.3
 """Seconds in which a connection that began while the server failed may still learn of it."""
 
@@ -33,7 +34,7 @@ class Storm:
 
     def __init__(self, emulator: Emulator, seconds: float, log: IO[str]) -> None:
         self._emulator = emulator
-        self._end = time.monotonic() + seconds
+        self._seconds = seconds
         self._log = log
         self._others: list[Callable[[], None]] = [self._server_fault(*fault) for fault in SERVER.items()]
         self.faults: collections.Counter[str] = collections.Counter()
@@ -55,6 +56,8 @@ class Storm:
         self._others = [other for row in rows for other in row if other is not None]
 
     def rage(self) -> None:
+        """Go on for these seconds, and on a busy machine until every fault of the identity service had its turn."""
+        end = time.monotonic() + self._seconds
         others: Iterator[Callable[[], None]] = itertools.cycle(self._others)
         for turn, name in enumerate(itertools.cycle(IDENTITY)):
             # One request, which azure_core's next one makes good; later now and then as many as one fetch makes.
@@ -73,12 +76,16 @@ class Storm:
             if turn % _EVERY == _EVERY - 1:
                 next(others)()
             self._count()
-            if time.monotonic() > self._end:
+            if time.monotonic() > end and turn >= len(IDENTITY):
                 return
 
     def _let_pass(self, requests: int) -> None:
         requests += len(self._emulator.token_requests)
-        while len(self._emulator.token_requests) < requests and time.monotonic() < self._end:
+        limit = time.monotonic() + _NOBODY_ASKS
+        while len(self._emulator.token_requests) < requests:
+            if time.monotonic() > limit:
+                message = f"nobody has asked for a token for {_NOBODY_ASKS} s"
+                raise RuntimeError(message)
             time.sleep(0.005)
 
     def _count(self) -> None:
