@@ -95,7 +95,7 @@ FAULTS = [
     Fault("HTML", "page of HTML", {"status": 200, "body": "<html><body>Sign in to the guest network</body></html>"}),
     Fault("a huge body", "longer than 1 MiB", {"status": 200, "body": "{" + " " * (2 << 20)}),
     Fault("expired token", "already expired", {"status": 200, "body": expired}),
-    Fault("no such host", "(?i)name|lookup|resolve", elsewhere=no_such_host),
+    Fault("no such host", "(?i)name|lookup|resolve|host not found|no such host", elsewhere=no_such_host),
     Fault("nobody listens", "refused", elsewhere=nobody_listens, secret=True),
     Fault(
         "wrong certificate",
