@@ -50,8 +50,9 @@ def environment(version: str) -> Path | None:
     if python is None:
         return None
     home = ROOT / ".venv" / f"stress-{version}"
-    if not (home / "bin" / "python").exists():
-        subprocess.run([python, "-m", "venv", home], check=True)
+    # pip comes last: without it, making the environment was interrupted.
+    if not (home / "bin" / "pip").exists():
+        subprocess.run([python, "-m", "venv", "--clear", home], check=True)
     install = ["install", "--quiet", "--no-index", "--disable-pip-version-check", "--force-reinstall", str(WHEELS[-1])]
     subprocess.run([home / "bin" / "python", "-m", "pip", *install], check=True)
     return home / "bin" / "python"
