@@ -6,12 +6,14 @@ own sources (`-Z build-std`) give. What is missing is named, and nothing is inst
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import sysconfig
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import toolchains
 from toolchains import ROOT, Toolchain
@@ -53,11 +55,23 @@ def examine(wheel: Path) -> None:
     """Finish the wheel, and check that it is what its name says."""
     subprocess.run([sys.executable, str(ROOT / ".ci" / "finish.py"), str(wheel)], check=True)  # noqa: S603
     subprocess.run([str(SCRIPTS / "abi3audit"), "--strict", str(wheel)], check=True)  # noqa: S603
-    shown = subprocess.run(  # noqa: S603
-        [str(SCRIPTS / "auditwheel"), "show", str(wheel)], capture_output=True, text=True, check=True
-    ).stdout
-    policy = "musllinux_1_2" if "musllinux" in wheel.name else "manylinux_2_17"
-    if f'following platform tag:\n"{policy}_' not in shown.replace("tag: ", "tag:\n"):
+    musl = "musllinux" in wheel.name
+    with TemporaryDirectory() as empty:
+        # Else auditwheel looks for musl's library among this machine's, which are glibc's.
+        places = ["--ldpaths", empty] if musl else []
+        shown = subprocess.run(  # noqa: S603
+            [str(SCRIPTS / "auditwheel"), "show", "--json", *places, str(wheel)],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+    found = json.loads(shown)
+    if musl:
+        # auditwheel expects the name that Alpine's linker writes; musl takes every `libc.*` for itself.
+        fits = found["sym_tag"].startswith("musllinux_1_2_") and set(found["external_libs"]) == {"libc.so"}
+    else:
+        fits = found["overall_tag"].startswith("manylinux_2_17_")
+    if not fits:
         sys.exit(f"{wheel.name} is not what its name says:\n{shown}")
     sys.stdout.write(f"{wheel.name}: {wheel.stat().st_size / 1e6:.1f} MB\n")
 

@@ -50,7 +50,7 @@ done
 find "$to/usr/lib" -name '_sysconfig*' -exec sed -i "s#\(WHEEL_PKG_DIR.: .\)/usr/share#\1$to/usr/share#" {} +
 if [ "$architecture" = "$native" ]; then
     libraries=$to/usr/lib/$(dpkg-architecture --query DEB_HOST_MULTIARCH 2> /dev/null || gcc --print-multiarch)
-    loader=$(find "$libraries" -maxdepth 1 -name 'ld-linux*.so.*' | head -n 1)
+    loader=$(find "$to/usr/lib" -name 'ld-linux*.so.*' | head -n 1)
     find "$to/usr" -path '*/*bin/*' -type f -perm -u+x | while read -r program; do
         if patchelf --print-interpreter "$program" > /dev/null 2>&1; then
             patchelf --set-interpreter "$loader" --force-rpath --set-rpath "$libraries" "$program"
