@@ -121,6 +121,11 @@ impl Channel {
         let Some(tls) = &mut self.tls else { return Poll::Ready(Ok(())) };
         let handshaking = tls.is_handshaking();
         while plain.is_empty() && !self.ended {
+            // TLS' own messages: the peer may be waiting for them. Only now, so that what is sent after a handshake takes the end of
+            // the handshake along, which saves a packet and wakes the peer once.
+            if let Poll::Ready(flushed) = self.outgoing.poll_flush(&mut self.stream, cx) {
+                flushed?;
+            }
             let begun = self.incoming.len();
             received[..begun].copy_from_slice(&self.incoming);
             let count = ready!(self.stream.poll_read(cx, &mut received[begun..]))?;
@@ -129,13 +134,11 @@ impl Channel {
                 break;
             }
             let filled = begun + count;
-            let decrypted = tls.decrypt(&mut received[..filled], plain, &mut self.outgoing.bytes);
-            // Sent even after an error: it is the alert about it. And there may be nothing else to send for a long time.
-            let flushed = self.outgoing.poll_flush(&mut self.stream, cx);
-            let decrypted = decrypted?;
-            if let Poll::Ready(flushed) = flushed {
-                flushed?;
-            }
+            let decrypted =
+                tls.decrypt(&mut received[..filled], plain, &mut self.outgoing.bytes).inspect_err(|_| {
+                    // The alert about it.
+                    let _ = self.outgoing.poll_flush(&mut self.stream, cx);
+                })?;
             keep(&mut self.incoming, &received[decrypted.used..filled]);
             if self.incoming.len() >= received.len() {
                 return Poll::Ready(Err(ErrorKind::InvalidData.into()));
@@ -231,29 +234,27 @@ impl Channel {
     /// The connection is broken.
     pub async fn send(&mut self, plain: &[u8]) -> io::Result<()> {
         for part in plain.chunks(CHUNK) {
-            poll_fn(|cx| self.poll_flush(cx)).await?;
             poll_fn(|cx| Poll::Ready(with_buffers(|buffers| self.poll_send(cx, part, &mut buffers.encrypted)))).await?;
+            poll_fn(|cx| self.poll_flush(cx)).await?;
         }
-        poll_fn(|cx| self.poll_flush(cx)).await
+        Ok(())
     }
 
-    /// Continues under TLS. Data that arrives together with the end of the handshake is appended to `plain`.
+    /// Continues under TLS. Data that arrives together with the end of the handshake is appended to `plain`; this side's end of
+    /// the handshake leaves with what is sent next, or before the next wait for the peer.
     ///
     /// # Errors
     /// The connection is broken, the peer does not speak TLS, or its certificate is not trusted.
     pub async fn encrypt(&mut self, mut tls: TlsSession, plain: &mut Vec<u8>) -> io::Result<()> {
         tls.decrypt(&mut [], plain, &mut self.outgoing.bytes)?;
         self.tls = Some(Box::new(tls));
-        loop {
-            poll_fn(|cx| self.poll_flush(cx)).await?;
-            if !self.tls.as_ref().is_some_and(|tls| tls.is_handshaking()) {
-                return Ok(());
-            }
+        while self.tls.as_ref().is_some_and(|tls| tls.is_handshaking()) {
             self.receive(plain).await?;
             if self.ended {
                 return Err(ErrorKind::UnexpectedEof.into());
             }
         }
+        Ok(())
     }
 
     /// Tells the peer that nothing more will be sent.

@@ -61,6 +61,7 @@ use metrics::Counters;
 use rustls::pki_types::ServerName;
 pub use service::Proxy;
 use tokio::sync::Semaphore;
+use upstream::RecentAddress;
 
 /// A server as connections see it.
 #[derive(Debug)]
@@ -75,6 +76,7 @@ pub struct Server {
     tls_name: ServerName<'static>,
     counters: Counters,
     keys: CancelKeys,
+    recent_address: RecentAddress,
 }
 
 impl Server {

@@ -34,7 +34,9 @@ use super::{
     log::Log,
     metrics::Counters,
     session::{self, Open},
-    tls, watch,
+    tls,
+    upstream::RecentAddress,
+    watch,
 };
 use crate::platform::{
     log_buffer::Level,
@@ -95,6 +97,7 @@ impl Proxy {
                 scope: upstream.scope,
                 counters: Counters::default(),
                 keys: CancelKeys::default(),
+                recent_address: RecentAddress::default(),
             });
             for listener in upstream.listeners {
                 let remote = listener.is_remote(&access, config.allow_remote)?;

@@ -8,6 +8,7 @@ import contextlib
 import os
 import shutil
 import socket
+import ssl
 import struct
 import subprocess
 import threading
@@ -19,6 +20,7 @@ import asyncpg
 import psycopg
 import psycopg2
 import pytest
+import trustme
 from azure_postgresql_auth.tls import AZURE_ROOTS
 
 from tests.support.polling import eventually
@@ -297,6 +299,36 @@ def test_a_server_that_is_none_gets_no_token(run_proxy: RunProxy, emulator: Emul
 
 
 # The protocol
+
+
+def test_a_login_takes_as_few_round_trips_as_it_can(run_proxy: RunProxy, tmp_path: Path) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    # PostgreSQL's default up to version 17; it asks for another key share if it gets none of this group.
+    context.set_ecdh_curve("prime256v1")
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = context.wrap_bio(incoming, outgoing, server_side=True)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(20)
+        place = f"localhost:{listener.getsockname()[1]}"
+        proxy = run_proxy("--sslrootcert", str(tmp_path / "ca.pem"), server=place)
+        with proxy.connect() as client:
+            client.sendall(startup(user=ROLE, database="postgres"))
+            server, _ = listener.accept()
+            with server:
+                server.settimeout(20)
+                assert server.recv(65536) == SSL_REQUEST
+                server.sendall(b"S")
+                incoming.write(server.recv(65536))
+                with pytest.raises(ssl.SSLWantReadError):
+                    tls.do_handshake()
+                server.sendall(outgoing.read())
+                # The end of the handshake and the login arrive together.
+                incoming.write(server.recv(65536))
+                tls.do_handshake()
+                assert tls.read(65536) == startup(user=ROLE, database="postgres")
 
 
 def test_cancel_requests_reach_the_server(proxy: Proxy, emulator: Emulator) -> None:

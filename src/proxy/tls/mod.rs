@@ -7,7 +7,10 @@ use std::{path::Path, sync::Arc};
 use rustls::{
     ClientConfig, RootCertStore, ServerConfig,
     client::{Resumption, UnbufferedClientConnection},
-    crypto::{CryptoProvider, ring},
+    crypto::{
+        CryptoProvider,
+        ring::{self, kx_group},
+    },
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
     server::{NoServerSessionStorage, UnbufferedServerConnection},
 };
@@ -17,10 +20,6 @@ pub use session::TlsSession;
 /// Keeps an attacker from diverting the connection to a service that speaks another protocol (ALPACA). PostgreSQL 17 and later
 /// confirm it, earlier versions ignore it.
 const ALPN: &[u8] = b"postgresql";
-
-fn provider() -> Arc<CryptoProvider> {
-    Arc::new(ring::default_provider())
-}
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
@@ -41,7 +40,13 @@ pub fn towards_servers(roots: &Path) -> Result<Arc<ClientConfig>, String> {
     if added == 0 {
         return Err(format!("{}: the file contains no usable root certificate", roots.display()));
     }
-    let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
+    // A key share of another group than the first of the server's costs a round trip (HelloRetryRequest), and PostgreSQL up to 17
+    // accepts P-256 alone (`ssl_ecdh_curve`).
+    let provider = CryptoProvider {
+        kx_groups: vec![kx_group::SECP256R1, kx_group::X25519, kx_group::SECP384R1],
+        ..ring::default_provider()
+    };
+    let builder = ClientConfig::builder_with_provider(Arc::new(provider)).with_safe_default_protocol_versions();
     let builder = builder.map_err(|error| error.to_string())?;
     let mut config = builder.with_root_certificates(store).with_no_client_auth();
     // PostgreSQL does not resume sessions.
@@ -65,7 +70,8 @@ pub fn with_server(config: &Arc<ClientConfig>, name: &ServerName<'static>) -> Re
 pub fn towards_clients(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, String> {
     let chain = certificates(certificate)?;
     let private = PrivateKeyDer::from_pem_file(key).map_err(|error| format!("{}: {error}", key.display()))?;
-    let builder = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
+    let builder =
+        ServerConfig::builder_with_provider(Arc::new(ring::default_provider())).with_safe_default_protocol_versions();
     let builder = builder.map_err(|error| error.to_string())?.with_no_client_auth();
     let config = builder.with_single_cert(chain, private);
     let mut config = config.map_err(|error| format!("{}: {error}", certificate.display()))?;

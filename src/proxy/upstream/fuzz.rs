@@ -17,6 +17,7 @@ use super::{
     super::{
         Server, cancel::CancelKeys, channel::Channel, failure::Failure, metrics::Counters, tls, wire::first_message,
     },
+    RecentAddress,
     login::{self, Answer},
 };
 use crate::{
@@ -42,6 +43,7 @@ static SERVER: LazyLock<Server> = LazyLock::new(|| {
         tls_name: "srv.example.com".to_owned().try_into().expect("it is a name"),
         counters: Counters::default(),
         keys: CancelKeys::default(),
+        recent_address: RecentAddress::default(),
     }
 });
 

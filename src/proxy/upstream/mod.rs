@@ -7,6 +7,7 @@ mod login;
 
 use std::{net::SocketAddr, sync::Arc};
 
+pub use connect::RecentAddress;
 use connect::{connect, unreachable};
 use login::{Answer, Refusal};
 use tokio::time::{Instant, timeout_at};
