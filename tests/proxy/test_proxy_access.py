@@ -18,6 +18,7 @@ import psycopg
 import pytest
 import trustme
 
+from tests.support.cancelling import cancelled_asleep
 from tests.support.platforms import needs_root
 from tests.support.polling import eventually
 from tests.support.proxy import ROLE, SSL_REQUEST, Proxy, error_of, message, read_messages, startup
@@ -336,11 +337,8 @@ def test_silent_clients_displace_no_cancel_request(run_proxy: RunProxy, emulator
             is_crowded.set()
             request.join()
 
-        cancelling = threading.Timer(0.5, cancel)
-        cancelling.start()
-        with pytest.raises(psycopg.errors.QueryCanceled):
-            connection.execute("SELECT pg_sleep(10)")
-        cancelling.join()
+        with cancelled_asleep(emulator, cancel), pytest.raises(psycopg.errors.QueryCanceled):
+            connection.execute("SELECT pg_sleep(60)")
 
 
 def test_silent_http_clients_keep_nobody_out(run_proxy: RunProxy) -> None:

@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Callable
 import psycopg
 import pytest
 
+from tests.support.cancelling import cancelled_asleep
 from tests.support.cli import COMMAND
 from tests.support.polling import eventually
 from tests.support.ports import reserved_ports
@@ -124,11 +124,8 @@ def test_several_servers_have_a_folder_and_a_port_each(
         for where in (f"host={proxy.folder / name}", f"host=127.0.0.1 port={port}"):
             with psycopg.connect(f"{where} user={ROLE} dbname=postgres") as connection:
                 assert session_user(connection) == ROLE
-                timer = threading.Timer(0.3, connection.cancel_safe)
-                timer.start()
-                with pytest.raises(psycopg.errors.QueryCanceled):
-                    connection.execute("SELECT pg_sleep(30)")
-                timer.join()
+                with cancelled_asleep(emulator, connection.cancel_safe), pytest.raises(psycopg.errors.QueryCanceled):
+                    connection.execute("SELECT pg_sleep(60)")
         assert proxy.figure("logins_total", server=name) == 2
         assert proxy.figure("cancels_total", server=name) == 2
     assert len(emulator.token_requests) == 1
