@@ -22,7 +22,7 @@
 //! | `failed_logins` | logins that found no usable token |
 //! | `outage` | first and last minute of the time when the service answers nothing; null if it never does |
 //! | `peak_per_second_after_outage` | in the ten minutes after it; null without one |
-//! | `deployments` | the minutes in which all processes start anew |
+//! | `deployments` | the minutes in which all processes restart |
 //! | `requests_per_minute` | 1,440 numbers |
 //!
 //! An outage begins in the busiest minute of the same scenario without one, where it hurts that client most.

@@ -345,7 +345,7 @@ class PendingLogin:
     """A login that the caller waits for. Dropping it ends only this wait."""
 
     def poll(self, wakeup: WakeupFd | None, key: int) -> Login | None:
-        """Return the login, or None: then `wakeup` becomes readable when the wait `key` is over.
+        """Return the login, or None: then `wakeup` becomes readable when the wait `key` ends.
 
         May add to `TokenProvider.take_fetches`.
 
@@ -427,7 +427,7 @@ class Fetch:
 
 @final
 class WakeupFd:
-    """A socket that becomes readable when a wait is over; one serves a whole event loop."""
+    """A socket that becomes readable when a wait ends; one serves a whole event loop."""
 
     @staticmethod
     def for_loop() -> WakeupFd:

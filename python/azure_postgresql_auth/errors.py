@@ -4,7 +4,7 @@
     +- CredentialValueError         the credential given is not one; a mistake in the program
     +- EntraConnectionValueError    no login could be obtained
     |  +- InsecureTransportError    the token could have been sent unencrypted
-    +- TokenDecodeError             the token is no JWT
+    +- TokenDecodeError             the token is not a JWT
     +- UsernameExtractionError      the token names no user
     +- ScopePermissionError         the token names no user, and Azure Resource Manager's could not be obtained
 
@@ -178,7 +178,7 @@ class EntraConnectionValueError(AzurePgEntraError):
 
 
 class InsecureTransportError(EntraConnectionValueError):
-    """The settings could have sent the token unencrypted. Raised before one is asked for."""
+    """The settings could have sent the token unencrypted. Raised before one is requested."""
 
     report = ErrorReport("insecure_transport")
 

@@ -71,7 +71,7 @@ def asyncpg(*, prefix: str = _PREFIX) -> dict[str, Any]:
     settings = _read(prefix)
     unknown = settings.keys() - names.keys() - same
     if unknown:
-        message = f"{prefix}_CONNECTIONSTRING says {', '.join(sorted(unknown))}, which asyncpg does not take"
+        message = f"{prefix}_CONNECTIONSTRING has {', '.join(sorted(unknown))}, which asyncpg does not accept"
         raise ValueError(message)
     if "connect_timeout" in settings:
         settings["connect_timeout"] = float(settings["connect_timeout"])
@@ -135,7 +135,7 @@ def _read(prefix: str) -> dict[str, Any]:
     _check_complete(prefix, sources)
     if "port" in settings:
         if not settings["port"].isdecimal():
-            message = f"{sources['port']} has port {settings['port']!r}, which is no number"
+            message = f"{sources['port']} has port {settings['port']!r}, which is not a number"
             raise ValueError(message)
         settings["port"] = int(settings["port"])
     credential = _credential(prefix, sources.get("password"))
@@ -199,7 +199,7 @@ def _parsed(variable: str, connection_string: str) -> Iterator[tuple[str, str]]:
     except ValueError:
         # The message does not quote the value, which may contain a password.
         message = (
-            f"{variable} is not written in libpq's keywords and values, as 'host=... dbname=... user=...' is: the "
+            f"{variable} is not in libpq's format, 'host=... dbname=... user=...': the "
             f"connection was made for another client type. Make it for Python, Django or none"
         )
         raise ValueError(message) from None
@@ -240,14 +240,14 @@ def _made(tenant_id: str | None, client_id: str | None, client_secret: str | Non
 def _check_complete(prefix: str, sources: dict[str, str]) -> None:
     """Raise `ValueError` unless all settings that a connection needs are set."""
     if not sources:
-        message = f"no connection of Service Connector's: neither {prefix}_CONNECTIONSTRING nor {prefix}_HOST is set"
+        message = f"Service Connector has set no connection: neither {prefix}_CONNECTIONSTRING nor {prefix}_HOST is set"
         others = {
             name.rpartition("_")[0]
             for name in (variable.removeprefix(_APP_SERVICE) for variable in os.environ)
             if name.startswith(f"{_PREFIX}_") and name.endswith(("_CONNECTIONSTRING", "_HOST"))
         }
         if others:
-            message += f"; there is one with prefix={' and '.join(map(repr, sorted(others)))}"
+            message += f"; there is one for prefix={' and '.join(map(repr, sorted(others)))}"
         raise ValueError(message)
     needed = {"host": "HOST", "dbname": "NAME (or _DATABASE)"}
     if "password" in sources:

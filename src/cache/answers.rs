@@ -56,7 +56,7 @@ impl TokenCache {
                 let scope = &slot.scope;
                 log_buffer::record(
                     Level::Debug,
-                    &format_args!("no token for {scope} from {source}, too late to matter: {error}"),
+                    &format_args!("no token for {scope} from {source}, too late to be used: {error}"),
                 );
                 None
             }

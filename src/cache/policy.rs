@@ -186,7 +186,7 @@ pub fn decide(life: &Lifetime, retry: &Retry, now: Moment, spread: f64) -> Decis
 /// A number from 0 to 1 that differs between processes that were forked from one parent.
 #[must_use]
 pub fn spread() -> f64 {
-    // Generation and value in one word: drawn anew in a child, whatever thread asks first.
+    // Generation and value in one word: drawn again in a child, whichever thread asks first.
     static DRAWN: AtomicU64 = AtomicU64::new(u64::MAX);
     static KEYS: OnceLock<RandomState> = OnceLock::new();
     let generation = fork::generation();

@@ -1,6 +1,6 @@
 //! The credentials, one file each; every one is a [`TokenSource`].
 //!
-//! azure_identity makes the requests. Each fetch builds its credential anew, because azure_identity has a cache inside and would
+//! azure_identity makes the requests. Each fetch builds a new credential, because azure_identity has a cache inside and would
 //! answer a refresh with the old token; [`crate::cache`] keeps the tokens instead. So the environment is read when a token is
 //! needed, not when a credential object is made.
 
@@ -151,7 +151,7 @@ pub fn start(fetch: Fetch, source: Arc<dyn TokenSource>) {
     if let Err(error) = started
         && let Some(fetch) = take(&slot)
     {
-        let reason = format!("{name}: the operating system gave no thread to fetch a token with: {error}");
+        let reason = format!("{name}: could not start a thread to fetch a token: {error}");
         fetch.answer(name, Err(Error::Abandoned(reason)));
     }
 }

@@ -11,13 +11,13 @@ pub enum Code {
     AuthenticationFailed,
     /// The identity service could not be reached, or did not answer.
     NoAnswer,
-    /// The identity service has too many requests to answer.
+    /// The identity service is throttling requests.
     Throttled,
-    /// The caller's time ended before there was a token.
+    /// The caller's timeout ended before there was a token.
     Timeout,
-    /// A credential gave a token whose life is over.
+    /// A credential gave a token that has expired.
     ExpiredToken,
-    /// A credential gave a token of no length.
+    /// A credential gave an empty token.
     EmptyToken,
     /// The server refused a token and the one before it.
     RefusedToken,
@@ -33,9 +33,9 @@ pub enum Code {
     NoUserName,
     /// A token is a guest's and does not name the role.
     GuestName,
-    /// A token names no user, and one for Azure Resource Manager was not to be had.
+    /// A token names no user, and one for Azure Resource Manager could not be obtained.
     ManagementToken,
-    /// The `credential` argument does not fit.
+    /// The `credential` argument is not a credential object, or does not fit here.
     InvalidCredential,
     /// An argument or a variable is invalid.
     InvalidArgument,
@@ -113,7 +113,7 @@ pub const CODES: [Documented; 19] = [
         "timeout",
         LOGIN,
         "The time that the caller allows for connecting ended before there was a token.",
-        "Allow more time, or find out why the identity service is slow; `attempts` has what became of the attempt before.",
+        "Allow more time, or find out why the identity service is slow; `attempts` has the outcome of the previous attempt.",
     ),
     documented(
         Code::ExpiredToken,

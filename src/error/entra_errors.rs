@@ -142,10 +142,10 @@ pub const ENTRA_ERRORS: &[EntraError] = &[
     known(
         90_002,
         "There is no such tenant in this cloud",
-        "check the tenant id, and AZURE_AUTHORITY_HOST for the cloud",
+        "check the tenant id, and the cloud that AZURE_AUTHORITY_HOST names",
         &[
-            ("EnvironmentCredential", "check AZURE_TENANT_ID, and by AZURE_AUTHORITY_HOST the cloud"),
-            ("WorkloadIdentityCredential", "check AZURE_TENANT_ID, and by AZURE_AUTHORITY_HOST the cloud"),
+            ("EnvironmentCredential", "check AZURE_TENANT_ID, and the cloud that AZURE_AUTHORITY_HOST names"),
+            ("WorkloadIdentityCredential", "check AZURE_TENANT_ID, and the cloud that AZURE_AUTHORITY_HOST names"),
         ],
     ),
     known(
@@ -153,8 +153,8 @@ pub const ENTRA_ERRORS: &[EntraError] = &[
         "The tenant id is neither a GUID nor a domain",
         "check the tenant id",
         &[
-            ("EnvironmentCredential", "check AZURE_TENANT_ID, and by AZURE_AUTHORITY_HOST the cloud"),
-            ("WorkloadIdentityCredential", "check AZURE_TENANT_ID, and by AZURE_AUTHORITY_HOST the cloud"),
+            ("EnvironmentCredential", "check AZURE_TENANT_ID, and the cloud that AZURE_AUTHORITY_HOST names"),
+            ("WorkloadIdentityCredential", "check AZURE_TENANT_ID, and the cloud that AZURE_AUTHORITY_HOST names"),
         ],
     ),
     known(
@@ -172,11 +172,11 @@ pub const ENTRA_ERRORS: &[EntraError] = &[
         &[],
     ),
     known(50_055, "The user's password has expired", "sign in with a browser once to change it", &[]),
-    known(50_126, "User name or password is wrong", "correct them", &[]),
-    known(50_105, "The application lets only assigned users in", "have an administrator assign this one", &[]),
+    known(50_126, "The user name or the password is wrong", "correct them", &[]),
+    known(50_105, "The application admits assigned users only", "have an administrator assign this one", &[]),
     known(50_076, "Multi-factor authentication is required", "sign in with a browser", &[]),
     known(50_079, "Multi-factor authentication has to be set up", "sign in with a browser", &[]),
-    known(50_173, "The sign-in was revoked, after a change of password for one", "sign in again", &[]),
+    known(50_173, "The sign-in was revoked, for example by a change of the password", "sign in again", &[]),
     known(700_082, "The sign-in has expired after a long time without use", "sign in again", &[]),
     known(70_043, "The sign-in has expired by a policy of the tenant", "sign in again", &[]),
     known(53_000, "Conditional access asks for a compliant device, which this one is not", "sign in on one", &[]),

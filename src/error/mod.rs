@@ -1,7 +1,7 @@
 //! What can go wrong on the way to a login, as data.
 //!
 //! An [`Error`] is made where the failure is seen. Programs get its [`Report`], people its text, which is made of the same
-//! parts in `report` alone; no code reads a text of ours.
+//! parts in `report` alone; no code reads these texts.
 
 mod attempt;
 mod code;
@@ -216,7 +216,7 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "the token expired at 2027-01-15T08:00:00Z, and renewing it has failed since 2027-01-15T07:58:30Z (attempts: 3). \
-             Last: the credential handed out an empty token"
+             Last: the credential returned an empty token"
         );
     }
 

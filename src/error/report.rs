@@ -108,11 +108,11 @@ impl Error {
                 )
             }
             Self::ExpiredOnArrival => (
-                "the credential handed out a token that has already expired".into(),
+                "the credential returned a token that has already expired".into(),
                 Some("check this machine's clock, then the credential".into()),
             ),
-            Self::EmptyToken => ("the credential handed out an empty token".into(), None),
-            Self::NoOther => ("the server refused the token, and so it did the one before".into(), None),
+            Self::EmptyToken => ("the credential returned an empty token".into(), None),
+            Self::NoOther => ("the server refused the token, as it did the one before".into(), None),
             Self::MalformedToken(reason) => (format!("Invalid JWT token format: {reason}").into(), None),
             Self::NoPrincipalName { claims } => (
                 format!(
@@ -197,7 +197,7 @@ impl fmt::Display for Error {
             }
             Self::RenewalFails { cause, .. } => return write!(f, ". Last: {cause}"),
             Self::TimedOut { last, .. } => {
-                return last.as_ref().map_or(Ok(()), |last| write!(f, ". The attempt before: {}", last.text));
+                return last.as_ref().map_or(Ok(()), |last| write!(f, ". The previous attempt: {}", last.text));
             }
             _ => {}
         }

@@ -70,7 +70,7 @@ pub fn payload(token: &str) -> Result<String, Error> {
 pub fn object<'json, S: DeserializeSeed<'json>>(payload: &'json str, seed: S) -> Result<S::Value, Error> {
     let mut json = serde_json::Deserializer::from_str(payload);
     let claims = seed.deserialize(&mut json).and_then(|claims| json.end().map(|()| claims));
-    claims.map_err(|error| malformed(if error.is_data() { "its payload is JSON but no object" } else { NO_JSON }))
+    claims.map_err(|error| malformed(if error.is_data() { "its payload is JSON, but not an object" } else { NO_JSON }))
 }
 
 /// Names of all claims of a token, sorted.
@@ -212,7 +212,7 @@ mod tests {
             ("opaque".to_owned(), "found no '.'"),
             ("a.@@@.c".to_owned(), "not base64url"),
             ("a..c".to_owned(), "not JSON"),
-            (token(b"[1]"), "no object"),
+            (token(b"[1]"), "not an object"),
             (token(b"{"), "not JSON"),
             (token(&[0xff, 0xfe]), "not JSON"),
             (token(b"{\"a\": \"\xff\"}"), "not JSON"),

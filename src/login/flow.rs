@@ -121,7 +121,7 @@ impl Logins {
             }
         }
         Err(Error::Abandoned(
-            "every attempt to fetch a token was given up before it ended; is the process out of threads or file descriptors?"
+            "every attempt to fetch a token was abandoned before it ended; is the process out of threads or file descriptors?"
                 .to_owned(),
         ))
     }

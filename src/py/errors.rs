@@ -142,7 +142,7 @@ pub fn external(exception: &Bound<'_, PyBaseException>, message: String) -> Erro
 /// Import the exceptions together with the module: an import that a fork interrupts never ends in the child.
 ///
 /// # Errors
-/// Another distribution has replaced or removed files of ours, which share its import name with Microsoft's
+/// Another distribution has replaced or removed files of this package, whose import name is the same as Microsoft's
 /// package. `type_object` would panic.
 pub fn warm_up(py: Python<'_>) -> PyResult<()> {
     const NAMES: [&str; 7] = [

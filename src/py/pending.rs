@@ -65,7 +65,7 @@ impl Drop for PendingLogin {
 
 #[pymethods]
 impl PendingLogin {
-    /// Return the login, or None: then `wakeup`, if given, becomes readable when the wait `key` is over. Takes no longer than
+    /// Return the login, or None: then `wakeup`, if given, becomes readable when the wait `key` ends. Takes no longer than
     /// a look-up in the cache.
     #[pyo3(signature = (wakeup, key))]
     fn poll(&self, py: Python<'_>, wakeup: Option<&WakeupFd>, key: u64) -> PyResult<Option<Py<Login>>> {

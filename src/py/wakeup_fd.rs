@@ -7,7 +7,7 @@ use crate::platform::wakeup::{Turns, Wakeup};
 /// The threads that wait for a login.
 static THREADS: Turns = Turns::new();
 
-/// A socket that becomes readable when one of the waits that it serves is over. One serves a whole event loop.
+/// A socket that becomes readable when one of the waits that it serves ends. One serves a whole event loop.
 #[pyclass(frozen, module = "azure_postgresql_auth._core")]
 pub struct WakeupFd(pub Wakeup);
 

@@ -236,7 +236,7 @@ class TestInspect:
         assert (told["user"], told["user_from"], told["problems"]) == (emulator.identity.name, "xms_mirid", [])
         assert told["claims"] == core.decode_jwt(token)
         assert token.rpartition(".")[2] not in done.stdout
-        assert "a token on a command line is seen by others" in done.stderr
+        assert "other users of this machine can see a token" in done.stderr
 
     def test_by_default_the_token_of_logins(self, cli: Run, emulator: Emulator) -> None:
         assert emulator.identity.name in cli("inspect").stdout

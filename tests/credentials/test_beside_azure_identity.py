@@ -389,7 +389,7 @@ def test_both(world: World, sent: list[Any], row: Row, monkeypatch: pytest.Monke
 
 OTHER_TENANT = "azure-identity's managed identity ignores the tenant, and gives a token of its own"
 IN_TOKEN = "ours looks into the token, which may be of that tenant although the credential names it differently"
-NO_VERIFYING = "secrets would be sent to whoever answers"
+NO_VERIFYING = "secrets would be sent to any server that answers"
 OWN_CLIENT = "ours has an HTTP client of its own, and says so instead of leaving these out"
 ELSEWHERE = "11111111-2222-3333-4444-555555555555"
 CLAIMS = '{{"access_token": {{"nbf": {{"essential": true, "value": "1700000000"}}}}}}'  # for str.format

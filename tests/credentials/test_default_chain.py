@@ -290,7 +290,7 @@ class TestFallback:
         with pytest.raises(errors.EntraConnectionValueError) as raised:
             credential.get_token(SCOPE)
         assert str(raised.value).splitlines()[-3:] == [
-            "  azure-identity: had no token either",
+            "  azure-identity: returned no token either",
             "    A: no",
             "    B: none",
         ]
@@ -301,7 +301,9 @@ class TestFallback:
 
     def test_the_real_one(self, nowhere: Emulator) -> None:
         assert nowhere
-        with pytest.raises(errors.EntraConnectionValueError, match="azure-identity: had no token either") as raised:
+        with pytest.raises(
+            errors.EntraConnectionValueError, match="azure-identity: returned no token either"
+        ) as raised:
             identity.DefaultAzureCredential().get_token(SCOPE)
         assert "VisualStudioCodeCredential" in str(raised.value)
         assert "BrokerCredential" in str(raised.value)

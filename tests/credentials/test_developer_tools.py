@@ -189,8 +189,8 @@ class TestFailures:
         tool(program, saying(errors=f"{words}\n", code=1))
         text = failure(credential(tenant_id=GUID))
         assert text == (
-            f"{words}. There is no such tenant in this cloud: check the tenant id, and AZURE_AUTHORITY_HOST for the "
-            f"cloud; `{sign_in} {GUID}` signs in anew."
+            f"{words}. There is no such tenant in this cloud: check the tenant id, and the cloud that "
+            f"AZURE_AUTHORITY_HOST names; `{sign_in} {GUID}` signs in again."
         )
 
     @TOOLS
@@ -202,7 +202,7 @@ class TestFailures:
         assert failure(credential()) == expected
         tool(program, saying(code=3))
         assert (
-            failure(credential()) == f"`{program}` failed and said nothing; if you are not signed in, run `{command}`"
+            failure(credential()) == f"`{program}` failed without a message; if you are not signed in, run `{command}`"
         )
 
     @TOOLS
@@ -232,7 +232,7 @@ class TestFailures:
     def test_what_it_answers_shows_no_token_of_another_kind(
         self, nowhere: Emulator, tool: Any, credential: Any, program: str, sign_in: str
     ) -> None:
-        """One that is no JWT, without a date: az before 2.54 states only a local time."""
+        """One that is not a JWT, without a date: az before 2.54 states only a local time."""
         assert nowhere
         assert sign_in
         token = "EwB/+A8" * 100
@@ -266,7 +266,7 @@ class TestFailures:
                 tool(program, HANGING.format(port=server.port))
                 text = failure(credential(process_timeout=seconds))
                 assert text == (
-                    f"`{program}` did not answer within {seconds} s and was stopped; process_timeout= gives it longer"
+                    f"`{program}` did not answer within {seconds} s and was stopped; process_timeout= allows more time"
                 )
                 if len(server.clients) == 2:
                     # Whoever ends closes its connection.

@@ -194,7 +194,7 @@ def test_endpoints_are_urls(nowhere: Emulator, name: str, bad: str, monkeypatch:
     assert nowhere
     monkeypatch.setenv("IDENTITY_HEADER", "x")
     monkeypatch.setenv(name, bad)
-    assert failure(identity.ManagedIdentityCredential()) == f'{name}="{bad}" is no http URL'
+    assert failure(identity.ManagedIdentityCredential()) == f'{name}="{bad}" is not an http URL'
 
 
 def test_a_federated_token_counts_as_a_managed_identity(nowhere: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -158,7 +158,7 @@ class TestManagedIdentity:
             identity.ManagedIdentityCredential().get_token(SCOPE, tenant_id=bad)
 
     def test_claims(self, emulator: Emulator) -> None:
-        """As in azure-identity, they are fetched anew; the endpoint takes no claims."""
+        """As in azure-identity, they are fetched again; the endpoint takes no claims."""
         credential = identity.ManagedIdentityCredential()
         credential.get_token(SCOPE)
         assert object_id(credential.get_token(SCOPE, claims=CLAIMS).token) == emulator.identity.object_id
@@ -330,7 +330,7 @@ class TestKeywords:
         [
             (
                 {"connection_verify": False},
-                "connection_verify=False is not supported: secrets would be sent to whoever",
+                "connection_verify=False is not supported: secrets would be sent to any server",
             ),
             ({"connection_timeout": 0}, "connection_timeout=0: expected a number of seconds, more than 0"),
             ({"read_timeout": "x"}, "read_timeout='x': expected a number of seconds"),

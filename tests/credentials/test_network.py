@@ -162,7 +162,7 @@ class TestTrust:
 
     @pytest.mark.parametrize(
         ("content", "why"),
-        [(None, "No such file or directory (os error 2)"), ("", "no certificates in PEM are there")],
+        [(None, "No such file or directory (os error 2)"), ("", "it contains no certificates in PEM format")],
     )
     def test_a_bundle_that_is_none(
         self, only_requests: Any, content: str | None, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -205,7 +205,10 @@ class TestRefusals:
             (700016, "The application is not known in this tenant: check the client id, then the tenant id."),
             (
                 90002,
-                "There is no such tenant in this cloud: check the tenant id, and AZURE_AUTHORITY_HOST for the cloud.",
+                (
+                    "There is no such tenant in this cloud: check the tenant id, and the cloud that "
+                    "AZURE_AUTHORITY_HOST names."
+                ),
             ),
             (
                 53003,

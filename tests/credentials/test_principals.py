@@ -138,7 +138,7 @@ def traditional() -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, BestAvailableEncryption(b"x"))
 
 
-NOT_RSA = "its private key is no RSA key of 2048 to 4096 bits, which signing for Entra ID takes"
+NOT_RSA = "its private key is not an RSA key of 2048 to 4096 bits, which Entra ID requires"
 CERTIFICATE = make_certificate()
 KEY, _, PUBLIC = CERTIFICATE.partition(b"-----BEGIN CERTIFICATE")
 PUBLIC = b"-----BEGIN CERTIFICATE" + PUBLIC
@@ -163,11 +163,15 @@ PUBLIC = b"-----BEGIN CERTIFICATE" + PUBLIC
         (make_certificate("pkcs12", PASSWORD), "wrong", "the password is wrong"),
         (elliptic() + PUBLIC, None, NOT_RSA),
         (b"-----BEGIN EC PRIVATE KEY-----\nAA==\n-----END EC PRIVATE KEY-----\n" + PUBLIC, None, NOT_RSA),
-        (b"-----BEGIN PRIVATE KEY-----\n!\n-----END PRIVATE KEY-----\n", None, "its PRIVATE KEY is damaged: no base64"),
+        (
+            b"-----BEGIN PRIVATE KEY-----\n!\n-----END PRIVATE KEY-----\n",
+            None,
+            "its PRIVATE KEY is damaged: it is not base64",
+        ),
         (
             traditional() + PUBLIC,
             "x",
-            "its private key is encrypted in OpenSSL's old way; `openssl pkcs8 -topk8` makes a new one of it",
+            "its private key is encrypted in OpenSSL's traditional format; convert it with `openssl pkcs8 -topk8`",
         ),
     ],
 )

@@ -229,7 +229,7 @@ def test_an_unsafe_folder_is_refused_in_words(emulator: Emulator, folder: Path, 
 
 
 def test_a_folder_that_cannot_be(emulator: Emulator, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for value, words in (("relative", "is no absolute path"), (str(folder / "a" / "b"), "could not make")):
+    for value, words in (("relative", "is not an absolute path"), (str(folder / "a" / "b"), "could not create")):
         monkeypatch.setenv("AZURE_POSTGRESQL_AUTH_CACHE_DIR", value)
         printed = login(emulator)
         assert words in printed

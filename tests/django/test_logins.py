@@ -56,11 +56,11 @@ class TestWhoLogsIn:
             if key.endswith(("CLIENT_SECRET", "TENANT_ID")):
                 keys[f"`{key}`"] = keys.pop(key)
         connection = database(**entry)
-        with pytest.warns(UserWarning, match="write it so") as warned:
+        with pytest.warns(UserWarning, match="write it like that") as warned:
             assert who(connection) == "orders-app"
         assert len(warned) == 2
         for warning in warned:
-            assert re.search(r"has the key '`(\w+)`', which is taken for '\1'; write it so$", str(warning.message))
+            assert re.search(r"has the key '`(\w+)`', which is read as '\1'; write it like that$", str(warning.message))
         messages = connection.validation.check()
         assert [message.id for message in messages] == ["azure_postgresql_auth.W001"] * 2
 

@@ -62,7 +62,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
             "CLIENT_SECRET": SECRET,
             "AAD_OPTIONS": {"SP_TENANT_ID": "t", "SP_CLIENT_ID": "c", "SP_CLIENT_SECRET": SECRET},
         },
-        r"says twice who logs in: by TENANT_ID, CLIENT_ID and CLIENT_SECRET and by AAD_OPTIONS; remove one",
+        r"names the identity twice, by TENANT_ID, CLIENT_ID and CLIENT_SECRET and by AAD_OPTIONS; remove one",
     ),
     "and a credential": (
         {
@@ -71,7 +71,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
             "CLIENT_SECRET": SECRET,
             "OPTIONS": {"credential": ManagedIdentityCredential},
         },
-        r"says twice who logs in: by OPTIONS\['credential'\] and by TENANT_ID",
+        r"names the identity twice, by OPTIONS\['credential'\] and by TENANT_ID",
     ),
     "and a password": (
         {"AAD_OPTIONS": {"SP_TENANT_ID": "t", "SP_CLIENT_ID": "c", "SP_CLIENT_SECRET": SECRET}, "PASSWORD": SECRET},

@@ -305,7 +305,7 @@ class TestValues:
         settled = {"host": "h", "port": 1, "database": "d", "user": "u", "password": "p"}
         assert found == {**settled, "ssl": "verify-full", "timeout": 7.0}
         monkeypatch.setenv("AZURE_POSTGRESQL_CONNECTIONSTRING", f"{given} options=-cgeqo=off gssencmode=disable")
-        with pytest.raises(ValueError, match="CONNECTIONSTRING says gssencmode, options, which asyncpg does not"):
+        with pytest.raises(ValueError, match="CONNECTIONSTRING has gssencmode, options, which asyncpg does not"):
             service_connector.asyncpg()
 
 
@@ -313,9 +313,9 @@ NET = "Server=s.postgres.database.azure.com;Database=d;Port=5432;Ssl Mode=Requir
 JDBC = "jdbc:postgresql://s.postgres.database.azure.com:5432/d?sslmode=require&user=u&password=a-secret"
 SERVER = {"HOST": "h", "NAME": "d"}
 # With * for the beginning of the variables' names.
-NONE_THERE = "no connection of Service Connector's: neither *CONNECTIONSTRING nor *HOST is set"
+NONE_THERE = "Service Connector has set no connection: neither *CONNECTIONSTRING nor *HOST is set"
 NOT_LIBPQS = (
-    "*CONNECTIONSTRING is not written in libpq's keywords and values, as 'host=... dbname=... user=...' is: the "
+    "*CONNECTIONSTRING is not in libpq's format, 'host=... dbname=... user=...': the "
     "connection was made for another client type. Make it for Python, Django or none"
 )
 QUOTED = (
@@ -331,13 +331,13 @@ WRONG: list[tuple[dict[str, str], str]] = [
     ({"CLIENTID": GUID}, NONE_THERE),
     (
         {"ORDERS_HOST": "h", "ORDERS_CONNECTIONSTRING": "x", "STOCK_CONNECTIONSTRING": "x"},
-        f"{NONE_THERE}; there is one with prefix='*ORDERS' and '*STOCK'",
+        f"{NONE_THERE}; there is one for prefix='*ORDERS' and '*STOCK'",
     ),
     ({"NAME": "d", "USER": "u"}, "*HOST is not set, only *NAME, *USER"),
     ({"HOST": "h", "USER": "u"}, "*NAME (or _DATABASE) is not set, only *HOST, *USER"),
     ({**SERVER, "PASSWORD": "a-secret"}, "*USER (or _USERNAME) is not set, only *HOST, *NAME, *PASSWORD"),
     ({"CONNECTIONSTRING": "host=h"}, "*NAME (or _DATABASE) is not set, only *CONNECTIONSTRING"),
-    ({**SERVER, "PORT": "x"}, "*PORT has port 'x', which is no number"),
+    ({**SERVER, "PORT": "x"}, "*PORT has port 'x', which is not a number"),
     ({**SERVER, "SSL": "maybe"}, "*SSL='maybe': one of true, false"),
     ({**SERVER, "DATABASE": "e"}, "*DATABASE and *NAME contradict each other about dbname; remove one of them"),
     (
@@ -395,7 +395,7 @@ def test_connection_strings_of_app_service(monkeypatch: pytest.MonkeyPatch) -> N
         "user": "u",
         "credential": None,
     }
-    with pytest.raises(ValueError, match="there is one with prefix='AZURE_POSTGRESQL'$"):
+    with pytest.raises(ValueError, match="there is one for prefix='AZURE_POSTGRESQL'$"):
         service_connector.psycopg(prefix="OTHER")
     monkeypatch.setenv("AZURE_POSTGRESQL_CONNECTIONSTRING", "host=other dbname=d")
     with pytest.raises(ValueError, match="CONNECTIONSTRING and POSTGRESQLCONNSTR_.* contradict each other about host"):

@@ -201,7 +201,7 @@ def test_the_doctor_renders_the_data_alone(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(core, "login", login)
     for code, asked, cause, remedy in (
-        ("credential_unavailable", attempts[:1], "nothing is set up here to get a token with", None),
+        ("credential_unavailable", attempts[:1], "no credential is set up here", None),
         ("credential_unavailable", attempts[:2], "Not_ReadyCredential is not ready: qws not_ready", "qwr not_ready"),
         ("authentication_failed", attempts, "RefusedCredential was refused: qws refused", "qwr refused"),
         ("timeout", (), "qwc", "qwm"),

@@ -237,7 +237,7 @@ class TestOddDates:
     def test_empty_and_unprintable_tokens(self) -> None:
         with pytest.raises(errors.EntraConnectionValueError, match="empty token"):
             core.get_entra_token(SyncCredential(""))
-        with pytest.raises(TypeError, match="no access token") as raised:
+        with pytest.raises(TypeError, match="not an access token") as raised:
             core.get_entra_token(SyncCredential("secret\ud800"))
         assert "secret" not in repr(raised.value)
         assert raised.value.__cause__ is None

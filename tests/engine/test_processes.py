@@ -57,7 +57,7 @@ class TestFork:
             def child():
                 assert ask(credential)
                 assert ask_async(identity.ManagedIdentityCredential())
-                # A certificate store and TLS are set up anew as well.
+                # A certificate store and TLS are set up again as well.
                 reap([fork(lambda: ask(identity.ManagedIdentityCredential()))])
             reap([fork(child) for _ in range(10)])
             assert ask(credential)

@@ -42,7 +42,7 @@ class TestDecodeJwt:
             ("", "no '.'"),
             ("opaque", "no '.'"),
             ("a.!.c", "base64url"),
-            ("a.W10.c", "no object"),
+            ("a.W10.c", "not an object"),
             ("a.e30\ud800.c", "lone surrogates, which are not text"),
             (None, "expected str"),
             (b"a.e30.c", "expected str"),

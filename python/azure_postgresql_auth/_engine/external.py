@@ -200,8 +200,8 @@ def complete(fetch: Fetch, token: Any) -> None:
     except (AttributeError, TypeError, ValueError, OverflowError):
         # `from None`, because the error may contain the token.
         message = (
-            f"the credential returned {type(token).__name__}, which is no access token: expected an object with a text "
-            f"`token` and a number `expires_on`, as azure-core's AccessToken"
+            f"the credential returned {type(token).__name__}, which is not an access token: expected an object with a "
+            f"text `token` and a number `expires_on`, as azure-core's AccessToken"
         )
         raise TypeError(message) from None
     try:

@@ -101,4 +101,4 @@ def _attempts_of(error: BaseException) -> str:
     """Return the chain's report of each attempt, or else the whole text."""
     text = text_of(error)
     attempts = [line.strip() for line in text.splitlines() if line.startswith("\t")]
-    return "\n  ".join(["had no token either", *attempts]) if attempts else text or type(error).__name__
+    return "\n  ".join(["returned no token either", *attempts]) if attempts else text or type(error).__name__

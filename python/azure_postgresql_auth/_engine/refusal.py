@@ -67,7 +67,7 @@ REFUSALS: Final = (
     Refusal(
         "wrong_role",
         ("password authentication failed for user",),
-        "The server has no role of this name for this identity, or does not take the password.",
+        "The server has no role of this name for this identity, or does not accept the password.",
         sqlstate="28P01",
         is_of_login=True,
     ),
@@ -113,12 +113,12 @@ REFUSALS: Final = (
     Refusal(
         "wrong_parameter",
         ("unrecognized configuration parameter", "invalid value for parameter"),
-        "A setting of the connection is not one that the server takes.",
+        "A setting of the connection is not one that the server accepts.",
     ),
     Refusal(
         "no_free_connection",
         ("too many clients", "too many connections", "remaining connection slots"),
-        "All of the server's connections are taken.",
+        "All of the server's connections are in use.",
         sqlstate="53300",
     ),
     Refusal(
@@ -173,13 +173,13 @@ def hint_for(refusal: Refusal | None, *, user: str | None = None, named: str | N
 
     Args:
         refusal: its kind.
-        user: the role that was asked for.
+        user: the role that was requested.
         named: the role that the token names.
     """
     if refusal is None or refusal.kind != "wrong_role":
         return refusal.hint or None if refusal is not None else None
     if user and named and user != named and user.lower() == named.lower():
-        return f'Role names are case-sensitive, and the token names "{named}": leave out the user, or write it so.'
+        return f'Role names are case-sensitive, and the token names "{named}": omit the user, or write it like that.'
     other = f' The token names "{named}"; without a user, that is the role.' if user and named and user != named else ""
     return (
         f"The server has no role of this name for this identity. Compare with {_LIST}; names are "

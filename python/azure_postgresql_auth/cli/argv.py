@@ -140,7 +140,7 @@ def _guessed(arguments: Sequence[str]) -> dict[str, str]:
             strings.update(conninfo.parse(connection_string))
         elif insecure := _INSECURE.search(unquote(argument)):
             message = (
-                f"an argument says {insecure[0]}, for a server that cannot be told from it; remove that, or pass the "
+                f"an argument says {insecure[0]}, for a server that it does not name; remove that, or pass the "
                 "connection string as an argument of its own"
             )
             raise Failure(message, USAGE)

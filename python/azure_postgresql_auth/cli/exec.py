@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
     """Run the program to its end."""
     command = options.command
     if not command:
-        raise Failure("exec: what to run is missing, for instance: exec -- psql", USAGE)
+        raise Failure("exec: name the program to run, for example: exec -- psql", USAGE)
     arguments = argv.read(command)
     variables, login, scope = logins.access(arguments.parameters, options.scope, is_certain=arguments.is_certain)
     environment = {**os.environ, **variables}

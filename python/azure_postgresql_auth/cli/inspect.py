@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
         token = sys.stdin.read()
     else:
         token = options.token
-        terminal.note("a token on a command line is seen by others on this machine; `inspect -` reads it from stdin")
+        terminal.note("other users of this machine can see a token on a command line; `inspect -` reads it from stdin")
     token = "".join(token.split()).removeprefix("Bearer")
     info = token_info.read(token, decode_jwt(token))
     problems = [problem for problem in (info.audience_problem, info.life_problem) if problem]

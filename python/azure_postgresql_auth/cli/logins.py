@@ -102,8 +102,8 @@ def _check_service(plan: ConnectionPlan, parameters: dict[str, str], *, is_prote
     service = parameters.get("service")
     if plan.has_unresolved_service:
         message = (
-            f"service={service} could not be read, so where the token would go is not known; correct the service file, "
-            "or name the server by host"
+            f"service={service} could not be read, so it is not known where the token would go; correct the service "
+            "file, or name the server by host"
         )
         raise Failure(message, USAGE)
     gssencmode = parameters.get("gssencmode", "disable")

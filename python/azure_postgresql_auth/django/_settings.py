@@ -71,7 +71,7 @@ def login_settings(settings: Mapping[str, Any], alias: str) -> LoginSettings:
     said = [source for source in (_beside(entry, where), _in_aad_options(entry, where, notes)) if source]
     sources = [*(["OPTIONS['credential']"] if given is not None else []), *(source.name for source in said)]
     if len(sources) > 1:
-        message = f"{where} says twice who logs in: by {sources[0]} and by {sources[1]}; remove one"
+        message = f"{where} names the identity twice, by {sources[0]} and by {sources[1]}; remove one"
         raise ImproperlyConfigured(message)
     _refuse_unknown(entry, where)
     if settings["PASSWORD"]:
@@ -191,7 +191,7 @@ def _without_backticks(settings: Mapping[str, Any], where: str, notes: list[str]
             entry[key] = value
         else:
             entry.setdefault(bare, value)
-            notes.append(f"{where} has the key {key!r}, which is taken for {bare!r}; write it so")
+            notes.append(f"{where} has the key {key!r}, which is read as {bare!r}; write it like that")
     return entry
 
 

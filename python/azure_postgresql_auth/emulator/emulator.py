@@ -74,7 +74,7 @@ class Emulator(Environment, Principals, Controls):
     def __enter__(self) -> Emulator:  # noqa: PYI034 - Self is newer than Python 3.9
         """Start; on return all services are ready."""
         if self._services is not None:
-            message = "this emulator is running already"
+            message = "this emulator is already running"
             raise RuntimeError(message)
         self._services, self._pid = Services(), os.getpid()
         try:

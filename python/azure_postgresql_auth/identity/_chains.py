@@ -49,7 +49,7 @@ class ChainedTokenCredential(PicklableCredential):
                 raise ValueError(message)  # noqa: TRY004 - what azure-identity raises
             if isinstance(credential, ClientAssertionCredential):
                 message = (
-                    "ClientAssertionCredential calls a function of yours, which a chain here cannot; "
+                    "ClientAssertionCredential calls a Python function, which a chain here cannot do; "
                     "azure.identity.ChainedTokenCredential takes it"
                 )
                 raise ValueError(message)  # noqa: TRY004 - as above

@@ -20,11 +20,11 @@ HONOURED: Final = (
     "read_timeout",
 )
 _IN_MEMORY = "tokens are kept in memory; AZURE_POSTGRESQL_AUTH_CACHE_DIR lets processes share them"
-_OWN_LOGGING = "the logger azure_postgresql_auth tells what happens, without tokens and requests"
+_OWN_LOGGING = "the logger azure_postgresql_auth reports what happens, without tokens and requests"
 _OWN_RETRIES = "failed requests are retried for as long as the caller waits"
 _IGNORED: Final = {
     "cache_persistence_options": _IN_MEMORY,
-    "disable_instance_discovery": "the authority is used as it is given, without instance discovery",
+    "disable_instance_discovery": "the authority is used as given, without instance discovery",
     "enable_support_logging": _OWN_LOGGING,
     "logger": _OWN_LOGGING,
     "logging_body": _OWN_LOGGING,
@@ -138,8 +138,8 @@ def _trust(verify: object) -> dict[str, Any]:
     if isinstance(verify, (str, os.PathLike)):
         return {"ca_bundle": os.fspath(verify)} if verify else {}
     message = (
-        "connection_verify=False is not supported: secrets would be sent to whoever answers. Pass the path of a PEM "
-        "file with the certification authority that your network uses"
+        "connection_verify=False is not supported: secrets would be sent to any server that answers. Pass the path "
+        "of a PEM file with the certification authority that your network uses"
     )
     raise ValueError(message)
 

@@ -57,7 +57,7 @@ impl Tool {
             if error.kind() == io::ErrorKind::TimedOut {
                 let limit = seconds(limit);
                 let reason = format!("`{}` did not answer within {limit} s and was stopped", self.program);
-                self.attempt(Status::NoAnswer, reason).with_remedy("process_timeout= gives it longer")
+                self.attempt(Status::NoAnswer, reason).with_remedy("process_timeout= allows more time")
             } else {
                 self.attempt(Status::NotReady, format!("{} could not be run: {error}", path.display()))
             }
@@ -122,13 +122,13 @@ impl Tool {
         let sign_in = self.sign_in_to(tenant_id);
         if words.is_empty() {
             return self
-                .attempt(Status::NotReady, format!("`{}` failed and said nothing", self.program))
+                .attempt(Status::NotReady, format!("`{}` failed without a message", self.program))
                 .with_remedy(format!("if you are not signed in, run `{sign_in}`"))
                 .into();
         }
         let attempt = self.attempt(Status::NotReady, words.clone()).with_entra_words(&words);
         let remedy = match &attempt.remedy {
-            Some(remedy) => format!("{remedy}; `{sign_in}` signs in anew"),
+            Some(remedy) => format!("{remedy}; `{sign_in}` signs in again"),
             None => format!("if you are not signed in, run `{sign_in}`"),
         };
         attempt.with_remedy(remedy).into()

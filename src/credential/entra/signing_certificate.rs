@@ -94,13 +94,13 @@ impl SigningCertificate {
 
 /// ring checks a key's parts against each other only by its signatures.
 const DAMAGED: &str = "the assertion could not be signed: the certificate's private key is damaged";
-const NO_RANDOM: &str = "the assertion could not be signed: this machine gives no random numbers";
+const NO_RANDOM: &str = "the assertion could not be signed: the operating system provides no random numbers";
 const PEM_BEGIN: &str = "-----BEGIN ";
 const ENCRYPTED: &str = "its private key is encrypted: give its password";
 const WRONG_PASSWORD: &str = "the password is wrong for its private key";
 const EXCESSIVE: &str = "its private key is encrypted so that decrypting it takes too much time or memory; \
-     `openssl pkcs8 -topk8` makes a new one of it";
-const NOT_RSA: &str = "its private key is no RSA key of 2048 to 4096 bits, which signing for Entra ID takes";
+     convert it with `openssl pkcs8 -topk8`";
+const NOT_RSA: &str = "its private key is not an RSA key of 2048 to 4096 bits, which Entra ID requires";
 
 type Parts = (RsaKeyPair, Vec<Vec<u8>>);
 
@@ -118,12 +118,13 @@ fn read_pem(text: &str, password: Option<&Secret>) -> Result<Parts, String> {
         }
         if body.contains("Proc-Type:") {
             return Err(
-                "its private key is encrypted in OpenSSL's old way; `openssl pkcs8 -topk8` makes a new one of it"
+                "its private key is encrypted in OpenSSL's traditional format; convert it with `openssl pkcs8 -topk8`"
                     .to_owned(),
             );
         }
         let base64: String = body.split_ascii_whitespace().collect();
-        let der = Zeroizing::new(STANDARD.decode(base64).map_err(|_| format!("its {label} is damaged: no base64"))?);
+        let der =
+            Zeroizing::new(STANDARD.decode(base64).map_err(|_| format!("its {label} is damaged: it is not base64"))?);
         match label {
             "CERTIFICATE" => chain.push(der.to_vec()),
             "PRIVATE KEY" => key = Some(RsaKeyPair::from_pkcs8(&der).map_err(|_| NOT_RSA)?),

@@ -25,7 +25,7 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
 /// A clock that is off by less does no harm, and `Date` is rounded.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(30);
 
-/// The outcome of a fetch's requests, so that an error can say more than that the time is over.
+/// The outcome of a fetch's requests, so that an error can say more than that the time ran out.
 #[derive(Clone, Default)]
 pub struct AttemptLog(Arc<Mutex<Attempts>>);
 
@@ -179,9 +179,10 @@ impl AttemptLog {
 
 const CHECK_NETWORK: &str = "check this machine's network and proxy (HTTPS_PROXY, NO_PROXY)";
 const CHECK_ENDPOINT: &str = "check that the identity endpoint (IDENTITY_ENDPOINT, else http://169.254.169.254) is up, and that \
-     no firewall or network policy keeps this process from it; outside Azure, leave it out by AZURE_TOKEN_CREDENTIALS=dev";
+     no firewall or network policy blocks this process; outside Azure, exclude it with AZURE_TOKEN_CREDENTIALS=dev";
 const DISTRUSTED: &str = "put the proxy's CA into the PEM file that SSL_CERT_FILE names";
-const FEWER_REQUESTS: &str = "wait, and let fewer processes ask: share a credential object, fork after the first login";
+const FEWER_REQUESTS: &str =
+    "wait, and send fewer requests: share a credential object among connections, and fork after the first login";
 const FOREIGN_ENDPOINT: &str = "what answers there is not a managed identity endpoint: check IDENTITY_ENDPOINT";
 const INTERCEPTED: &str =
     "a proxy, a firewall or a sign-in page of the network stands in between: see HTTPS_PROXY and NO_PROXY";

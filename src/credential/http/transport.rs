@@ -236,5 +236,5 @@ pub fn parse_endpoint(name: &str, text: &str) -> Result<Url, String> {
     Url::parse(text)
         .ok()
         .filter(|url| url.has_host() && matches!(url.scheme(), "http" | "https"))
-        .ok_or_else(|| format!("{name}={text:?} is no http URL"))
+        .ok_or_else(|| format!("{name}={text:?} is not an http URL"))
 }

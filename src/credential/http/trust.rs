@@ -34,7 +34,7 @@ pub fn named() -> Result<Option<Vec<Certificate>>, String> {
         // One of them may be missing, as for OpenSSL.
         let certificates: Vec<_> = paths.flat_map(|path| read(&path).unwrap_or_default()).collect();
         if certificates.is_empty() {
-            return Err(format!("no certificates in PEM are where {SSL_CERT_FILE} or {SSL_CERT_DIR} leads"));
+            return Err(format!("{SSL_CERT_FILE} and {SSL_CERT_DIR} lead to no certificates in PEM format"));
         }
         return Ok(Some(certificates));
     }
@@ -50,7 +50,7 @@ pub fn named() -> Result<Option<Vec<Certificate>>, String> {
 pub fn bundle(name: &str, path: &str) -> Result<Vec<Certificate>, String> {
     let certificates = read(Path::new(path)).map_err(|error| format!("{name}={path}: {error}"))?;
     if certificates.is_empty() {
-        return Err(format!("{name}={path}: no certificates in PEM are there"));
+        return Err(format!("{name}={path}: it contains no certificates in PEM format"));
     }
     Ok(certificates)
 }

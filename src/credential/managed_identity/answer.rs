@@ -17,7 +17,7 @@ use crate::{
 pub fn token(response: &RawResponse, log: &AttemptLog) -> Result<FetchedToken, String> {
     let status = u16::from(response.status());
     let Ok(answer) = serde_json::from_slice::<Value>(response.body()) else {
-        return Err(format!("the answer is no JSON: {:?}", begin_of(response.body(), log)));
+        return Err(format!("the answer is not JSON: {:?}", begin_of(response.body(), log)));
     };
     if !response.status().is_success() {
         return Err(complaint(status, &answer).unwrap_or_else(|| format!("the request failed: {answer}")));
@@ -26,7 +26,7 @@ pub fn token(response: &RawResponse, log: &AttemptLog) -> Result<FetchedToken, S
         let names = answer.as_object().map(|fields| fields.keys().cloned().collect::<Vec<_>>().join(", "));
         return Err(format!("the answer holds no access_token, only: {}", names.unwrap_or_default()));
     };
-    let expires_at = expires_at(&answer, secret, log).ok_or("the answer does not tell when the token expires")?;
+    let expires_at = expires_at(&answer, secret, log).ok_or("the answer does not say when the token expires")?;
     Ok(FetchedToken::new(secret.into(), expires_at))
 }
 
@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn answers_without_a_token() {
         for (body, expected) in [
-            ("<html>", "no JSON"),
+            ("<html>", "not JSON"),
             (r#"{"token": 1}"#, "only: token"),
             (r#"{"access_token": "secret"}"#, "when the token expires"),
             (r#"{"access_token": "secret", "expires_on": "soon"}"#, "when the token expires"),

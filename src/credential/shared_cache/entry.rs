@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::{
     VARIABLE,
-    folder::{Unreadable, nobody_elses, read_private},
+    folder::{Unreadable, private_name, read_private},
     logged,
 };
 use crate::{
@@ -106,7 +106,7 @@ impl Entry {
         let mut bytes = zeroize::Zeroizing::new(text.into_bytes());
         let tag = hmac::sign(&self.key, &self.signed(&bytes));
         bytes.extend_from_slice(tag.as_ref());
-        let fresh = nobody_elses(&self.file);
+        let fresh = private_name(&self.file);
         let replaced = (|| {
             private_file::options().write(true).create_new(true).open(&fresh)?.write_all(&bytes)?;
             let lock = private_file::options().write(true).create(true).open(self.file.with_extension("lock"))?;
@@ -126,7 +126,7 @@ impl Entry {
             outcome
         })();
         replaced.map_err(|error: io::Error| {
-            let _ = fs::remove_file(&fresh); // it may not have come to be
+            let _ = fs::remove_file(&fresh); // it may not exist
             format!("could not write {}: {error}", self.file.display())
         })
     }

@@ -1,4 +1,4 @@
-//! The folder, its key, and files that nobody else can have written or read.
+//! The folder, its key, and files that no other user can have written or read.
 
 use std::{
     fs::{self, File},
@@ -12,14 +12,14 @@ use ring::{hmac, rand::SecureRandom};
 use super::VARIABLE;
 use crate::platform::private_file;
 
-/// Makes the folder if it is not there.
+/// Creates the folder if it does not exist.
 pub(super) fn check(folder: &Path) -> Result<(), String> {
     let shown = folder.display();
     if !folder.is_absolute() {
-        return Err(format!("{VARIABLE}={shown} is no absolute path; tokens are not shared"));
+        return Err(format!("{VARIABLE}={shown} is not an absolute path; tokens are not shared"));
     }
     private_file::create_folder(folder)
-        .map_err(|error| format!("could not make {VARIABLE}={shown}: {error}; tokens are not shared"))?;
+        .map_err(|error| format!("could not create {VARIABLE}={shown}: {error}; tokens are not shared"))?;
     private_file::check_folder(folder).map_err(|reason| format!("{VARIABLE}={shown} {reason}; tokens are not shared"))
 }
 
@@ -31,7 +31,7 @@ pub(super) enum Unreadable {
     Refused(String),
 }
 
-/// The content of a file that nobody else can have written or read.
+/// The content of a file that no other user can have written or read.
 pub(super) fn read_private(path: &Path, at_most: u64) -> Result<zeroize::Zeroizing<Vec<u8>>, Unreadable> {
     let refused = |reason: String| Unreadable::Refused(format!("{} {reason}; it is not used", path.display()));
     let file = match private_file::options().read(true).open(path) {
@@ -41,7 +41,7 @@ pub(super) fn read_private(path: &Path, at_most: u64) -> Result<zeroize::Zeroizi
     };
     let metadata = file.metadata().map_err(|error| refused(error.to_string()))?;
     if !metadata.is_file() || metadata.len() > at_most {
-        return Err(refused("is no file of ours".to_owned()));
+        return Err(refused("is not a file of this package".to_owned()));
     }
     private_file::check_file(&file).map_err(refused)?;
     let mut bytes = zeroize::Zeroizing::new(Vec::new());
@@ -49,14 +49,14 @@ pub(super) fn read_private(path: &Path, at_most: u64) -> Result<zeroize::Zeroizi
     Ok(bytes)
 }
 
-/// Where to write what shall be `path`: no other thread or process writes there.
-pub(super) fn nobody_elses(path: &Path) -> PathBuf {
+/// Where to write what is to become `path`: no other thread or process writes there.
+pub(super) fn private_name(path: &Path) -> PathBuf {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     path.with_extension(format!("{}-{count}.new", std::process::id()))
 }
 
-/// The folder's key, made by the first who comes.
+/// The folder's key, which the first process creates.
 pub(super) fn key(folder: &Path) -> Result<hmac::Key, String> {
     const LENGTH: usize = 32;
     let path = folder.join("key");
@@ -69,10 +69,10 @@ pub(super) fn key(folder: &Path) -> Result<hmac::Key, String> {
         }
         let mut bytes = zeroize::Zeroizing::new([0; LENGTH]);
         ring::rand::SystemRandom::new().fill(&mut *bytes).map_err(|_| "no random numbers".to_owned())?;
-        let fresh = nobody_elses(&path);
+        let fresh = private_name(&path);
         let made = (|| {
             private_file::options().write(true).create_new(true).open(&fresh)?.write_all(&*bytes)?;
-            // Unlike a rename, this does not replace the key of somebody who was faster.
+            // Unlike a rename, this does not replace the key of a process that was faster.
             match fs::hard_link(&fresh, &path) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
                 outcome => outcome,

@@ -5,11 +5,11 @@
 //! in it is as good as a password until it expires. So:
 //!
 //! - The folder is 0700 and the files in it 0600, all of the current user, and none of them a symbolic link; on Windows their
-//!   access control lists name nobody but the user, the system and its administrators. What is not like that is not used, and
+//!   access control lists name nobody but the user, the system and its administrators. Any other is not used, and
 //!   the log says so.
 //! - A file's name says whose token it is, as a keyed hash: of the credential's settings and of the environment that it
 //!   reads, a secret included. Another identity has another file.
-//! - Each file ends in a keyed hash of what it holds. Half a file and a changed one are not used.
+//! - Each file ends in a keyed hash of what it holds. A truncated file or a changed one is not used.
 //! - A file is replaced whole. A process that fetches a token puts a lock file beside it, and others wait for its outcome for a moment.
 //! - Nobody waits long for the folder or for a lock in it: a login without them only costs a request.
 
@@ -53,7 +53,7 @@ const VARIABLE: &str = variables::AZURE_POSTGRESQL_AUTH_CACHE_DIR;
 /// How long to wait for a token that another process fetches, and how often to look.
 const WAIT_LIMIT: Duration = Duration::from_secs(3);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// How long the folder may take for one operation.
+/// How long one operation on the folder may take.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
 /// What a token from the folder is said to come from.
 pub(super) const NAME: &str = "the shared cache";

@@ -48,7 +48,7 @@ fn entry(folder: &Folder, source: &Counting, scope: &str) -> Result<Entry, Strin
 }
 
 #[test]
-fn whoever_comes_while_another_ends_does_not_ask_again() {
+fn a_process_that_comes_while_another_ends_makes_no_request() {
     const PROCESSES: usize = 4;
     const ROUNDS: u32 = 200;
     let (folder, source, start) = (Folder::new("turns"), Counting::default(), Barrier::new(PROCESSES));
@@ -70,7 +70,7 @@ fn whoever_comes_while_another_ends_does_not_ask_again() {
 }
 
 #[test]
-fn those_who_make_the_folder_together_have_one_key() {
+fn processes_that_create_the_folder_together_have_one_key() {
     const THREADS: usize = 4;
     for round in 0..50 {
         let (folder, start) = (Folder::new(&format!("key{round}")), Barrier::new(THREADS));

@@ -30,7 +30,7 @@ pub fn number(socket: &PairedSocket) -> i64 {
     socket.as_raw_fd().into()
 }
 
-/// Lets go of the socket: whoever gets the number closes it.
+/// Gives up the socket: the receiver of its number closes it.
 #[must_use]
 pub fn release(socket: PairedSocket) -> i64 {
     socket.into_raw_fd().into()

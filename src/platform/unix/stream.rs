@@ -19,7 +19,7 @@ use crate::platform::limits::TCP_KEEPALIVE;
 /// none.
 #[derive(Debug)]
 pub struct Stream {
-    /// `None` after registering it anew has failed.
+    /// `None` after it could not be registered again.
     fd: Option<AsyncFd<Socket>>,
     watches_room: bool,
 }
@@ -89,7 +89,7 @@ impl Stream {
         }
     }
 
-    /// Stops watching for room to write. If it returns true, the socket was registered anew and has to be polled again.
+    /// Stops watching for room to write. If it returns true, the socket was registered again and has to be polled again.
     ///
     /// # Errors
     /// The operating system has no resources left.

@@ -26,7 +26,7 @@ use windows::{
 /// # Errors
 /// It is not, with the reason as the rest of a sentence about it.
 pub fn check_private(file: &File) -> Result<(), String> {
-    let unknown = |error: io::Error| format!("does not tell who has access to it ({error})");
+    let unknown = |error: io::Error| format!("does not say who has access to it ({error})");
     let user = User::current().map_err(unknown)?;
     let access = Access::of(file).map_err(unknown)?;
     if !user.trusts(access.owner) {

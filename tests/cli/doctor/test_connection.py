@@ -25,7 +25,7 @@ class TestConnection:
         with DroppingServer() as server:
             report = doctor(f"port={server.port} connect_timeout=2")
         assert report.code == 13
-        assert report.cause == f"localhost port {server.port} does not answer: something on the way drops what is sent"
+        assert report.cause == f"localhost port {server.port} does not answer: something on the way drops the packets"
         assert "firewall rules (Networking)" in report.remedy
 
 
@@ -35,14 +35,14 @@ class TestTls:
         report = doctor()
         assert (report.code, report.cause) == (
             14,
-            f"localhost port {emulator.port} has no TLS, so no token is sent to it",
+            f"localhost port {emulator.port} does not support TLS, so no token is sent to it",
         )
         assert emulator.logins == []
 
     def test_it_is_too_old(self, doctor: Doctor, emulator: Emulator) -> None:
         emulator.fail_server("old-tls")
         report = doctor()
-        assert (report.code, report.cause) == (14, f"localhost port {emulator.port} speaks no TLS 1.2 or later")
+        assert (report.code, report.cause) == (14, f"localhost port {emulator.port} does not support TLS 1.2 or later")
 
     def test_another_servers_certificate(self, doctor: Doctor, emulator: Emulator) -> None:
         emulator.fail_server("other-name")
@@ -51,7 +51,7 @@ class TestTls:
             14,
             "the server's certificate is for replica.example.com, not for localhost",
         )
-        assert report.remedy.startswith("connect by the server's own name, with hostaddr")
+        assert report.remedy.startswith("connect to the server's own name, with hostaddr")
         assert "would pass with sslmode=verify-ca or require" in report.text
         assert doctor("sslmode=verify-ca").code == 0
 
@@ -69,9 +69,9 @@ class TestTls:
         report = doctor(f"sslrootcert={AZURE_ROOTS}")
         assert report.code == 14
         assert report.cause.startswith(
-            "the server's certificate, issued by azure_postgresql_auth emulator, is from none"
+            "the server's certificate, issued by azure_postgresql_auth emulator, does not lead to a trusted root"
         )
-        assert report.remedy.startswith("name a file with the root of azure_postgresql_auth emulator by sslrootcert")
+        assert report.remedy.startswith("name a file with the root of azure_postgresql_auth emulator with sslrootcert")
 
     def test_settings_keep_azures_roots_away(self, doctor: Doctor, emulator: Emulator, tmp_path: Path) -> None:
         import trustme
@@ -79,7 +79,7 @@ class TestTls:
         other = tmp_path / "other.pem"
         trustme.CA().cert_pem.write_to_path(str(other))
         report = doctor(f"host={AZURE} hostaddr=127.0.0.1 sslrootcert={other}")
-        assert report.remedy == f"remove sslrootcert and PGSSLROOTCERT, now {other}: Azure's own roots hold then"
+        assert report.remedy == f"remove sslrootcert and PGSSLROOTCERT, now {other}: Azure's own roots are used then"
 
     def test_something_takes_tls_apart(
         self, doctor: Doctor, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
@@ -88,7 +88,7 @@ class TestTls:
             monkeypatch.delenv(name)
         report = doctor(f"host={AZURE} hostaddr=127.0.0.1")
         assert report.code == 14
-        assert report.remedy.startswith("something between here and Azure takes TLS apart")
+        assert report.remedy.startswith("something between here and Azure intercepts TLS")
 
     def test_a_file_of_roots_that_is_not_there(self, doctor: Doctor, emulator: Emulator, tmp_path: Path) -> None:
         report = doctor(f"sslrootcert={tmp_path}/nothing.pem")
@@ -97,12 +97,12 @@ class TestTls:
     def test_it_closes_at_once(self, doctor: Doctor, emulator: Emulator) -> None:
         emulator.fail_server("hang-up")
         report = doctor()
-        assert report.cause == f"localhost port {emulator.port} takes connections and closes them at once"
+        assert report.cause == f"localhost port {emulator.port} accepts connections and closes them at once"
 
     def test_it_says_nothing(self, doctor: Doctor, emulator: Emulator) -> None:
         emulator.fail_server("silence")
         report = doctor("connect_timeout=1")
-        assert report.cause == f"localhost port {emulator.port} takes connections and then says nothing"
+        assert report.cause == f"localhost port {emulator.port} accepts connections and then does not answer"
 
     def test_it_is_no_postgresql(self, doctor: Doctor, emulator: Emulator) -> None:
         with answering(b"HTTP/1.1 400 Bad Request\r\n") as server:
@@ -120,5 +120,5 @@ class TestTls:
             monkeypatch.delenv(name)
         emulator.fail_server("no-tls")
         report = doctor()
-        assert "the server has no TLS, and sslmode lets that pass" in report.text
-        assert (report.code, report.cause) == (18, "the server wants TLS and got none")
+        assert "the server does not support TLS, and sslmode allows that" in report.text
+        assert (report.code, report.cause) == (18, "the server requires TLS, and the connection did not use it")

@@ -90,7 +90,7 @@ class TestSettings:
     def test_no_host(self, doctor: Doctor, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("PGHOST")
         report = doctor("dbname=postgres")
-        assert (report.code, report.cause) == (11, "no host is given, so a server on this machine is looked for")
+        assert (report.code, report.cause) == (11, "no host is given, so the login goes to a server on this machine")
 
     def test_another_service(self, doctor: Doctor, emulator: Emulator) -> None:
         report = doctor("host=srv.mysql.database.azure.com hostaddr=127.0.0.1 sslmode=require")
@@ -98,7 +98,7 @@ class TestSettings:
 
     def test_a_private_endpoints_name(self, doctor: Doctor, emulator: Emulator) -> None:
         report = doctor("host=srv.privatelink.postgres.database.azure.com hostaddr=127.0.0.1 sslmode=require")
-        assert report.cause.endswith("is a private endpoint's name, which the certificate does not bear")
+        assert report.cause.endswith("is a private endpoint's name, which is not in the certificate")
         assert report.remedy.startswith("connect to srv.postgres.database.azure.com;")
 
     @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ class TestSettings:
         [
             ("host", "no host"),
             ("host=a port", "cannot be read"),
-            ("host=a,b port=1,2,3", "equally many"),
+            ("host=a,b port=1,2,3", "the same number of"),
             ("host=a port=x", "expected a number"),
             ("host=a.postgres.database.azure.com,b.postgres.database.chinacloudapi.cn", "different Azure clouds"),
         ],

@@ -28,7 +28,7 @@ class TestLogin:
         assert report.code == 18
         oid = identity.object_id
         assert report.cause == f'the server has no role "it\'s new" for this identity (object id {oid})'
-        assert report.remedy == "let the role be created or corrected by the SQL below"
+        assert report.remedy == "create or correct the role with the SQL below"
         assert f"pgaadauth_create_principal_with_oid('it''s new', '{oid}', 'service', false, false);" in report.sql
         assert f"ON ROLE \"it's new\" IS 'aadauth,oid={oid},type=service';" in report.sql
         assert len(report.verdict) < 200
@@ -47,12 +47,12 @@ class TestLogin:
             (
                 "user-assigned",
                 "a managed identity",
-                "leave out user= (and PGUSER) to log in as the identity itself; or if",
+                "omit user= (and PGUSER) to log in as the identity itself; or if",
             ),
             (
                 "service-principal",
                 "an application",
-                'if "team" is a group, make the identity a member of it; or let the',
+                'if "team" is a group, make the identity a member of it; or create',
             ),
         ):
             emulator.identity = someone = emulator.add_identity(kind, kind, database_claims=claims)
@@ -69,8 +69,8 @@ class TestLogin:
         assert f"team, as given; the token is of ann@contoso.com, a user (object id {oid})" in report.text
         assert report.cause == f'the server has no role "team" for ann@contoso.com, a user (object id {oid})'
         assert report.remedy == (
-            'leave out user= (and PGUSER) to log in as "ann@contoso.com"; or if "team" is a group, make the identity a '
-            "member of it; or let the role be created or corrected by the SQL below"
+            'omit user= (and PGUSER) to log in as "ann@contoso.com"; or if "team" is a group, make the identity a '
+            "member of it; or create or correct the role with the SQL below"
         )
         assert ", 'user', false, false)" in report.sql
 
@@ -109,7 +109,7 @@ class TestLogin:
     def test_a_password_that_is_no_token(self, doctor: Doctor, emulator: Emulator) -> None:
         report = doctor("user=emulator-identity password=hunter2")
         assert report.code == 18
-        assert report.cause == 'the server takes "emulator-identity" for an Entra role, and what it got is no token'
+        assert report.cause == 'the server takes "emulator-identity" for an Entra role, and the password is not a token'
         assert "hunter2" not in report.text
 
     def test_the_token_has_no_object_id(self, doctor: Doctor, emulator: Emulator) -> None:
@@ -144,12 +144,16 @@ class TestLogin:
     @pytest.mark.parametrize(
         ("sqlstate", "message", "cause"),
         [
-            ("53300", "sorry, too many clients already", "all of the server's connections are taken"),
-            ("53300", "remaining connection slots are reserved for roles with", "connections are taken"),
+            ("53300", "sorry, too many clients already", "all of the server's connections are in use"),
+            ("53300", "remaining connection slots are reserved for roles with", "connections are in use"),
             ("57P03", "the database system is starting up", "the server is starting, stopping or recovering"),
-            ("28000", 'no pg_hba.conf entry for host "1.2.3.4", user "x", SSL encryption', "access rules do not let"),
+            ("28000", 'no pg_hba.conf entry for host "1.2.3.4", user "x", SSL encryption', "access rules do not admit"),
             ("28000", "The access token has expired. Please acquire a new one", "has expired by the server's clock"),
-            ("28000", "The access token does not have a valid audience claim.", "does not take tokens for https://oss"),
+            (
+                "28000",
+                "The access token does not have a valid audience claim.",
+                "does not accept tokens for https://oss",
+            ),
             ("XX000", "something that nobody has seen before", "refuses the login: something that nobody has seen"),
         ],
     )
@@ -168,12 +172,12 @@ class TestDriver:
         ("settings", "reason", "remedy"),
         [
             ("sslcert={0}/client.crt sslkey={0}/client.key", "has group or world access", "chmod 0600 the key file"),
-            ("sslcert={0}/client.crt sslkey={0}/gone", "but not private key file", "leave out sslcert and sslkey"),
-            ("channel_binding=require", "channel binding required", "leave out channel_binding"),
-            ("require_auth=scram-sha-256", "server requested a cleartext password", "leave out require_auth"),
-            ("target_session_attrs=standby", "not in hot standby mode", "the login works; leave out target_session"),
-            ("target_session_attrs=read-only", "session is not read-only", "the login works; leave out target_session"),
-            ("gssencmode=require", "GSSAPI encryption required", "leave out gssencmode"),
+            ("sslcert={0}/client.crt sslkey={0}/gone", "but not private key file", "remove sslcert and sslkey"),
+            ("channel_binding=require", "channel binding required", "remove channel_binding"),
+            ("require_auth=scram-sha-256", "server requested a cleartext password", "remove require_auth"),
+            ("target_session_attrs=standby", "not in hot standby mode", "the login works; remove target_session"),
+            ("target_session_attrs=read-only", "session is not read-only", "the login works; remove target_session"),
+            ("gssencmode=require", "GSSAPI encryption required", "remove gssencmode"),
             ("connect_timeout=soon", "connect_timeout", "correct the setting that this"),
             ("ssl_max_protocol_version=TLSv1.1", "invalid SSL protocol version range", "correct the setting that this"),
         ],
@@ -227,9 +231,12 @@ class TestDriver:
         [
             ('invalid URI query parameter: "plugin"', "give a URL with plugin=entra to SQLAlchemy's create_engine"),
             ('unrecognized configuration parameter "entra_client_id"', "give a URL with plugin=entra to SQLAlchemy's"),
-            ("fe_sendauth: no password supplied", "connect by this package, which supplies the token; with SQLAlchemy"),
-            ("server closed the connection unexpectedly", "try again; if it goes on"),
-            ("timeout expired", "raise connect_timeout"),
+            (
+                "fe_sendauth: no password supplied",
+                "connect with this package, which supplies the token; with SQLAlchemy",
+            ),
+            ("server closed the connection unexpectedly", "try again; if it persists"),
+            ("timeout expired", "increase connect_timeout"),
         ],
     )
     def test_what_programs_report(self, text: str, remedy: str) -> None:

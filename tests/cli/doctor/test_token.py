@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class TestCredential:
     def test_nothing_is_set_up(self, doctor: Doctor, nowhere: Emulator) -> None:
         report = doctor()
-        assert (report.code, report.cause) == (15, "nothing is set up here to get a token with")
+        assert (report.code, report.cause) == (15, "no credential is set up here")
         assert report.remedy.startswith("on your own machine: az login; on Azure: give this machine or app a managed")
         for name in (
             "EnvironmentCredential",
@@ -53,14 +53,14 @@ class TestCredential:
         report = doctor()
         assert report.code == 15
         assert report.cause.startswith("ManagedIdentityCredential was refused: ")
-        assert report.remedy.startswith("wait, and let fewer processes ask")
+        assert report.remedy.startswith("wait, and send fewer requests")
 
     @pytest.mark.parametrize(
         ("variable", "value", "remedy"),
         [
             ("AZURE_CLIENT_SECRET", "wrong-secret-value", "put a secret that is valid now into AZURE_CLIENT_SECRET"),
             ("AZURE_CLIENT_ID", "11111111-2222-3333-4444-555555555555", "check AZURE_CLIENT_ID and AZURE_TENANT_ID"),
-            ("AZURE_TENANT_ID", "11111111-2222-3333-4444-555555555555", "check AZURE_TENANT_ID, and by"),
+            ("AZURE_TENANT_ID", "11111111-2222-3333-4444-555555555555", "check AZURE_TENANT_ID, and the"),
             ("SSL_CERT_FILE", "", "put the proxy's CA into the PEM file that SSL_CERT_FILE names"),
         ],
     )
@@ -130,7 +130,7 @@ class TestToken:
         report = doctor(f"user=emulator-identity password={token}")
         assert report.code == 16
         assert re.fullmatch(r"the token expired \d+ s ago", report.cause)
-        assert report.remedy == "leave the password out, so that each login gets a new token"
+        assert report.remedy == "omit the password, so that each login gets a new token"
 
     def test_it_is_for_something_else(self, doctor: Doctor, emulator: Emulator) -> None:
         emulator.identity = emulator.add_identity("lost", database_claims={"aud": "https://storage.azure.com"})
@@ -208,7 +208,7 @@ class TestToken:
         body = {"access_token": "opaque", "expires_on": str(int(time.time()) + 3600), "resource": "x"}
         emulator.fail(200, body=json.dumps(body))
         report = doctor()
-        assert (report.code, report.cause) == (16, "the credential's token is no JWT")
+        assert (report.code, report.cause) == (16, "the credential's token is not a JWT")
         assert "names no user" not in report.text
 
     def test_the_clock_is_compared_with_entra_where_it_gave_the_token(
@@ -252,7 +252,7 @@ class TestUser:
         report = doctor()
         assert report.code == 17
         assert report.cause == "the token names no user, as those of service principals and groups do not"
-        assert report.remedy.startswith("say which role to log in as: user=")
+        assert report.remedy.startswith("name the role to log in as: user=")
         assert doctor("user=app").code == 0
 
     def test_a_guests_token_names_its_home_account(self, doctor: Doctor, emulator: Emulator) -> None:
@@ -282,7 +282,7 @@ class TestUser:
                 "Orders",
                 "user-assigned",
                 "orders",
-                'differs from the token\'s "Orders" in upper and lower',
+                'differs from the token\'s "Orders" in case',
                 "user=Orders",
             ),
             (
@@ -292,8 +292,8 @@ class TestUser:
                 '"ann@gmail.com" is a guest here, whose name is',
                 "user='ann_gmail.com#EXT#@contoso.onmicrosoft.com'",
             ),
-            ("vm", "system-assigned", "vm@localhost", "has the server's name in it, as Single Server", "user=vm"),
-            ("app", "user-assigned", "'app '", "begins or ends with a blank", "user=app"),
+            ("vm", "system-assigned", "vm@localhost", "contains the server's name, as Single Server", "user=vm"),
+            ("app", "user-assigned", "'app '", "begins or ends with a space", "user=app"),
             ("long", "user-assigned", "x" * 70, "has more than 63 bytes", "create the role with a shorter name"),
         ],
     )

@@ -66,7 +66,7 @@ def _shake_hands(context: Context, mode: str) -> Finding:
             FAILURE,
             f"sslmode={mode}, but {roots} does not exist",
             f"sslmode={mode} needs root certificates, and {roots} does not exist",
-            "name a file by sslrootcert; for a server of Azure, leave sslmode and sslrootcert out",
+            "name a file with sslrootcert; for a server of Azure, omit sslmode and sslrootcert",
         )
     try:
         tls_context = wire.verifying(roots, check_hostname=mode == "verify-full") if verifies else wire.trusting()
@@ -96,19 +96,20 @@ def _explained(context: Context, error: Exception, mode: str, roots: str) -> Fin
 def _no_tls(answer: bytes, place: str, mode: str) -> Finding:
     if answer == b"N":
         if mode not in _NEEDS_TLS:
-            return Finding(OK, "the server has no TLS, and sslmode lets that pass")
+            return Finding(OK, "the server does not support TLS, and sslmode allows that")
         return Finding(
             FAILURE,
-            "the server answers that it has no TLS",
-            f"{place} has no TLS, so no token is sent to it",
-            "Azure's servers always have it: check host and port for a pooler or a proxy, and give that TLS",
+            "the server answers that it does not support TLS",
+            f"{place} does not support TLS, so no token is sent to it",
+            "Azure's servers always support it: check whether host and port are those of a pooler or a proxy, and "
+            "enable TLS there",
         )
     if not answer:
         return Finding(
             FAILURE,
             "the server closed the connection at once",
-            f"{place} takes connections and closes them at once",
-            "check that the server is started and not restarting, and that no gateway in between refuses this machine",
+            f"{place} accepts connections and closes them at once",
+            "check that the server is running, and that no gateway in between rejects this machine",
         )
     return Finding(
         FAILURE,
@@ -124,14 +125,14 @@ def _no_handshake(error: ssl.SSLError, place: str) -> Finding:
         return Finding(
             FAILURE,
             f"no common version of TLS ({reason})",
-            f"{place} speaks no TLS 1.2 or later",
-            "Azure's servers speak 1.2 and 1.3: find what stands in between, and update it",
+            f"{place} does not support TLS 1.2 or later",
+            "Azure's servers support 1.2 and 1.3: find out what is in between, and update it",
         )
     return Finding(
         FAILURE,
         f"the TLS handshake failed: {reason}",
         f"the TLS handshake with {place} fails ({reason})",
-        "look for a proxy or a firewall in between that takes TLS apart",
+        "look for a proxy or a firewall in between that intercepts TLS",
     )
 
 
@@ -140,14 +141,14 @@ def _broken(error: OSError, place: str, timeout: float) -> Finding:
         return Finding(
             FAILURE,
             f"no answer within {timeout:g} s",
-            f"{place} takes connections and then says nothing",
-            "check host and port, that the server is not overloaded or stopped, and what stands in between",
+            f"{place} accepts connections and then does not answer",
+            "check host and port, that the server is not overloaded or stopped, and what is in between",
         )
     return Finding(
         FAILURE,
         f"the connection broke: {error}",
-        f"{place} breaks the connection off during TLS ({error.strerror or error})",
-        "look for a proxy or a firewall in between that takes TLS apart",
+        f"{place} closes the connection during the TLS handshake ({error.strerror or error})",
+        "look for a proxy or a firewall in between that intercepts TLS",
     )
 
 
@@ -166,7 +167,7 @@ def _not_verified(context: Context, error: ssl.SSLCertVerificationError, roots: 
             FAILURE,
             saw,
             f"the server's certificate is for {listed}, not for {host}",
-            "connect by the server's own name, with hostaddr for the address if it has to be a certain one "
+            "connect to the server's own name, with hostaddr if the address matters "
             "(sslmode=verify-ca would pass, but so would any other server with a certificate of the same authorities)",
         )
     if error.verify_code in {_EXPIRED, _NOT_YET}:
@@ -175,17 +176,19 @@ def _not_verified(context: Context, error: ssl.SSLCertVerificationError, roots: 
             FAILURE,
             saw,
             f"the server's certificate {when}",
-            "check this machine's clock; if it is right, the server's certificate has to be renewed",
+            "check this machine's clock; if it is correct, the server's certificate has to be renewed",
         )
     issuer = _name_in(certificate.get("issuer", ())) or "an unknown authority"
     if is_azure_server(endpoint.host) and roots != tls.AZURE_ROOTS:
-        remedy = f"remove sslrootcert and PGSSLROOTCERT, now {roots}: Azure's own roots hold then"
+        remedy = f"remove sslrootcert and PGSSLROOTCERT, now {roots}: Azure's own roots are used then"
     elif is_azure_server(endpoint.host):
-        remedy = "something between here and Azure takes TLS apart: go around it, or name its root by sslrootcert"
+        remedy = (
+            "something between here and Azure intercepts TLS: bypass it, or name its root certificate with sslrootcert"
+        )
     else:
-        remedy = f"name a file with the root of {issuer} by sslrootcert, now {roots}"
+        remedy = f"name a file with the root of {issuer} with sslrootcert, now {roots}"
     return Finding(
-        FAILURE, saw, f"the server's certificate, issued by {issuer}, is from none of the roots trusted", remedy
+        FAILURE, saw, f"the server's certificate, issued by {issuer}, does not lead to a trusted root", remedy
     )
 
 

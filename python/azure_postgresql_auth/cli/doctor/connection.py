@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _FIREWALL = (
     "allow this machine's address in the server's firewall rules (Networking), or connect from its virtual network; "
-    "a firewall of your own may close port {port}, too"
+    "a firewall of your own may also block port {port}"
 )
 
 
@@ -43,11 +43,11 @@ def _connect(context: Context, endpoint: Endpoint, address: str) -> Finding:
     try:
         socket.create_connection((address, endpoint.port), context.timeout).close()
     except socket.timeout:
-        saw, cause = f"{place} did not answer", f"{endpoint} does not answer: something on the way drops what is sent"
+        saw, cause = f"{place} did not answer", f"{endpoint} does not answer: something on the way drops the packets"
         remedy = _FIREWALL.format(port=endpoint.port)
     except ConnectionRefusedError:
         saw, cause = f"{place} refuses connections", f"nothing listens at {endpoint}"
-        remedy = "check the port (5432; 6432 for PgBouncer), and that the server is started"
+        remedy = "check the port (5432; 6432 for PgBouncer), and that the server is running"
     except OSError as error:
         saw = f"{place}: {error.strerror or error}"
         cause, remedy = (

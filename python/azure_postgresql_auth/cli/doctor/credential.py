@@ -30,10 +30,10 @@ _SET_UP: Final = (
     "on your own machine: az login; on Azure: give this machine or app a managed identity; elsewhere: set "
     "AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET"
 )
-_SEE_ABOVE: Final = "see what it says above; with --debug there is a log of every request"
+_SEE_ABOVE: Final = "see its message above; --debug logs every request"
 _VERBS: Final = {
     "not_ready": "is not ready",
-    "misconfigured": "is set up wrongly",
+    "misconfigured": "is misconfigured",
     "no_answer": "got no answer",
     "refused": "was refused",
     "throttled": "was refused",
@@ -44,7 +44,7 @@ _VERBS: Final = {
 def check(context: Context) -> Iterator[Finding]:
     """Request a token from the default credential, and report the result of each credential that it tried."""
     if context.plan.has_credentials:
-        yield Finding(PASSED_OVER, "user and password are given, so no token is asked for")
+        yield Finding(PASSED_OVER, "user and password are given, so no token is requested")
         return
     clock = Stopwatch()
     try:
@@ -127,4 +127,4 @@ def _why_nothing(attempts: Sequence[Attempt]) -> Advice:
     for attempt in attempts:
         if attempt.status != "unavailable":
             return _explained(attempt)
-    return Advice("nothing is set up here to get a token with", _SET_UP)
+    return Advice("no credential is set up here", _SET_UP)

@@ -58,18 +58,18 @@ def explained(driver: str, text: str) -> Advice:
 
 _SERVER_SIDE = "the server did not complete the login"
 _ANY_SETTING = "correct the setting that this names: in the connection string, a PG... variable or the service file"
-_STATE = "try again; if it goes on, look at the server's state and log"
-_SLOW = "raise connect_timeout; if it goes on, look at the server's state and load"
-_NETWORK = "check this machine's network, and that the server is started"
+_STATE = "try again; if it persists, check the server's state and log"
+_SLOW = "increase connect_timeout; if it persists, check the server's state and load"
+_NETWORK = "check this machine's network, and that the server is running"
 _HOME = (
     "HOME, where libpq looks for a client certificate, belongs to another user: set it to the home directory of the "
     "user that runs this, or set sslcertmode=disable (libpq 16)"
 )
 _NO_CLIENT_CERTIFICATE = (
-    "leave out sslcert and sslkey (PGSSLCERT, PGSSLKEY, ~/.postgresql/postgresql.crt): a login with a token needs none"
+    "remove sslcert and sslkey (PGSSLCERT, PGSSLKEY, ~/.postgresql/postgresql.crt): a login with a token needs none"
 )
 _UNSUPPLIED = (
-    "connect by this package, which supplies the token; with SQLAlchemy, check that plugin=entra is in the URL that "
+    "connect with this package, which supplies the token; with SQLAlchemy, check that plugin=entra is in the URL that "
     "create_engine gets"
 )
 _REMEDIES = (
@@ -80,14 +80,17 @@ _REMEDIES = (
         r"private key file|certificate present, but|could not (?:read|open|load) certificate file",
         _NO_CLIENT_CERTIFICATE,
     ),
-    (r"[Cc]hannel binding", "leave out channel_binding (PGCHANNELBINDING): a token is sent as a password, without it"),
+    (
+        r"[Cc]hannel binding",
+        "remove channel_binding (PGCHANNELBINDING): a token is sent as a password, which does not support it",
+    ),
     (
         r"authentication method requirement",
-        "leave out require_auth (PGREQUIREAUTH), or let it include password: a token is sent as one, inside TLS",
+        "remove require_auth (PGREQUIREAUTH), or let it include password: a token is sent as a password, inside TLS",
     ),
     (
         r"session is (?:not )?read-only|hot standby mode|None of the hosts match",
-        "the login works; leave out target_session_attrs (PGTARGETSESSIONATTRS), or name a server of that kind",
+        "the login works; remove target_session_attrs (PGTARGETSESSIONATTRS), or name a server of that kind",
     ),
     (
         r"no password supplied",
@@ -97,9 +100,12 @@ _REMEDIES = (
         r"\"(?:plugin|entra_credential|entra_client_id)\"",
         "give a URL with plugin=entra to SQLAlchemy's create_engine; psycopg, psycopg2 and asyncpg take it without",
     ),
-    (r"root certificate file", "name a file of roots by sslrootcert; for a server of Azure, leave sslmode and it out"),
+    (
+        r"root certificate file",
+        "name a file of roots with sslrootcert; for a server of Azure, omit sslmode and sslrootcert",
+    ),
     (r"certificate verify failed|does not match host name", "see the step tls above"),
-    (r"GSSAPI|GSS encryption", "leave out gssencmode (PGGSSENCMODE)"),
+    (r"GSSAPI|GSS encryption", "remove gssencmode (PGGSSENCMODE)"),
     (r"closed the connection unexpectedly|Connection reset|connection was closed|ConnectionDoesNotExist", _STATE),
     (r"timeout expired|[Tt]imed? ?out|CancelledError", _SLOW),
     (r"Connection refused|could not translate host name|No route to host|unreachable", _NETWORK),

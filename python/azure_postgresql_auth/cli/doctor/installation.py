@@ -34,7 +34,9 @@ def check(context: Context) -> Iterator[Finding]:
         yield from _driver(driver)
     if not any(_installed(driver.distribution) for driver in drivers.ALL):
         extra = drivers.ALL[0].extra
-        yield Finding(OK, f"no driver; pip install '{_OURS}[{extra}]' would add psycopg, and let doctor try the login")
+        yield Finding(
+            OK, f"no driver; pip install '{_OURS}[{extra}]' would add psycopg, and doctor would try the login"
+        )
 
 
 def _in_our_folder(distribution: str) -> bool:

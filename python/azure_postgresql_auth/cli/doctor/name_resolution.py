@@ -42,7 +42,7 @@ def _resolve(context: Context, endpoint: Endpoint) -> Finding:
         return _unresolved(endpoint.host, error)._replace(seconds=clock.seconds)
     context.resolved[endpoint] = addresses = list(dict.fromkeys(str(place[0]) for *_, place in found))
     private = is_azure_server(endpoint.host) and any(ipaddress.ip_address(one).is_private for one in addresses)
-    hint = ", private: to be reached from its virtual network alone" if private else ""
+    hint = ", private: reachable from its virtual network only" if private else ""
     return Finding(OK, f"{endpoint.host} is {', '.join(addresses)}{hint}", seconds=clock.seconds)
 
 
@@ -57,5 +57,7 @@ def _unresolved(host: str, error: Exception) -> Finding:
         )
     remedy = "check the spelling"
     if is_azure_server(host):
-        remedy += ", and that the server exists; one with private access is found where its private DNS zone is linked"
+        remedy += (
+            ", and that the server exists; one with private access is only found where its private DNS zone is linked"
+        )
     return Finding(FAILURE, saw, f"the name {host} does not exist here", remedy)

@@ -91,14 +91,16 @@ def _context(text: str) -> Context:
         plan = cli_login.PROGRAM.plan(conninfo.parse(url.conninfo), allow_insecure_transport=True)
         scope = plan.scope or scope_for(())
     except ValueError as error:
-        raise Failure(cli_login.scope_problem(error, "name those of one of them") or str(error), USAGE) from error
+        raise Failure(
+            cli_login.scope_problem(error, "name servers of one of them only") or str(error), USAGE
+        ) from error
     parameters = plan.parameters()
     hosts, addresses, _ = plan.target or ((), (), ())
     hosts = hosts or ("",) * max(len(addresses), 1)
     addresses = addresses or ("",) * len(hosts)
     ports = str(parameters.get("port") or "5432").split(",")
     if len(ports) not in {1, len(hosts)} or len(addresses) != len(hosts):
-        raise Failure("host, hostaddr and port have to name equally many servers", USAGE)
+        raise Failure("host, hostaddr and port have to list the same number of servers", USAGE)
     try:
         numbers = [int(port or "5432") for port in ports] * (len(hosts) if len(ports) == 1 else 1)
     except ValueError as error:

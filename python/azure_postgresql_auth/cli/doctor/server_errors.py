@@ -29,7 +29,7 @@ def explained(text: str, refusal: Refusal | None, context: Context) -> Advice:
     """
     if refusal is not None:
         return _EXPLAIN[refusal.kind](text, context)
-    return Advice(f"the server refuses the login: {text}", "look into the server's log, by the time of this attempt")
+    return Advice(f"the server refuses the login: {text}", "see the server's log, at the time of this attempt")
 
 
 def is_about_dates(refusal: Refusal | None) -> bool:
@@ -43,20 +43,20 @@ def _no_role(_: str, context: Context) -> Advice:
     oid, kind = _principal(context)
     if not oid:
         return Advice(
-            f'the server does not take this password for "{context.user}"',
-            "leave the password out, so that a token is used; or correct it",
+            f'the server does not accept this password for "{context.user}"',
+            "omit the password, so that a token is used; or correct it",
         )
     assert context.info is not None, "they have the object id"  # noqa: S101 - for the type checker
     named, asked = context.info.user, context.plan.user
     whose = f"this identity (object id {oid})" if named == context.user else context.info.who
     remedies = []
     if asked and named and named != asked:
-        remedies.append(f'leave out user= (and PGUSER) to log in as "{named}"')
+        remedies.append(f'omit user= (and PGUSER) to log in as "{named}"')
     elif asked and "identity" in context.info.kind and not named:
-        remedies.append("leave out user= (and PGUSER) to log in as the identity itself")
+        remedies.append("omit user= (and PGUSER) to log in as the identity itself")
     if asked and named != asked:
         remedies.append(f'if "{asked}" is a group, make the identity a member of it')
-    remedies.append("let the role be created or corrected by the SQL below")
+    remedies.append("create or correct the role with the SQL below")
     cause = f'the server has no role "{context.user}" for {whose}'
     arguments = f"{_literal(context.user)}, {_literal(oid)}, '{kind}', false, false"
     sql = (
@@ -74,7 +74,7 @@ def _wrong_type(_: str, context: Context) -> Advice:
     whose = "an application's (a service principal's or a managed identity's)" if kind == "service" else "a user's"
     return Advice(
         f'the role "{context.user}" was created as {other}, and the token is {whose}',
-        "give the role the token's type by the SQL below, or use a credential of the role's type",
+        "give the role the token's type with the SQL below, or use a credential of the role's type",
         f"{_ADMINISTRATOR}{_LIST}\n{_label(context, kind)}",
     )
 
@@ -107,8 +107,8 @@ def _expired(_: str, context: Context) -> Advice:
 def _audience(_: str, context: Context) -> Advice:
     audience = context.info.audience if context.info else ""
     return Advice(
-        f"the server does not take tokens for {audience}",
-        f"ask for one with the scope {context.scope}",
+        f"the server does not accept tokens for {audience}",
+        f"request one with the scope {context.scope}",
     )
 
 
@@ -118,20 +118,21 @@ def _not_validated(_: str, context: Context) -> Advice:
     tenant = context.info.claims.get("tid") if context.info else None
     return Advice(
         f"the server does not accept the token: it was revoked, or its tenant {tenant} is not the server's",
-        "sign in again, in the tenant of the server (its Authentication page tells it)",
+        "sign in again, in the server's tenant, which its Authentication page shows",
     )
 
 
 def _format(_: str, context: Context) -> Advice:
     return Advice(
-        f'the server takes "{context.user}" for an Entra role, and what it got is no token',
-        "leave the password out, so that a token is used",
+        f'the server takes "{context.user}" for an Entra role, and the password is not a token',
+        "omit the password, so that a token is used",
     )
 
 
 def _no_oid(*_: object) -> Advice:
     return Advice(
-        "the token has no object id (oid)", "check the credential: this is no token of Entra ID for a principal"
+        "the token has no object id (oid)",
+        "check the credential: this is not a token that Entra ID issued for a principal",
     )
 
 
@@ -139,7 +140,7 @@ def _no_database(_: str, context: Context) -> Advice:
     name = context.parameters.get("dbname") or context.user
     return Advice(
         f'the identity is accepted, but there is no database "{name}"',
-        "name one that there is: dbname=postgres always is",
+        "name one that exists: dbname=postgres always does",
     )
 
 
@@ -156,12 +157,14 @@ def _no_login(_: str, context: Context) -> Advice:
 
 
 def _no_encryption(*_: object) -> Advice:
-    return Advice("the server wants TLS and got none", "say sslmode=require or stronger, or leave sslmode out")
+    return Advice(
+        "the server requires TLS, and the connection did not use it", "use sslmode=require or stronger, or omit sslmode"
+    )
 
 
 def _hba(_: str, context: Context) -> Advice:
     return Advice(
-        f"the server's access rules do not let {context.user} in from here",
+        f"the server's access rules do not admit {context.user} from here",
         "allow this machine's address in the server's firewall rules (Networking)",
     )
 
@@ -175,13 +178,13 @@ def _parameter(text: str, _: Context) -> Advice:
 
 def _full(*_: object) -> Advice:
     return Advice(
-        "the identity is accepted, but all of the server's connections are taken",
+        "the identity is accepted, but all of the server's connections are in use",
         "close some, use a pool, or raise max_connections",
     )
 
 
 def _not_ready(*_: object) -> Advice:
-    return Advice("the server is starting, stopping or recovering", "wait, and look at its state in the portal")
+    return Advice("the server is starting, stopping or recovering", "wait, and check its state in the portal")
 
 
 _EXPLAIN: Final[dict[str, Callable[[str, Context], Advice]]] = {

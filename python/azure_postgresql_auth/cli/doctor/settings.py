@@ -26,14 +26,14 @@ def check(context: Context) -> Iterator[Finding]:
             FAILURE,
             f"service={service}",
             f"service={service} is in none of the service files, or libpq cannot read its section",
-            "check ~/.pg_service.conf, PGSERVICEFILE and PGSYSCONFDIR; a line of a section is host=..., without blanks",
+            "check ~/.pg_service.conf, PGSERVICEFILE and PGSYSCONFDIR; a line of a section is host=..., without spaces",
         )
         return
     if not any(endpoint.host or endpoint.address for endpoint in context.endpoints):
         yield Finding(
             FAILURE,
             "no host",
-            "no host is given, so a server on this machine is looked for",
+            "no host is given, so the login goes to a server on this machine",
             "name the server: host=myserver.postgres.database.azure.com, or PGHOST",
         )
         return
@@ -45,10 +45,10 @@ def check(context: Context) -> Iterator[Finding]:
         yield Finding(
             FAILURE,
             setting,
-            f"{setting} could send the token, which is a password, in the clear, so none is requested",
+            f"{setting} could send the token, which is a password, unencrypted, so none is requested",
             "remove gssencmode and PGGSSENCMODE"
             if gss
-            else "remove sslmode and PGSSLMODE (Azure's servers get verify-full), or say require or stronger",
+            else "remove sslmode and PGSSLMODE (Azure's servers get verify-full), or use require or stronger",
         )
         return
     for endpoint in context.endpoints:
@@ -76,8 +76,8 @@ def _host(host: str) -> Iterator[Finding]:
         yield Finding(
             WARNING,
             f"{host} is the name of a private endpoint",
-            f"{host} is a private endpoint's name, which the certificate does not bear",
-            f"connect to {public}; the private DNS zone leads it to the endpoint",
+            f"{host} is a private endpoint's name, which is not in the certificate",
+            f"connect to {public}; the private DNS zone resolves it to the endpoint",
         )
 
 

@@ -30,16 +30,19 @@ def check(context: Context) -> Iterator[Finding]:
     except TokenDecodeError as error:
         if context.token:
             yield Finding(
-                FAILURE, str(error), "the credential's token is no JWT", "check the credential: it is not Entra ID's"
+                FAILURE,
+                str(error),
+                "the credential's token is not a JWT",
+                "check the credential: it does not return tokens of Entra ID",
             )
         else:
-            yield Finding(PASSED_OVER, "the password that was given is no token")
+            yield Finding(PASSED_OVER, "the given password is not a token")
         return
     yield from _dates(context, info)
     if info.audience_problem:
         wanted = context.scope.removesuffix("/.default")
         yield Finding(
-            FAILURE, info.audience_problem, info.audience_problem, f"ask for one with the scope {wanted}/.default"
+            FAILURE, info.audience_problem, info.audience_problem, f"request one with the scope {wanted}/.default"
         )
     elif info.audience.rstrip("/") != context.scope.removesuffix("/.default"):
         yield Finding(
@@ -61,7 +64,7 @@ def _dates(context: Context, info: token_info.TokenInfo) -> Iterator[Finding]:
         if clock is not None and clock.status == WARNING:
             context.expired = Advice(clock.cause, clock.remedy)
         elif context.plan.has_credentials:
-            context.expired = Advice(info.life_problem, "leave the password out, so that each login gets a new token")
+            context.expired = Advice(info.life_problem, "omit the password, so that each login gets a new token")
         else:
             context.expired = Advice(info.life_problem, clocks.REMEDY)
         yield Finding(WARNING, f"{info.life_problem}, by this machine's clock", *context.expired)
@@ -74,7 +77,7 @@ def _tenant(info: token_info.TokenInfo) -> Iterator[Finding]:
             WARNING,
             f"tenant {tenant}, but AZURE_TENANT_ID is {wanted}",
             f"the token is of the tenant {tenant}, not of the one in AZURE_TENANT_ID ({wanted})",
-            "a server takes tokens of its own tenant alone: check which one that is, and sign in there",
+            "a server accepts tokens of its own tenant only: check which one that is, and sign in there",
         )
 
 

@@ -57,13 +57,15 @@ def _by_management(context: Context) -> Iterator[Finding]:
             FAILURE,
             error.report.cause,
             "the token names no user, as those of service principals and groups do not",
-            "say which role to log in as: user=... in the connection string, or PGUSER",
+            "name the role to log in as: user=... in the connection string, or PGUSER",
         )
         return
     except AzurePgEntraError as error:
         yield credential.failure(error)
         return
-    yield Finding(OK, f"{context.user}, by a second token, for Azure Resource Manager: the database's names nobody")
+    yield Finding(
+        OK, f"{context.user}, by a second token, for Azure Resource Manager: the database's token names no user"
+    )
 
 
 def _doubt(user: str, info: TokenInfo | None, host: str) -> Advice | None:
@@ -71,18 +73,18 @@ def _doubt(user: str, info: TokenInfo | None, host: str) -> Advice | None:
     server = host.partition(".")[0]
     named = info.user if info else None
     if user != user.strip():
-        return Advice(f'the user name "{user}" begins or ends with a blank', f"user={user.strip()}")
+        return Advice(f'the user name "{user}" begins or ends with a space', f"user={user.strip()}")
     if server and user.lower().endswith(f"@{server.lower()}"):
         short = user[: -len(server) - 1]
-        return Advice(f'"{user}" has the server\'s name in it, as Single Server wanted it', f"user={short}")
+        return Advice(f'"{user}" contains the server\'s name, as Single Server required', f"user={short}")
     if len(user.encode()) > _LONGEST:
         return Advice(
             f'"{user}" has more than {_LONGEST} bytes, and PostgreSQL cuts names there',
-            "create the role with a shorter name by pgaadauth_create_principal_with_oid, and give that as user=",
+            "create the role with a shorter name with pgaadauth_create_principal_with_oid, and pass that as user=",
         )
     if named and user != named and user.lower() == named.lower():
         return Advice(
-            f'"{user}" differs from the token\'s "{named}" in upper and lower case, which counts', f"user={named}"
+            f'"{user}" differs from the token\'s "{named}" in case, and role names are case-sensitive', f"user={named}"
         )
     return _guest_doubt(user, info) if info else None
 

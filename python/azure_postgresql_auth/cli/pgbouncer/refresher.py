@@ -72,8 +72,8 @@ class _PgBouncer(Refresher):
             self._log_once(
                 "warning",
                 "limit_unknown",
-                f"PgBouncer is not installed here or could not be run, so whether it takes {length} characters is not "
-                "known; versions before 1.17 do not take 1,000, and 1.18 does not take 2,048",
+                f"PgBouncer is not installed here or could not be run, so it is not known whether it accepts {length} "
+                "characters; versions before 1.17 do not accept 1,000, and 1.18 does not accept 2,048",
             )
         elif not takes:
             events.log(

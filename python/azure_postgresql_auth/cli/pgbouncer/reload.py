@@ -59,7 +59,7 @@ def _why_not(pid: int, pid_file: os.stat_result) -> str | None:
     if pid == os.getpid():
         return "it is this process itself"
     if not (_PROC / "self").exists():
-        return "what process it is cannot be seen without /proc"
+        return "its program cannot be determined without /proc"
     process = _PROC / str(pid)
     try:
         name = (process / "comm").read_text("utf-8", "replace").strip()
@@ -67,7 +67,7 @@ def _why_not(pid: int, pid_file: os.stat_result) -> str | None:
         users = re.search(r"^Uid:\s+\d+\s+(\d+)", (process / "status").read_text("utf-8", "replace"), re.MULTILINE)
         started = _started(process)
     except OSError:
-        return "there is no such process to be seen"
+        return "there is no such process, or it is hidden"
     checks = {
         f"its program is {name!r}": name.startswith(_PROGRAM),
         "it runs as another user than the file's owner": users is not None and int(users[1]) == pid_file.st_uid,

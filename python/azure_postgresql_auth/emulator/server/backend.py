@@ -167,9 +167,12 @@ def _answer(
             scram.set_server_final(data.decode())
             return None, scram
     except ScramException as error:
-        message = f"SCRAM with the PostgreSQL behind failed: {error}"
+        message = f"SCRAM with the server behind the emulator failed: {error}"
         raise protocol.ProtocolError(message) from error
-    message = f"the PostgreSQL behind asks for authentication method {step}: use trust, password or scram-sha-256"
+    message = (
+        f"the server behind the emulator requires the authentication method {step}: use trust, password or "
+        "scram-sha-256"
+    )
     raise protocol.ProtocolError(message)
 
 

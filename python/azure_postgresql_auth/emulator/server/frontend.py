@@ -88,7 +88,7 @@ class Frontend:
             async with stream:
                 await self._serve_one(stream)
         except GONE:
-            logger.debug("a client went away", exc_info=True)
+            logger.debug("a client disconnected", exc_info=True)
         except Exception:
             logger.exception("a connection failed")
 
@@ -179,7 +179,7 @@ class Frontend:
             await client.send(error.response)
             return None
         except (*GONE, protocol.ProtocolError) as error:
-            logger.warning("the PostgreSQL behind cannot be reached: %s", error)
+            logger.warning("the server behind the emulator cannot be reached: %s", error)
             await client.send(protocol.fatal("08006", "the emulator's PostgreSQL cannot be reached"))
             return None
         try:
