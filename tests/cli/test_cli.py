@@ -116,7 +116,7 @@ class TestToken:
             assert "DEBUG DefaultAzureCredential: after" in done.stderr
 
     @needs_signals
-    def test_ctrl_c_is_no_accident(self, emulator: Emulator) -> None:
+    def test_ctrl_c_prints_no_traceback(self, emulator: Emulator) -> None:
         emulator.fail(hang=True)
         process = subprocess.Popen([*COMMAND, "token"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         deadline = time.monotonic() + 60
@@ -142,7 +142,7 @@ class TestExec:
         assert token not in str([seen["argv"], env])
         assert not Path(env["PGPASSFILE"]).parent.exists()
 
-    def test_what_is_said_wins(self, cli: Run, emulator: Emulator) -> None:
+    def test_given_settings_take_precedence(self, cli: Run, emulator: Emulator) -> None:
         env = in_child(cli, f"postgresql://team@{AZURE}/db?sslmode=require")["env"]
         assert (env["PGUSER"], env["PGSSLMODE"]) == ("team", "verify-full")  # the string's own still wins over these
         assert "PGSSLROOTCERT" in env
@@ -153,7 +153,7 @@ class TestExec:
         line = in_child(cli, "host=a.postgres.database.usgovcloudapi.net", env={"PGPASSWORD": "old"})["line"]
         assert core.decode_jwt(line.rpartition(":")[2])["aud"] == "https://ossrdbms-aad.database.usgovcloudapi.net"
 
-    def test_a_host_that_is_not_known_is_taken_for_azures(self, cli: Run, emulator: Emulator) -> None:
+    def test_unknown_host_gets_azures_tls_settings(self, cli: Run, emulator: Emulator) -> None:
         env = in_child(cli, env={"PGSSLMODE": None, "PGSSLROOTCERT": None, "PGHOST": None})["env"]
         assert (env["PGSSLMODE"], env["PGSSLROOTCERT"]) == ("verify-full", AZURE_ROOTS)
 
@@ -162,7 +162,7 @@ class TestExec:
         assert not {"PGPASSWORD", "PGPASSFILE"} & set(env)
         assert emulator.token_requests == []
 
-    def test_the_clear_is_refused_before_a_token_is_asked_for(self, cli: Run, emulator: Emulator) -> None:
+    def test_unencrypted_connection_is_refused_before_a_token_is_requested(self, cli: Run, emulator: Emulator) -> None:
         done = cli("exec", "psql", f"host={AZURE} sslmode=disable")
         assert (done.returncode, done.stdout) == (1, "")
         assert "sslmode=disable could send the token" in done.stderr
@@ -299,7 +299,7 @@ class TestInspect:
             ({"unique_name": "live.com#a@b", "idp": "live.com", "tid": "t"}, "form a_b#EXT#@TENANT.onmicrosoft.com"),
         ],
     )
-    def test_who_it_is(self, cli: Run, claims: dict[str, Any], kind: str) -> None:
+    def test_principal_of_a_token(self, cli: Run, claims: dict[str, Any], kind: str) -> None:
         assert kind in cli("inspect", "-", input=make_token(aud=DATABASE, **claims)).stdout
 
 

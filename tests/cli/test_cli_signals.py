@@ -94,7 +94,7 @@ class TestWhileATokenIsWaitedFor:
         assert "Traceback" not in stderr
         assert list(folder.iterdir()) == []
 
-    def test_one_that_is_ignored_stays_ignored(self, emulator: Emulator) -> None:
+    def test_ignored_signal_stays_ignored(self, emulator: Emulator) -> None:
         emulator.fail(hang=True)
         process = subprocess.Popen(["nohup", *COMMAND, "token"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         eventually(lambda: emulator.token_requests)
@@ -157,14 +157,14 @@ class TestWhileAProgramRuns:
 class TestTheEmulator:
     @pytest.mark.parametrize("number", ENDING)
     @pytest.mark.parametrize("stage", ["pg-entra-*", "pg-entra-*/pg/data/postmaster.pid"])
-    def test_its_start_is_ended(self, start: Any, folder: Path, number: int, stage: str) -> None:
+    def test_signal_ends_its_start(self, start: Any, folder: Path, number: int, stage: str) -> None:
         process = start("emulator", "--", "echo", "ran")
         eventually(lambda: list(folder.glob(stage)))
         process.send_signal(number)
         assert ended(process) == (128 + number, "", "")
         eventually(lambda: list(folder.iterdir()) == [])
 
-    def test_its_end_is_not_cut_short(self, start: Any, folder: Path) -> None:
+    def test_repeated_signals_do_not_cut_its_shutdown_short(self, start: Any, folder: Path) -> None:
         process = start("emulator")
         assert "running" in process.stderr.readline()
         for _ in range(20):

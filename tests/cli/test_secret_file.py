@@ -191,7 +191,7 @@ class TestInPlace:
 
 @needs_modes
 class TestOthers:
-    def test_links_in_ones_own_folder_are_followed_and_stay(self, path: Path, folder: Path) -> None:
+    def test_links_in_a_private_folder_are_followed_and_kept(self, path: Path, folder: Path) -> None:
         (folder / "inner").mkdir()
         (folder / "inner" / "link").symlink_to("../there/secret")
         (folder / "there").symlink_to(folder)
@@ -207,7 +207,7 @@ class TestOthers:
 
     @needs_root
     @pytest.mark.parametrize("place", ["file", "folder"])
-    def test_somebody_elses_link_leads_root_nowhere(self, path: Path, folder: Path, place: str) -> None:
+    def test_root_follows_no_link_of_another_user(self, path: Path, folder: Path, place: str) -> None:
         theirs = folder / "theirs"
         theirs.mkdir()
         os.chown(theirs, UID, GID)
@@ -272,7 +272,7 @@ class TestLocking:
             second.update(lambda before: before + b"4")
         assert path.read_bytes() == b"34"
 
-    def test_a_file_that_somebody_has_replaced_is_locked_anew(self, path: Path) -> None:
+    def test_replaced_file_is_locked_again(self, path: Path) -> None:
         with SecretFile(str(path)) as file:
             file.update(replaced_by(b"1"))
             path.unlink()

@@ -356,7 +356,9 @@ def world(emulator: Emulator, relay: Relay, tmp_path: Path, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("row", ROWS, ids=str)
-def test_both(world: World, sent: list[Any], row: Row, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_same_requests_as_azure_identity(
+    world: World, sent: list[Any], row: Row, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in world.emulator.env:
         monkeypatch.delenv(name, raising=False)
     for name, value in world.environment(row).items():

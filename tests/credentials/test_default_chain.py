@@ -84,7 +84,7 @@ class TestOrder:
             assert object_id(identity.DefaultAzureCredential()) == who.object_id
             tool(program, saying(code=1))
 
-    def test_nothing_anywhere(self, nowhere: Emulator) -> None:
+    def test_no_credential_is_configured(self, nowhere: Emulator) -> None:
         assert nowhere
         assert attempts(identity.DefaultAzureCredential(**NO_FALLBACK)) == NATIVE
 
@@ -106,7 +106,7 @@ class TestOrder:
             identity.DefaultAzureCredential().get_token(SCOPE)
         assert [request.endpoint for request in emulator.token_requests] == ["token"]
 
-    def test_a_chain_of_ones_own(self, emulator: Emulator) -> None:
+    def test_chained_token_credential(self, emulator: Emulator) -> None:
         chain = identity.ChainedTokenCredential(
             identity.EnvironmentCredential(), identity.ManagedIdentityCredential(), identity.AzureCliCredential()
         )
@@ -155,7 +155,7 @@ class TestSwitches:
         theirs = [name.replace("FailedDACCredential", "WorkloadIdentityCredential") for name in theirs]
         assert theirs == expected
 
-    def test_a_value_that_means_nothing(self, nowhere: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_invalid_value_is_refused(self, nowhere: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
         """When the object is made, as in azure-identity."""
         assert nowhere
         monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "azurecli")
@@ -243,7 +243,7 @@ def theirs(nowhere: Emulator, monkeypatch: pytest.MonkeyPatch) -> type[Theirs]:
 class TestFallback:
     """azure-identity, for what only it can do."""
 
-    def test_is_asked_when_nothing_else_is_there(self, nowhere: Emulator, theirs: type[Theirs]) -> None:
+    def test_is_asked_when_no_native_credential_is_configured(self, nowhere: Emulator, theirs: type[Theirs]) -> None:
         credential = identity.DefaultAzureCredential(
             visual_studio_code_tenant_id="t", exclude_interactive_browser_credential=False
         )
@@ -281,7 +281,9 @@ class TestFallback:
         assert credential.get_token(SCOPE).token == renewed.token
         assert len(theirs.made) == 1
 
-    def test_has_nothing_either(self, nowhere: Emulator, theirs: type[Theirs], monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_has_no_token_either(
+        self, nowhere: Emulator, theirs: type[Theirs], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         theirs.error = RuntimeError(
             "DefaultAzureCredential failed.\nAttempted credentials:\n\tA: no\n\tB: none\nTo mitigate"
         )
@@ -299,7 +301,7 @@ class TestFallback:
             monkeypatch.setenv(name, nowhere.env[name])
         assert object_id(credential) == nowhere.identity.object_id
 
-    def test_the_real_one(self, nowhere: Emulator) -> None:
+    def test_installed_azure_identity(self, nowhere: Emulator) -> None:
         assert nowhere
         with pytest.raises(
             errors.EntraConnectionValueError, match="azure-identity: returned no token either"

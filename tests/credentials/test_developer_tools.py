@@ -57,7 +57,7 @@ class TestCommands:
         expected += " --subscription My subscription"
         assert (tmp_path / "calls").read_text() == f"{DIRECTORY} true {expected}\n"
 
-    def test_az_of_old_tells_no_expiry_in_seconds(self, nowhere: Emulator, tool: Any) -> None:
+    def test_old_az_states_no_expiry_in_seconds(self, nowhere: Emulator, tool: Any) -> None:
         """Only the local time, which need not be this machine's; the token has it, too."""
         expires_on = int(time.time()) + 3000
         answer = {"accessToken": make_token(exp=expires_on), "expiresOn": "2019-06-20 02:57:58.123456"}
@@ -194,7 +194,7 @@ class TestFailures:
         )
 
     @TOOLS
-    def test_any_other(self, nowhere: Emulator, tool: Any, credential: Any, program: str, sign_in: str) -> None:
+    def test_any_other_failure(self, nowhere: Emulator, tool: Any, credential: Any, program: str, sign_in: str) -> None:
         assert nowhere
         command = sign_in.rpartition(" ")[0]
         tool(program, saying(errors="ERROR: The subscription does not exist.\n", code=1))
@@ -255,7 +255,7 @@ class TestFailures:
         assert text.startswith("PowerShell's module Az.Accounts 2.2.0 or later is not installed")
 
     @TOOLS
-    def test_one_that_hangs_is_stopped(
+    def test_hanging_command_is_stopped(
         self, nowhere: Emulator, tool: Any, credential: Any, program: str, sign_in: str
     ) -> None:
         """With all that it started."""

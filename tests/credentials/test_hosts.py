@@ -179,7 +179,7 @@ class TestAzureArc:
         )
 
 
-def test_half_of_a_host(nowhere: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_incomplete_variables_of_a_host(nowhere: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     assert nowhere
     monkeypatch.setenv("IDENTITY_ENDPOINT", "http://127.0.0.1:9")
     assert failure(identity.ManagedIdentityCredential()) == (
@@ -253,7 +253,7 @@ class TestSomebodyElseAtTheAddress:
 
         assert quickest(go_on, below=0.9) < 0.9
 
-    def test_alone_it_says_so_at_once(self, imposter: str) -> None:
+    def test_without_other_links_it_fails_at_once(self, imposter: str) -> None:
         def fail() -> None:
             assert failure(identity.ManagedIdentityCredential()) == imposter
 
@@ -406,7 +406,7 @@ def test_a_dead_imds_costs_a_second_once(dead_imds: Callable[[], Server], signed
 
 
 @pytest.mark.parametrize("chain", [lambda: identity.DefaultAzureCredential(**NO_FALLBACK), own_chain])
-def test_where_there_is_nothing_else_it_has_three(dead_imds: Callable[[], Server], chain: Any) -> None:
+def test_imds_gets_three_seconds_when_it_is_the_only_candidate(dead_imds: Callable[[], Server], chain: Any) -> None:
     """A virtual machine whose service is slow, which only waiting can distinguish from a missing one."""
 
     def fail() -> None:

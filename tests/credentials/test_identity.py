@@ -76,7 +76,7 @@ class TestManagedIdentity:
         assert object_id(identity.ManagedIdentityCredential()) == imds.identity.object_id
         assert [request.status for request in imds.token_requests] == [429, 200]
 
-    def test_named_once(self) -> None:
+    def test_identity_is_named_once(self) -> None:
         with pytest.raises(ValueError, match="one of client_id, object_id and resource_id"):
             identity.ManagedIdentityCredential(client_id="a", object_id="b")
         with pytest.raises(ValueError, match="'name': one of client_id, object_id, resource_id"):
@@ -269,7 +269,7 @@ class TestShape:
         (lambda: identity.DefaultAzureCredential(process_timeout=-1), "timeout=-1"),
     ],
 )
-def test_values_that_cannot_be_right(make: Any, text: str) -> None:
+def test_invalid_values(make: Any, text: str) -> None:
     with pytest.raises(ValueError, match=text.split("=", maxsplit=1)[0]) as raised:
         make()
     assert text in str(raised.value).replace('"', "'")
@@ -301,7 +301,7 @@ def test_an_authority_without_its_scheme(emulator: Emulator, monkeypatch: pytest
     assert object_id(credential) == principal.object_id
 
 
-def test_a_value_that_is_no_text_is_not_taken_for_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_value_that_is_not_utf8_does_not_count_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
     """Taken for unset, an address of IMDS for one would lead to another machine."""
     monkeypatch.setenv("AZURE_FEDERATED_TOKEN_FILE", "\udcff")
     credential = identity.WorkloadIdentityCredential(tenant_id=GUID, client_id=GUID)

@@ -92,7 +92,7 @@ APPLICATIONS = ["secret", "certificate", "assertion", "environment", "workload",
 
 @pytest.mark.parametrize("kind", APPLICATIONS)
 class TestTenantsOfApplications:
-    def test_one_that_is_allowed(
+    def test_allowed_tenant(
         self, kind: str, emulator: Emulator, app: Identity, monkeypatch: pytest.MonkeyPatch, sent: list[Request]
     ) -> None:
         for tenants in ["*"], [emulator.tenant_id.upper()], emulator.tenant_id:
@@ -107,7 +107,7 @@ class TestTenantsOfApplications:
                 credential.get_token(SCOPE)
             sent.clear()
 
-    def test_one_that_is_not(
+    def test_tenant_that_is_not_allowed(
         self, kind: str, emulator: Emulator, app: Identity, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         credential = make(kind, emulator, app, monkeypatch, emulator.tenant_id)
@@ -118,7 +118,7 @@ class TestTenantsOfApplications:
         )
         assert "additionally_allowed_tenants" in str(raised.value)
 
-    def test_its_own(self, kind: str, emulator: Emulator, app: Identity, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_own_tenant(self, kind: str, emulator: Emulator, app: Identity, monkeypatch: pytest.MonkeyPatch) -> None:
         """As Azure's storage and vault clients name it, which have it from the resource's challenge."""
         credential = make(kind, emulator, app, monkeypatch, emulator.tenant_id)
         assert object_id(credential.get_token(SCOPE, tenant_id=emulator.tenant_id).token) == app.object_id
@@ -142,7 +142,7 @@ class TestManagedIdentity:
         assert object_id(token) == emulator.identity.object_id
         assert asyncio.run(aio.ManagedIdentityCredential().get_token(SCOPE, tenant_id=emulator.tenant_id)).token
 
-    def test_another(self, emulator: Emulator) -> None:
+    def test_another_tenant(self, emulator: Emulator) -> None:
         with pytest.raises(
             errors.EntraConnectionValueError, match=f"tenant_id={GUID} .* of tenant {emulator.tenant_id}"
         ):
@@ -216,7 +216,7 @@ class TestTools:
         assert f"run `Connect-AzAccount -ClaimsChallenge {encoded}`" in str(raised.value)
 
 
-def test_a_chain_of_ones_own(emulator: Emulator, app: Identity, sent: list[Request]) -> None:
+def test_tenants_of_a_chain(emulator: Emulator, app: Identity, sent: list[Request]) -> None:
     """Each link has its own tenants."""
     secret = app.client_secret or ""
     chain = identity.ChainedTokenCredential(
@@ -301,7 +301,7 @@ class TestNetwork:
     ],
 )
 class TestKeywords:
-    def test_those_that_cannot_matter(self, make: Any, caplog: pytest.LogCaptureFixture) -> None:
+    def test_keywords_without_effect(self, make: Any, caplog: pytest.LogCaptureFixture) -> None:
         with caplog.at_level(logging.INFO, "azure_postgresql_auth"):
             make(
                 logging_enable=True, retry_total=3, disable_instance_discovery=True, cache_persistence_options=object()
@@ -339,7 +339,7 @@ class TestKeywords:
             ({"additionally_allowed_tenants": ["a/b"]}, "additionally_allowed_tenants contains '/'; give a directory"),
         ],
     )
-    def test_values_that_cannot_be_right(self, make: Any, options: dict[str, Any], words: str) -> None:
+    def test_invalid_values(self, make: Any, options: dict[str, Any], words: str) -> None:
         with pytest.raises(ValueError) as raised:  # noqa: PT011 - compared below
             make(**options)
         assert str(raised.value).startswith(words)

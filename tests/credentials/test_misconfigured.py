@@ -43,7 +43,7 @@ def failure(credential: Any) -> str:
         ((CLIENT, CERTIFICATE), TENANT),
     ],
 )
-def test_half_of_a_service_principal(given: tuple[str, ...], missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_incomplete_service_principal(given: tuple[str, ...], missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in given:
         monkeypatch.setenv(name, "x")
     assert failure(identity.EnvironmentCredential()) == f"not set: {missing}"
@@ -62,7 +62,7 @@ def test_half_of_a_service_principal(given: tuple[str, ...], missing: str, monke
         ((CLIENT, FEDERATED), TENANT),
     ],
 )
-def test_half_of_a_workload_identity(given: tuple[str, ...], missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_incomplete_workload_identity(given: tuple[str, ...], missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in given:
         monkeypatch.setenv(name, "x")
     assert failure(identity.WorkloadIdentityCredential()) == (
@@ -201,7 +201,7 @@ class TestOddValues:
 class TestEmptyTexts:
     """azure-identity takes them for nothing."""
 
-    def test_whom_the_default_credential_means(self, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_identity_of_the_default_credential(self, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
         second = emulator.add_identity("second")
         monkeypatch.setenv(CLIENT, second.client_id)
         for keywords, expected in (

@@ -97,7 +97,7 @@ class TestProxy:
         assert proxy.asked == []
 
     @pytest.mark.parametrize("status", [b"403 Forbidden", b"407 Proxy Authentication Required"])
-    def test_one_that_refuses(self, credential: Any, status: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_proxy_that_refuses(self, credential: Any, status: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("NO_PROXY")
         with Proxy(b"HTTP/1.1 " + status + b"\r\nContent-Length: 0\r\n\r\n") as refusing:
             monkeypatch.setenv("HTTPS_PROXY", refusing.url)
@@ -152,7 +152,7 @@ class TestTrust:
         monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
         assert only_requests.get_token(SCOPE).token
 
-    def test_none_of_them(self, only_requests: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_no_trusted_certificate(self, only_requests: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("REQUESTS_CA_BUNDLE")
         text = failure(only_requests)
         assert text.endswith(
@@ -217,7 +217,7 @@ class TestRefusals:
             (99999999, None),
         ],
     )
-    def test_advice(self, nowhere: Emulator, credential: Any, code: int, advice: str | None) -> None:
+    def test_remedy_for_each_code(self, nowhere: Emulator, credential: Any, code: int, advice: str | None) -> None:
         words = (
             f"AADSTS{code}: Entra's own words. Trace ID: {GUID} Correlation ID: {GUID} Timestamp: 2026-01-01 00:00:00Z"
         )
@@ -242,7 +242,7 @@ class TestRefusals:
         nowhere.fail(200, body=b"\xef\xbb\xbf" + json.dumps(body).encode())
         assert credential.get_token(SCOPE).token == body["access_token"]
 
-    def test_tries_again_where_that_helps(self, nowhere: Emulator, credential: Any) -> None:
+    def test_retries_where_that_helps(self, nowhere: Emulator, credential: Any) -> None:
         nowhere.fail(503, times=1, headers={"Retry-After": "0"})
         credential.get_token(SCOPE)
         assert [request.status for request in nowhere.token_requests] == [503, 200]

@@ -115,7 +115,7 @@ def test_mock_patch(of: str, cached: bool) -> None:  # noqa: FBT001
 
 
 @pytest.mark.usefixtures("emulator")
-def test_a_function_in_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_replaced_method(monkeypatch: pytest.MonkeyPatch) -> None:
     credential = identity.DefaultAzureCredential()
     monkeypatch.setattr(credential, "get_token", lambda *_: Token(USER, time.time() + 60))
     assert core.get_entra_conninfo(credential)["user"] == "ada@contoso.com"

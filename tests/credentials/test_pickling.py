@@ -78,7 +78,7 @@ def test_round_trip(credential: Any, protocol: int) -> None:
     assert sent(found) is found
 
 
-def test_the_like_works(emulator: Emulator) -> None:
+def test_picklable_alternatives(emulator: Emulator) -> None:
     second = emulator.add_identity("second")
     made = identity.ChainedTokenCredential(
         identity.EnvironmentCredential(),
@@ -168,7 +168,7 @@ def test_secrets_stay(holder: object) -> None:
     ],
     ids=lambda partial: f"{partial.func.__module__}.{partial.func.__qualname__}",
 )
-def test_what_binds_a_credential(travels: functools.partial[Any], pickler: Any) -> None:
+def test_partials_and_bound_methods(travels: functools.partial[Any], pickler: Any) -> None:
     """By cloudpickle too, that of Dask, Ray and Spark, which takes class methods apart."""
     found = pickle.loads(pickler.dumps(travels))
     assert found.func.__qualname__ == travels.func.__qualname__
@@ -176,7 +176,7 @@ def test_what_binds_a_credential(travels: functools.partial[Any], pickler: Any) 
 
 
 @pytest.mark.parametrize("connect", [psycopg3.EntraConnection.connect, psycopg2.EntraConnection.connect])
-def test_a_method_that_was_taken_apart_connects(connect: Any, emulator: Emulator) -> None:
+def test_unpickled_class_method_connects(connect: Any, emulator: Emulator) -> None:
     credential = identity.ManagedIdentityCredential()
     pickle.loads(cloudpickle.dumps(bound(connect, credential)))(emulator.dsn).close()
     assert [login.accepted for login in emulator.logins] == [True]

@@ -121,7 +121,7 @@ def test_one_that_is_due_for_renewal_is_renewed_or_else_used(emulator: Emulator,
     assert len([request for request in emulator.token_requests if request.status == 200]) == 2
 
 
-def test_a_lock_that_is_held_holds_up_nobody(emulator: Emulator, folder: Path) -> None:
+def test_held_lock_delays_no_login(emulator: Emulator, folder: Path) -> None:
     login(emulator)
     path = entry(folder)
     path.unlink()
@@ -133,7 +133,7 @@ def test_a_lock_that_is_held_holds_up_nobody(emulator: Emulator, folder: Path) -
 
 
 @needs_fork
-def test_a_folder_that_does_not_answer_holds_up_nobody(emulator: Emulator, folder: Path) -> None:
+def test_unresponsive_folder_delays_no_login(emulator: Emulator, folder: Path) -> None:
     """As on a network file system whose server is unavailable: opening the file blocks for ever."""
     folder.mkdir(0o700)
     os.mkfifo(folder / "key", 0o600)
@@ -228,7 +228,7 @@ def test_an_unsafe_folder_is_refused_in_words(emulator: Emulator, folder: Path, 
     assert list(folder.iterdir()) == []
 
 
-def test_a_folder_that_cannot_be(emulator: Emulator, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_folder(emulator: Emulator, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for value, words in (("relative", "is not an absolute path"), (str(folder / "a" / "b"), "could not create")):
         monkeypatch.setenv("AZURE_POSTGRESQL_AUTH_CACHE_DIR", value)
         printed = login(emulator)
@@ -236,7 +236,7 @@ def test_a_folder_that_cannot_be(emulator: Emulator, folder: Path, monkeypatch: 
         assert "logged in as emulator-identity" in printed
 
 
-def test_a_process_that_died_while_fetching_holds_up_nobody_for_long(emulator: Emulator, folder: Path) -> None:
+def test_process_that_died_while_fetching_delays_others_briefly(emulator: Emulator, folder: Path) -> None:
     login(emulator)
     path = entry(folder)
     path.unlink()

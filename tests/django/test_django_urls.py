@@ -64,7 +64,9 @@ def test_a_user_that_is_an_address(
     assert who(database(**by(f"{url}?application_name=shop", monkeypatch))) == "team@contoso.com"
 
 
-def test_the_flag(by: Any, database: Databases, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_false_is_false_although_it_is_text(
+    by: Any, database: Databases, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What is written false is false, though it is text."""
     url = "postgresql://db.example.com/orders?sslmode=disable&connect_timeout=1&allow_insecure_transport="
     with pytest.raises(OperationalError, match="sslmode=disable could send the token"):

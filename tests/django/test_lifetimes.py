@@ -129,7 +129,7 @@ class TestLifetimes:
         assert [login.accepted for login in emulator.logins] == [True] * 3
         assert len(emulator.token_requests) == 3
 
-    def test_health_checks_log_in_anew(self, database: Databases, emulator: Emulator) -> None:
+    def test_health_checks_log_in_again(self, database: Databases, emulator: Emulator) -> None:
         connection = database(CONN_MAX_AGE=None, CONN_HEALTH_CHECKS=True)
         assert who(connection) == emulator.identity.name
         emulator.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'emulator-identity'")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class TestWhoLogsIn:
-    def test_without_a_word(self, database: Databases, emulator: Emulator) -> None:
+    def test_default_login(self, database: Databases, emulator: Emulator) -> None:
         assert who(database()) == emulator.identity.name
 
     @pytest.mark.parametrize("name", ["credential", "make", "ManagedIdentityCredential"])
@@ -49,7 +49,7 @@ class TestWhoLogsIn:
         assert len(emulator.token_requests) == 1, "one object for both"
 
     @pytest.mark.parametrize("style", [beside, aad])
-    def test_stray_backticks(self, style: Any, database: Databases, emulator: Emulator) -> None:
+    def test_backticks_around_keys(self, style: Any, database: Databases, emulator: Emulator) -> None:
         entry = style(principal(emulator), emulator)
         keys = entry.get("AAD_OPTIONS", entry)
         for key in list(keys):

@@ -123,7 +123,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.mark.parametrize("mistake", MISTAKES)
 class TestMistakes:
-    def test_are_named(self, mistake: str, database: Databases, emulator: Emulator) -> None:
+    def test_mistakes_raise_errors_that_name_them(self, mistake: str, database: Databases, emulator: Emulator) -> None:
         entry, text = MISTAKES[mistake]
         connection = database(**entry)
         with pytest.raises(ImproperlyConfigured, match=text) as caught:
@@ -132,7 +132,7 @@ class TestMistakes:
         assert emulator.token_requests == []
         assert emulator.logins == []
 
-    def test_are_found_by_the_checks(self, mistake: str, database: Databases) -> None:
+    def test_checks_find_mistakes(self, mistake: str, database: Databases) -> None:
         entry, _ = MISTAKES[mistake]
         (message,) = database(**entry).validation.check()
         assert message.id == "azure_postgresql_auth.E001"

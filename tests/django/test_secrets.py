@@ -121,7 +121,7 @@ class TestSecrets:
             ),
         ],
     )
-    def test_one_that_cannot_be_made(self, credential: Any, text: str, database: Databases) -> None:
+    def test_credential_that_cannot_be_created(self, credential: Any, text: str, database: Databases) -> None:
         with pytest.raises(ImproperlyConfigured, match=text) as caught:
             database(OPTIONS={"credential": credential}).ensure_connection()
         assert SECRET not in "".join(report(caught.value))

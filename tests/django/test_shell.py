@@ -66,7 +66,7 @@ class TestShell:
         said = conninfo_to_dict(conninfo)
         assert (said["sslmode"], said["sslrootcert"]) == ("verify-full", AZURE_ROOTS)
 
-    def test_no_token_no_shell(self, psql: Path, database: Databases, emulator: Emulator) -> None:
+    def test_without_a_token_no_shell_starts(self, psql: Path, database: Databases, emulator: Emulator) -> None:
         emulator.fail(400)
         with pytest.raises(OperationalError, match="has not been assigned"):
             database(OPTIONS={"credential": ManagedIdentityCredential()}).client.runshell([])

@@ -38,24 +38,24 @@ class TestWhoLogsIn:
         """Return a principal whose tokens name no user, so that the caller has to give it."""
         return emulator.add_identity("unnamed", "service-principal", role="said", default=True)
 
-    def test_neither_said(self, driver: Driver, emulator: Emulator) -> None:
+    def test_neither_user_nor_password_given(self, driver: Driver, emulator: Emulator) -> None:
         credential = identity.ManagedIdentityCredential()
         for _ in range(2):
             assert driver.who(driver.on(emulator), credential) == emulator.identity.role
         assert resources(emulator) == [DATABASE]
 
-    def test_user_said_by_keyword(self, driver: Driver, emulator: Emulator, unnamed: Identity) -> None:
+    def test_user_given_by_keyword(self, driver: Driver, emulator: Emulator, unnamed: Identity) -> None:
         assert unnamed
         assert driver.who(driver.on(emulator), identity.ManagedIdentityCredential(), user="said") == "said"
         # Claims are not looked at, so the management scope is not asked.
         assert resources(emulator) == [DATABASE]
 
-    def test_user_said_in_the_url(self, driver: Driver, emulator: Emulator, unnamed: Identity) -> None:
+    def test_user_given_in_the_url(self, driver: Driver, emulator: Emulator, unnamed: Identity) -> None:
         assert unnamed
         assert driver.who(driver.on(emulator, user="said"), identity.ManagedIdentityCredential()) == "said"
         assert resources(emulator) == [DATABASE]
 
-    def test_user_said_in_pguser(
+    def test_user_given_in_pguser(
         self, driver: Driver, emulator: Emulator, unnamed: Identity, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         assert unnamed
@@ -73,7 +73,7 @@ class TestWhoLogsIn:
         with pytest.raises(Exception, match="url"):
             driver.who(url, identity.ManagedIdentityCredential())
 
-    def test_both_said(self, driver: Driver, emulator: Emulator) -> None:
+    def test_user_and_password_given(self, driver: Driver, emulator: Emulator) -> None:
         credential = SyncCredential(make_token(upn="x"))
         for url, keywords in [
             (driver.on(emulator, user="a", password="b"), {}),
@@ -85,7 +85,7 @@ class TestWhoLogsIn:
             assert emulator.logins[0].role == "a"
         assert credential.calls == []
 
-    def test_password_said_alone(self, driver: Driver, emulator: Emulator) -> None:
+    def test_only_a_password_given(self, driver: Driver, emulator: Emulator) -> None:
         """It goes with no user that the caller named: a token does."""
         credential = identity.ManagedIdentityCredential()
         assert driver.who(driver.on(emulator), credential, password="old") == emulator.identity.role
@@ -127,7 +127,7 @@ class TestWhoLogsIn:
 
 
 class TestCredentials:
-    def test_none_named(self, driver: Driver, emulator: Emulator) -> None:
+    def test_no_credential_given(self, driver: Driver, emulator: Emulator) -> None:
         assert driver.who(driver.on(emulator)) == emulator.identity.role
 
     def test_any_shape(self, driver: Driver, emulator: Emulator) -> None:
@@ -152,7 +152,7 @@ class TestCredentials:
         assert emulator.logins == []
 
     @pytest.mark.parametrize("bad", ["text", 7, object()])
-    def test_none_at_all(self, driver: Driver, emulator: Emulator, bad: object) -> None:
+    def test_object_that_is_not_a_credential_is_refused(self, driver: Driver, emulator: Emulator, bad: object) -> None:
         with pytest.raises(errors.CredentialValueError, match=r"^credential is required"):
             driver.who(driver.on(emulator), bad)
         assert emulator.logins == []

@@ -152,7 +152,7 @@ class TestWho:
         assert emulator.logins[-1].role == "a"
         assert credential.calls == []
 
-    def test_empty_values_are_not_said(self, emulator: Emulator, user: Any, credential: Any) -> None:
+    def test_empty_values_count_as_not_given(self, emulator: Emulator, user: Any, credential: Any) -> None:
         assert user(emulator.dsn, credential=credential, user="", password="") == emulator.identity.role
         assert user(emulator.dsn, credential=credential, user=None, password=None) == emulator.identity.role
 

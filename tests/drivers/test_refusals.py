@@ -78,7 +78,7 @@ def test_a_refusal_says_what_to_do(driver: Driver, emulator: Emulator, caplog: p
         assert hint in caplog.text
 
 
-def test_a_refusal_for_good_costs_one_more_attempt(driver: Driver, emulator: Emulator, credential: Any) -> None:
+def test_permanent_refusal_costs_one_more_attempt(driver: Driver, emulator: Emulator, credential: Any) -> None:
     skip_if_the_driver_connects_later(driver)
     assert driver.who(driver.on(emulator), credential) == ROLE
     asked, tried = requests(emulator), len(emulator.logins)
@@ -106,7 +106,7 @@ def test_the_refused_token_serves_on_while_there_is_no_other(emulator: Emulator,
     connect(emulator.dsn, credential=credential).close()
 
 
-def test_those_who_are_refused_together_fetch_once(emulator: Emulator, credential: Any) -> None:
+def test_concurrent_refusals_make_one_request(emulator: Emulator, credential: Any) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
     def connect(_: int) -> None:
@@ -142,7 +142,7 @@ class TestOtherPeoplesCredentials:
         assert len(emulator.logins) == tried + 1
         assert credential.calls == 2
 
-    def test_another_one_is(self, emulator: Emulator) -> None:
+    def test_another_token_is_sent(self, emulator: Emulator) -> None:
         credential = self.Caching(emulator.token(emulator.identity))
         psycopg3.EntraConnection.connect(emulator.dsn, credential=credential).close()
         emulator.revoke(ROLE)

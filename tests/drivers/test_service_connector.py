@@ -149,7 +149,7 @@ class TestCredentials:
         assert self.connect() == emulator.identity.role
         assert emulator.token_requests == []
 
-    def test_a_developers_machine(self, connector: Connector, tmp_path: Path) -> None:
+    def test_developer_tools_on_a_developers_machine(self, connector: Connector, tmp_path: Path) -> None:
         emulator = connector.emulator
         developer = emulator.add_identity("dev@contoso.com", "user")
         connector.link("python", developer)
@@ -298,7 +298,7 @@ class TestValues:
         assert found == ("a@b", "p@ss/w:rd?#[] 100% ü", "::1", 1, "a/b")
         assert "p@ss" not in repr(url)
 
-    def test_asyncpg_s_names(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_keywords_of_asyncpg(self, monkeypatch: pytest.MonkeyPatch) -> None:
         given = "host=h dbname=d user=u password=p port=1 sslmode=verify-full connect_timeout=7"
         monkeypatch.setenv("AZURE_POSTGRESQL_CONNECTIONSTRING", given)
         found = service_connector.asyncpg()
@@ -378,7 +378,7 @@ WRONG: list[tuple[dict[str, str], str]] = [
 
 
 @pytest.mark.parametrize(("given", "expected"), WRONG)
-def test_what_is_wrong(monkeypatch: pytest.MonkeyPatch, given: dict[str, str], expected: str) -> None:
+def test_invalid_variables(monkeypatch: pytest.MonkeyPatch, given: dict[str, str], expected: str) -> None:
     variables(monkeypatch, **given)
     for form in (service_connector.psycopg, service_connector.asyncpg, service_connector.django):
         with pytest.raises(ValueError, match="AZURE_POSTGRESQL") as raised:
@@ -408,7 +408,7 @@ def test_empty_is_unset(monkeypatch: pytest.MonkeyPatch) -> None:
     assert service_connector.psycopg().keys() == {"host", "dbname", "user", "credential"}
 
 
-def test_it_costs_who_does_not_need_it_nothing() -> None:
+def test_other_modules_do_not_import_it() -> None:
     script = "import sys, azure_postgresql_auth.core, azure_postgresql_auth.identity; print(*sys.modules)"
     printed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
     assert "azure_postgresql_auth.service_connector" not in printed

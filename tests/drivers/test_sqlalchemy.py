@@ -85,7 +85,7 @@ def test_connect_args_win_and_all_keywords_are_ours(emulator: Emulator, credenti
     assert emulator.token_requests[0].resource == "https://ossrdbms-aad.database.usgovcloudapi.net"
 
 
-def test_pre_ping_mends_a_connection_that_the_server_ended(emulator: Emulator, credential: Any) -> None:
+def test_pre_ping_replaces_a_connection_that_the_server_ended(emulator: Emulator, credential: Any) -> None:
     engine = create_engine(url(emulator), pool_pre_ping=True)
     enable_entra_authentication(engine, credential)
     with engine.connect() as connection:

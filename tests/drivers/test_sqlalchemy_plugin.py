@@ -278,7 +278,7 @@ def is_confined(driver: str, told: dict[str, Any]) -> bool:
 class TestNoUrlStealsAToken:
     @pytest.mark.parametrize("driver", EVERY)
     @pytest.mark.parametrize("place", ["query", "connect_args"])
-    def test_by_any_parameter(self, attacker: Attacker, driver: str, place: str) -> None:
+    def test_no_parameter_redirects_a_token(self, attacker: Attacker, driver: str, place: str) -> None:
         accepted = set()
         for name, value in itertools.product(
             driver_parameters(driver), ["evil.example.com", "/evil", "5432", "true", "system", ""]
@@ -423,7 +423,7 @@ class TestTheList:
         assert any(entry.matches(host, port) for entry in entries) is is_allowed
 
     @pytest.mark.parametrize("listed", ["*", "*:5432", "*.com", "a.*.com", "a:b", "a.example.com:", "*example.com"])
-    def test_entries_that_cannot_be(self, listed: str) -> None:
+    def test_invalid_entries(self, listed: str) -> None:
         with pytest.raises(errors.EntraConnectionValueError, match=f"{_url_rules.HOSTS_VARIABLE} has the entry"):
             list(_url_rules.entries_of(listed))
 

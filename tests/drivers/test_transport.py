@@ -184,7 +184,7 @@ def test_the_right_server_passes(emulator: Emulator, driver: Driver, azure_is_he
     assert driver.who(url, SyncCredential(emulator.token(emulator.identity)), **keywords) == emulator.identity.role
 
 
-def test_without_its_authority_it_does_not(
+def test_without_its_authority_the_connection_is_refused(
     emulator: Emulator, driver: Driver, azure_is_here: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By default only Azure's roots are trusted."""

@@ -131,7 +131,7 @@ def test_garbage_does_no_harm(emulator: Emulator, garbage: bytes) -> None:
     connect(emulator, emulator.identity).close()
 
 
-def test_a_silent_client_holds_up_nobody(emulator: Emulator) -> None:
+def test_silent_client_delays_no_other(emulator: Emulator) -> None:
     authority = urllib.parse.urlsplit(emulator.env["AZURE_AUTHORITY_HOST"])
     with (
         socket.create_connection((emulator.host, emulator.port)),

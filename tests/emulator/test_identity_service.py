@@ -161,7 +161,9 @@ class TestCertificateAssertions:
             ({"key_of": "other", "thumbprint_of": "other"}, 700027),
         ],
     )
-    def test_are_verified(self, changes: dict[str, Any], code: int, sent: Callable[..., int]) -> None:
+    def test_certificate_assertions_are_verified(
+        self, changes: dict[str, Any], code: int, sent: Callable[..., int]
+    ) -> None:
         assert sent(**changes) == code
 
 

@@ -104,7 +104,7 @@ def test_secrets_in_files_are_for_their_owner_only(emulator: Emulator) -> None:
     assert {Path(path).stat().st_mode & 0o777 for path in paths} == {0o600}
 
 
-def test_two_at_once_and_nothing_left(emulator: Emulator, temporary: Path) -> None:
+def test_two_emulators_leave_nothing_behind(emulator: Emulator, temporary: Path) -> None:
     threads = set(threading.enumerate())
     with Emulator() as second:
         pid = postmaster(second)

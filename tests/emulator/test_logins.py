@@ -67,7 +67,7 @@ def test_plain_connection_is_refused(emulator: Emulator) -> None:
     assert emulator.logins == []
 
 
-def test_the_server_fails_as_told(emulator: Emulator) -> None:
+def test_server_fails_as_configured(emulator: Emulator) -> None:
     with pytest.raises(ValueError, match="kind='flood': one of no-tls, old-tls"):
         emulator.fail_server("flood")
     for kind, said in (

@@ -45,7 +45,7 @@ class TestReports:
         assert "Trace ID: " in attempt.reason
         assert "wrong-secret" not in repr(report)
 
-    def test_throttling_tells_for_how_long(self, emulator: Emulator) -> None:
+    def test_throttling_has_retry_after(self, emulator: Emulator) -> None:
         emulator.fail(429, headers={"Retry-After": "60"})
         report = report_of(identity.ManagedIdentityCredential())
         assert (report.code, report.retry_after) == ("throttled", 60.0)

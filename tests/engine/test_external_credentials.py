@@ -21,7 +21,7 @@ from tests.support.logins import SCOPE, USER, ask, conninfo
 
 class TestAnyCredential:
     @pytest.mark.parametrize("bad", ["text", 7, object(), SyncCredential, {"get_token": 1}])
-    def test_none_at_all(self, bad: object) -> None:
+    def test_object_that_is_not_a_credential_is_refused(self, bad: object) -> None:
         with pytest.raises(errors.CredentialValueError, match=r"^credential is required"):
             core.get_entra_conninfo(bad)  # type: ignore[arg-type]
         with pytest.raises(errors.CredentialValueError, match=r"^credential is required"):
@@ -121,7 +121,7 @@ class TestAnyCredential:
         assert core.get_entra_conninfo(first)["user"] == "ada@contoso.com"
         assert core.get_entra_conninfo(second)["user"] == "grace@contoso.com"
 
-    def test_slots(self) -> None:
+    def test_credential_with_slots(self) -> None:
         class Slots:
             __slots__ = ()
 
@@ -186,7 +186,7 @@ class Wishing(SyncCredential):
 
 
 class TestOddDates:
-    def test_a_renewal_wished_for_after_the_end(self) -> None:
+    def test_refresh_on_after_the_expiry(self) -> None:
         credential = Wishing(USER, lifetime=1)
         credential.wish = 100
         core.get_entra_token(credential)
@@ -194,7 +194,7 @@ class TestOddDates:
         credential.token = make_token(upn="renewed@contoso.com")
         assert core.get_entra_token(credential) == credential.token
 
-    def test_a_renewal_wished_for_at_once(self) -> None:
+    def test_refresh_on_in_the_past(self) -> None:
         credential = Wishing(USER)
         credential.wish = -3600
         for _ in range(200):
@@ -202,7 +202,7 @@ class TestOddDates:
         assert len(credential.calls) == 1
 
     @pytest.mark.parametrize("expires_on", [0, -1, sys.maxsize, 9.2e18, 1e300, float("inf"), float("nan"), -1.0, "0"])
-    def test_no_date(self, expires_on: Any) -> None:
+    def test_token_without_an_expiry(self, expires_on: Any) -> None:
         """azure-core accepts such a token; here its expiry is read from the token itself, if it has one."""
         soon = int(time.time()) + 600
         for token, life in ((USER, None), (make_token(upn="ada@contoso.com", exp=soon), 600)):
@@ -216,14 +216,14 @@ class TestOddDates:
             assert life is None or ends == soon
 
     @pytest.mark.parametrize("expires_on", ["soon", None, 10**400])
-    def test_no_number(self, expires_on: Any) -> None:
+    def test_expiry_that_is_not_a_number(self, expires_on: Any) -> None:
         credential = MagicMock()
         credential.get_token.return_value = Token(USER, expires_on)
         with pytest.raises(TypeError, match="a number `expires_on`"):
             core.get_entra_token(credential)
 
     @pytest.mark.parametrize("refresh_on", [0, -1, float("nan"), float("inf"), 1e300, 10**400, "soon", object(), True])
-    def test_a_bad_wish_costs_no_token(self, refresh_on: Any) -> None:
+    def test_invalid_refresh_on_does_not_lose_the_token(self, refresh_on: Any) -> None:
         credential = MagicMock()
         answer = SimpleNamespace(token=USER, expires_on=time.time() + 3600, refresh_on=refresh_on)
         credential.get_token_info.return_value = credential.get_token.return_value = answer

@@ -340,7 +340,7 @@ class TestThrottling:
         assert logins > 20
         assert len(emulator.token_requests) == requests
 
-    def test_who_has_the_time_waits(self, emulator: Emulator, loop: Loop) -> None:
+    def test_long_timeout_outlasts_throttling(self, emulator: Emulator, loop: Loop) -> None:
         emulator.fail(429, headers={"Retry-After": "6"}, times=1)
         credential = identity.ManagedIdentityCredential()
         with pytest.raises(errors.EntraConnectionValueError, match="429"):
@@ -368,7 +368,7 @@ class TestThrottling:
     [Fault("raises", "LookupError.*not signed in"), Fault("hangs", NOT_YET, flights=1)],
     ids=lambda fault: fault.name,
 )
-def test_a_credential_object_fails(fault: Fault, emulator: Emulator, loop: Loop) -> None:
+def test_failing_credential_object(fault: Fault, emulator: Emulator, loop: Loop) -> None:
     made: list[SyncCredential] = []
 
     def make(kind: str, longer: float) -> object:

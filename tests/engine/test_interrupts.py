@@ -95,7 +95,7 @@ class TestControlC:
         )
         assert (done.returncode, done.stderr, done.stdout) == (0, "", "6\n")
 
-    def test_and_the_next_wait_finds_the_same_fetch(self, emulator: Emulator) -> None:
+    def test_next_wait_joins_the_same_fetch(self, emulator: Emulator) -> None:
         emulator.fail(hang=True)
         script = """
         import os, signal, sys, threading, time

@@ -43,7 +43,7 @@ class TestLogging:
         return [record.getMessage() for record in caplog.records if record.levelno == level]
 
     @pytest.mark.usefixtures("emulator")
-    def test_a_token_that_is_had(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_acquired_token_is_logged(self, caplog: pytest.LogCaptureFixture) -> None:
         before = time.time()
         core.get_entra_token(identity.ManagedIdentityCredential())
         (text,) = self.told(caplog, logging.INFO)
@@ -79,7 +79,7 @@ class TestLogging:
         core.get_entra_token(credential)
         assert self.told(caplog, logging.INFO)[-1].startswith(f"renewed a token for {SCOPE}")
 
-    def test_a_renewal_as_it_should_be_is_no_news(self, emulator: Emulator, caplog: pytest.LogCaptureFixture) -> None:
+    def test_renewal_on_time_is_a_debug_record(self, emulator: Emulator, caplog: pytest.LogCaptureFixture) -> None:
         emulator.lifetime = 2
         credential = identity.ManagedIdentityCredential()
         until(lambda: (core.get_entra_token(credential), credential.stats().refreshes > 1)[1])
@@ -126,7 +126,7 @@ class TestLogging:
         assert "****" in caplog.text
 
     @pytest.mark.usefixtures("emulator")
-    def test_who_does_not_log_pays_nothing(self) -> None:
+    def test_programs_that_do_not_log_do_not_import_logging(self) -> None:
         script = (
             "import sys\n"
             "from azure_postgresql_auth import core, identity\n"
@@ -138,7 +138,7 @@ class TestLogging:
         done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
         assert (done.returncode, done.stderr) == (0, "")
 
-    def test_who_has_not_set_it_up_sees_nothing(self, emulator: Emulator) -> None:
+    def test_without_configuration_nothing_is_printed(self, emulator: Emulator) -> None:
         emulator.fail(status=400)
         script = (
             "import logging\n"

@@ -122,7 +122,7 @@ class TestWho:
             assert expected in str(caught.value)
             emulator.remove(pat)
 
-    def test_nobody(self, credential_class: type[SyncCredential]) -> None:
+    def test_token_that_names_no_user(self, credential_class: type[SyncCredential]) -> None:
         credential = credential_class(make_token(oid="1", appid="2"))
         with pytest.raises(errors.UsernameExtractionError, match=r"claims in the token: appid, oid\).*user="):
             conninfo(credential)

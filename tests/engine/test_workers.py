@@ -66,7 +66,7 @@ os.write(1, b"parent=%d" % os.getpid())
     pytest.fail(f"{earlier} renewed earlier than their parent; throttled: {asked.count(429)}")
 
 
-def test_that_all_start_cold_recover_from_being_throttled(emulator: Emulator) -> None:
+def test_workers_that_start_together_recover_from_throttling(emulator: Emulator) -> None:
     emulator.latency = 0.05
     emulator.throttle()
     imds(

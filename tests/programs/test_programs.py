@@ -62,7 +62,7 @@ def name(request: pytest.FixtureRequest) -> Iterator[str]:
     PROGRAMS[request.param][1].remove()
 
 
-def test_it_outlives_its_tokens(programs: Programs, name: str) -> None:
+def test_program_outlives_its_tokens(programs: Programs, name: str) -> None:
     script, environment = PROGRAMS[name]
     programs.emulator.lifetime = _LIFETIME
     program = programs.make(name, environment.python(), SECONDS=str(_LIFETIME * LIVES + 1))

@@ -77,12 +77,12 @@ def test_a_goal_that_is_missed_is_in_the_verdict(subject: str, measure: str, val
     assert line.startswith("MISSED")
 
 
-def test_what_is_above_a_floor_of_its_own() -> None:
+def test_number_above_its_own_floor() -> None:
     found = {"ours": [{"a: x, ms": 5.0, "a: idle, ms": 1.0}, {"a: x, ms": 9.0, "a: idle, ms": 2.0}]}
     assert turns.less(found, ": x, ms", ": idle, ms", ", ms") == {"a, ms": {"ours": {"median": 5.5, "min": 4.0}}}
 
 
-def test_what_is_above_the_floor() -> None:
+def test_number_above_the_floor() -> None:
     found = {"static": [{"ms": 10.0}, {"ms": 50.0}, {"ms": 10.0}], "ours": [{"ms": 14.0}, {"ms": 55.0}, {"ms": 99.0}]}
     assert turns.above(found, "ms", less=1.0) == {"ours": {"median": 4.0, "min": 3.0}}
     assert turns.summarised(found)["ms"] == {

@@ -75,13 +75,13 @@ def site(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_copy_works(site: Path) -> None:
+def test_copied_distribution_works(site: Path) -> None:
     done = run(sys.executable, site, "import azure_postgresql_auth.identity as i; print(i.__file__)")
     assert done.stdout.startswith(str(site)), done.stderr
     assert run(sys.executable, site, "import azure_postgresql_auth.cli.dispatch").returncode == 0
 
 
-def test_microsofts_lies_over_ours(site: Path) -> None:
+def test_microsofts_package_is_installed_over_this_one(site: Path) -> None:
     for name, text in FILES.items():
         (site / PACKAGE.name / name).write_text(text)
     check_incomplete(sys.executable, site, ["identity", "service_connector"])

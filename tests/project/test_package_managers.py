@@ -57,10 +57,10 @@ def program(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_library_brings_it(program: Path) -> None:
+def test_dependency_installs_it(program: Path) -> None:
     assert installed(program, "") == {"azure_postgresql_auth", "their_library"}
 
 
 @pytest.mark.parametrize("block", blocks("toml", "[tool.uv]"))
-def test_uv_is_told_not_to(program: Path, block: Block) -> None:
+def test_uv_override_excludes_it(program: Path, block: Block) -> None:
     assert installed(program, block.text) == {"their_library"}

@@ -23,7 +23,7 @@ def test_a_clean_environment(version: str, emulator: Emulator, tmp_path: Path) -
 
 
 @pytest.mark.skipif(not WHEELS, reason="`make wheel` has not been run")
-def test_what_it_holds() -> None:
+def test_files_of_the_wheel() -> None:
     from zipfile import ZipFile
 
     names = ZipFile(WHEELS[-1]).namelist()
@@ -52,7 +52,7 @@ def test_it_has_the_licences_of_what_it_links() -> None:
 
 
 @pytest.mark.skipif(not WHEELS, reason="`make wheel` has not been run")
-def test_it_tells_nothing_of_its_builder() -> None:
+def test_wheel_reveals_nothing_of_its_builder() -> None:
     from zipfile import ZipFile
 
     here = [f"{folder}/".encode() for folder in (Path.home(), Path(__file__).parents[2])]

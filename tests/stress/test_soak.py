@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @pytest.mark.timeout(400)  # on a busy machine
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="what a process has open is read from Linux' /proc")
-def test_pools_in_a_storm(emulator: Emulator, tmp_path: Path) -> None:
+def test_pools_survive_an_unreliable_identity_service(emulator: Emulator, tmp_path: Path) -> None:
     found = soak(emulator, 15, tmp_path, everything=False)
     assert found["judgement"] == [], found
     assert set(IDENTITY) <= set(found["identity service"]["faults"]), "the storm was none"

@@ -30,7 +30,7 @@ class TestConnection:
 
 
 class TestTls:
-    def test_there_is_none(self, doctor: Doctor, emulator: Emulator) -> None:
+    def test_server_without_tls(self, doctor: Doctor, emulator: Emulator) -> None:
         emulator.fail_server("no-tls")
         report = doctor()
         assert (report.code, report.cause) == (
@@ -63,7 +63,7 @@ class TestTls:
         assert report.remedy.startswith("check this machine's clock")
         assert "would pass with sslmode=require" in report.text
 
-    def test_roots_of_somebody_else(self, doctor: Doctor, emulator: Emulator, tmp_path: Path) -> None:
+    def test_roots_of_another_authority(self, doctor: Doctor, emulator: Emulator, tmp_path: Path) -> None:
         from azure_postgresql_auth.tls import AZURE_ROOTS
 
         report = doctor(f"sslrootcert={AZURE_ROOTS}")
@@ -81,9 +81,7 @@ class TestTls:
         report = doctor(f"host={AZURE} hostaddr=127.0.0.1 sslrootcert={other}")
         assert report.remedy == f"remove sslrootcert and PGSSLROOTCERT, now {other}: Azure's own roots are used then"
 
-    def test_something_takes_tls_apart(
-        self, doctor: Doctor, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_intercepted_tls(self, doctor: Doctor, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
         for name in ("PGSSLMODE", "PGSSLROOTCERT"):
             monkeypatch.delenv(name)
         report = doctor(f"host={AZURE} hostaddr=127.0.0.1")
@@ -99,7 +97,7 @@ class TestTls:
         report = doctor()
         assert report.cause == f"localhost port {emulator.port} accepts connections and closes them at once"
 
-    def test_it_says_nothing(self, doctor: Doctor, emulator: Emulator) -> None:
+    def test_server_does_not_answer_the_tls_request(self, doctor: Doctor, emulator: Emulator) -> None:
         emulator.fail_server("silence")
         report = doctor("connect_timeout=1")
         assert report.cause == f"localhost port {emulator.port} accepts connections and then does not answer"
@@ -109,7 +107,7 @@ class TestTls:
             cause = doctor(f"port={server.port}").cause
         assert cause == f"what listens at localhost port {server.port} does not speak PostgreSQL"
 
-    def test_it_breaks_off(self, doctor: Doctor, emulator: Emulator) -> None:
+    def test_server_closes_during_the_handshake(self, doctor: Doctor, emulator: Emulator) -> None:
         with answering(b"S") as server:
             assert f"localhost port {server.port}" in doctor(f"port={server.port}").cause
 

@@ -79,7 +79,7 @@ class TestInstallation:
 
 
 class TestSettings:
-    def test_the_clear(self, doctor: Doctor, emulator: Emulator) -> None:
+    def test_unencrypted_connection_is_refused(self, doctor: Doctor, emulator: Emulator) -> None:
         report = doctor(f"host={AZURE} hostaddr=127.0.0.1 sslmode=disable")
         assert report.code == 11
         assert report.cause.startswith("sslmode=disable could send the token")
@@ -111,7 +111,7 @@ class TestSettings:
             ("host=a.postgres.database.azure.com,b.postgres.database.chinacloudapi.cn", "different Azure clouds"),
         ],
     )
-    def test_what_cannot_be(
+    def test_invalid_settings(
         self, emulator: Emulator, conninfo: str, complaint: str, monkeypatch: pytest.MonkeyPatch, cli: Run
     ) -> None:
         done = cli("doctor", conninfo, env={"PGHOST": None})
@@ -132,7 +132,9 @@ class TestName:
         report = doctor(f"host={AZURE}")
         assert (report.code, report.cause) == (12, f"no name server answered for {AZURE}")
 
-    def test_one_of_two_is_enough(self, doctor: Doctor, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_one_resolvable_host_of_two_is_enough(
+        self, doctor: Doctor, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         resolve = socket.getaddrinfo
 
         def one(host: Any, *arguments: Any, **keywords: Any) -> Any:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tests.support.doctor import Doctor
 
 
-def test_all_is_well(doctor: Doctor, emulator: Emulator) -> None:
+def test_working_login_has_no_warnings(doctor: Doctor, emulator: Emulator) -> None:
     report = doctor()
     assert (report.code, report.verdict) == (0, "The login works.")
     steps = [line.split()[1] for line in report.text.splitlines()[:-1] if line.startswith("ok ")]
@@ -95,7 +95,7 @@ class TestProgramsUrl:
         assert program_url.read(url).conninfo == conninfo
 
     @pytest.mark.parametrize("url", ["mysql+pymysql://root:secret@h/d", "jdbc:postgresql://h/d?password=secret"])
-    def test_of_something_else(self, cli: Run, url: str) -> None:
+    def test_url_of_another_database(self, cli: Run, url: str) -> None:
         done = cli("doctor", url)
         assert done.returncode == 2
         assert done.stderr.endswith("is not a URL of PostgreSQL: expected postgresql://\n")

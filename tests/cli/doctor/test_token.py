@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class TestCredential:
-    def test_nothing_is_set_up(self, doctor: Doctor, nowhere: Emulator) -> None:
+    def test_no_credential_is_configured(self, doctor: Doctor, nowhere: Emulator) -> None:
         report = doctor()
         assert (report.code, report.cause) == (15, "no credential is set up here")
         assert report.remedy.startswith("on your own machine: az login; on Azure: give this machine or app a managed")
@@ -99,7 +99,7 @@ class TestCredential:
         assert report.cause.startswith("WorkloadIdentityCredential was refused: ")
         assert report.remedy == "see that the federated token's file, AZURE_FEDERATED_TOKEN_FILE, is renewed"
 
-    def test_a_setting_that_means_nothing(
+    def test_invalid_azure_token_credentials(
         self, doctor: Doctor, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "nonsense")
@@ -147,7 +147,7 @@ class TestToken:
         report = doctor()
         assert (report.code, "is for the China cloud" in report.cause) == (16, True)
 
-    def test_it_is_not_good_yet(self, doctor: Doctor, emulator: Emulator) -> None:
+    def test_it_is_not_valid_yet(self, doctor: Doctor, emulator: Emulator) -> None:
         emulator.identity = emulator.add_identity("early", claims={"nbf": int(time.time()) + 1000})
         report = doctor()
         assert report.code == 16
@@ -269,7 +269,7 @@ class TestUser:
             assert "create_principal" not in report.text
         assert doctor(f"user={name}").code == 0
 
-    def test_the_second_token_names_it(self, doctor: Doctor, emulator: Emulator) -> None:
+    def test_management_token_names_the_user(self, doctor: Doctor, emulator: Emulator) -> None:
         emulator.identity = emulator.add_identity("vm", database_claims={"xms_mirid": None})
         report = doctor()
         assert report.code == 0

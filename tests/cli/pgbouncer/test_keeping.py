@@ -79,7 +79,9 @@ class TestKeeping:
         assert done.returncode == 0
         assert "limit_unknown" in {event["event"] for event in events(done.stderr)}
 
-    def test_an_old_pgbouncer_is_believed(self, emulator: Emulator, cli: Run, auth_file: Path, tmp_path: Path) -> None:
+    def test_limit_of_an_old_pgbouncer_is_respected(
+        self, emulator: Emulator, cli: Run, auth_file: Path, tmp_path: Path
+    ) -> None:
         program = tmp_path / "pgbouncer"
         program.write_text(
             "#!/bin/sh\ncase $1 in --version) echo PgBouncer 1.12.0;; *) echo ERROR password too long;; esac\n"
@@ -182,7 +184,7 @@ class TestGoingOn:
             (["orders="], "the client id after the equals sign is missing"),
         ],
     )
-    def test_identities_that_cannot_be(self, cli: Run, auth_file: Path, given: list[str], complaint: str) -> None:
+    def test_invalid_identities(self, cli: Run, auth_file: Path, given: list[str], complaint: str) -> None:
         before = auth_file.read_bytes()
         done = cli("pgbouncer", "--auth-file", str(auth_file), *(f"--identity={identity}" for identity in given))
         assert done.returncode == 2

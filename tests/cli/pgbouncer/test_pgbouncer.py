@@ -105,7 +105,7 @@ class TestWithPgBouncer:
         assert complaint["pgbouncer"].startswith("PgBouncer 1.")
         assert "it was not written" in complaint["error"]
 
-    def test_a_long_one_that_it_takes_goes_all_the_way(
+    def test_long_token_within_the_limit_logs_in(
         self, emulator: Emulator, pgbouncer: PgBouncer, cli: Run, auth_file: Path
     ) -> None:
         from azure_postgresql_auth.cli.pgbouncer.limit import Limit

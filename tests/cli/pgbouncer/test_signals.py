@@ -38,7 +38,7 @@ class TestWhomTheSignalReaches:
         assert ROLE in passwords(auth_file), "it was written all the same"
         return told
 
-    def test_an_innocent_process(
+    def test_another_program_gets_no_signal(
         self, emulator: Emulator, cli: Run, auth_file: Path, tmp_path: Path, innocent: subprocess.Popen[bytes]
     ) -> None:
         pid_file = tmp_path / "pid"
@@ -67,7 +67,7 @@ class TestWhomTheSignalReaches:
         pid_file.write_text(text)
         assert complaint in self.once(cli, auth_file, pid_file)["error"]
 
-    def test_itself(self, emulator: Emulator, keeper: Any, auth_file: Path, tmp_path: Path) -> None:
+    def test_own_process_gets_no_signal(self, emulator: Emulator, keeper: Any, auth_file: Path, tmp_path: Path) -> None:
         pid_file, health = tmp_path / "pid", tmp_path / "health"
         emulator.fail(hang=True)
         process = keeper("--pid-file", str(pid_file), "--health-file", str(health))
@@ -103,7 +103,7 @@ class TestWhomTheSignalReaches:
         pgbouncer.process.wait(30)
         assert "no such process" in self.once(cli, auth_file, pgbouncer.pid_file)["error"]
 
-    def test_a_missing_file_is_said(self, emulator: Emulator, cli: Run, auth_file: Path, tmp_path: Path) -> None:
+    def test_missing_pid_file_is_reported(self, emulator: Emulator, cli: Run, auth_file: Path, tmp_path: Path) -> None:
         done = cli("pgbouncer", "--auth-file", str(auth_file), "--once", "--pid-file", str(tmp_path / "nothing"))
         told = next(event for event in events(done.stderr) if event["event"] == "not_running")
         assert done.returncode == 0
