@@ -65,13 +65,13 @@ pub trait TokenSource: Send + Sync + fmt::Debug {
     /// [`Error::Credential`] says how it answered.
     async fn fetch(&self, scope: &str, deadline: Instant) -> Result<FetchedToken, Error>;
 
-    /// Fetch again, at the end of a chain without success: for a link that was skipped because its answer was late, and may
-    /// have come since.
+    /// Fetch again, after no link of a chain has given a token: for a link that was skipped because its answer was late, and
+    /// may have arrived since.
     async fn fetch_late(&self, _scope: &str, _deadline: Instant) -> Option<Result<FetchedToken, Error>> {
         None
     }
 
-    /// The credential as a link of a chain, if that differs.
+    /// The credential in the form that a chain uses, if that differs.
     fn as_link(&self) -> Option<Arc<dyn TokenSource>> {
         None
     }
@@ -210,7 +210,7 @@ fn root_message(name: &str, error: &azure_core::Error) -> String {
 
 /// An environment variable, unless it is empty.
 fn variable(name: &str) -> Option<String> {
-    // Lossy: a value that is not UTF-8 leads to an error about it, instead of being treated as not set.
+    // Lossy: a value that is not UTF-8 leads to an error about it instead of counting as not set.
     std::env::var_os(name).map(|value| value.to_string_lossy().into_owned()).filter(|value| !value.is_empty())
 }
 

@@ -1,4 +1,4 @@
-//! What became of asking one credential for a token.
+//! The outcome of asking one credential for a token.
 
 use std::{borrow::Cow, fmt, time::Duration};
 

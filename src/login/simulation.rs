@@ -1,7 +1,7 @@
 //! The cache and the login under a scheduler that proptest drives: thousands of interleavings, days in milliseconds.
 //!
 //! All state of the cache is behind one lock and all waiting is in futures, so an interleaving is an order of polls, answers
-//! and ticks of the clock. Those are what is drawn here. Wakers are real: nobody is polled who was not woken.
+//! and ticks of the clock. Those are what is drawn here. Wakers are real: no future is polled that was not woken.
 
 use std::{
     sync::{

@@ -1,4 +1,4 @@
-//! What the engine stands on: the runtime, the clock, forks, secrets, wake-ups and the log buffer; and what differs between
+//! What the engine is built on: the runtime, the clock, forks, secrets, wake-ups and the log buffer; and what differs between
 //! operating systems, for which `unix` and `windows` have the same names.
 
 pub mod clock;

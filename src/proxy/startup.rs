@@ -1,7 +1,7 @@
 //! Parses a client's packets up to the startup message.
 //!
-//! These are pure functions over a buffer. Everybody who can reach the socket can send them bytes, so they are small, bounded and
-//! fuzzed (`fuzz/`). But for SCRAM messages, nothing else that a client sends is parsed.
+//! These are pure functions over a buffer. Anybody who can reach the socket can send them bytes, so they are small, bounded and
+//! fuzzed (`fuzz/`). Except for SCRAM messages, nothing else that a client sends is parsed.
 //!
 //! <https://www.postgresql.org/docs/current/protocol-message-formats.html>
 

@@ -1,4 +1,4 @@
-//! Python's objects of cached logins, so that a cached login costs neither a copy of its token nor a look into the cache.
+//! Python's objects of cached logins, so that a cached login costs neither a copy of its token nor a lookup in the cache.
 
 use std::{
     ops::Range,

@@ -1,4 +1,4 @@
-//! Whether a folder is fit for secrets, for the command line.
+//! Whether a folder is private enough for secrets, for the command line.
 
 use std::path::PathBuf;
 

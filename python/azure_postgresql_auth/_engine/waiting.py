@@ -1,6 +1,6 @@
 """Waiting for a login, on a thread and on an event loop.
 
-The engine's threads never touch Python. They write to a socket (a `WakeupFd`) that whoever waits watches: a thread with
+The engine's threads never touch Python. They write to a socket (a `WakeupFd`) that the waiters watch: a thread with
 a selector, an event loop among its other descriptors, one for each loop however many wait on it. Threads are woken a
 few at a time, because they all need the GIL. Where there is no descriptor left for the socket or for a selector, the
 wait looks again a hundred times a second.

@@ -1,4 +1,4 @@
-//! What the default credential is made of: azure-identity's links, order and switches.
+//! The default credential, with azure-identity's links, order and switches.
 
 use std::{sync::Arc, time::Duration};
 

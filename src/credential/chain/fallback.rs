@@ -1,4 +1,4 @@
-//! What is asked when the native links have nothing: azure-identity itself, by Python.
+//! The fallback when no native link has a token: azure-identity itself, which Python calls.
 
 use std::{
     hash::Hasher,

@@ -18,7 +18,7 @@ use crate::platform::{
     variables,
 };
 
-/// No token is as long. A command that writes more is stopped.
+/// No token is that long. A command that writes more is stopped.
 const OUTPUT_LIMIT: u64 = 1 << 20;
 
 /// The output of a command line.

@@ -1,4 +1,4 @@
-//! Azure Arc: a process that can read a file of the agent's can have a token.
+//! Azure Arc: a process that can read a certain file of the agent can have a token.
 
 use std::{
     fs::File,

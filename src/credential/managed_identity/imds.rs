@@ -1,4 +1,4 @@
-//! Finds out whether there is an instance metadata service of Azure's.
+//! Finds out whether Azure's instance metadata service is available.
 //!
 //! Every cloud has a service at the same address, and captive portals, proxies and cluster tools answer there as
 //! well. Azure's is recognized by its messages.

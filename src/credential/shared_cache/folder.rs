@@ -49,7 +49,7 @@ pub(super) fn read_private(path: &Path, at_most: u64) -> Result<zeroize::Zeroizi
     Ok(bytes)
 }
 
-/// Where to write what is to become `path`: no other thread or process writes there.
+/// The path of a new file that will be renamed to `path`; no other thread or process writes to it.
 pub(super) fn private_name(path: &Path) -> PathBuf {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);

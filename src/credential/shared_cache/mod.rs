@@ -1,16 +1,16 @@
-//! Tokens for all processes of one user on one machine, for those who name a folder to keep them in.
+//! Tokens for all processes of one user on one machine, for programs that name a folder to keep them in.
 //!
 //! Tokens live in memory. Workers that a server forks inherit them, but a fleet of short-lived programs asks the identity
 //! service once each. [`VARIABLE`] names a folder that they share; it should lie in memory (`/run`, `/dev/shm`), for what is
 //! in it is as good as a password until it expires. So:
 //!
 //! - The folder is 0700 and the files in it 0600, all of the current user, and none of them a symbolic link; on Windows their
-//!   access control lists name nobody but the user, the system and its administrators. Any other is not used, and
+//!   access control lists name only the user, the system and its administrators. Any other is not used, and
 //!   the log says so.
 //! - A file's name says whose token it is, as a keyed hash: of the credential's settings and of the environment that it
 //!   reads, a secret included. Another identity has another file.
 //! - Each file ends in a keyed hash of what it holds. A truncated file or a changed one is not used.
-//! - A file is replaced whole. A process that fetches a token puts a lock file beside it, and others wait for its outcome for a moment.
+//! - A file is replaced atomically. A process that fetches a token puts a lock file beside it, and others wait for its outcome for a moment.
 //! - Nobody waits long for the folder or for a lock in it: a login without them only costs a request.
 
 mod entry;

@@ -1,4 +1,4 @@
-"""Check TLS: its version, and whether the server's certificate is valid; if not, why, and which roots would do."""
+"""Check TLS: its version, and whether the server's certificate is valid; if not, why, and which roots would validate it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Secret files by access control lists.
 
-A file has the access of the folder that it is made in, so it is the folder that has to be closed to other users. Who
-may change nothing there can redirect no write either.
+A file has the access of the folder that it is made in, so it is the folder that has to be closed to other users. Users
+who cannot change anything there cannot redirect a write either.
 """
 
 from __future__ import annotations
