@@ -182,7 +182,7 @@ class TestInPlace:
         with SecretFile(str(path)) as file:
             monkeypatch.setattr(os, "rename", busy)
             assert file.update(replaced_by(b"OLD"))
-            monkeypatch.setattr(platform, "_new_file", busy)
+            monkeypatch.setattr(platform.files, "new_file", busy)
             monkeypatch.setattr(os, "pwrite", full)
             with pytest.raises(OSError, match="no space"):
                 file.update(replaced_by(b"new and longer"))

@@ -10,7 +10,8 @@
 //! - A file's name says whose token it is, as a keyed hash: of the credential's settings and of the environment that it
 //!   reads, a secret included. Another identity has another file.
 //! - Each file ends in a keyed hash of what it holds. A truncated file or a changed one is not used.
-//! - A file is replaced atomically. A process that fetches a token puts a lock file beside it, and others wait for its outcome for a moment.
+//! - A file is replaced atomically. A process that fetches a token puts a lock file beside it, and others wait a moment for
+//!   its outcome.
 //! - Nobody waits long for the folder or for a lock in it: a login without them only costs a request.
 
 mod entry;

@@ -1,4 +1,4 @@
-"""Check TLS: its version, and whether the server's certificate is valid; if not, why, and which roots would validate it."""
+"""Check TLS: its version, and the server's certificate; if it is not valid, why, and which roots would validate it."""
 
 from __future__ import annotations
 
