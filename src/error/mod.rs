@@ -47,7 +47,7 @@ pub enum Error {
         /// The first host that it would have gone to.
         host: String,
     },
-    /// The credential gave a token whose life was already over.
+    /// The credential gave a token that had already expired.
     ExpiredOnArrival,
     /// The credential gave a token of no length.
     EmptyToken,
@@ -60,27 +60,27 @@ pub enum Error {
         /// Names of the claims in the database token, sorted.
         claims: Vec<String>,
     },
-    /// The token is a guest's and names its home account, which the role is not called after.
+    /// The token is a guest's and names its home account, which is not the role's name.
     GuestName {
         /// That account.
         account: String,
         /// The form of the role's name.
         role: String,
     },
-    /// The token names no user, and one for the management scope could not be had either.
+    /// The token names no user, and one for the management scope could not be obtained either.
     ManagementScope(Arc<Error>),
     /// The caller's timeout ended before the identity service gave a token.
     TimedOut {
         /// How long that was.
         after: Duration,
-        /// What came of the requests so far, if anything did.
+        /// The outcome of the requests so far, if there were any.
         progress: Option<String>,
-        /// If there was a token: when its life ended, and since when it could not be renewed.
+        /// If there was a token: when it expired, and since when it could not be renewed.
         expired: Option<(SystemTime, SystemTime)>,
-        /// What became of the attempt before.
+        /// The outcome of the previous attempt.
         last: Option<LastFailure>,
     },
-    /// A credential object of another language raised; `cause` is that exception, for `py` alone to look into.
+    /// A Python credential object raised an exception; only `py` looks into `cause`.
     External {
         /// The exception as text.
         message: String,
@@ -235,8 +235,8 @@ mod tests {
         assert_eq!(
             later.to_string(),
             "no token within 5 s; 127.0.0.1 answered 503 (requests: 2), and is asked again. The token expired at \
-             2027-01-15T08:00:00Z, and renewing it has failed since 2027-01-15T07:58:30Z. The attempt before: the credential \
-             handed out an empty token"
+             2027-01-15T08:00:00Z, and renewing it has failed since 2027-01-15T07:58:30Z. The previous attempt: the \
+             credential returned an empty token"
         );
     }
 

@@ -1,6 +1,10 @@
 //! An error as its parts, and the one place where they become a text.
 
-use std::{borrow::Cow, fmt, time::Duration};
+use std::{
+    borrow::Cow,
+    fmt,
+    time::{Duration, SystemTime},
+};
 
 use super::{Attempt, Code, Error, Status, date, seconds};
 
@@ -85,28 +89,7 @@ impl Error {
                 .into(),
                 cause.report().remedy,
             ),
-            Self::InsecureTransport { setting: setting @ "gssencmode", value, host } => (
-                format!(
-                    "refused to request a token: {setting}={value} sends the token, which is a password, to {host} under \
-                     GSSAPI encryption, which does not verify the server as TLS does"
-                )
-                .into(),
-                Some("remove gssencmode".into()),
-            ),
-            Self::InsecureTransport { setting, value, host } => {
-                let unknown = match &**value {
-                    "disable" | "allow" | "prefer" => "",
-                    _ => " (none of disable, allow, prefer, require, verify-ca and verify-full)",
-                };
-                (
-                    format!(
-                        "refused to request a token: {setting}={value}{unknown} could send the token, which is a password, \
-                         unencrypted to {host}"
-                    )
-                    .into(),
-                    Some("use sslmode=require or stronger (without sslmode, Azure hosts get verify-full)".into()),
-                )
-            }
+            Self::InsecureTransport { setting, value, host } => insecure_transport(setting, value, host),
             Self::ExpiredOnArrival => (
                 "the credential returned a token that has already expired".into(),
                 Some("check this machine's clock, then the credential".into()),
@@ -141,15 +124,7 @@ impl Error {
                 Some(format!("{PASS_USER}, and it is not needed").into()),
             ),
             Self::TimedOut { after, progress, expired, .. } => {
-                let progress = progress.as_ref().map_or_else(
-                    || "the identity service has not answered yet".to_owned(),
-                    |progress| format!("{progress}, and is asked again"),
-                );
-                let expired = expired.as_ref().map_or_else(String::new, |(on, since)| {
-                    let (on, since) = (date(*on), date(*since));
-                    format!(". The token expired at {on}, and renewing it has failed since {since}")
-                });
-                (format!("no token within {} s; {progress}{expired}", seconds(*after)).into(), None)
+                (timed_out(*after, progress.as_deref(), *expired).into(), None)
             }
             Self::AmbiguousScope => (
                 "the hosts belong to different Azure clouds or services, and no token is valid for two".into(),
@@ -161,6 +136,34 @@ impl Error {
         };
         (cause, remedy)
     }
+}
+
+fn insecure_transport(setting: &str, value: &str, host: &str) -> (Cow<'static, str>, Option<Cow<'static, str>>) {
+    let refused = format!("refused to request a token: {setting}={value}");
+    if setting == "gssencmode" {
+        let cause = format!(
+            "{refused} sends the token, which is a password, to {host} under GSSAPI encryption, which does not verify the \
+             server as TLS does"
+        );
+        return (cause.into(), Some("remove gssencmode".into()));
+    }
+    let unknown = match value {
+        "disable" | "allow" | "prefer" => "",
+        _ => " (none of disable, allow, prefer, require, verify-ca and verify-full)",
+    };
+    let cause = format!("{refused}{unknown} could send the token, which is a password, unencrypted to {host}");
+    (cause.into(), Some("use sslmode=require or stronger (without sslmode, Azure hosts get verify-full)".into()))
+}
+
+fn timed_out(after: Duration, progress: Option<&str>, expired: Option<(SystemTime, SystemTime)>) -> String {
+    let progress = progress.map_or_else(
+        || "the identity service has not answered yet".to_owned(),
+        |progress| format!("{progress}, and is asked again"),
+    );
+    let expired = expired.map_or_else(String::new, |(on, since)| {
+        format!(". The token expired at {}, and renewing it has failed since {}", date(on), date(since))
+    });
+    format!("no token within {} s; {progress}{expired}", seconds(after))
 }
 
 const fn code_of(status: Status) -> Code {
