@@ -25,12 +25,20 @@ from tests.support.polling import eventually
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import psycopg
     from azure_postgresql_auth.emulator import Emulator
 
 ROLE = "emulator-identity"
 PROTOCOL_3_0 = 3 << 16
 SSL_REQUEST = struct.pack("!II", 8, 80877103)
 GSSENC_REQUEST = struct.pack("!II", 8, 80877104)
+
+
+def who(connection: psycopg.Connection[Any]) -> str:
+    """Return the role of a connection."""
+    row = connection.execute("SELECT session_user").fetchone()
+    assert row is not None
+    return str(row[0])
 
 
 def startup(version: int = PROTOCOL_3_0, **parameters: str) -> bytes:
