@@ -86,11 +86,11 @@ def test_an_exit_code_of_windows_own_stays(cli: Run, emulator: Emulator) -> None
 
 
 def test_commands_that_need_what_windows_has_not_say_so(cli: Run, emulator: Emulator, tmp_path: Path) -> None:
-    server = f"localhost:{emulator.port}"
+    server = (f"localhost:{emulator.port}", "--sslrootcert", emulator.ca_file)
     for arguments, words in (
         (("pgbouncer", "--auth-file", str(tmp_path / "list")), "Windows has no signal that tells PgBouncer"),
-        (("proxy", server), "use --listen [HOST:]PORT, without --socket"),
-        (("proxy", server, "--listen", "0", "--socket", str(tmp_path)), "use --listen [HOST:]PORT, without --socket"),
+        (("proxy", *server), "use --listen [HOST:]PORT, without --socket"),
+        (("proxy", *server, "--listen", "0", "--socket", str(tmp_path)), "use --listen [HOST:]PORT, without --socket"),
         (("emulator", "--", "cmd"), "on Windows the emulator runs no PostgreSQL of its own"),
     ):
         done = cli(*arguments)

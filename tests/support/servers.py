@@ -69,10 +69,10 @@ class Server:
                 client, _ = self._listener.accept()
             except OSError:
                 return
-            self.clients.append(client)
             thread = threading.Thread(target=self._answer, args=(client,), daemon=True)
-            self._threads.append(thread)
             thread.start()
+            self._threads.append(thread)
+            self.clients.append(client)
 
     def _answer(self, client: socket.socket) -> None:
         with contextlib.suppress(OSError):
