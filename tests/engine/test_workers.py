@@ -73,7 +73,7 @@ def test_workers_that_start_together_recover_from_throttling(emulator: Emulator)
         emulator,
         f"""
 credential = identity.ManagedIdentityCredential()
-reap([fork(lambda: ask(credential)) for _ in range({WORKERS})], seconds=60)
+reap([fork(lambda: ask(credential)) for _ in range({WORKERS})])
 """,
     )
     found = statuses(emulator)

@@ -30,7 +30,7 @@ def execute(emulator: Emulator, *arguments: str, exit_code: int = 0) -> str:
         timeout=100,
         check=False,
     )
-    assert (done.returncode, done.stderr) == (exit_code, ""), done.stdout
+    assert (done.returncode, done.stderr) == (exit_code, ""), done.stdout + done.stderr
     return done.stdout
 
 
