@@ -89,7 +89,7 @@ fn check_libpq(drawn: &Drawn, plan: &ConnectionPlan, version: u32) {
     let settings = plan.libpq_settings();
     let service = drawn.service();
     assert!(plan.has_unresolved_service || !matches!(service, Service::Unknown), "a service is guessed: {plan:?}");
-    // None: a service decides that cannot be read.
+    // None: the decision depends on a service that cannot be read.
     let read = |param: Param| -> Option<String> {
         let said = settings.get(param).or_else(|| drawn.given.arguments.get(param));
         match (said, &service) {
@@ -158,7 +158,7 @@ struct Drawn {
     driver: Driver,
     given: Given,
     variables: Vec<(String, String)>,
-    /// Empty if there is none.
+    /// The content of the service file; empty for no file.
     file: Vec<u8>,
 }
 

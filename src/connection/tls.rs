@@ -44,7 +44,7 @@ pub struct TlsSettings<'a> {
     pub sslrootcert: Option<&'a str>,
     /// libpq's `gssencmode`, as given: whether GSSAPI encryption is tried before TLS.
     pub gssencmode: Option<&'a str>,
-    /// A source that cannot be read may ask for more than these settings do.
+    /// A source that cannot be read may require stronger protection than these settings do.
     pub may_be_stricter: bool,
     /// User and password are both given: no token is sent.
     pub has_credentials: bool,

@@ -11,7 +11,7 @@ import stat
 import struct
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import asyncpg
 import psycopg
@@ -21,13 +21,11 @@ import trustme
 from tests.support.cancelling import cancelled_asleep
 from tests.support.platforms import needs_root
 from tests.support.polling import eventually
-from tests.support.proxy import ROLE, SSL_REQUEST, Proxy, error_of, message, read_messages, startup
+from tests.support.proxy import ROLE, SSL_REQUEST, Proxy, RunProxy, error_of, message, read_messages, startup
 from tests.support.servers import Server, forward
 
 if TYPE_CHECKING:
     from azure_postgresql_auth.emulator import Emulator
-
-RunProxy = Callable[..., Proxy]
 PASSWORD = "sesame, open"
 
 

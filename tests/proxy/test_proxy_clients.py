@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import psycopg
@@ -18,14 +18,12 @@ from tests.support.polling import eventually
 from tests.support.proxy import (
     ROLE,
     Proxy,
+    RunProxy,
     who,
 )
 
 if TYPE_CHECKING:
     from azure_postgresql_auth.emulator import Emulator
-
-
-RunProxy = Callable[..., Proxy]
 
 
 def needs(program: str) -> pytest.MarkDecorator:

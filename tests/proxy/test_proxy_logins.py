@@ -6,7 +6,7 @@ import concurrent.futures
 import socket
 import struct
 import time
-from typing import TYPE_CHECKING, Callable
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
@@ -16,6 +16,7 @@ from tests.support.proxy import (
     ROLE,
     SSL_REQUEST,
     Proxy,
+    RunProxy,
     error_of,
     message,
     query,
@@ -27,9 +28,6 @@ from tests.support.servers import Server, forward
 
 if TYPE_CHECKING:
     from azure_postgresql_auth.emulator import Emulator
-
-
-RunProxy = Callable[..., Proxy]
 
 
 def test_one_token_for_any_number_of_clients(proxy: Proxy, emulator: Emulator) -> None:

@@ -12,7 +12,7 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
@@ -21,7 +21,7 @@ from tests.support.cancelling import cancelled_asleep
 from tests.support.cli import COMMAND
 from tests.support.polling import eventually
 from tests.support.ports import reserved_ports
-from tests.support.proxy import ROLE, Proxy, startup
+from tests.support.proxy import ROLE, RunProxy, startup
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from azure_postgresql_auth.emulator import Emulator
 
     from tests.support.cli import Run
-
-RunProxy = Callable[..., Proxy]
 
 
 def session_user(connection: psycopg.Connection[Any]) -> str:

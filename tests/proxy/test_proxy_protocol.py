@@ -9,7 +9,7 @@ import ssl
 import struct
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable
+from typing import TYPE_CHECKING
 
 import asyncpg
 import psycopg
@@ -24,6 +24,7 @@ from tests.support.proxy import (
     ROLE,
     SSL_REQUEST,
     Proxy,
+    RunProxy,
     message,
     query,
     read_messages,
@@ -33,9 +34,6 @@ from tests.support.proxy import (
 
 if TYPE_CHECKING:
     from azure_postgresql_auth.emulator import Emulator
-
-
-RunProxy = Callable[..., Proxy]
 
 
 def test_a_login_takes_as_few_round_trips_as_it_can(run_proxy: RunProxy, tmp_path: Path) -> None:

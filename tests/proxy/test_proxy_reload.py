@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import shutil
 import signal
-from typing import TYPE_CHECKING, Any, Callable, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
 import pytest
 import trustme
 
 from tests.support.polling import eventually
-from tests.support.proxy import ROLE, Proxy
+from tests.support.proxy import ROLE, Proxy, RunProxy
 from tests.support.servers import Server, forward
 
 if TYPE_CHECKING:
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from azure_postgresql_auth.emulator import Emulator
-
-RunProxy = Callable[..., Proxy]
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has no SIGHUP")
 

@@ -16,7 +16,9 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Interruptions:
-    """A context manager that raises `Interrupted` in this thread, at a new place in each block, until there is none.
+    """A context manager that raises `Interrupted` in this thread, at another place in each block.
+
+    A block in which every place has been used already is not interrupted; `place` is then None.
 
     The interpreter runs the handlers of signals after calls: what was called has happened, and its result is lost.
 

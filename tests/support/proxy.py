@@ -150,8 +150,12 @@ class Proxy:
         return self.process.wait(30)
 
 
+RunProxy = Callable[..., Proxy]
+"""Starts a proxy: what `run_proxy` is."""
+
+
 @pytest.fixture
-def run_proxy(emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Proxy]]:
+def run_proxy(emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunProxy]:
     """Start proxies with these arguments; by default on a Unix socket (on Windows, a port), to the emulator."""
     for variable in emulator.env:
         if variable.startswith("PG"):
@@ -199,6 +203,6 @@ def run_proxy(emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.fixture
-def proxy(run_proxy: Callable[..., Proxy]) -> Proxy:
+def proxy(run_proxy: RunProxy) -> Proxy:
     """One on a Unix socket and a port, with its figures."""
     return run_proxy("--listen", "0", "--http", "0", "--stop-timeout", "5")

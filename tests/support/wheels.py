@@ -34,7 +34,7 @@ print(user)
 
 
 def interpreter(version: str) -> str | None:
-    """Return a working CPython of this version, on the PATH or of pyenv; None if there is none."""
+    """Return a working CPython of this version, on the PATH or of pyenv; None if none is installed."""
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     candidates = [shutil.which(f"python{version}"), *map(str, sorted(pyenv.glob(f"{version}.*/bin/python")))]
     for candidate in filter(None, candidates):

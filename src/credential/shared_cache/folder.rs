@@ -25,7 +25,7 @@ pub(super) fn check(folder: &Path) -> Result<(), String> {
 
 /// Why a file cannot be used.
 pub(super) enum Unreadable {
-    /// There is none.
+    /// The file does not exist.
     Absent,
     /// What is wrong with it.
     Refused(String),

@@ -63,6 +63,9 @@ pub struct Passwords {
 /// This process' key for salts.
 fn salt_key() -> Result<&'static Key, String> {
     static KEY: OnceLock<Key> = OnceLock::new();
+    if let Some(key) = KEY.get() {
+        return Ok(key);
+    }
     let mut key = Key::default();
     SystemRandom::new().fill(&mut key).map_err(|_| "the operating system provides no random numbers".to_owned())?;
     Ok(KEY.get_or_init(|| key))

@@ -63,7 +63,7 @@ class ProgramUrl(NamedTuple):
     driver: str = ""
     """The driver in the URL's scheme; "" if it has none."""
     note: str = ""
-    """The ignored parts; "" if there are none."""
+    """The ignored parts; empty if nothing is ignored."""
 
 
 def read(text: str) -> ProgramUrl:

@@ -41,7 +41,7 @@ def remove_leftovers(folder: int, name: str) -> None:
     """Remove what a killed process left of its new files."""
     pattern = re.compile(rf"\.{re.escape(name)}\.[0-9a-f]{{16}}\.new")
     with contextlib.suppress(OSError):
-        # The folder's own descriptor may be one that cannot be read.
+        # `folder` may have been opened with O_PATH, and cannot be listed then.
         listed = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
         try:
             with os.scandir(listed) as entries:
