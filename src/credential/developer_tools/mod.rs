@@ -20,7 +20,7 @@ use command::Output;
 use serde_json::{Deserializer, Map, Value};
 use tokio::time::Instant;
 
-use super::{expiry, http::attempt_log::redacted};
+use super::{expiry, http::redaction::redacted};
 use crate::{
     cache::FetchedToken,
     error::{Attempt, Error, Status, seconds},
