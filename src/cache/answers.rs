@@ -67,10 +67,15 @@ impl TokenCache {
         let scope = &slot.scope;
         let until = date(token.lifetime.expires_on);
         let took = seconds(took);
+        let was_refused = slot.refused_token.as_ref().is_some_and(|refused| slot.has(refused));
+        // One of another process's may be as old as the one that was refused.
+        if was_refused && !token.from_shared_cache {
+            slot.refused = slot.refused.after_failure(&*self.clock, None);
+        }
         // The same token again, from a cache of the credential's own, is not a renewal.
         let same = slot.token.as_ref().is_some_and(|old| {
             let as_long = old.lifetime.expires_on == token.lifetime.expires_on;
-            old.secret == token.secret || (as_long && !slot.refused.is_failing())
+            old.secret == token.secret || (as_long && !was_refused)
         });
         if same {
             slot.retry = slot.retry.after_failure(&*self.clock, None);
@@ -84,7 +89,7 @@ impl TokenCache {
         } else {
             let verb = if slot.token.is_some() { "renewed" } else { "acquired" };
             // Routine renewals are not worth more than a debug record: short-lived tokens cause many.
-            let routine = slot.token.is_some() && !slot.retry.is_failing() && !slot.refused.is_failing();
+            let routine = slot.token.is_some() && !slot.retry.is_failing() && !was_refused;
             log_buffer::record(
                 if routine { Level::Debug } else { Level::Info },
                 &format_args!("{verb} a token for {scope} from {source} in {took} s, good until {until}"),

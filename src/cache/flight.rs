@@ -106,7 +106,7 @@ pub struct Fetch {
     flight: Flight,
     /// `None` once it has ended.
     waiters: Option<Arc<Waiters>>,
-    known: Option<Arc<AccessToken>>,
+    unwanted: Vec<Secret>,
 }
 
 impl Fetch {
@@ -114,7 +114,7 @@ impl Fetch {
     pub(super) fn new(
         cache: Arc<TokenCache>,
         scope: Arc<str>,
-        known: Option<Arc<AccessToken>>,
+        unwanted: Vec<Secret>,
         now: Moment,
         pause: Duration,
     ) -> Self {
@@ -129,7 +129,7 @@ impl Fetch {
             result: result.shared(),
             waiters: Arc::downgrade(&waiters),
         };
-        Self { scope, cache, flight, waiters: Some(waiters), known }
+        Self { scope, cache, flight, waiters: Some(waiters), unwanted }
     }
 
     /// How long to wait before the first request, because the service throttles.
@@ -143,12 +143,12 @@ impl Fetch {
         flight: &mut Flight,
         cache: Arc<TokenCache>,
         scope: Arc<str>,
-        known: Option<Arc<AccessToken>>,
+        unwanted: Vec<Secret>,
         now: Moment,
     ) -> Option<Self> {
         let waiters = flight.waiters.upgrade()?;
         (flight.last_fetch, flight.pause) = (now, Duration::ZERO);
-        Some(Self { scope, cache, flight: flight.clone(), waiters: Some(waiters), known })
+        Some(Self { scope, cache, flight: flight.clone(), waiters: Some(waiters), unwanted })
     }
 
     pub(super) fn flight(&self) -> &Flight {
@@ -166,10 +166,10 @@ impl Fetch {
         &self.scope
     }
 
-    /// The current token, which this fetch is to replace.
+    /// The tokens that this fetch is to replace: the current one, and one that the server refused.
     #[must_use]
-    pub fn known(&self) -> Option<&Secret> {
-        self.known.as_ref().map(|token| &token.secret)
+    pub fn unwanted(&self) -> &[Secret] {
+        &self.unwanted
     }
 
     /// Where to report the outcome of its requests.

@@ -130,8 +130,8 @@ impl TokenCache {
     }
 
     /// A token instead of `refused`, which the server did not accept: the one that has replaced it since, or a flight that
-    /// fetches one. `None` if a token was replaced a moment ago and its successor was refused as well, because then the token
-    /// is not the reason.
+    /// fetches one. `None` if the service gave a token instead of another one a moment ago and this was refused as well, because
+    /// then the token is not the reason.
     #[must_use]
     pub fn replace(self: &Arc<Self>, scope: &str, refused: &str, deadline: Moment) -> Option<Lookup> {
         let _guard = fork::guarded();
@@ -146,12 +146,10 @@ impl TokenCache {
         }
         self.stats.refused();
         // Callers that were refused at the same time wait for the same flight.
-        if slot.flight_under_way().is_none() {
-            if !slot.refused.permits(&token.lifetime, self.clock.now()) {
-                return None;
-            }
-            slot.refused = slot.refused.after_failure(&*self.clock, None);
+        if slot.flight_under_way().is_none() && !slot.refused.permits(&token.lifetime, self.clock.now()) {
+            return None;
         }
+        slot.refused_token = Some(token);
         Some(self.join(slot, deadline))
     }
 
@@ -211,14 +209,14 @@ impl TokenCache {
     /// The flight, with a fetch if one has to begin, after a pause.
     fn join_after(self: &Arc<Self>, slot: &mut Slot, pause: Duration) -> (Flight, Option<Fetch>) {
         let now = self.clock.now();
-        let (scope, known) = (Arc::clone(&slot.scope), slot.token.clone());
+        let (scope, unwanted) = (Arc::clone(&slot.scope), slot.unwanted());
         let fetch = match slot.flight.as_mut().filter(|flight| flight.is_of_this_process()) {
             Some(flight) if !flight.is_overdue(now) => return (flight.clone(), None),
-            Some(flight) => Fetch::joining(flight, Arc::clone(self), scope, known, now),
+            Some(flight) => Fetch::joining(flight, Arc::clone(self), scope, unwanted, now),
             None => None,
         };
-        let fetch = fetch
-            .unwrap_or_else(|| Fetch::new(Arc::clone(self), Arc::clone(&slot.scope), slot.token.clone(), now, pause));
+        let fetch =
+            fetch.unwrap_or_else(|| Fetch::new(Arc::clone(self), Arc::clone(&slot.scope), slot.unwanted(), now, pause));
         self.stats.requested();
         slot.flight = Some(fetch.flight().clone());
         (fetch.flight().clone(), Some(fetch))

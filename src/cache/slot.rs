@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::{AccessToken, Flight, policy::Retry};
 use crate::{
     error::{Error, LastFailure},
-    platform::clock::Moment,
+    platform::{clock::Moment, secret::Secret},
 };
 
 /// The state of one scope.
@@ -19,7 +19,9 @@ pub(super) struct Slot {
     pub(super) failure: Option<LastFailure>,
     /// The service throttles requests: since when, for how long, and its error. Never a Python exception.
     pub(super) throttled: Option<(Moment, Duration, Error)>,
-    /// Tokens that the server refused, one after the other.
+    /// The last token that the server refused.
+    pub(super) refused_token: Option<Arc<AccessToken>>,
+    /// How many times in a row the service has given another token for one that the server refused.
     pub(super) refused: Retry,
 }
 
@@ -32,6 +34,7 @@ impl Slot {
             retry: Retry::default(),
             failure: None,
             throttled: None,
+            refused_token: None,
             refused: Retry::default(),
         }
     }
@@ -45,6 +48,17 @@ impl Slot {
 
     pub(super) fn flight_under_way(&self) -> Option<&Flight> {
         self.flight.as_ref().filter(|flight| flight.is_of_this_process())
+    }
+
+    /// The tokens that a fetch is to replace: the current one, and one that was refused, which others may still offer.
+    pub(super) fn unwanted(&self) -> Vec<Secret> {
+        let refused = self.refused_token.iter().filter(|refused| !self.has(refused));
+        self.token.iter().chain(refused).map(|token| token.secret.clone()).collect()
+    }
+
+    /// Whether this is its token.
+    pub(super) fn has(&self, token: &AccessToken) -> bool {
+        self.token.as_ref().is_some_and(|known| known.secret == token.secret)
     }
 
     /// Whether its token lives as long as this one.

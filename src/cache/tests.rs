@@ -34,6 +34,14 @@ impl Bench {
         self.cache.lookup(SCOPE, self.clock.now().after(Duration::from_secs(seconds)))
     }
 
+    /// The fetch that a login has to make whose token was refused; `None` where it has to do with the refusal.
+    fn replace(&self, refused: &str) -> Option<Fetch> {
+        match self.cache.replace(SCOPE, refused, self.clock.now().after(Duration::from_secs(30)))? {
+            Lookup::Pending(_, Some(fetch)) => Some(fetch),
+            other => panic!("expected a fetch, got {other:?}"),
+        }
+    }
+
     fn lead(&self) -> (Flight, Fetch) {
         match self.lookup() {
             Lookup::Pending(flight, Some(fetch)) => (flight, fetch),
@@ -242,4 +250,55 @@ fn scopes_do_not_share() {
     let bench = Bench::new();
     bench.lead().1.answer("test", Ok(bench.token("a", 3600)));
     assert!(matches!(bench.cache.lookup("other", bench.clock.now()), Lookup::Pending(_, Some(_))));
+}
+
+#[test]
+fn a_refused_token_is_replaced_as_soon_as_the_service_answers() {
+    let bench = Bench::new();
+    bench.lead().1.answer("test", Ok(bench.token("revoked", 3600)));
+    // As often as logins are refused: the pause is for tokens whose successors are refused as well.
+    for _ in 0..3 {
+        bench
+            .replace("revoked")
+            .expect("another may be had")
+            .answer("test", Err(Error::InvalidArgument("down".into())));
+    }
+    bench.replace("revoked").expect("another may be had").answer("test", Ok(bench.token("another", 3600)));
+    assert_eq!(bench.ready().0, "another");
+    assert!(bench.replace("another").is_none(), "the token is not the reason");
+}
+
+#[test]
+fn a_token_that_others_have_left_is_no_proof_that_none_is_accepted() {
+    let bench = Bench::new();
+    bench.lead().1.answer("test", Ok(bench.token("revoked", 3600)));
+    let left = FetchedToken { from_shared_cache: true, ..bench.token("revoked as well", 3600) };
+    bench.replace("revoked").expect("another may be had").answer("test", Ok(left));
+    bench
+        .replace("revoked as well")
+        .expect("the service has not been asked")
+        .answer("test", Ok(bench.token("another", 3600)));
+    assert!(bench.replace("another").is_none());
+}
+
+#[test]
+fn a_credential_that_gives_a_refused_token_again_is_left_alone_for_a_while() {
+    let bench = Bench::new();
+    bench.lead().1.answer("test", Ok(bench.token("revoked", 3600)));
+    bench.replace("revoked").expect("another may be had").answer("test", Ok(bench.token("revoked", 3600)));
+    assert!(bench.replace("revoked").is_none());
+}
+
+#[test]
+fn a_fetch_knows_which_tokens_it_must_not_bring() {
+    let bench = Bench::new();
+    let secrets = |fetch: &Fetch| fetch.unwanted().iter().map(|secret| secret.expose().to_owned()).collect::<Vec<_>>();
+    let (_, fetch) = bench.lead();
+    assert!(secrets(&fetch).is_empty());
+    fetch.answer("test", Ok(bench.token("revoked", 3600)));
+    let fetch = bench.replace("revoked").expect("another may be had");
+    assert_eq!(secrets(&fetch), ["revoked"]);
+    fetch.answer("test", Ok(bench.token("another", 60)));
+    bench.clock.advance(Duration::from_secs(60));
+    assert_eq!(secrets(&bench.lead().1), ["another", "revoked"]);
 }

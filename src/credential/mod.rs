@@ -125,7 +125,7 @@ tokio::task_local! {
 pub fn start(fetch: Fetch, source: Arc<dyn TokenSource>) {
     let name = source.name();
     let (scope, progress) = (Arc::clone(fetch.scope()), fetch.progress().clone());
-    let known = fetch.known().cloned();
+    let unwanted = fetch.unwanted().to_vec();
     let pause = fetch.pause();
     // Shared with the task, so that an answer is possible if the task cannot be started.
     let slot = Arc::new(Mutex::new(Some(fetch)));
@@ -134,7 +134,7 @@ pub fn start(fetch: Fetch, source: Arc<dyn TokenSource>) {
     let started = runtime::spawn(async move {
         tokio::time::sleep(pause).await;
         let deadline = Instant::now() + FETCH_LIMIT;
-        let fetched = PROGRESS.scope(progress, shared_cache::fetch(&*source, &scope, known.as_ref(), deadline));
+        let fetched = PROGRESS.scope(progress, shared_cache::fetch(&*source, &scope, &unwanted, deadline));
         let outcome = AssertUnwindSafe(fetched).catch_unwind().await;
         let Some(fetch) = take(&task_slot) else { return };
         match outcome {

@@ -110,6 +110,15 @@ def test_a_refused_token_is_not_taken_again(emulator: Emulator, folder: Path) ->
     assert requests(emulator) == 2
 
 
+def test_a_refused_token_is_replaced_by_one_that_lives_less_long(emulator: Emulator, folder: Path) -> None:
+    login(emulator)
+    emulator.revoke("emulator-identity")
+    emulator.lifetime = 600
+    assert "logged in as emulator-identity" in login(emulator)
+    assert login(emulator) == "logged in as emulator-identity\n", "what replaced it is there for the others"
+    assert requests(emulator) == 2
+
+
 def test_one_that_is_due_for_renewal_is_renewed_or_else_used(emulator: Emulator, folder: Path) -> None:
     emulator.lifetime = 12
     login(emulator)

@@ -58,10 +58,10 @@ impl Entry {
         Self { file: folder.join(&name), name, key }
     }
 
-    /// The token in the file, if there is another one than `known` and it is as good as `wanted`.
+    /// The token in the file, if there is one that is not `unwanted` and as good as `wanted`.
     pub(super) fn read(
         &self,
-        known: Option<&Secret>,
+        unwanted: &[Secret],
         wanted: impl Fn(&Lifetime, &dyn Clock) -> bool,
     ) -> Option<FetchedToken> {
         let (token, obtained_on) = match read_private(&self.file, LARGEST_ENTRY) {
@@ -72,8 +72,7 @@ impl Entry {
         let clock = SystemClock;
         let age = clock.wall().duration_since(obtained_on).unwrap_or_default();
         let life = Lifetime::started(&clock, age, token.expires_at, token.refresh_at)?;
-        let another = known.is_none_or(|known| *known != token.secret);
-        (another && wanted(&life, &clock)).then_some(token)
+        (!unwanted.contains(&token.secret) && wanted(&life, &clock)).then_some(token)
     }
 
     fn opened(&self, bytes: &[u8]) -> Result<(FetchedToken, SystemTime), String> {
@@ -93,8 +92,8 @@ impl Entry {
         Ok((token, date("obtained_on").ok_or_else(changed)?))
     }
 
-    /// Puts a token in the file, unless one that lives longer is there already.
-    pub(super) fn write(&self, token: &FetchedToken) -> Result<(), String> {
+    /// Puts a token in the file, unless one that lives longer is there already and not `unwanted`.
+    pub(super) fn write(&self, token: &FetchedToken, unwanted: &[Secret]) -> Result<(), String> {
         let seconds = |date: SystemTime| date.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let text = json!({
             "token": token.secret.expose(),
@@ -114,7 +113,7 @@ impl Entry {
             // that lives longer might be replaced.
             let locked = lock.try_lock().is_ok();
             let lives_longer = |life: &Lifetime, _: &dyn Clock| life.expires_on > token.expires_at;
-            let outcome = if self.read(None, lives_longer).is_some() {
+            let outcome = if self.read(unwanted, lives_longer).is_some() {
                 fs::remove_file(&fresh)
             } else {
                 fs::rename(&fresh, &self.file)

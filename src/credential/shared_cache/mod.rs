@@ -61,11 +61,11 @@ pub(super) const NAME: &str = "the shared cache";
 
 /// Fetches a token, from the folder if there is one with a fresh token in it.
 ///
-/// `known` is the token that the caller has and wants another one for.
+/// `unwanted` are the tokens that the caller wants another one for.
 pub(super) async fn fetch(
     source: &dyn TokenSource,
     scope: &str,
-    known: Option<&Secret>,
+    unwanted: &[Secret],
     deadline: Instant,
 ) -> Result<FetchedToken, Error> {
     let folder = variable(VARIABLE).filter(|_| source.is_shareable()).map(PathBuf::from);
@@ -74,7 +74,7 @@ pub(super) async fn fetch(
         None => None,
     };
     match entry {
-        Some(entry) => entry.fetch(source, scope, known, deadline).await,
+        Some(entry) => entry.fetch(source, scope, unwanted, deadline).await,
         None => source.fetch(scope, deadline).await,
     }
 }
@@ -127,21 +127,21 @@ impl Entry {
         &self,
         source: &dyn TokenSource,
         scope: &str,
-        known: Option<&Secret>,
+        unwanted: &[Secret],
         deadline: Instant,
     ) -> Result<FetchedToken, Error> {
-        let lock = match self.turn(known, deadline).await {
+        let lock = match self.turn(unwanted, deadline).await {
             Turn::Token(token) => return Ok(token),
             Turn::Fetch(lock) => lock,
             Turn::Wait => None,
         };
         let fetched = source.fetch(scope, deadline).await;
-        let entry = self.clone();
+        let (entry, unwanted) = (self.clone(), unwanted.to_vec());
         match fetched {
             Ok(token) => {
                 let copy = source.is_shareable().then(|| token.clone());
                 aside(move || {
-                    copy.and_then(|token| logged(entry.write(&token)));
+                    copy.and_then(|token| logged(entry.write(&token, &unwanted)));
                     drop(lock);
                 })
                 .await;
@@ -149,9 +149,8 @@ impl Entry {
             }
             // One that should be renewed, and was not, is still good.
             Err(error) => {
-                let known = known.cloned();
                 let found = aside(move || {
-                    let found = entry.read(known.as_ref(), |life, clock| life.is_usable(clock.now()));
+                    let found = entry.read(&unwanted, |life, clock| life.is_usable(clock.now()));
                     drop(lock);
                     found
                 });
@@ -161,27 +160,27 @@ impl Entry {
     }
 
     /// A fresh token of another process's, now or soon; or the turn to fetch one.
-    async fn turn(&self, known: Option<&Secret>, deadline: Instant) -> Turn {
+    async fn turn(&self, unwanted: &[Secret], deadline: Instant) -> Turn {
         let give_up_at = deadline.min(Instant::now() + WAIT_LIMIT);
         loop {
-            let (entry, known) = (self.clone(), known.cloned());
-            match aside(move || entry.look(known.as_ref())).await.unwrap_or(Turn::Fetch(None)) {
+            let (entry, unwanted) = (self.clone(), unwanted.to_vec());
+            match aside(move || entry.look(&unwanted)).await.unwrap_or(Turn::Fetch(None)) {
                 Turn::Wait if Instant::now() < give_up_at => tokio::time::sleep(LOOK_EVERY).await,
                 turn => return turn,
             }
         }
     }
 
-    fn look(&self, known: Option<&Secret>) -> Turn {
+    fn look(&self, unwanted: &[Secret]) -> Turn {
         let is_fresh = |life: &Lifetime, clock: &dyn Clock| {
             policy::decide(life, &Retry::default(), clock.now(), policy::spread()) == Decision::Use
         };
-        if let Some(token) = self.read(known, is_fresh) {
+        if let Some(token) = self.read(unwanted, is_fresh) {
             return Turn::Token(token);
         }
         match FetchLock::acquire(&self.file) {
             // Whoever held it may have written and gone since we looked.
-            Ok(lock) => self.read(known, is_fresh).map_or(Turn::Fetch(Some(lock)), Turn::Token),
+            Ok(lock) => self.read(unwanted, is_fresh).map_or(Turn::Fetch(Some(lock)), Turn::Token),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Turn::Wait,
             Err(_) => Turn::Fetch(None),
         }

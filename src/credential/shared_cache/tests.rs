@@ -58,7 +58,7 @@ fn a_process_that_comes_while_another_ends_makes_no_request() {
         for entry in entries.collect::<Vec<_>>() {
             start.wait();
             let deadline = Instant::now() + FETCH_LIMIT;
-            runtime.block_on(entry.fetch(&source, "scope", None, deadline)).unwrap();
+            runtime.block_on(entry.fetch(&source, "scope", &[], deadline)).unwrap();
         }
     };
     std::thread::scope(|scope| {

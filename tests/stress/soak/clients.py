@@ -55,8 +55,8 @@ def tasks(stop: threading.Event) -> None:
     while not stop.wait(PAGES_PAUSE):
         number += 1
         task = events.attempt("tasks")
-        result = order.delay(number)
         try:
+            result = order.delay(number)
             doubled = result.get(timeout=_PATIENCE, interval=0.05)
         except Exception as error:  # noqa: BLE001 - judged later
             task.failed(error)

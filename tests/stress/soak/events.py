@@ -40,6 +40,8 @@ class Failure(NamedTuple):
     """Whether there was no token, or the server refused it."""
     good_until: float
     """When the token that was there at the beginning ceases to be sent."""
+    asked_in_vain: bool
+    """Whether the server refused the token, and a request for another one failed."""
 
 
 class Attempt(NamedTuple):
@@ -48,6 +50,9 @@ class Attempt(NamedTuple):
     client: str
     begun: float
     good_until: float
+    credential: Any = None
+    failures: int = 0
+    """Requests for its tokens that had failed before."""
 
     def succeeded(self) -> None:
         _report({"client": self.client})
@@ -57,16 +62,21 @@ class Attempt(NamedTuple):
             is_login = isinstance(error, errors.AzurePgEntraError) or is_refusal(error)
         said = f"{type(error).__name__}: {error}"[:_LONGEST]
         process = os.environ[PROCESS]
-        failure = Failure(self.client, process, self.begun, time.monotonic(), said, is_login, self.good_until)
+        failed_now = self.credential is not None and core.token_stats(self.credential).failures > self.failures
+        in_vain = failed_now and is_refusal(error)
+        failure = Failure(self.client, process, self.begun, time.monotonic(), said, is_login, self.good_until, in_vain)
         _report(failure._asdict())
 
 
 def attempt(client: str, credential: Any = None, expires_on: float = 0.0) -> Attempt:
     """Begin one, with what is known about its token."""
+    failures = 0
     if credential is not None:
-        expires_on = max(core.token_stats(credential).expires_on.values(), default=0.0)
+        stats = core.token_stats(credential)
+        expires_on, failures = max(stats.expires_on.values(), default=0.0), stats.failures
     now = time.monotonic()
-    return Attempt(client, now, now + expires_on - time.time() - LEEWAY * (LIFETIME + 1))
+    good_until = now + expires_on - time.time() - LEEWAY * (LIFETIME + 1)
+    return Attempt(client, now, good_until, credential, failures)
 
 
 def count(client: str, number: int = 1) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from tests.stress.soak.events import Failure
 
 LIFETIME = 4.0
 """Seconds of a token's life, here and nowhere else: renewed after 2 to 2.4, not sent after 3.6."""
@@ -37,6 +40,12 @@ CLOCK = (90.0, 0.0, -90.0, 0.0)
 STOPPED = LIFETIME * 1.6
 """Seconds for which a process is stopped."""
 
+SLOW = 5.0
+"""Seconds for a login without the library, of 0.05 elsewhere, that tell of a machine too busy for `CONNECT_TIMEOUT`."""
+
+# Errors of drivers and of the proxy after these seconds.
+TIMED_OUT = ("timeout expired", "TimeoutError", "did not answer the login in time")
+
 # Errors of drivers whose backend was killed; psycopg 3 and psycopg2 have libpq's messages.
 KILLED = (
     "terminating connection",
@@ -58,3 +67,7 @@ class Window(NamedTuple):
     name: str
     begun: float
     ended: float
+
+    def overlaps(self, other: Window | Failure) -> bool:
+        """Whether both have a moment in common."""
+        return self.begun < other.ended and other.begun < self.ended

@@ -8,7 +8,7 @@ from statistics import mean, median
 from typing import TYPE_CHECKING, Any
 
 from tests.stress.soak.events import Failure
-from tests.stress.soak.faults import KILLED
+from tests.stress.soak.faults import CLOCK, KILLED, TIMED_OUT
 from tests.stress.soak.samples import Sample
 
 if TYPE_CHECKING:
@@ -30,14 +30,19 @@ def reason(failure: Failure, windows: Iterable[Window]) -> str:
     if any(words in failure.error for words in KILLED):
         return "killed connection"
     for window in windows:
-        if failure.begun < window.ended and failure.ended > window.begun and _concerns(window, failure):
+        if window.overlaps(failure) and _concerns(window, failure):
             return f"{window.kind}: {window.name}"
+        # A token with the dates of the other clock is refused for as long as it lives, if there is no other.
+        if window.kind == "clock" and failure.asked_in_vain and 0 < failure.begun - window.ended < max(CLOCK):
+            return "no token instead of one that was refused"
     return "no token" if failure.is_login and failure.ended >= failure.good_until else ""
 
 
 def _concerns(window: Window, failure: Failure) -> bool:
     if window.kind == "clock":
         return failure.is_login
+    if window.kind == "busy machine":
+        return any(words in failure.error for words in TIMED_OUT)
     # A process that is stopped, or the clients of one.
     return window.kind != "stopped" or failure.process in {window.name, "clients"}
 

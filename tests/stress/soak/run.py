@@ -8,6 +8,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from tests.stress.soak import judgement
+from tests.stress.soak.control import Control
 from tests.stress.soak.events import Events
 from tests.stress.soak.faults import KILLED, LIFETIME
 from tests.stress.soak.samples import Sampler
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 PAUSE = 0.2
 """Seconds between two queries of a pool: for hours, beside other work."""
 SHORT_PAUSE = 0.02
-POOLS = ("psycopg", "psycopg async", "psycopg2", "asyncpg", "forked", "exits")
+BUSY_AT_MOST = 0.05
+"""The share of the time in which the machine may be too busy for a judgement on time-outs."""
+POOLS = ("logins without the library", "psycopg", "psycopg async", "psycopg2", "asyncpg", "forked", "exits")
 SERVED = (
     "django",
     "celery",
@@ -77,11 +80,13 @@ def soak(emulator: Emulator, seconds: float, folder: Path, *, everything: bool) 
                 sampler.follow("emulator", os.getpid())
             for started in processes.started:
                 sampler.follow(started.name, started.process.pid, family=started.has_workers)
-            storm.rage()
+            with Control(emulator, storm.busy) as control:
+                storm.rage()
             emulator.heal()
             processes.end()
     finally:
         events.close()
+    events.counts["logins without the library"] = control.logins
     return _report(folder, seconds, storm, events, processes)
 
 
@@ -99,6 +104,8 @@ def _report(folder: Path, seconds: float, storm: Storm, events: Events, processe
     excused: dict[str, float] = {}
     for window in storm.windows:
         excused[window.kind] = excused.get(window.kind, 0.0) + window.ended - window.begun
+    if excused.get("busy machine", 0.0) > seconds * BUSY_AT_MOST:
+        wrong.append(f"the machine was too busy for {excused['busy machine']:.0f} s; run this where it is not")
     return {
         "seconds": seconds,
         "attempts that succeeded": dict(sorted(events.counts.items())),

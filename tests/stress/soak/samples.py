@@ -82,8 +82,6 @@ class Sampler:
         self._end = threading.Event()
         self._processes: dict[str, int] = {}
         self._families: dict[str, int] = {}
-        self.series: dict[str, list[tuple[float, Sample]]] = {}
-        """By the process' name: seconds since the start, and the sample."""
         self._thread = threading.Thread(target=self._run)
 
     def follow(self, name: str, pid: int, *, family: bool = False) -> None:
@@ -108,7 +106,6 @@ class Sampler:
                 for name, pid in self._all():
                     with contextlib.suppress(OSError):
                         found = sample(pid)
-                        self.series.setdefault(name, []).append((at, found))
                         file.write(json.dumps({"at": at, "process": name, **found._asdict()}) + "\n")
                 file.flush()
 

@@ -108,8 +108,16 @@ class Storm:
         """)  # noqa: S608 - a constant
         self.killed += len(rows)
 
+    def busy(self, window: Window) -> None:
+        """Keep a time in which the machine was too busy, unless the server failed then: its silence takes long, too."""
+        if not any(other.overlaps(window) for other in self.windows if other.kind == "server"):
+            self._keep(window)
+
     def _window(self, kind: str, name: str, begun: float, after: float = _AFTERWARDS) -> None:
-        self.windows.append(window := Window(kind, name, begun, time.monotonic() + after))
+        self._keep(Window(kind, name, begun, time.monotonic() + after))
+
+    def _keep(self, window: Window) -> None:
+        self.windows.append(window)
         self._log.write(json.dumps(window._asdict()) + "\n")
         self._log.flush()
 

@@ -1,4 +1,4 @@
-"""A Celery application whose tasks log in through Django."""
+"""A Celery application whose tasks log in through Django. As a program, it prepares broker and results."""
 
 from __future__ import annotations
 
@@ -16,8 +16,19 @@ app = Celery("soak", broker=f"sqla+sqlite:///{FOLDER / 'broker'}", backend=f"db+
 app.conf.broker_connection_retry_on_startup = True
 
 
+def create_tables() -> None:
+    """Create the tables of broker and results, so that worker and client do not both try to at once."""
+    with app.connection_for_write() as connection:
+        app.amqp.queues[app.conf.task_default_queue](connection.default_channel).declare()
+    app.backend.ResultSession()
+
+
 @app.task(name="order")  # type: ignore[untyped-decorator]
 def order(number: int) -> int:
     """Log in."""
     web.query("celery")
     return 2 * number
+
+
+if __name__ == "__main__":
+    create_tables()

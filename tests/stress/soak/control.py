@@ -1,0 +1,50 @@
+"""Logins without the library: where these are slow, so is the machine."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from typing import TYPE_CHECKING, Callable
+
+import psycopg
+
+from tests.stress.soak.faults import SLOW, Window
+
+if TYPE_CHECKING:
+    from azure_postgresql_auth.emulator import Emulator
+
+_PAUSE = 1.0
+_PATIENCE = 120
+
+
+class Control:
+    """Logs in with a token of its own and reports each login that took too long, for as long as the block."""
+
+    def __init__(self, emulator: Emulator, report: Callable[[Window], None]) -> None:
+        self._emulator = emulator
+        self._report = report
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self.logins = 0
+        """How many succeeded."""
+
+    def __enter__(self) -> Control:  # noqa: PYI034 - Self is newer than Python 3.9
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        user = self._emulator.identity.name
+        while not self._end.wait(_PAUSE):
+            token = self._emulator.token(self._emulator.identity, lifetime=_PATIENCE)
+            begun = time.monotonic()
+            # One that fails, as the storm makes some, says nothing unless it was slow.
+            with contextlib.suppress(psycopg.Error):
+                psycopg.connect(self._emulator.dsn, user=user, password=token, connect_timeout=_PATIENCE).close()
+                self.logins += 1
+            if (ended := time.monotonic()) - begun > SLOW:
+                self._report(Window("busy machine", "a login without the library was slow", begun, ended))
