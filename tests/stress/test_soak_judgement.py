@@ -15,7 +15,7 @@ BUSY = Window("busy machine", "a login without the library was slow", 100.0, 110
 
 
 def failure(error: str, begun: float, *, is_login: bool = False, asked_in_vain: bool = False) -> Failure:
-    """A failure of a process whose token is good for a minute more."""
+    """Return the failure of a process whose token is good for a minute more."""
     return Failure("django", "gunicorn", begun, begun + 1, error, is_login, begun + 60, asked_in_vain)
 
 
