@@ -69,7 +69,7 @@ def soak(emulator: Emulator, seconds: float, folder: Path, *, everything: bool) 
         with (
             (folder / "windows.jsonl").open("w", encoding="utf-8") as windows,
             Processes(folder, emulator, variables) as processes,
-            Sampler(folder / "samples.jsonl", every) as sampler,
+            Sampler(folder, every, events.counts) as sampler,
         ):
             storm = Storm(emulator, seconds, windows)
             processes.start("load", "tests.stress.soak.load", str(PAUSE if everything else SHORT_PAUSE))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 
 class Sample(NamedTuple):
@@ -74,11 +74,12 @@ def children(pid: int) -> list[int]:
 
 
 class Sampler:
-    """Samples processes, and keeps all samples in a file: a JSON object on each line."""
+    """Samples processes and counts, and keeps all samples in files: a JSON object on each line."""
 
-    def __init__(self, path: Path, every: float) -> None:
-        self._path = path
+    def __init__(self, folder: Path, every: float, counts: Mapping[str, int]) -> None:
+        self._folder = folder
         self._every = every
+        self._counts = counts
         self._end = threading.Event()
         self._processes: dict[str, int] = {}
         self._families: dict[str, int] = {}
@@ -100,7 +101,10 @@ class Sampler:
 
     def _run(self) -> None:
         begun = time.monotonic()
-        with self._path.open("w", encoding="utf-8") as file:
+        with (
+            (self._folder / "samples.jsonl").open("w", encoding="utf-8") as file,
+            (self._folder / "counts.jsonl").open("w", encoding="utf-8") as counts,
+        ):
             while not self._end.wait(self._every):
                 at = round(time.monotonic() - begun, 1)
                 for name, pid in self._all():
@@ -108,6 +112,8 @@ class Sampler:
                         found = sample(pid)
                         file.write(json.dumps({"at": at, "process": name, **found._asdict()}) + "\n")
                 file.flush()
+                counts.write(json.dumps({"at": at, **self._counts}) + "\n")
+                counts.flush()
 
     def _all(self) -> Iterator[tuple[str, int]]:
         for name, pid in list(self._processes.items()):
