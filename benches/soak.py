@@ -11,9 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import charts
 import report
-from matplotlib import pyplot as plt
 
 HERE = Path(__file__).parent
 SOAK = HERE / "soak.json"
@@ -65,6 +63,10 @@ def _series(rows: list[dict[str, Any]], names: Any) -> dict[str, list[float]]:
 
 def draw(found: dict[str, Any]) -> None:
     """Draw a panel for each figure, with a line for each process, and one of logins, with a line for each client."""
+    # Here, because the section can be had without.
+    import charts
+    from matplotlib import pyplot as plt
+
     plt.switch_backend("svg")
     with plt.rc_context(charts.STYLE):
         figure, axes = plt.subplots(2, 2, figsize=(10, 7))
