@@ -164,6 +164,13 @@ def test_a_command_inside(cli: Run, emulator: Emulator) -> None:
     assert cli("proxy", *server, "--", "no-such-program").returncode == 127
 
 
+def test_serves_without_the_service_manager_that_the_environment_names(run_proxy: RunProxy, tmp_path: Path) -> None:
+    proxy = run_proxy(env={"NOTIFY_SOCKET": f"/{tmp_path.name}"})
+    with psycopg.connect(proxy.conninfo) as connection:
+        assert session_user(connection) == ROLE
+    assert proxy.process.poll() is None
+
+
 def test_sockets_and_notifications_of_systemd(run_proxy: RunProxy, emulator: Emulator, tmp_path: Path) -> None:
     if shutil.which("bash") is None:
         pytest.skip("bash is not installed")

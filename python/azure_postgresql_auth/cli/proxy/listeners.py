@@ -7,6 +7,7 @@ import ipaddress
 import os
 import socket
 import stat
+import sys
 from typing import TYPE_CHECKING
 
 from azure_postgresql_auth.cli.failure import USAGE, Failure
@@ -153,13 +154,11 @@ def activated(servers: Sequence[Server]) -> Iterator[tuple[Server, socket.socket
 def notify(state: str) -> None:
     """Notify the service manager, if there is one (sd_notify(3))."""
     address = os.environ.get("NOTIFY_SOCKET", "")
-    if not address.startswith(("/", "@")):
+    # Windows has no service manager that sets the variable; a shell's environment can still have it.
+    if sys.platform == "win32" or not address.startswith(("/", "@")):
         return
     # Without a manager, the proxy continues to serve.
-    with (
-        contextlib.suppress(OSError),
-        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as manager,
-    ):
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.connect(address.replace("@", "\0", 1) if address.startswith("@") else address)
         manager.send(state.encode())
 
