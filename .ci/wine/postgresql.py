@@ -1,7 +1,11 @@
-"""Run a command beside a PostgreSQL that listens on loopback; TEST_POSTGRESQL tells it the server's URL."""
+"""Run a command beside some PostgreSQL servers: `postgresql.py 2 COMMAND...`.
+
+They listen on loopback; TEST_POSTGRESQL tells the command their URLs.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import shutil
@@ -16,59 +20,49 @@ from azure_postgresql_auth.emulator.server import binaries
 from azure_postgresql_auth.emulator.server.account import Account
 
 _SETTINGS = ("max_connections=400", "fsync=off", "synchronous_commit=off", "full_page_writes=off")
+_INITDB = ("-A", "scram-sha-256", "-E", "UTF8", "--locale=C", "--no-sync")
 _START_SECONDS = 60
 
 
-def main(command: list[str]) -> int:
-    """Run it to its end."""
+def main(count: int, command: list[str]) -> int:
+    """Run it to its end, beside this many servers."""
+    with contextlib.ExitStack() as stack:
+        urls = [start(stack) for _ in range(count)]
+        environment = {**os.environ, "TEST_POSTGRESQL": " ".join(urls)}
+        return subprocess.run(command, env=environment, check=False).returncode  # noqa: S603
+
+
+def start(stack: contextlib.ExitStack) -> str:
+    """Start a server that ends with the stack; return its URL."""
     account = Account.choose()
     work = Path(tempfile.mkdtemp(prefix="wine-pg-", dir="/tmp"))
+    stack.callback(shutil.rmtree, work, ignore_errors=True)
     work.chmod(0o711)
-    try:
-        programs = account.reachable(binaries.find(None), work)
-        home, password = work / "pg", secrets.token_hex(16)
-        home.mkdir(mode=0o700)
-        (home / "password").write_text(password)
-        account.give(home)
-        options = {"cwd": home, "stdout": subprocess.DEVNULL, **account.options()}
-        initdb = [
-            programs / "initdb",
-            "-D",
-            home / "data",
-            "-U",
-            "postgres",
-            "-A",
-            "scram-sha-256",
-            "-E",
-            "UTF8",
-            "--locale=C",
-        ]
-        subprocess.run(  # noqa: S603
-            [*initdb, "--no-sync", "--pwfile", home / "password"], check=True, **options
-        )
-        # While it is bound, the system gives the port to nobody; a server that sets the option, too, can listen there.
-        reserved = socket.socket()
-        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        reserved.bind(("127.0.0.1", 0))
-        port = reserved.getsockname()[1]
-        settings = [word for setting in _SETTINGS for word in ("-c", setting)]
-        log = (work / "log").open("wb")
-        server = subprocess.Popen(  # noqa: S603
-            [programs / "postgres", "-D", home / "data", "-k", home, "-h", "127.0.0.1", "-p", str(port), *settings],
-            **{**options, "stderr": log},
-        )
-        try:
-            wait(port)
-            url = f"postgresql://postgres:{password}@127.0.0.1:{port}/postgres"
-            environment = {**os.environ, "TEST_POSTGRESQL": url}
-            return subprocess.run(command, env=environment, check=False).returncode  # noqa: S603
-        finally:
-            server.terminate()
-            server.wait()
-            log.close()
-            reserved.close()
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+    programs = account.reachable(binaries.find(None), work)
+    home, password = work / "pg", secrets.token_hex(16)
+    home.mkdir(mode=0o700)
+    (home / "password").write_text(password)
+    account.give(home)
+    options = {"cwd": home, "stdout": subprocess.DEVNULL, **account.options()}
+    subprocess.run(  # noqa: S603
+        [programs / "initdb", "-D", home / "data", "-U", "postgres", *_INITDB, "--pwfile", home / "password"],
+        check=True,
+        **options,
+    )
+    # While it is bound, the system gives the port to nobody; a server that sets the option, too, can listen there.
+    reserved = stack.enter_context(socket.socket())
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    reserved.bind(("127.0.0.1", 0))
+    port = reserved.getsockname()[1]
+    settings = [word for setting in _SETTINGS for word in ("-c", setting)]
+    server = subprocess.Popen(  # noqa: S603
+        [programs / "postgres", "-D", home / "data", "-k", home, "-h", "127.0.0.1", "-p", str(port), *settings],
+        **{**options, "stderr": stack.enter_context((work / "log").open("wb"))},
+    )
+    stack.callback(server.wait)
+    stack.callback(server.terminate)
+    wait(port)
+    return f"postgresql://postgres:{password}@127.0.0.1:{port}/postgres"
 
 
 def wait(port: int) -> None:
@@ -86,4 +80,4 @@ def wait(port: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(int(sys.argv[1]), sys.argv[2:]))

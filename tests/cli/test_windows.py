@@ -40,9 +40,11 @@ def on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("command", ["exec", "emulator"])
-def test_a_killed_command_takes_its_program_along(emulator: Emulator, on_path: Path, command: str) -> None:
+def test_a_killed_command_takes_its_program_along(
+    emulator: Emulator, command_options: list[str], on_path: Path, command: str
+) -> None:
     """And what that has started: nobody can tell them to end."""
-    options = ["--dsn", os.environ["TEST_POSTGRESQL"]] if command == "emulator" else []
+    options = command_options if command == "emulator" else []
     with Server(lambda process: process.recv(1)) as server:
         install(on_path, "program", HANGING.format(port=server.port))
         process = subprocess.Popen([*COMMAND, command, *options, "--", "program"])
@@ -79,9 +81,9 @@ def test_programs_are_found_by_their_suffix_in_the_path_of_their_environment(
     assert (done.returncode, done.stdout, done.stderr) == (7, "ran", "")
 
 
-def test_an_exit_code_of_windows_own_stays(cli: Run, emulator: Emulator) -> None:
+def test_an_exit_code_of_windows_own_stays(cli: Run, emulator: Emulator, command_options: list[str]) -> None:
     script = f"import ctypes; ctypes.windll.kernel32.ExitProcess({CONTROL_C_EXIT})"
-    for command in (("exec",), ("emulator", "--dsn", os.environ["TEST_POSTGRESQL"])):
+    for command in (("exec",), ("emulator", *command_options)):
         assert cli(*command, "--", sys.executable, "-c", script).returncode == CONTROL_C_EXIT
 
 

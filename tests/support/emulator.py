@@ -55,16 +55,32 @@ def _is_loopback(host: str) -> bool:
 
 
 @pytest.fixture(scope="session")
-def emulator_server(_no_outer_world: None) -> Iterator[Emulator]:
-    """Start the session's emulator; tests use the fixture `emulator`.
+def postgresql(request: pytest.FixtureRequest) -> dict[str, str]:
+    """Return the emulator's keyword for the PostgreSQL that TEST_POSTGRESQL names; none if it is not set.
 
-    TEST_POSTGRESQL is the directory with the programs of another server to run, or the URL of one to use, on systems
-    where the emulator cannot start one.
+    The variable is the directory with the programs of another server to run. On systems where the emulator cannot start
+    one, it has the URLs of servers to use, one for each of pytest-xdist's processes.
     """
     given = os.environ.get("TEST_POSTGRESQL")
-    directory = given if given and Path(given).is_dir() else None
-    with Emulator(dsn=None if directory else given, postgres=directory) as emulator:
+    if given is None:
+        return {}
+    if Path(given).is_dir():
+        return {"postgres": given}
+    worker = getattr(request.config, "workerinput", {"workerid": "gw0"})["workerid"]
+    return {"dsn": given.split()[int(worker[2:])]}
+
+
+@pytest.fixture(scope="session")
+def emulator_server(_no_outer_world: None, postgresql: dict[str, str]) -> Iterator[Emulator]:
+    """Start the session's emulator; tests use the fixture `emulator`."""
+    with Emulator(**postgresql) as emulator:  # type: ignore[arg-type] # mypy tries the other keywords, too
         yield emulator
+
+
+@pytest.fixture
+def command_options(postgresql: dict[str, str]) -> list[str]:
+    """Return the options with which the command `emulator` works on this system."""
+    return ["--dsn", postgresql["dsn"]] if "dsn" in postgresql else []
 
 
 @pytest.fixture
