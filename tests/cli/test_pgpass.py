@@ -19,6 +19,7 @@ from azure_postgresql_auth.tls import AZURE_ROOTS
 
 from tests.support.cli import COMMAND
 from tests.support.keeping import events, stopped
+from tests.support.platforms import needs_signals
 from tests.support.polling import eventually
 
 if TYPE_CHECKING:
@@ -78,7 +79,6 @@ def test_logins_go_on_through_expiry(emulator: Emulator, keep: Any, passfile: Pa
     health = tmp_path / "health"
     process = keep("--host", "localhost", "--user", ROLE, "--health-file", str(health))
     first = core.decode_jwt(eventually(lambda: token_in(passfile)))
-    assert passfile.stat().st_mode & 0o777 == 0o600
     assert passfile.read_text().endswith("\n# mine\nother:*:*:me:secret\n")
     eventually(health.exists)
     while time.time() < first["exp"] + 2:
@@ -88,8 +88,18 @@ def test_logins_go_on_through_expiry(emulator: Emulator, keep: Any, passfile: Pa
         time.sleep(1)
     assert all(login.accepted for login in emulator.logins)
     assert json.loads(health.read_text())["users"][ROLE]["expires_on"]
-    told = stopped(process)
-    assert [event["event"] for event in told].count("written") >= 2
+    process.kill()
+    _, stderr = process.communicate()
+    assert [event["event"] for event in events(stderr)].count("written") >= 2
+
+
+@needs_signals
+def test_a_signal_stops_it(emulator: Emulator, keep: Any, passfile: Path, tmp_path: Path) -> None:
+    health = tmp_path / "health"
+    process = keep("--host", "localhost", "--health-file", str(health))
+    eventually(health.exists)
+    assert passfile.stat().st_mode & 0o777 == 0o600
+    stopped(process)
     assert not health.exists()
 
 
@@ -109,6 +119,7 @@ def test_a_command_runs_with_the_file(emulator: Emulator, keep: Any, monkeypatch
     assert "eyJ" not in stderr
 
 
+@needs_signals
 def test_a_signal_reaches_the_command(emulator: Emulator, keep: Any, tmp_path: Path) -> None:
     health = tmp_path / "health"
     script = "import time; print('ready', flush=True); time.sleep(60)"

@@ -20,7 +20,7 @@ from azure_postgresql_auth.cli import refresh
 from azure_postgresql_auth.cli.failure import Failure
 from azure_postgresql_auth.cli.secret_file import LockedError, SecretFile, remove_file, write_file
 
-from tests.support.platforms import needs_modes, needs_root, needs_signals, nobody
+from tests.support.platforms import needs_modes, needs_named_pipes, needs_root, needs_signals, nobody
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -240,6 +240,7 @@ class TestOthers:
         with somebody_else(), pytest.raises(Failure, match="belongs to another user"):
             SecretFile(str(path)).status()
 
+    @needs_named_pipes
     def test_what_is_no_file_is_refused(self, folder: Path) -> None:
         os.mkfifo(folder / "fifo")
         for name in ("fifo", ""):

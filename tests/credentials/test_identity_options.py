@@ -8,6 +8,8 @@ import json
 import logging
 import os
 import pickle
+import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -23,6 +25,7 @@ from azure_postgresql_auth.emulator.identity.service import IdentityService
 from azure_postgresql_auth.identity import aio
 
 from tests.support.credentials import make_token
+from tests.support.platforms import NO_SUCH_FILE
 from tests.support.tools import install, saying
 
 if TYPE_CHECKING:
@@ -270,7 +273,8 @@ class TestNetwork:
             credential = make(kind, emulator, app, monkeypatch, emulator.tenant_id, connection_verify=path)
             assert object_id(credential.get_token(SCOPE).token) == app.object_id
         credential = make(kind, emulator, app, monkeypatch, emulator.tenant_id, connection_verify="/nowhere.pem")
-        with pytest.raises(errors.EntraConnectionValueError, match="connection_verify=/nowhere.pem: No such file"):
+        missing = re.escape(f"connection_verify=/nowhere.pem: {NO_SUCH_FILE}")
+        with pytest.raises(errors.EntraConnectionValueError, match=missing):
             credential.get_token(SCOPE)
 
     @pytest.mark.parametrize("option", ["read_timeout", "connection_timeout"])
@@ -391,9 +395,9 @@ def test_type_checkers_without_azure_core(tmp_path: Path) -> None:
         "mixed: identity.TokenCredential = aio.ManagedIdentityCredential()\n"
     )
     # As installed: what is wrong inside is not shown.
-    installed = tmp_path / "site"
-    installed.mkdir()
-    (installed / "azure_postgresql_auth").symlink_to(Path(azure_postgresql_auth.__file__).parent)
+    installed, package = tmp_path / "site", Path(azure_postgresql_auth.__file__).parent
+    no_code = shutil.ignore_patterns("_core.*.so", "_core.pyd", "__pycache__")
+    shutil.copytree(package, installed / package.name, ignore=no_code)
     options = ["--no-site-packages", "--no-incremental", "--follow-imports=silent", "--python-version=3.10"]
     done = subprocess.run(
         [sys.executable, "-m", "mypy", *options, "program.py"],

@@ -11,6 +11,7 @@ import pytest
 from azure_postgresql_auth import core, errors, identity
 
 from tests.support import credentials
+from tests.support.platforms import NO_SUCH_FILE
 
 if TYPE_CHECKING:
     from azure_postgresql_auth.emulator import Emulator
@@ -90,10 +91,9 @@ def test_files_that_are_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     path = tmp_path / "absent"
     for name, value in {TENANT: GUID, CLIENT: GUID, CERTIFICATE: str(path), FEDERATED: str(path)}.items():
         monkeypatch.setenv(name, value)
-    why = "No such file or directory (os error 2)"
-    assert failure(identity.EnvironmentCredential()) == f"{path}: it could not be read: {why}"
+    assert failure(identity.EnvironmentCredential()) == f"{path}: it could not be read: {NO_SUCH_FILE}"
     text = failure(identity.WorkloadIdentityCredential())
-    assert text == f"failed to read federated token from file {path}: {why}"
+    assert text == f"failed to read federated token from file {path}: {NO_SUCH_FILE}"
 
 
 BREAK = "ends with a line break, which files and secret stores often add; remove it"

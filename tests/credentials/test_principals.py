@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from tests.support.credentials import make_certificate, make_token, object_id
+from tests.support.platforms import NO_SUCH_FILE
 
 if TYPE_CHECKING:
     from azure_postgresql_auth.emulator import Emulator, Identity
@@ -201,7 +202,7 @@ def test_a_certificate_has_to_be_there(tmp_path: Path) -> None:
     path = tmp_path / "absent.pem"
     with pytest.raises(ValueError) as raised:  # noqa: PT011 - compared below
         identity.CertificateCredential(GUID, "c", str(path))
-    assert str(raised.value) == f"certificate_path={path}: it could not be read: No such file or directory (os error 2)"
+    assert str(raised.value) == f"certificate_path={path}: it could not be read: {NO_SUCH_FILE}"
 
 
 class TestAssertion:

@@ -11,8 +11,10 @@ import pytest
 from azure_postgresql_auth.emulator import Emulator
 
 from tests.support.emulator_clients import connect, one
+from tests.support.platforms import needs_server
 
 
+@needs_server
 def test_a_given_servers_administrator_need_not_be_superuser(emulator: Emulator) -> None:
     home = Path(str(emulator.sql("SHOW data_directory")[0][0])).parent
     emulator.sql('CREATE ROLE clerk CREATEROLE LOGIN; GRANT "emulator-identity" TO clerk WITH ADMIN OPTION')
@@ -26,6 +28,7 @@ def test_a_given_servers_administrator_need_not_be_superuser(emulator: Emulator)
         emulator.sql("DROP ROLE clerk")
 
 
+@needs_server
 @pytest.mark.parametrize("method", ["trust", "password", "scram-sha-256"])
 def test_a_given_server(emulator: Emulator, method: str) -> None:
     """The emulator's own server plays the given one, with another authentication method."""

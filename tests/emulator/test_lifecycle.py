@@ -24,7 +24,7 @@ from azure_postgresql_auth.emulator.server import binaries
 
 from tests.support.emulator_clients import connect, get, one, refusal, run_script
 from tests.support.interruption import Interruptions
-from tests.support.platforms import ROOT, needs_root, needs_server
+from tests.support.platforms import ROOT, needs_modes, needs_proc, needs_root, needs_server
 from tests.support.polling import eventually
 
 if TYPE_CHECKING:
@@ -62,7 +62,8 @@ def postmaster(emulator: Emulator) -> int:
     return int(Path(str(data), "postmaster.pid").read_text().split()[0])
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells who listens where")
+@needs_server
+@needs_proc
 def test_nobody_else_reaches_it(emulator: Emulator) -> None:
     """Neither by the network nor through the file system."""
     urls = (emulator.env["AZURE_POD_IDENTITY_AUTHORITY_HOST"], emulator.env["AZURE_AUTHORITY_HOST"])
@@ -86,6 +87,7 @@ def test_nobody_else_reaches_it(emulator: Emulator) -> None:
     assert home.parent.stat().st_mode & 0o777 == (0o711 if ROOT else 0o700)
 
 
+@needs_modes
 def test_secrets_in_files_are_for_their_owner_only(emulator: Emulator) -> None:
     app = emulator.add_identity("app", "service-principal")
     before = os.umask(0)
@@ -104,6 +106,7 @@ def test_secrets_in_files_are_for_their_owner_only(emulator: Emulator) -> None:
     assert {Path(path).stat().st_mode & 0o777 for path in paths} == {0o600}
 
 
+@needs_server
 def test_two_emulators_leave_nothing_behind(emulator: Emulator, temporary: Path) -> None:
     threads = set(threading.enumerate())
     with Emulator() as second:
@@ -126,7 +129,23 @@ def test_two_emulators_leave_nothing_behind(emulator: Emulator, temporary: Path)
     connect(emulator, emulator.identity).close()
 
 
-def test_a_start_that_fails_leaves_nothing(temporary: Path) -> None:
+@pytest.mark.parametrize(
+    ("error", "said", "dsn"),
+    [
+        (RuntimeError, "dsn= cannot be used", "postgresql://someone:secret@127.0.0.1:9/db"),
+        (ValueError, "dsn: expected postgresql://ADMIN", "dbname=db"),
+    ],
+)
+def test_a_start_that_fails_leaves_nothing(temporary: Path, error: type[Exception], said: str, dsn: str) -> None:
+    threads = set(threading.enumerate())
+    with pytest.raises(error, match=said), Emulator(dsn=dsn):
+        pass
+    assert list(temporary.iterdir()) == []
+    assert set(threading.enumerate()) == threads
+
+
+@needs_server
+def test_a_server_that_does_not_start_leaves_nothing(temporary: Path) -> None:
     threads = set(threading.enumerate())
     broken = temporary / "broken"
     broken.mkdir()
@@ -136,8 +155,6 @@ def test_a_start_that_fails_leaves_nothing(temporary: Path) -> None:
     for error, said, options in (
         (RuntimeError, r"(?s)initdb failed.*no luck today", {"postgres": broken}),
         (ValueError, "expected a directory with the programs", {"postgres": "/nowhere"}),
-        (RuntimeError, "dsn= cannot be used", {"dsn": "postgresql://someone:secret@127.0.0.1:9/db"}),
-        (ValueError, "dsn: expected postgresql://ADMIN", {"dsn": "dbname=db"}),
     ):
         with pytest.raises(error, match=said), Emulator(**options):
             pass
@@ -145,6 +162,7 @@ def test_a_start_that_fails_leaves_nothing(temporary: Path) -> None:
         assert set(threading.enumerate()) == threads
 
 
+@needs_server
 def test_forgotten_emulator_stops_at_exit() -> None:
     done = run_script(
         """
@@ -157,6 +175,7 @@ def test_forgotten_emulator_stops_at_exit() -> None:
     assert not Path(done.stdout.strip()).exists()
 
 
+@needs_server
 def test_killed_program_leaves_no_server() -> None:
     script = """
         import os, signal, sys
@@ -181,6 +200,7 @@ def test_killed_program_leaves_no_server() -> None:
         os.killpg(process.pid, 9)
 
 
+@needs_server
 @pytest.mark.parametrize("program", ["initdb", "postgres"])
 def test_killed_while_it_starts_leaves_nothing(temporary: Path, program: str) -> None:
     """Whichever of the server's programs runs at that moment, and whatever it writes after that."""
@@ -203,6 +223,7 @@ def test_killed_while_it_starts_leaves_nothing(temporary: Path, program: str) ->
     eventually(lambda: sorted(path.name for path in temporary.iterdir()) == ["running", "tools"], 15)
 
 
+@needs_server
 def test_killed_before_it_knows_of_its_server_leaves_nothing(temporary: Path) -> None:
     """Between the start of a process and the line of code after it."""
     tools = temporary / "tools"
@@ -301,6 +322,7 @@ def test_an_interrupted_start_leaves_nothing_in_a_given_server(emulator: Emulato
         assert set(threading.enumerate()) <= threads, place
 
 
+@needs_server
 def test_fork_does_not_stop_it() -> None:
     done = run_script(
         """

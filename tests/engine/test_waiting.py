@@ -20,7 +20,7 @@ from azure_postgresql_auth import core, errors, identity
 
 from tests.support.credentials import AsyncCredential, SyncCredential, Token
 from tests.support.logins import SCOPE, USER
-from tests.support.platforms import needs_signals
+from tests.support.platforms import needs_proc, needs_signals
 from tests.support.polling import eventually
 
 if TYPE_CHECKING:
@@ -222,7 +222,7 @@ class TestWaiting:
             assert core.login(late).password == USER
             assert len(late.calls) == 1
 
-    @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="what is open is read from Linux' /proc")
+    @needs_proc
     @pytest.mark.parametrize("timeout", [20.0, 0.2])
     def test_an_error_that_is_kept_keeps_no_descriptor(self, emulator: Emulator, timeout: float) -> None:
         emulator.fail(**({"status": 400} if timeout > 1 else {"hang": True}))
