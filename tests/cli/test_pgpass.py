@@ -17,7 +17,7 @@ from azure_postgresql_auth import core
 from azure_postgresql_auth.cli.passfile import merged
 from azure_postgresql_auth.tls import AZURE_ROOTS
 
-from tests.support.cli import COMMAND
+from tests.support.cli import COMMAND, LIMIT
 from tests.support.keeping import events, stopped
 from tests.support.platforms import needs_signals
 from tests.support.polling import eventually
@@ -114,7 +114,7 @@ def test_a_command_runs_with_the_file(emulator: Emulator, keep: Any, monkeypatch
         "sys.exit(7)"
     )
     process = keep("--host", "localhost", "--", sys.executable, "-c", script)
-    stdout, stderr = process.communicate(timeout=100)
+    stdout, stderr = process.communicate(timeout=LIMIT)
     assert (stdout.split(), process.returncode) == ([ROLE] * 3, 7)
     assert "eyJ" not in stderr
 

@@ -15,6 +15,7 @@ import pytest
 from azure_postgresql_auth import core, errors, identity, service_connector
 from azure_postgresql_auth.psycopg3 import EntraConnection
 
+from tests.support.cli import LIMIT
 from tests.support.credentials import failure, make_token, object_id
 from tests.support.platforms import WINDOWS
 from tests.support.polling import quickest
@@ -144,7 +145,7 @@ class TestAzureArc:
         )
         namespace = [] if WINDOWS else ["unshare", "-rm", "sh", "-c", mount, "sh"]
         command = [*namespace, sys.executable, "-c", ARC, *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False)
         if namespace and ("unshare" in done.stderr or "mount" in done.stderr):
             pytest.skip(f"this system lets nobody mount: {done.stderr}")
         assert done.stderr == ""

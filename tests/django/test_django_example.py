@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.cli import LIMIT
+
 if TYPE_CHECKING:
     from azure_postgresql_auth.emulator import Emulator
 
@@ -36,7 +38,7 @@ def test_the_project(emulator: Emulator, tmp_path: Path) -> None:
             cwd=folder,
             capture_output=True,
             text=True,
-            timeout=100,
+            timeout=LIMIT,
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr

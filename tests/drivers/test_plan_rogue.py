@@ -25,6 +25,7 @@ from azure_postgresql_auth.cli import argv, failure, logins
 from sqlalchemy import make_url
 
 from tests.support import connection_settings
+from tests.support.cli import LIMIT
 from tests.support.connection_settings import (
     AZURE,
     COSMOS,
@@ -326,7 +327,7 @@ def programs(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
         except (errors.InsecureTransportError, failure.Failure) as error:
             return str(error)
         environment = {**os.environ, **told, "PGPASSWORD": TOKEN, "PGCONNECT_TIMEOUT": "10"}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=LIMIT, check=False)
         assert done.returncode
         return done.stderr
 

@@ -16,6 +16,7 @@ from azure_postgresql_auth import asyncpg as entra_asyncpg
 from azure_postgresql_auth import core, identity
 from azure_postgresql_auth.psycopg3 import AsyncEntraConnection
 
+from tests.support.cli import LIMIT
 from tests.support.credentials import AsyncCredential, SyncCredential
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ class TestControlC:
             [sys.executable, "-c", PRESS + textwrap.dedent(self.SCRIPT), str(AT_ONCE)],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=LIMIT,
             check=False,
         )
         assert (done.returncode, done.stderr, done.stdout) == (0, "", "6\n")
@@ -115,7 +116,7 @@ class TestControlC:
             assert process.stdout is not None
             assert process.stdout.readline() == "interrupted\n"
             emulator.heal()
-            printed, _ = process.communicate(timeout=30)
+            printed, _ = process.communicate(timeout=LIMIT)
         assert (printed, process.returncode) == ("1\n", 0)
 
 

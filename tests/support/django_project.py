@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
+from tests.support.cli import LIMIT
 from tests.support.django import ENGINE
 from tests.support.locks import locked
 from tests.support.platforms import WINDOWS
@@ -113,7 +114,7 @@ class Project(NamedTuple):
             env=self.env,
             capture_output=True,
             text=True,
-            timeout=100,
+            timeout=LIMIT,
             check=False,
         )
         assert done.returncode == code, done.stdout + done.stderr

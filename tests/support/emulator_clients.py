@@ -19,6 +19,8 @@ import jwt
 import psycopg
 import pytest
 
+from tests.support.cli import LIMIT
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -158,4 +160,4 @@ def raw_login(emulator: Emulator, user: str, password: str) -> dict[str, str]:
 
 def run_script(script: str, **options: Any) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", textwrap.dedent(script)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, **options)
+    return subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False, **options)

@@ -42,7 +42,7 @@ NO_SUCH_FILE = system_message(errno.ENOENT)
 
 # Under Wine, Linux' /proc is there, but not what a program for Windows has open.
 needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /proc")
-needs_root = pytest.mark.skipif(not ROOT, reason="only root can become somebody else")
+needs_root = pytest.mark.skipif(not ROOT, reason="only root can act for other users")
 needs_fork = pytest.mark.skipif(not FORKS, reason="Windows has no fork")
 needs_modes = pytest.mark.skipif(WINDOWS, reason="Windows has no modes of files")
 needs_signals = pytest.mark.skipif(WINDOWS, reason="Windows has no signals between processes")

@@ -9,6 +9,8 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.support.cli import LIMIT
+
 if TYPE_CHECKING:
     from azure_postgresql_auth.emulator import Emulator
 
@@ -27,7 +29,7 @@ def execute(emulator: Emulator, *arguments: str, exit_code: int = 0) -> str:
         env={**os.environ, **emulator.env},
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=LIMIT,
         check=False,
     )
     assert (done.returncode, done.stderr) == (exit_code, ""), done.stdout + done.stderr

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.support.doctor import AZURE, Doctor
 from tests.support.servers import DroppingServer, answering
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import pytest
     from azure_postgresql_auth.emulator import Emulator
 
@@ -66,7 +65,7 @@ class TestTls:
     def test_roots_of_another_authority(self, doctor: Doctor, emulator: Emulator, tmp_path: Path) -> None:
         from azure_postgresql_auth.tls import AZURE_ROOTS
 
-        report = doctor(f"sslrootcert={AZURE_ROOTS}")
+        report = doctor(f"sslrootcert={Path(AZURE_ROOTS).as_posix()}")
         assert report.code == 14
         assert report.cause.startswith(
             "the server's certificate, issued by azure_postgresql_auth emulator, does not lead to a trusted root"
@@ -76,8 +75,8 @@ class TestTls:
     def test_settings_keep_azures_roots_away(self, doctor: Doctor, emulator: Emulator, tmp_path: Path) -> None:
         import trustme
 
-        other = tmp_path / "other.pem"
-        trustme.CA().cert_pem.write_to_path(str(other))
+        other = (tmp_path / "other.pem").as_posix()
+        trustme.CA().cert_pem.write_to_path(other)
         report = doctor(f"host={AZURE} hostaddr=127.0.0.1 sslrootcert={other}")
         assert report.remedy == f"remove sslrootcert and PGSSLROOTCERT, now {other}: Azure's own roots are used then"
 
@@ -89,8 +88,9 @@ class TestTls:
         assert report.remedy.startswith("something between here and Azure intercepts TLS")
 
     def test_a_file_of_roots_that_is_not_there(self, doctor: Doctor, emulator: Emulator, tmp_path: Path) -> None:
-        report = doctor(f"sslrootcert={tmp_path}/nothing.pem")
-        assert report.cause == f"sslmode=verify-full needs root certificates, and {tmp_path}/nothing.pem does not exist"
+        missing = f"{tmp_path.as_posix()}/nothing.pem"
+        report = doctor(f"sslrootcert={missing}")
+        assert report.cause == f"sslmode=verify-full needs root certificates, and {missing} does not exist"
 
     def test_it_closes_at_once(self, doctor: Doctor, emulator: Emulator) -> None:
         emulator.fail_server("hang-up")

@@ -11,7 +11,7 @@ import pytest
 from azure_postgresql_auth.cli import drivers
 from azure_postgresql_auth.cli.doctor import driver_errors
 
-from tests.support.platforms import needs_root
+from tests.support.platforms import needs_modes, needs_root
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -171,7 +171,12 @@ class TestDriver:
     @pytest.mark.parametrize(
         ("settings", "reason", "remedy"),
         [
-            ("sslcert={0}/client.crt sslkey={0}/client.key", "has group or world access", "chmod 0600 the key file"),
+            pytest.param(
+                "sslcert={0}/client.crt sslkey={0}/client.key",
+                "has group or world access",
+                "chmod 0600 the key file",
+                marks=needs_modes,
+            ),
             ("sslcert={0}/client.crt sslkey={0}/gone", "but not private key file", "remove sslcert and sslkey"),
             ("channel_binding=require", "channel binding required", "remove channel_binding"),
             ("require_auth=scram-sha-256", "server requested a cleartext password", "remove require_auth"),
@@ -195,7 +200,7 @@ class TestDriver:
     ) -> None:
         driver = next(driver for driver in drivers.ALL if driver.name == name)
         monkeypatch.setattr(drivers, "ALL", (driver,))
-        report = doctor(settings.format(client_certificate))
+        report = doctor(settings.format(client_certificate.as_posix()))
         assert report.code == 18
         assert report.cause.startswith(f"{name} ended the login on this machine: ")
         assert reason in report.cause
