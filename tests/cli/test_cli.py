@@ -21,9 +21,9 @@ from azure_postgresql_auth.cli.failure import Failure
 from azure_postgresql_auth.tls import AZURE_ROOTS
 from psycopg.conninfo import conninfo_to_dict
 
-from tests.support.cli import COMMAND, LIMIT, LOGIN
+from tests.support.cli import COMMAND, LOGIN
 from tests.support.credentials import make_token
-from tests.support.platforms import needs_shell, needs_signals, needs_terminal
+from tests.support.platforms import LIMIT, needs_shell, needs_signals, needs_terminal
 
 if TYPE_CHECKING:
     from azure_postgresql_auth.emulator import Emulator

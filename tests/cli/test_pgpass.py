@@ -17,9 +17,9 @@ from azure_postgresql_auth import core
 from azure_postgresql_auth.cli.passfile import merged
 from azure_postgresql_auth.tls import AZURE_ROOTS
 
-from tests.support.cli import COMMAND, LIMIT
+from tests.support.cli import COMMAND
 from tests.support.keeping import events, stopped
-from tests.support.platforms import needs_signals
+from tests.support.platforms import LIMIT, needs_signals
 from tests.support.polling import eventually
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.cli import COMMAND, LIMIT
-from tests.support.platforms import WINDOWS
+from tests.support.cli import COMMAND
+from tests.support.platforms import LIMIT, WINDOWS
 from tests.support.polling import eventually
 from tests.support.servers import Server
 from tests.support.tools import HANGING, install, saying

@@ -15,9 +15,8 @@ import pytest
 from azure_postgresql_auth import core, errors, identity, service_connector
 from azure_postgresql_auth.psycopg3 import EntraConnection
 
-from tests.support.cli import LIMIT
 from tests.support.credentials import failure, make_token, object_id
-from tests.support.platforms import WINDOWS
+from tests.support.platforms import LIMIT, WINDOWS
 from tests.support.polling import quickest
 from tests.support.servers import DroppingServer, Server
 from tests.support.tools import saying

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.cli import LIMIT
 from tests.support.locks import locked
-from tests.support.platforms import needs_fork, needs_links, needs_modes, needs_root
+from tests.support.platforms import LIMIT, needs_fork, needs_links, needs_modes, needs_root
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.cli import LIMIT
+from tests.support.platforms import LIMIT
 
 if TYPE_CHECKING:
     from azure_postgresql_auth.emulator import Emulator

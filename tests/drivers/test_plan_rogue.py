@@ -25,7 +25,6 @@ from azure_postgresql_auth.cli import argv, failure, logins
 from sqlalchemy import make_url
 
 from tests.support import connection_settings
-from tests.support.cli import LIMIT
 from tests.support.connection_settings import (
     AZURE,
     COSMOS,
@@ -42,6 +41,7 @@ from tests.support.connection_settings import (
 )
 from tests.support.credentials import SyncCredential, make_token
 from tests.support.drivers import drivers
+from tests.support.platforms import LIMIT
 from tests.support.rogue import Rogue
 
 if TYPE_CHECKING:

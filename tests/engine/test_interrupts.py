@@ -16,8 +16,8 @@ from azure_postgresql_auth import asyncpg as entra_asyncpg
 from azure_postgresql_auth import core, identity
 from azure_postgresql_auth.psycopg3 import AsyncEntraConnection
 
-from tests.support.cli import LIMIT
 from tests.support.credentials import AsyncCredential, SyncCredential
+from tests.support.platforms import LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine

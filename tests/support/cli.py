@@ -9,11 +9,9 @@ from typing import Any, Callable
 
 import pytest
 
-from tests.support.platforms import WINDOWS
+from tests.support.platforms import LIMIT
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
-LIMIT = 400 if WINDOWS else 100
-"""Seconds; programs start slowly under Wine."""
 COMMAND = [sys.executable, "-m", "azure_postgresql_auth"]
 LOGIN = (
     "import psycopg, sys\n"

@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from tests.support.cli import LIMIT
 from tests.support.django import ENGINE
 from tests.support.locks import locked
-from tests.support.platforms import WINDOWS
+from tests.support.platforms import LIMIT, WINDOWS
 from tests.support.wheels import interpreter
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ import jwt
 import psycopg
 import pytest
 
-from tests.support.cli import LIMIT
+from tests.support.platforms import LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,6 +16,8 @@ WINE = sys.platform == "win32" and hasattr(ctypes.WinDLL("ntdll"), "wine_get_ver
 ROOT = sys.platform != "win32" and os.geteuid() == 0
 
 FORKS = hasattr(os, "fork")
+LIMIT = 400 if WINDOWS else 100
+"""Seconds for a program; they start slowly under Wine."""
 
 
 def _may_link() -> bool:

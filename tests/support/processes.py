@@ -9,7 +9,7 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.support.cli import LIMIT
+from tests.support.platforms import LIMIT
 
 if TYPE_CHECKING:
     from azure_postgresql_auth.emulator import Emulator
