@@ -59,10 +59,10 @@ test-programs: $(VENV)/built ## Test large programs from PyPI, one after the oth
 
 # On CPython for Windows under Wine, with both kinds of its event loops. On Windows itself `make test-python` does.
 WINDOWS_PYTHONS ?= 3.9 3.13
-WINDOWS_TESTS ?= tests/drivers/test_drivers.py tests/drivers/test_psycopg3.py tests/engine/test_external_credentials.py \
-	tests/engine/test_single_flight.py tests/engine/test_user_names.py
-test-windows: $(VENV)/built ## Test the drivers on CPython for Windows, under Wine
-	@for version in $(WINDOWS_PYTHONS); do for loop in proactor selector; do \
+WINDOWS_LOOPS ?= proactor selector
+WINDOWS_TESTS ?= $(addprefix tests/,engine drivers credentials cli emulator django fuzz)
+test-windows: $(VENV)/built ## Run the tests on CPython for Windows, under Wine
+	@for version in $(WINDOWS_PYTHONS); do for loop in $(WINDOWS_LOOPS); do \
 	    echo "CPython $$version, $$loop loop"; $(BIN)/python .ci/wine/test.py $$version $$loop -q $(WINDOWS_TESTS) || exit 1; \
 	done; done
 

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from tests.support.credentials import make_certificate, make_token, object_id
-from tests.support.platforms import NO_SUCH_FILE
+from tests.support.platforms import NO_SUCH_FILE, needs_openssl
 
 if TYPE_CHECKING:
     from azure_postgresql_auth.emulator import Emulator, Identity
@@ -101,6 +101,7 @@ class TestCertificate:
         )
         assert object_id(credential) == principal.object_id
 
+    @needs_openssl
     @pytest.mark.parametrize("cipher", ["-aes128", "-des3", "-v2prf=hmacWithSHA1", "-v2prf=hmacWithSHA512", "-scrypt"])
     def test_ciphers_of_openssl(self, tmp_path: Path, cipher: str) -> None:
         (tmp_path / "plain.pem").write_bytes(make_certificate())
@@ -117,6 +118,7 @@ class TestCertificate:
         certificate = b"-----BEGIN CERTIFICATE" + make_certificate_of(tmp_path / "plain.pem")
         identity.CertificateCredential(GUID, "c", certificate_data=out.stdout + certificate, password=PASSWORD)
 
+    @needs_openssl
     def test_a_legacy_pkcs12(self, tmp_path: Path) -> None:
         """RC2 and 3DES, as Windows and old tools export it."""
         (tmp_path / "plain.pem").write_bytes(make_certificate())

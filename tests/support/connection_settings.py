@@ -16,6 +16,8 @@ from asyncpg import connect_utils
 from psycopg.conninfo import make_conninfo
 from psycopg2.extensions import make_dsn
 
+from tests.support.platforms import WINDOWS
+
 if TYPE_CHECKING:
     import random
     from collections.abc import Iterator, Sequence
@@ -212,24 +214,28 @@ def _service_file(draw: random.Random, pools: Pools) -> bytes:
 @contextmanager
 def in_force(settings: Settings, root: Path) -> Iterator[Settings]:
     """Set the environment and create the files; yield the settings with their paths filled in."""
-    saved = dict(os.environ)
+    saved, home = dict(os.environ), root / "home"
 
     def here(value: Any) -> Any:
-        return value.replace("{root}", str(root)) if isinstance(value, str) else value
+        # A backslash of Windows' would be an escape in a connection string.
+        return value.replace("{root}", root.as_posix()) if isinstance(value, str) else value
 
-    for folder in ("home", "system"):
-        shutil.rmtree(root / folder, ignore_errors=True)
-        (root / folder).mkdir(parents=True)
+    for folder in (home, home / "postgresql", root / "system"):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
     (root / "named.conf").unlink(missing_ok=True)
     for name, content in settings.files.items():
-        (root / name).write_bytes(content.replace(b"{root}", str(root).encode()))
+        path = root / name
+        if WINDOWS and path.parent == home:
+            path = home / "postgresql" / path.name
+        path.write_bytes(content.replace(b"{root}", root.as_posix().encode()))
     try:
         for name in saved:
             if name.startswith("PG"):
                 del os.environ[name]
         environment = {name: here(value) for name, value in settings.environment.items()}
-        os.environ.update({"HOME": str(root / "home"), **environment})
-        url = here(settings.url.replace(quote("{root}", safe=""), str(root)))
+        os.environ.update({"HOME": str(home), "APPDATA": str(home), **environment})
+        url = here(settings.url.replace(quote("{root}", safe=""), "{root}"))
         keywords = {name: here(value) for name, value in settings.keywords.items()}
         yield Settings(url, keywords, environment, settings.files)
     finally:

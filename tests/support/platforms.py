@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -52,6 +53,7 @@ needs_terminal = pytest.mark.skipif(WINDOWS, reason="Windows has no pseudo-termi
 needs_shell = pytest.mark.skipif(WINDOWS, reason="Windows has no POSIX shell")
 needs_links = pytest.mark.skipif(not LINKS, reason="this user may not make symbolic links")
 needs_named_pipes = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes in folders")
+needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
 needs_server = pytest.mark.skipif(WINDOWS, reason="on Windows the emulator runs no PostgreSQL of its own")
 
 
