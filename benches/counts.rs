@@ -22,6 +22,8 @@ use std::{
 use serde_json::{Map, Value, json};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/counts.json");
+/// How often an operation is counted that seems to be dearer: a thread that waits spins a little longer on a busy machine.
+const TRIES: usize = 3;
 /// More than this above the file is a failure, in per cent.
 const TOLERANCE: u64 = 10;
 const TOLERANCE_AMONG_COMPILERS: u64 = 50;
@@ -101,9 +103,15 @@ fn check() -> Outcome<ExitCode> {
         let name = operation.name;
         let before =
             known["instructions"][name].as_u64().ok_or_else(|| format!("{FILE} has no {name}: `make counts`"))?;
-        let now = count(operation)?;
+        let most = before * (100 + tolerance) / 100;
+        let mut now = count(operation)?;
+        for _ in 1..TRIES {
+            if now > most {
+                now = now.min(count(operation)?);
+            }
+        }
         println!("{name:20} {now:>8} instructions, {before:>8} in the file");
-        if now * 100 > before * (100 + tolerance) {
+        if now > most {
             dearer.push(name);
         }
     }

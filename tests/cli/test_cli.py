@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from psycopg.conninfo import conninfo_to_dict
 from tests.support.cli import COMMAND, LOGIN
 from tests.support.credentials import make_token
 from tests.support.platforms import LIMIT, needs_shell, needs_signals, needs_terminal
+from tests.support.polling import eventually
 
 if TYPE_CHECKING:
     from azure_postgresql_auth.emulator import Emulator
@@ -180,12 +182,12 @@ class TestExec:
         assert cli("exec", "--", sys.executable, "-c", "raise SystemExit(7)").returncode == 1
 
     def test_connections_after_the_tokens_expiry_work(self, cli: Run, emulator: Emulator) -> None:
-        emulator.lifetime = 6
+        emulator.lifetime = 10
         script = (
             "import os, psycopg, time\n"
-            "for _ in range(3):\n"
+            "for wait in 0, 6, 6:\n"
+            "    time.sleep(wait)\n"
             "    with psycopg.connect('') as connection: print(connection.info.user, flush=True)\n"
-            "    time.sleep(4)\n"
             "print(os.environ['PGPASSFILE'])"
         )
         # A password of the environment would be preferred to the file.
@@ -194,12 +196,22 @@ class TestExec:
         assert (done.returncode, done.stderr, users) == (0, "", [emulator.identity.name] * 3)
         assert not Path(path).exists()
 
-    def test_an_outage_leaves_the_program_alone(self, cli: Run, emulator: Emulator) -> None:
+    def test_an_outage_leaves_the_program_alone(self, cli: Run, emulator: Emulator, tmp_path: Path) -> None:
         emulator.lifetime = 3
-        script = "import os, time; time.sleep(5); print(os.path.getsize(os.environ['PGPASSFILE']) > 1000)"
-        emulator.fail(503)
-        emulator.heal()
-        done = cli("exec", "--", sys.executable, "-c", script)
+        script = (
+            "import os, sys, time\n"
+            "while not os.path.exists(sys.argv[1]): time.sleep(0.01)\n"
+            "print(os.path.getsize(os.environ['PGPASSFILE']) > 1000)"
+        )
+        with ThreadPoolExecutor() as pool:
+            running = pool.submit(cli, "exec", "--", sys.executable, "-c", script, str(tmp_path / "end"))
+            eventually(lambda: [request.status for request in emulator.token_requests] == [200])
+            emulator.fail(503)
+            # The renewals fail, and the token expires.
+            eventually(lambda: {request.status for request in emulator.token_requests} == {200, 503})
+            time.sleep(emulator.lifetime)
+            (tmp_path / "end").touch()
+            done = running.result()
         assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "")
 
 

@@ -84,12 +84,12 @@ class TestOrder:
             assert object_id(identity.DefaultAzureCredential()) == who.object_id
             tool(program, saying(code=1))
 
-    def test_no_credential_is_configured(self, nowhere: Emulator) -> None:
-        assert nowhere
+    @pytest.mark.usefixtures("nowhere")
+    def test_no_credential_is_configured(self) -> None:
         assert attempts(identity.DefaultAzureCredential(**NO_FALLBACK)) == NATIVE
 
-    def test_a_link_that_is_not_set_up_costs_nothing(self, nowhere: Emulator) -> None:
-        assert nowhere
+    @pytest.mark.usefixtures("nowhere")
+    def test_a_link_that_is_not_set_up_costs_nothing(self) -> None:
         attempts(identity.DefaultAzureCredential(**NO_FALLBACK))
 
         def ten() -> None:
@@ -124,6 +124,7 @@ class TestOrder:
 
 
 class TestSwitches:
+    @pytest.mark.usefixtures("nowhere")
     @pytest.mark.parametrize(
         ("variable", "keywords", "expected"),
         [
@@ -138,10 +139,7 @@ class TestSwitches:
             ("", NO_FALLBACK, NATIVE),
         ],
     )
-    def test_variable(
-        self, nowhere: Emulator, variable: str, keywords: Any, expected: list[str], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        assert nowhere
+    def test_variable(self, variable: str, keywords: Any, expected: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", variable)
         found = attempts(identity.DefaultAzureCredential(**keywords)) if len(expected) > 1 else None
         if found is None:
@@ -155,9 +153,9 @@ class TestSwitches:
         theirs = [name.replace("FailedDACCredential", "WorkloadIdentityCredential") for name in theirs]
         assert theirs == expected
 
-    def test_invalid_value_is_refused(self, nowhere: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.mark.usefixtures("nowhere")
+    def test_invalid_value_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """When the object is made, as in azure-identity."""
-        assert nowhere
         monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "azurecli")
         with pytest.raises(ValueError, match="AZURE_TOKEN_CREDENTIALS"):
             AzuresDefault()
@@ -169,8 +167,8 @@ class TestSwitches:
             "AzureDeveloperCliCredential, InteractiveBrowserCredential"
         )
 
-    def test_the_variable_can_be_demanded(self, nowhere: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
-        assert nowhere
+    @pytest.mark.usefixtures("nowhere")
+    def test_the_variable_can_be_demanded(self, monkeypatch: pytest.MonkeyPatch) -> None:
         for value in (None, "", " "):
             if value is not None:
                 monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", value)
@@ -272,10 +270,11 @@ class TestFallback:
         assert len(theirs.made) == 1
 
     def test_renews_its_tokens(self, nowhere: Emulator, theirs: type[Theirs], monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(Theirs, "answer", Token(nowhere.token(nowhere.identity), time.time() + 0.2))
+        first = Token(nowhere.token(nowhere.identity), time.time() + 2)
+        monkeypatch.setattr(Theirs, "answer", first)
         credential = identity.DefaultAzureCredential()
-        credential.get_token(SCOPE)
-        time.sleep(0.25)
+        assert credential.get_token(SCOPE).token == first.token
+        time.sleep(max(0.0, first.expires_on - time.time()))
         renewed = Token(nowhere.token(nowhere.identity), time.time() + 3600)
         monkeypatch.setattr(Theirs, "answer", renewed)
         assert credential.get_token(SCOPE).token == renewed.token
@@ -301,8 +300,8 @@ class TestFallback:
             monkeypatch.setenv(name, nowhere.env[name])
         assert object_id(credential) == nowhere.identity.object_id
 
-    def test_installed_azure_identity(self, nowhere: Emulator) -> None:
-        assert nowhere
+    @pytest.mark.usefixtures("nowhere")
+    def test_installed_azure_identity(self) -> None:
         with pytest.raises(
             errors.EntraConnectionValueError, match="azure-identity: returned no token either"
         ) as raised:
@@ -310,8 +309,8 @@ class TestFallback:
         assert "VisualStudioCodeCredential" in str(raised.value)
         assert "BrokerCredential" in str(raised.value)
 
-    def test_is_of_the_process_default_too(self, nowhere: Emulator, theirs: type[Theirs]) -> None:
-        assert theirs
+    @pytest.mark.usefixtures("theirs")
+    def test_is_of_the_process_default_too(self, nowhere: Emulator) -> None:
         registry.entries.pop(id(None), None)
         assert core.get_entra_conninfo()["user"] == nowhere.identity.role
         registry.entries.pop(id(None), None)
@@ -342,12 +341,12 @@ print("azure.identity" in sys.modules)
         done = subprocess.run([sys.executable, "-c", self.SCRIPT, argument], capture_output=True, text=True, check=True)
         return done.stdout.splitlines()
 
-    def test_is_never_imported_before(self, emulator: Emulator) -> None:
-        assert emulator
+    @pytest.mark.usefixtures("emulator")
+    def test_is_never_imported_before(self) -> None:
         assert self.run("present") == ["False"]
 
-    def test_is_not_installed(self, nowhere: Emulator, tmp_path: Path) -> None:
-        assert nowhere
+    @pytest.mark.usefixtures("nowhere")
+    def test_is_not_installed(self, tmp_path: Path) -> None:
         assert os.environ["PATH"] == str(tmp_path)
         assert self.run("absent")[0] == (
             "  azure-identity: not installed; `pip install azure-identity` would add the shared token cache, Visual "

@@ -57,12 +57,11 @@ class TestCommands:
         expected += " --subscription My subscription"
         assert (tmp_path / "calls").read_text() == f"{DIRECTORY} true {expected}\n"
 
-    def test_old_az_states_no_expiry_in_seconds(self, nowhere: Emulator, tool: Any) -> None:
+    def test_old_az_states_no_expiry_in_seconds(self, tool: Any) -> None:
         """Only the local time, which need not be this machine's; the token has it, too."""
         expires_on = int(time.time()) + 3000
         answer = {"accessToken": make_token(exp=expires_on), "expiresOn": "2019-06-20 02:57:58.123456"}
         tool("az", RECORD + saying(json.dumps(answer)))
-        assert nowhere
         assert identity.AzureCliCredential().get_token(SCOPE).expires_on == expires_on
 
     def test_azd(self, nowhere: Emulator, tool: Any, tmp_path: Path) -> None:
@@ -91,8 +90,7 @@ class TestCommands:
         assert f"ResourceUrl = '{RESOURCE}'" in text
         assert f"TenantId = '{GUID}'" in text
 
-    def test_powershell_gets_no_scope_that_is_a_script(self, nowhere: Emulator, tool: Any) -> None:
-        assert nowhere
+    def test_powershell_gets_no_scope_that_is_a_script(self, tool: Any) -> None:
         tool("pwsh", saying(code=1))
         with pytest.raises(ValueError, match="scope="):
             identity.AzurePowerShellCredential().get_token("'; Remove-Item x; '")
@@ -158,33 +156,29 @@ def answer(emulator: Emulator, program: str) -> str:
 class TestFailures:
     """The error says what to do."""
 
+    @pytest.mark.usefixtures("nowhere")
     @TOOLS
-    def test_not_installed(self, nowhere: Emulator, credential: Any, program: str, sign_in: str) -> None:
-        assert nowhere
+    def test_not_installed(self, credential: Any, program: str, sign_in: str) -> None:
         assert sign_in
         text = failure(credential())
         assert text.endswith(f"({program}) is not installed or not on PATH")
 
+    @pytest.mark.usefixtures("nowhere")
     @TOOLS
-    def test_a_file_that_is_no_program(
-        self, nowhere: Emulator, tmp_path: Path, credential: Any, program: str, sign_in: str
-    ) -> None:
-        assert nowhere
+    def test_a_file_that_is_no_program(self, tmp_path: Path, credential: Any, program: str, sign_in: str) -> None:
         assert sign_in
         (tmp_path / program).write_text("not executable")
         assert failure(credential()).endswith("is not installed or not on PATH")
 
     @TOOLS
-    def test_not_signed_in(self, nowhere: Emulator, tool: Any, credential: Any, program: str, sign_in: str) -> None:
-        assert nowhere
+    def test_not_signed_in(self, tool: Any, credential: Any, program: str, sign_in: str) -> None:
         command = sign_in.rpartition(" ")[0]
         tool(program, saying(errors=f"Please run {command}: not logged in, run `{command}` to login\n", code=1))
         assert failure(credential()) == f"not signed in; run `{command}`"
         assert failure(credential(tenant_id=GUID)) == f"not signed in; run `{sign_in} {GUID}`"
 
     @TOOLS
-    def test_wrong_tenant(self, nowhere: Emulator, tool: Any, credential: Any, program: str, sign_in: str) -> None:
-        assert nowhere
+    def test_wrong_tenant(self, tool: Any, credential: Any, program: str, sign_in: str) -> None:
         words = f"ERROR: AADSTS90002: Tenant {GUID!r} not found. To log in, run `{sign_in}`. Correlation ID: {GUID}"
         tool(program, saying(errors=f"{words}\n", code=1))
         text = failure(credential(tenant_id=GUID))
@@ -194,8 +188,7 @@ class TestFailures:
         )
 
     @TOOLS
-    def test_any_other_failure(self, nowhere: Emulator, tool: Any, credential: Any, program: str, sign_in: str) -> None:
-        assert nowhere
+    def test_any_other_failure(self, tool: Any, credential: Any, program: str, sign_in: str) -> None:
         command = sign_in.rpartition(" ")[0]
         tool(program, saying(errors="ERROR: The subscription does not exist.\n", code=1))
         expected = f"ERROR: The subscription does not exist.; if you are not signed in, run `{command}`"
@@ -207,20 +200,14 @@ class TestFailures:
 
     @TOOLS
     @pytest.mark.parametrize("answer", ["{not json", "{}", "[1]", ""])
-    def test_no_token(
-        self, nowhere: Emulator, tool: Any, credential: Any, program: str, sign_in: str, answer: str
-    ) -> None:
-        assert nowhere
+    def test_no_token(self, tool: Any, credential: Any, program: str, sign_in: str, answer: str) -> None:
         assert sign_in
         tool(program, RECORD + saying(answer))
         text = failure(credential())
         assert text == f"`{program}` did not return a token, but {json.dumps(answer)}; check that it is up to date"
 
     @TOOLS
-    def test_what_it_says_shows_no_token(
-        self, nowhere: Emulator, tool: Any, credential: Any, program: str, sign_in: str
-    ) -> None:
-        assert nowhere
+    def test_what_it_says_shows_no_token(self, tool: Any, credential: Any, program: str, sign_in: str) -> None:
         assert sign_in
         token = make_token(sub="secret")
         tool(program, saying(errors=f"no use: {token}\n", code=1))
@@ -230,10 +217,9 @@ class TestFailures:
 
     @TOOLS
     def test_what_it_answers_shows_no_token_of_another_kind(
-        self, nowhere: Emulator, tool: Any, credential: Any, program: str, sign_in: str
+        self, tool: Any, credential: Any, program: str, sign_in: str
     ) -> None:
         """One that is not a JWT, without a date: az before 2.54 states only a local time."""
-        assert nowhere
         assert sign_in
         token = "EwB/+A8" * 100
         answer = json.dumps({"accessToken": token, "token": token, "expiresOn": "soon"})
@@ -242,24 +228,19 @@ class TestFailures:
         assert "did not return a token" in text
         assert "EwB" not in text
 
-    def test_azd_in_json(self, nowhere: Emulator, tool: Any) -> None:
-        assert nowhere
+    def test_azd_in_json(self, tool: Any) -> None:
         error = json.dumps({"error": "no project exists", "suggestion": "none"})
         tool("azd", saying(errors=f"{error}\n", code=1))
         assert failure(identity.AzureDeveloperCliCredential()).startswith("no project exists; ")
 
-    def test_powershell_without_its_module(self, nowhere: Emulator, tool: Any) -> None:
-        assert nowhere
+    def test_powershell_without_its_module(self, tool: Any) -> None:
         tool("pwsh", saying("entra-no-module\n"))
         text = failure(identity.AzurePowerShellCredential())
         assert text.startswith("PowerShell's module Az.Accounts 2.2.0 or later is not installed")
 
     @TOOLS
-    def test_hanging_command_is_stopped(
-        self, nowhere: Emulator, tool: Any, credential: Any, program: str, sign_in: str
-    ) -> None:
+    def test_hanging_command_is_stopped(self, tool: Any, credential: Any, program: str, sign_in: str) -> None:
         """With all that it started."""
-        assert nowhere
         assert sign_in
         for seconds in (0.5, 2, 8, 32):  # on a busy machine, programs take their time to start
             with Server(lambda process: process.recv(1)) as server:

@@ -153,7 +153,7 @@ class TestServicePrincipal:
             from concurrent.futures import ThreadPoolExecutor
 
             with ThreadPoolExecutor(1) as pool:
-                asked = pool.submit(core.login, credential, timeout=5)
+                asked = pool.submit(core.login, credential, timeout=20)
                 connection, _ = proxy.accept()
                 with connection:
                     assert connection.recv(100).startswith(b"CONNECT 127.0.0.1:")

@@ -172,7 +172,6 @@ class TestTools:
     @pytest.fixture
     def calls(self, nowhere: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         """Install all three, which write down how they are called."""
-        assert nowhere
         calls, token, soon = tmp_path / "calls", make_token(tid=GUID, oid=GUID), int(time.time()) + 3600
         answers = {
             "az": json.dumps({"accessToken": token, "expires_on": soon}),

@@ -264,15 +264,15 @@ class TestClientIds:
             monkeypatch.setenv(name, value)
         assert failure(identity.WorkloadIdentityCredential(client_id="no-guid")) == told
 
-    def test_imds(self, imds: Emulator) -> None:
-        assert imds
+    @pytest.mark.usefixtures("imds")
+    def test_imds(self) -> None:
         assert failure(identity.ManagedIdentityCredential(client_id="no-guid")) == (
             f"the requested identity has not been assigned to this resource: Identity not found (127.0.0.1 answered "
             f"400); {self.ASSIGN}"
         )
 
-    def test_app_service(self, emulator: Emulator) -> None:
-        assert emulator
+    @pytest.mark.usefixtures("emulator")
+    def test_app_service(self) -> None:
         assert failure(identity.ManagedIdentityCredential(client_id="no-guid")) == (
             f"the requested identity has not been assigned to this resource: No User Assigned or Delegated Managed "
             f"Identity found for specified ClientId/ResourceId/PrincipalId. (127.0.0.1 answered 400); {self.ASSIGN}"

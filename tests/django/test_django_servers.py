@@ -51,7 +51,7 @@ def served(project: Project, options: Sequence[str], log: Path) -> Iterator[int]
         finally:
             server.send_signal(signal.SIGTERM)
             try:
-                code = server.wait(30)
+                code = server.wait(60)
             except subprocess.TimeoutExpired:
                 server.kill()
                 code = server.wait()

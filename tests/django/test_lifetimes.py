@@ -56,14 +56,14 @@ class TestLifetimes:
 
     @pytest.mark.parametrize("checks", [False, True])
     def test_a_pool_outlives_its_tokens(self, checks: object, database: Databases, emulator: Emulator) -> None:
-        emulator.lifetime = 2
+        emulator.lifetime = 3
         options = {"credential": ManagedIdentityCredential(), "pool": {"min_size": 1, "max_size": 8}}
         alias = f"pooled-{checks}"
         first = database(alias, OPTIONS=options, CONN_HEALTH_CHECKS=checks)
         connections = [first]
         assert who(first) == emulator.identity.name
         for _ in range(3):
-            time.sleep(2.1)
+            time.sleep(3.1)
             connections.append(database.copy(first))
             assert who(connections[-1]) == emulator.identity.name
         # An open one outlives its token.
@@ -120,11 +120,11 @@ class TestLifetimes:
         assert len(emulator.logins) == logins
 
     def test_conn_max_age_ends(self, database: Databases, emulator: Emulator) -> None:
-        emulator.lifetime = 2
+        emulator.lifetime = 3
         connection = database(CONN_MAX_AGE=1, OPTIONS={"credential": ManagedIdentityCredential()})
         for _ in range(3):
             assert who(connection) == emulator.identity.name
-            time.sleep(2.1)
+            time.sleep(3.1)
             connection.close_if_unusable_or_obsolete()
         assert [login.accepted for login in emulator.logins] == [True] * 3
         assert len(emulator.token_requests) == 3

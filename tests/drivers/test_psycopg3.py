@@ -49,7 +49,6 @@ def user(request: pytest.FixtureRequest) -> Any:
 
 @pytest.fixture
 def credential(emulator: Emulator) -> identity.ManagedIdentityCredential:
-    assert emulator
     return identity.ManagedIdentityCredential()
 
 
@@ -284,7 +283,6 @@ class TestPools:
         assert 3 <= len(emulator.token_requests) <= 8
 
     def test_a_pool_treats_it_as_a_failed_connection(self, emulator: Emulator) -> None:
-        assert emulator
         credential = SyncCredential(make_token(oid="1"))
         with ConnectionPool(
             emulator.dsn, connection_class=EntraConnection, kwargs={"credential": credential}, min_size=1, open=False

@@ -136,7 +136,7 @@ def test_an_interrupted_connection(driver: Driver, silent: Silent, kind: type[Ba
     main = threading.main_thread().ident or 0
 
     def watch() -> None:
-        if silent.connected.wait(20):
+        if silent.connected.wait(60):
             signal.pthread_kill(main, signal.SIGUSR1)
             # psycopg2 waits in C, and hears of a signal when that ends.
             silent.close()

@@ -48,7 +48,7 @@ def test_cancel_on_the_wire(emulator: Emulator, encrypted: bool) -> None:  # noq
         key = wire.log_in(emulator)[b"K"]
         wire.query("SELECT pg_sleep(20)")
         eventually(lambda: emulator.sql("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'") != [])
-        with socket.create_connection((emulator.host, emulator.port), timeout=5) as plain:
+        with socket.create_connection((emulator.host, emulator.port), timeout=60) as plain:
             other = Wire(emulator, plain) if encrypted else plain
             other.sendall(struct.pack("!ii", 16, 80877102) + key)
             assert other.recv(1) == b""
@@ -123,7 +123,7 @@ def test_half_close_still_gets_the_answer(emulator: Emulator) -> None:
     "garbage", [b"", b"\0", b"GET / HTTP/1.1\r\n\r\n", struct.pack("!ii", 8, 80877103) + b"no TLS"]
 )
 def test_garbage_does_no_harm(emulator: Emulator, garbage: bytes) -> None:
-    with socket.create_connection((emulator.host, emulator.port), timeout=5) as wire:
+    with socket.create_connection((emulator.host, emulator.port), timeout=60) as wire:
         wire.sendall(garbage)
         wire.shutdown(socket.SHUT_WR)
         while wire.recv(1000):
@@ -137,8 +137,8 @@ def test_silent_client_delays_no_other(emulator: Emulator) -> None:
         socket.create_connection((emulator.host, emulator.port)),
         socket.create_connection((str(authority.hostname), authority.port or 0)),
     ):
-        connect(emulator, emulator.identity, connect_timeout=5).close()
+        connect(emulator, emulator.identity, connect_timeout=60).close()
         context = ssl.create_default_context(cafile=emulator.ca_file)
         url = f"{authority.geturl()}/{emulator.tenant_id}/discovery/v2.0/keys"
-        with urllib.request.urlopen(url, timeout=5, context=context) as response:  # noqa: S310
+        with urllib.request.urlopen(url, timeout=60, context=context) as response:  # noqa: S310
             assert json.load(response)["keys"][0]["kty"] == "RSA"

@@ -193,7 +193,7 @@ def test_killed_program_leaves_no_server() -> None:
         start_new_session=True,
     )  # fmt: skip
     try:
-        data = Path(process.communicate(timeout=30)[0].strip())
+        data = Path(process.communicate(timeout=60)[0].strip())
         assert data.name == "data"
         eventually(lambda: not data.parent.parent.exists(), 15)
     finally:

@@ -51,8 +51,8 @@ class TestReports:
         assert (report.code, report.retry_after) == ("throttled", 60.0)
         assert [attempt.retry_after for attempt in report.attempts] == [60.0]
 
-    def test_a_chain_lists_all_that_it_asked(self, nowhere: Emulator) -> None:
-        assert nowhere
+    @pytest.mark.usefixtures("nowhere")
+    def test_a_chain_lists_all_that_it_asked(self) -> None:
         report = report_of(identity.DefaultAzureCredential())
         assert report.code == "credential_unavailable"
         names = ["EnvironmentCredential", "WorkloadIdentityCredential", "ManagedIdentityCredential"]
@@ -69,8 +69,8 @@ class TestReports:
         assert (report.code, report.attempts[-1].credential) == ("authentication_failed", "EnvironmentCredential")
         assert report.remedy.startswith("put a secret that is valid now into AZURE_CLIENT_SECRET")
 
-    def test_a_search_that_succeeds_is_data_as_well(self, emulator: Emulator) -> None:
-        assert emulator
+    @pytest.mark.usefixtures("emulator")
+    def test_a_search_that_succeeds_is_data_as_well(self) -> None:
         credential = identity.DefaultAzureCredential()
         credential.get_token(SCOPE)
         attempts = registry.resolve(credential).provider.attempts()

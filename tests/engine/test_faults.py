@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 LIFE = 2.0
 """Seconds that tokens live. A busy machine misses the moments of so short a life: then they live longer."""
 LONGER = (1, 2, 4, 8)
-PATIENCE = 1.0
+TIMEOUT = 1.0
 """Seconds that logins wait here where there is no token."""
 LATE = 1.5
 """Seconds more that may pass until a login returns."""
@@ -158,13 +158,13 @@ class Life:
             begun = time.monotonic()
             # The exception of a credential object is raised unchanged.
             with pytest.raises((errors.EntraConnectionValueError, LookupError)) as raised:
-                self.login(PATIENCE)
+                self.login(TIMEOUT)
             took = time.monotonic() - begun
             said = "\n".join([repr(raised.value), *getattr(raised.value, "__notes__", ())])
             self.timed_out = TIMED_OUT in said
-            if took < PATIENCE + LATE and (re.search(says, said) or not self.timed_out):
+            if took < TIMEOUT + LATE and (re.search(says, said) or not self.timed_out):
                 break
-        assert took < PATIENCE + LATE
+        assert took < TIMEOUT + LATE
         assert re.search(says, said), said
         return said
 
@@ -335,25 +335,22 @@ class TestThrottling:
         with pytest.raises(errors.EntraConnectionValueError) as raised:
             core.login(credential, timeout=10)
         requests = len(emulator.token_requests)
-        logins, until = 0, time.monotonic() + 0.5
-        while time.monotonic() < until:
+        for _ in range(30):
             with pytest.raises(errors.EntraConnectionValueError) as again:
                 core.login(credential, timeout=0.2)
             assert str(again.value) == str(raised.value)
-            logins += 1
-        assert logins > 20
         assert len(emulator.token_requests) == requests
 
     def test_long_timeout_outlasts_throttling(self, emulator: Emulator, loop: Loop) -> None:
         emulator.fail(429, headers={"Retry-After": "6"}, times=1)
         credential = identity.ManagedIdentityCredential()
+        begun = time.monotonic()
         with pytest.raises(errors.EntraConnectionValueError, match="429"):
             core.login(credential, timeout=3)
-        begun = time.monotonic()
         passwords = together(
             *(lambda login=login: login(credential, timeout=20).password for login in both(loop).values())
         )
-        assert 5 < time.monotonic() - begun < 9
+        assert 6 <= time.monotonic() - begun < 12
         assert len(set(passwords)) == 1
         assert [request.status for request in emulator.token_requests] == [429, 200]
 

@@ -7,13 +7,13 @@ import logging
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from azure_postgresql_auth import core, errors, identity, psycopg3
 
 from tests.support.credentials import SyncCredential, make_token
-from tests.support.polling import quickest
+from tests.support.polling import eventually, quickest
 from tests.support.servers import Server
 
 if TYPE_CHECKING:
@@ -24,13 +24,6 @@ if TYPE_CHECKING:
     from tests.support.drivers import Driver
 
 SCOPE = core.AZURE_DB_FOR_POSTGRES_SCOPE
-
-
-def until(condition: Any) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline, "never came true"
-        time.sleep(0.01)
 
 
 class TestLogging:
@@ -68,21 +61,21 @@ class TestLogging:
         credential = identity.ManagedIdentityCredential()
         core.get_entra_token(credential)
         emulator.fail(status=401, body='{"error": "not today"}')
-        until(lambda: (core.get_entra_token(credential), credential.stats().failures)[1])
+        eventually(lambda: (core.get_entra_token(credential), credential.stats().failures)[1])
         core.get_entra_token(credential)
         (failed,) = self.told(caplog, logging.WARNING)
         assert "could not renew the token" in failed
         assert "not today" in failed
         assert ", next try in 0.5" in failed
         emulator.heal()
-        until(lambda: (core.get_entra_token(credential), credential.stats().refreshes)[1])
+        eventually(lambda: (core.get_entra_token(credential), credential.stats().refreshes)[1])
         core.get_entra_token(credential)
         assert self.told(caplog, logging.INFO)[-1].startswith(f"renewed a token for {SCOPE}")
 
     def test_renewal_on_time_is_a_debug_record(self, emulator: Emulator, caplog: pytest.LogCaptureFixture) -> None:
         emulator.lifetime = 2
         credential = identity.ManagedIdentityCredential()
-        until(lambda: (core.get_entra_token(credential), credential.stats().refreshes > 1)[1])
+        eventually(lambda: (core.get_entra_token(credential), credential.stats().refreshes > 1)[1])
         core.get_entra_token(credential)
         assert [text.partition(" ")[0] for text in self.told(caplog, logging.INFO)] == ["acquired"]
         assert any(text.startswith(f"renewed a token for {SCOPE}") for text in self.told(caplog, logging.DEBUG))

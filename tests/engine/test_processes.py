@@ -78,7 +78,7 @@ class TestFork:
             execute(emulator, str(LOAD), "first", kind, "4")
 
     def test_forked_with_an_event_loop_that_waits(self, emulator: Emulator) -> None:
-        emulator.latency = 0.2
+        emulator.latency = 1.5  # on a busy machine the fork comes late
         run(
             emulator,
             """
@@ -185,7 +185,7 @@ def test_greenlets(emulator: Emulator, library: str, kind: str, patched: str) ->
     """Greenlets that wait let others run, whatever the credential."""
     if importlib.util.find_spec(library) is None:
         pytest.skip(f"{library} is not installed")
-    emulator.latency = 0.3
+    emulator.latency = 1.0
     script = """
     import sys
     library, kind, patched = sys.argv[1:]
@@ -209,7 +209,7 @@ def test_greenlets(emulator: Emulator, library: str, kind: str, patched: str) ->
         calls = 0
         def get_token(self, *scopes, **_):
             Credential.calls += 1
-            time.sleep(0.3)
+            time.sleep(1)
             class Token: token = "a.e30.c"; expires_on = time.time() + 60
             return Token
 

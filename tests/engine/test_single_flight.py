@@ -84,12 +84,12 @@ class TestOneRequest:
 
 class TestRenewal:
     def test_a_token_past_its_middle_is_renewed_without_waiting(self, credential_class: type[SyncCredential]) -> None:
-        credential = credential_class(USER, lifetime=2)
+        credential = credential_class(USER, lifetime=6)
 
         async def ask() -> None:
             await core.get_entra_token_async(credential)
             credential.released.clear()
-            await asyncio.sleep(1.3)
+            await asyncio.sleep(3.7)  # renewal is due between half and six tenths of its life
             credential.token = make_token(upn="renewed@contoso.com")
             assert await core.get_entra_token_async(credential) == USER
             await asyncio.sleep(0.01)

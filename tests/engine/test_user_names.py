@@ -93,7 +93,7 @@ class TestWho:
 
     def test_by_the_management_token_once(self, emulator: Emulator) -> None:
         emulator.add_identity("quiet", database_claims={"xms_mirid": None}, default=True)
-        emulator.lifetime = 1
+        emulator.lifetime = 3
         credential = identity.ManagedIdentityCredential()
         for _ in range(3):
             assert core.get_entra_conninfo(credential)["user"] == "quiet"

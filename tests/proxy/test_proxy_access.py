@@ -166,7 +166,7 @@ def test_other_machines_need_a_password_and_tls(run_proxy: RunProxy, files: File
         ((), "name where clients connect"),
     ):
         proxy = run_proxy(*arguments, socket_folder=False, ready=False)
-        assert proxy.process.wait(30) == 2
+        assert proxy.process.wait(60) == 2
         assert heard.replace("\\", "") in Path(proxy.log_path).read_text()
         assert not proxy.events("listening")
 
@@ -177,7 +177,7 @@ def test_the_socket_is_this_users_alone(run_proxy: RunProxy, tmp_path: Path) -> 
     path = proxy.folder / ".s.PGSQL.5432"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     second = run_proxy("--socket", str(proxy.folder), socket_folder=False, ready=False)
-    assert second.process.wait(30) == 1
+    assert second.process.wait(60) == 1
     assert "is in use by another process" in Path(second.log_path).read_text()
     # Killed, it leaves its socket; the next one takes its place.
     proxy.process.kill()
@@ -195,7 +195,7 @@ def test_a_folder_that_others_can_write_to_is_refused(run_proxy: RunProxy, tmp_p
     folder.mkdir()
     folder.chmod(0o777)
     proxy = run_proxy("--socket", str(folder), socket_folder=False, ready=False)
-    assert proxy.process.wait(30) == 1
+    assert proxy.process.wait(60) == 1
     assert "other users can put their own socket there" in Path(proxy.log_path).read_text()
 
 
@@ -211,7 +211,7 @@ def test_another_users_symbolic_link_is_refused(run_proxy: RunProxy, tmp_path: P
     os.chown(link, 65534, 65534, follow_symlinks=False)
     for way in (link, outer):
         proxy = run_proxy("--socket", str(way / below), socket_folder=False, ready=False)
-        assert proxy.process.wait(30) == 1
+        assert proxy.process.wait(60) == 1
         assert f"{link}: this symbolic link belongs to another user" in Path(proxy.log_path).read_text()
 
 
@@ -317,7 +317,7 @@ def test_silent_clients_displace_no_cancel_request(run_proxy: RunProxy, emulator
 
     def serve(client: socket.socket) -> None:
         if len(server.clients) > 1:
-            assert is_crowded.wait(20)
+            assert is_crowded.wait(60)
         forward(client, emulator.port)
 
     with Server(serve) as server, contextlib.ExitStack() as stack:

@@ -200,7 +200,7 @@ def test_sockets_and_notifications_of_systemd(run_proxy: RunProxy, emulator: Emu
                 assert session_user(connection) == ROLE
             process.terminate()
             assert manager.recv(100) == b"STOPPING=1"
-            assert process.wait(30) == 0
+            assert process.wait(60) == 0
         finally:
             process.kill()
             process.wait()

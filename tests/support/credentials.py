@@ -66,7 +66,7 @@ class SyncCredential:
 
     def get_token(self, *scopes: str, **_: Any) -> Token:
         self.calls.extend(scopes)
-        assert self.released.wait(20), "never released"
+        assert self.released.wait(60), "never released"
         if self.error is not None:
             raise self.error
         return Token(self.token, time.time() + self.lifetime)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import os
 import socket
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from azure_postgresql_auth.emulator import Emulator
+
+from tests.support.polling import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,8 +88,22 @@ def command_options(postgresql: dict[str, str]) -> list[str]:
 
 @pytest.fixture
 def emulator(emulator_server: Emulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
-    """Reset the emulator, and set the environment with which SDKs and libpq find it."""
+    """Set the environment with which SDKs and libpq find the emulator; reset it afterwards.
+
+    A renewal in the background may outlive its test: it ends before the next one, which counts its own requests.
+    """
     for name, value in emulator_server.env.items():
         monkeypatch.setenv(name, value)
     yield emulator_server
+    emulator_server.heal()
+    eventually(lambda: not _is_fetching())
     emulator_server.reset()
+
+
+def _is_fetching() -> bool:
+    """Return whether the engine fetches something, by the thread that it has meanwhile; always False without /proc."""
+    for name in Path("/proc/self/task").glob("*/comm"):
+        with contextlib.suppress(OSError):  # it has just ended
+            if name.read_text("utf-8") == "azure-pg-auth\n":
+                return True
+    return False

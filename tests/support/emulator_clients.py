@@ -58,7 +58,7 @@ def claims_of(token: str) -> dict[str, Any]:
 def get(url: str, headers: dict[str, str]) -> tuple[int, dict[str, Any], dict[str, str]]:
     request = urllib.request.Request(url, headers=headers)  # noqa: S310
     try:
-        with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310
             return response.status, json.load(response), dict(response.headers)
     except urllib.error.HTTPError as error:
         with error:
@@ -145,7 +145,7 @@ class Wire:
 
 @contextlib.contextmanager
 def raw_tls(emulator: Emulator) -> Iterator[Wire]:
-    with socket.create_connection((emulator.host, emulator.port), timeout=10) as plain:
+    with socket.create_connection((emulator.host, emulator.port), timeout=60) as plain:
         yield Wire(emulator, plain)
 
 

@@ -101,7 +101,7 @@ class Program:
                 os.killpg(process.pid, 15)
         for process in self.running:
             try:
-                process.wait(20)
+                process.wait(60)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, 9)
                 process.wait()

@@ -147,7 +147,7 @@ class Proxy:
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         self.process.send_signal(number)
-        return self.process.wait(30)
+        return self.process.wait(60)
 
 
 RunProxy = Callable[..., Proxy]

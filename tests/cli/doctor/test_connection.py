@@ -99,7 +99,7 @@ class TestTls:
 
     def test_server_does_not_answer_the_tls_request(self, doctor: Doctor, emulator: Emulator) -> None:
         emulator.fail_server("silence")
-        report = doctor("connect_timeout=1")
+        report = doctor("connect_timeout=2")
         assert report.cause == f"localhost port {emulator.port} accepts connections and then does not answer"
 
     def test_it_is_no_postgresql(self, doctor: Doctor, emulator: Emulator) -> None:

@@ -94,7 +94,7 @@ query_wait_timeout = 15
         yield PgBouncer(port, pid_file, log, process)
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(60)
 
 
 @pytest.fixture

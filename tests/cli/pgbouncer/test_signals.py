@@ -95,12 +95,12 @@ class TestWhomTheSignalReaches:
                 shutil.chown(pid_file, "root")
             done = cli("pgbouncer", "--auth-file", str(auth_file), "--once", "--pid-file", str(pid_file))
             assert done.returncode == 0, done.stderr
-            assert process.wait(30) == -signal.SIGHUP
+            assert process.wait(60) == -signal.SIGHUP
 
     @needs_pgbouncer
     def test_a_stale_file(self, emulator: Emulator, pgbouncer: PgBouncer, cli: Run, auth_file: Path) -> None:
         pgbouncer.process.kill()
-        pgbouncer.process.wait(30)
+        pgbouncer.process.wait(60)
         assert "no such process" in self.once(cli, auth_file, pgbouncer.pid_file)["error"]
 
     def test_missing_pid_file_is_reported(self, emulator: Emulator, cli: Run, auth_file: Path, tmp_path: Path) -> None:
