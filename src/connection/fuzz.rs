@@ -19,7 +19,7 @@
 use std::{
     fs,
     net::{IpAddr, Ipv6Addr},
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -28,7 +28,7 @@ use super::{
     asyncpg::HostSources,
     params::{Environment, Param},
 };
-use crate::error::Error;
+use crate::{error::Error, platform::scratch::Scratch};
 
 const PASSWORD: &str = "dr0wss4p-of-the-caller";
 const AZURE: [&str; 4] = [
@@ -262,16 +262,10 @@ impl Drawn {
     }
 }
 
-/// A folder of this process's and thread's own, in memory where there is one.
+/// A folder of this thread's own.
 fn folder() -> PathBuf {
     thread_local! {
-        static FOLDER: PathBuf = {
-            let parent = Path::new("/dev/shm");
-            let parent = if parent.is_dir() { parent.to_owned() } else { std::env::temp_dir() };
-            let folder = parent.join(format!("plan-{}-{:?}", std::process::id(), std::thread::current().id()));
-            fs::create_dir_all(&folder).expect("a folder can be made");
-            folder
-        };
+        static FOLDER: Scratch = Scratch::folder();
     }
-    FOLDER.with(Clone::clone)
+    FOLDER.with(|folder| folder.to_path_buf())
 }

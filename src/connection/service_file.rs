@@ -102,6 +102,7 @@ mod tests {
     use std::collections::HashMap;
 
     use super::*;
+    use crate::platform::scratch::Scratch;
 
     fn found(text: &[u8], name: &str) -> HashMap<&'static str, String> {
         let params = parse(text, name).unwrap().unwrap();
@@ -166,7 +167,7 @@ mod tests {
 
     #[test]
     fn files_are_read_in_libpqs_order() {
-        let folder = std::env::temp_dir().join(format!("services-{}", std::process::id()));
+        let folder = Scratch::folder();
         let path = |name: &str| folder.join(name).to_string_lossy().into_owned();
         for (name, text) in [
             ("home/.pg_service.conf", "[a]\nhost=home\n"),
@@ -200,6 +201,5 @@ mod tests {
         }
         let named = lookup("a", Some(&path("named")), &Variables(&[("PGSERVICEFILE", path("broken"))]));
         assert_eq!(named.unwrap().get(Param::Host), Some("named"));
-        std::fs::remove_dir_all(folder).unwrap();
     }
 }

@@ -5,6 +5,8 @@ pub mod clock;
 pub mod limits;
 pub mod log_buffer;
 pub mod runtime;
+#[cfg(any(test, fuzzing))]
+pub mod scratch;
 pub mod secret;
 pub mod sync;
 #[cfg_attr(unix, path = "unix/mod.rs")]

@@ -2,12 +2,7 @@
 
 #![allow(clippy::expect_used, reason = "a panic is how a target fails")]
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use azure_core::http::HttpClient;
 use tokio::{runtime::Runtime, time::Instant};
@@ -22,7 +17,7 @@ use crate::{
         managed_identity::fuzz::{self as managed_identity, ENDPOINT},
     },
     error::Error,
-    platform::limits::FETCH_LIMIT,
+    platform::{limits::FETCH_LIMIT, scratch::Scratch},
 };
 
 /// The secret that the credential sends, which `{secret}` in an input stands for.
@@ -43,15 +38,16 @@ pub fn check(input: &[u8]) {
             .start_paused(true)
             .build()
             .expect("a runtime needs no resources");
+        static FILES: Scratch = files();
     }
     let Ok(text) = str::from_utf8(input) else { return };
     let Some((name, answers)) = text.split_once('\n') else { return };
-    let keys = keys();
+    let keys = FILES.with(|files| files.join(ARC));
     let answers = answers.replace("{secret}", SECRET).replace("{token}", TOKEN).replace("{key}", KEY);
     let script = Arc::new(Script::new(&answers.replace("{keys}", &keys.to_string_lossy())));
     let asked = async {
         let begun = Instant::now();
-        let outcome = ask(name, keys, begun + FETCH_LIMIT).await?;
+        let outcome = ask(name, &keys, begun + FETCH_LIMIT).await?;
         assert!(begun.elapsed() < FETCH_LIMIT + Duration::from_secs(1), "{:?} for a fetch", begun.elapsed());
         Some(outcome)
     };
@@ -113,21 +109,21 @@ async fn ask(name: &str, keys: &Path, deadline: Instant) -> Option<Result<Fetche
     Some(source.fetch("https://ossrdbms-aad.database.windows.net/.default", deadline).await)
 }
 
-/// The folder that Azure Arc's keys are in, with another file above it.
-fn keys() -> &'static Path {
-    static KEYS: OnceLock<PathBuf> = OnceLock::new();
-    KEYS.get_or_init(|| {
-        let folder = std::env::temp_dir().join(format!("azure-postgresql-auth-answers-{}", std::process::id()));
-        let keys = folder.join("tokens");
-        fs::create_dir_all(&keys).expect("a folder can be made");
-        for (path, text) in [
-            (keys.join("agent.key"), KEY),
-            (keys.join("agent.txt"), OTHER_KEY),
-            (folder.join("other.key"), OTHER_KEY),
-            (keys.join("federated"), SECRET),
-        ] {
-            fs::write(path, text).expect("a file can be written");
-        }
-        keys
-    })
+/// The folder, in that of [`files`], that Azure Arc's keys are in.
+const ARC: &str = "tokens";
+
+/// The files that credentials read, and one that they must not.
+fn files() -> Scratch {
+    let folder = Scratch::folder();
+    let keys = folder.join(ARC);
+    fs::create_dir(&keys).expect("a folder can be created");
+    for (path, text) in [
+        (keys.join("agent.key"), KEY),
+        (keys.join("agent.txt"), OTHER_KEY),
+        (folder.join("other.key"), OTHER_KEY),
+        (keys.join("federated"), SECRET),
+    ] {
+        fs::write(path, text).expect("a file can be written");
+    }
+    folder
 }

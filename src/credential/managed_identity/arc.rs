@@ -78,6 +78,7 @@ mod tests {
     use azure_core::http::{StatusCode, headers::Headers};
 
     use super::*;
+    use crate::platform::scratch::Scratch;
 
     fn answer(challenge: Option<&str>, body: &str) -> RawResponse {
         let mut headers = Headers::new();
@@ -89,8 +90,8 @@ mod tests {
 
     #[test]
     fn only_keys_from_their_place_are_read() {
-        let keys = std::env::temp_dir().join(format!("azure-pg-arc-{}", std::process::id()));
-        fs::create_dir_all(keys.join("below")).unwrap();
+        let keys = Scratch::folder();
+        fs::create_dir(keys.join("below")).unwrap();
         for (name, text) in
             [("good.key", "k3y".to_owned()), ("good.txt", "x".to_owned()), ("big.key", "x".repeat(4097))]
         {
@@ -117,7 +118,6 @@ mod tests {
                 (found, expected) => panic!("{challenge:?}: {found:?} instead of {expected:?}"),
             }
         }
-        fs::remove_dir_all(keys).unwrap();
     }
 
     #[test]

@@ -3,7 +3,7 @@ use std::{fs, sync::Barrier, time::SystemTime};
 use async_trait::async_trait;
 
 use super::*;
-use crate::platform::limits::FETCH_LIMIT;
+use crate::platform::{limits::FETCH_LIMIT, scratch::Scratch};
 
 /// Counts its requests.
 #[derive(Debug, Default)]
@@ -26,32 +26,16 @@ impl TokenSource for Counting {
     }
 }
 
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let folder = std::env::temp_dir().join(format!("azure-postgresql-auth-{}-{name}", std::process::id()));
-        let _ = fs::remove_dir_all(&folder); // of a process that had our id
-        Self(folder)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-fn entry(folder: &Folder, source: &Counting, scope: &str) -> Result<Entry, String> {
-    folder::check(&folder.0)?;
-    Ok(Entry::new(&folder.0, folder::key(&folder.0)?, source, scope))
+fn entry(folder: &Path, source: &Counting, scope: &str) -> Result<Entry, String> {
+    folder::check(folder)?;
+    Ok(Entry::new(folder, folder::key(folder)?, source, scope))
 }
 
 #[test]
 fn a_process_that_comes_while_another_ends_makes_no_request() {
     const PROCESSES: usize = 4;
     const ROUNDS: u32 = 200;
-    let (folder, source, start) = (Folder::new("turns"), Counting::default(), Barrier::new(PROCESSES));
+    let (folder, source, start) = (Scratch::path(), Counting::default(), Barrier::new(PROCESSES));
     let process = || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let entries = (0..ROUNDS).map(|round| entry(&folder, &source, &round.to_string()).unwrap());
@@ -73,7 +57,7 @@ fn a_process_that_comes_while_another_ends_makes_no_request() {
 fn processes_that_create_the_folder_together_have_one_key() {
     const THREADS: usize = 4;
     for round in 0..50 {
-        let (folder, start) = (Folder::new(&format!("key{round}")), Barrier::new(THREADS));
+        let (folder, start) = (Scratch::path(), Barrier::new(THREADS));
         let name = || {
             start.wait();
             entry(&folder, &Counting::default(), "scope").map(|entry| entry.name)

@@ -2,13 +2,11 @@
 
 #![allow(clippy::expect_used, reason = "a panic is how a target fails")]
 
-use std::sync::OnceLock;
-
 use async_trait::async_trait;
 use tokio::time::Instant;
 
 use super::{super::folder, *};
-use crate::{credential::fuzz::assert_silent, error::Error};
+use crate::{credential::fuzz::assert_silent, error::Error, platform::scratch::Scratch};
 
 #[derive(Debug)]
 struct Source;
@@ -91,14 +89,13 @@ fn check_round_trip(entry: &Entry, text: &str) {
 }
 
 fn entry(scope: &str) -> Entry {
-    static FOLDER: OnceLock<(PathBuf, hmac::Key)> = OnceLock::new();
-    let (folder, key) = FOLDER.get_or_init(|| {
-        let memory = Path::new("/dev/shm");
-        let parent = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
-        let folder = parent.join(format!("azure-postgresql-auth-fuzz-{}", std::process::id()));
-        folder::check(&folder).expect("the folder can be made");
-        let key = folder::key(&folder).expect("a key can be made");
-        (folder, key)
-    });
-    Entry::new(folder, key.clone(), &Source, scope)
+    thread_local! {
+        static FOLDER: (Scratch, hmac::Key) = {
+            let folder = Scratch::path();
+            folder::check(&folder).expect("the folder can be made");
+            let key = folder::key(&folder).expect("a key can be made");
+            (folder, key)
+        };
+    }
+    FOLDER.with(|(folder, key)| Entry::new(folder, key.clone(), &Source, scope))
 }
