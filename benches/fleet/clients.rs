@@ -135,8 +135,8 @@ impl Client for Theirs {
         if good && self.token.is_some_and(|(due, _)| now < due) {
             return true;
         }
-        let patient = good || !self.to_the_end;
-        if patient && self.asked.is_some_and(|asked| now < asked + self.pause) {
+        let can_wait = good || !self.to_the_end;
+        if can_wait && self.asked.is_some_and(|asked| now < asked + self.pause) {
             return good;
         }
         self.asked = Some(now);

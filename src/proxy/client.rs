@@ -94,16 +94,7 @@ pub async fn identify(channel: &mut Channel, access: &Access, remote: bool) -> R
             }
             Packet::Cancel(key) => return Ok(Request::Cancel(key.0.into())),
             Packet::Startup(startup) => {
-                if remote && !channel.is_encrypted() {
-                    return Err(refused(
-                        INVALID_AUTHORIZATION,
-                        "unencrypted connections from other machines are not accepted; use sslmode=verify-full",
-                    ));
-                }
-                let mut missing = Vec::new();
-                let user = pinned(&startup, "user", access.user.as_deref(), &mut missing)?;
-                pinned(&startup, "database", access.database.as_deref(), &mut missing)?;
-                let message = startup.message(&missing);
+                let (message, user) = admit(&startup, access, remote && !channel.is_encrypted())?;
                 let mut early = buffer.split_off(length);
                 if let Some(passwords) = &access.passwords {
                     authenticate(channel, passwords, user.as_deref().unwrap_or_default(), &mut early).await?;
@@ -112,6 +103,20 @@ pub async fn identify(channel: &mut Channel, access: &Access, remote: bool) -> R
             }
         }
     }
+}
+
+/// Return the startup message for the server, and the client's user. `exposed` tells whether others can read what is sent.
+fn admit(startup: &Startup<'_>, access: &Access, exposed: bool) -> Result<(Vec<u8>, Option<String>), Failure> {
+    if exposed {
+        return Err(refused(
+            INVALID_AUTHORIZATION,
+            "unencrypted connections from other machines are not accepted; use sslmode=verify-full",
+        ));
+    }
+    let mut missing = Vec::new();
+    let user = pinned(startup, "user", access.user.as_deref(), &mut missing)?;
+    pinned(startup, "database", access.database.as_deref(), &mut missing)?;
+    Ok((startup.message(&missing), user))
 }
 
 /// Return a parameter's value. A client that names another value than the pinned one is refused, because it would otherwise work as

@@ -108,7 +108,7 @@ const LONG_ANSWER: u64 = 4 * 1024 * 1024;
 /// The size of these pieces.
 const PIECE: i32 = 96 * 1024;
 /// How long a piece may take to become complete.
-const PATIENCE: Duration = Duration::from_millis(1);
+const PIECE_TIMEOUT: Duration = Duration::from_millis(1);
 
 /// What the server sends between two messages of the client.
 ///
@@ -134,10 +134,10 @@ impl Answer {
         }
         let timer = self.timer.get_or_insert_with(|| {
             server.set_low_water(PIECE);
-            Box::pin(sleep(PATIENCE))
+            Box::pin(sleep(PIECE_TIMEOUT))
         });
         if received > 0 {
-            timer.as_mut().reset(Instant::now() + PATIENCE);
+            timer.as_mut().reset(Instant::now() + PIECE_TIMEOUT);
         }
         if timer.as_mut().poll(cx).is_ready() {
             self.restart(server);

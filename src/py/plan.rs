@@ -74,6 +74,22 @@ impl Driver {
             None if plan.has_credentials => intern!(py, "").clone().unbind(),
             None => PyString::intern(py, plan.scope().map_err(|error| errors::raise(py, &error))?).unbind(),
         };
+        Ok(ConnectionPlan {
+            user: plan.param(Param::User).map(|user| PyString::new(py, user).unbind()),
+            password: password.map(Bound::unbind),
+            scope,
+            settings: self.settings(py, &plan)?.unbind(),
+            keywords: keywords.clone().unbind(),
+            azure_roots: self.azure_roots.clone_ref(py),
+            driver: self.driver,
+            plan,
+        })
+    }
+}
+
+impl Driver {
+    /// What a plan decides, in the driver's keywords.
+    fn settings<'py>(&self, py: Python<'py>, plan: &connection::ConnectionPlan) -> PyResult<Bound<'py, PyDict>> {
         let settings = PyDict::new(py);
         match self.driver {
             connection::Driver::Libpq(_) => {
@@ -100,16 +116,7 @@ impl Driver {
         if let Some(user) = plan.param(Param::User) {
             settings.set_item(intern!(py, "user"), user)?;
         }
-        Ok(ConnectionPlan {
-            user: plan.param(Param::User).map(|user| PyString::new(py, user).unbind()),
-            password: password.map(Bound::unbind),
-            scope,
-            settings: settings.unbind(),
-            keywords: keywords.clone().unbind(),
-            azure_roots: self.azure_roots.clone_ref(py),
-            driver: self.driver,
-            plan,
-        })
+        Ok(settings)
     }
 }
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from azure_postgresql_auth.cli import refresh
 from azure_postgresql_auth.cli.failure import Failure
-from azure_postgresql_auth.cli.secret_file import LockedError, SecretFile, remove_file, write_file
+from azure_postgresql_auth.cli.secret_file import LockedError, SecretFile, locking, remove_file, write_file
 
 from tests.support.platforms import needs_modes, needs_named_pipes, needs_root, needs_signals, nobody
 
@@ -262,7 +262,7 @@ class TestOthers:
 
 class TestLocking:
     def test_the_lock_goes_with_the_name(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(platform, "_LOCK_TIMEOUT", 0.1)
+        monkeypatch.setattr(locking, "TIMEOUT", 0.1)
         with SecretFile(str(path)) as first, SecretFile(str(path)) as second:
             first.update(replaced_by(b"1"))
             for content in (b"2", b"3"):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from typing import Final, TextIO
 
 PROGRAM: Final = "azure-postgresql-auth"
-PATIENCE: Final = 1.0
+NOTICE_AFTER: Final = 1.0
 """Seconds after which a message says what the command is waiting for."""
 
 _COLOURS: Final = {"red": "31", "green": "32", "yellow": "33", "dim": "2", "bold": "1"}
@@ -74,7 +74,7 @@ def waiting(for_what: str) -> Iterator[None]:
         sys.stderr.write(painted(f"{for_what} ...", "dim", sys.stderr))
         sys.stderr.flush()
 
-    timer = threading.Timer(PATIENCE, show)
+    timer = threading.Timer(NOTICE_AFTER, show)
     timer.daemon = True
     timer.start()
     try:

@@ -5,24 +5,19 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use azure_core::{
-    http::{
-        RawResponse,
-        headers::{CONTENT_TYPE, HeaderName, Headers, RETRY_AFTER},
-    },
-    time::parse_rfc7231,
-};
+use azure_core::http::{RawResponse, headers::HeaderName};
 use serde_json::Value;
 
-use super::redaction::redacted;
+use super::{
+    headers::{date, is_page, retry_after},
+    redaction::redacted,
+};
 use crate::{
     credential::PROGRESS,
     error::{Attempt, Status},
     platform::secret::Secret,
 };
 
-/// Services state minutes at most. A longer time is a mistake, and must not keep a process from logging in.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
 /// A clock that is off by less does no harm, and `Date` is rounded.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(30);
 
@@ -200,11 +195,6 @@ impl Attempts {
     }
 }
 
-/// Whether an answer is a page of HTML.
-pub fn is_page(headers: &Headers) -> bool {
-    headers.get_optional_str(&CONTENT_TYPE).unwrap_or_default().starts_with("text/html")
-}
-
 /// Entra ID's message about a request that it refuses. azure_identity 1.0 cannot read messages with escapes, such as the line
 /// breaks before the ids (azure-sdk-for-rust#3322), which become spaces here.
 fn refusal(body: &[u8]) -> Option<String> {
@@ -214,46 +204,9 @@ fn refusal(body: &[u8]) -> Option<String> {
     (!words.is_empty()).then(|| words.join(" "))
 }
 
-/// `Retry-After` in seconds or as a date by the server's own clock (RFC 9110, 10.2.3).
-fn retry_after(headers: &Headers, now: SystemTime) -> Option<Duration> {
-    let seconds = headers.get_optional_str(&RETRY_AFTER)?.trim().parse().ok().map(Duration::from_secs);
-    let now = date(headers, &HeaderName::from_static("date")).unwrap_or(now);
-    let stated = seconds.or_else(|| date(headers, &RETRY_AFTER)?.duration_since(now).ok())?;
-    Some(stated.min(LONGEST_RETRY_AFTER))
-}
-
-fn date(headers: &Headers, name: &HeaderName) -> Option<SystemTime> {
-    parse_rfc7231(headers.get_optional_str(name)?).ok().map(SystemTime::from)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn retry_after_is_given_in_seconds_or_until_a_date() {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
-        for (value, wait) in [
-            ("120", Some(120)),
-            (" 7 ", Some(7)),
-            ("Fri, 15 Jan 2027 08:00:30 GMT", Some(30)),
-            ("Fri, 15 Jan 2027 07:00:00 GMT", None),
-            ("soon", None),
-            ("-1", None),
-            ("86400", Some(3600)),
-            ("Wed, 25 Nov 2099 00:00:00 GMT", Some(3600)),
-        ] {
-            let mut headers = Headers::new();
-            headers.insert(RETRY_AFTER, value);
-            assert_eq!(retry_after(&headers, now), wait.map(Duration::from_secs), "{value}");
-        }
-        // This machine's clock is 10 minutes ahead.
-        let mut headers = Headers::new();
-        headers.insert("date", "Fri, 15 Jan 2027 07:50:00 GMT");
-        headers.insert(RETRY_AFTER, "Fri, 15 Jan 2027 07:50:30 GMT");
-        assert_eq!(retry_after(&headers, now), Some(Duration::from_secs(30)));
-        assert_eq!(retry_after(&Headers::new(), now), None);
-    }
 
     #[test]
     fn entra_ids_words_are_read_whatever_their_escapes() {

@@ -2,6 +2,7 @@
 
 pub mod attempt_log;
 pub mod cause;
+pub mod headers;
 pub mod redaction;
 #[cfg(any(test, fuzzing))]
 pub mod script;

@@ -16,11 +16,7 @@ use tokio::time::Instant;
 use super::NAME;
 use crate::{
     credential::{
-        http::{
-            attempt_log::{self, AttemptLog},
-            cause::innermost,
-            transport,
-        },
+        http::{attempt_log::AttemptLog, cause::innermost, headers, transport},
         within,
     },
     error::seconds,
@@ -128,7 +124,7 @@ fn is_azures(response: &RawResponse) -> bool {
 /// The message for an answer of another service.
 pub fn not_azures(base: &Url, response: &RawResponse) -> String {
     let (host, status) = (base.host_str().unwrap_or_default(), u16::from(response.status()));
-    let page = if attempt_log::is_page(response.headers()) { " with a page of HTML" } else { "" };
+    let page = if headers::is_page(response.headers()) { " with a page of HTML" } else { "" };
     format!("{host} answered {status}{page}, not as Azure's metadata service does, {NONE_HERE}")
 }
 

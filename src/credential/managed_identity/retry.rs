@@ -37,8 +37,8 @@ pub fn pause(
         Ok(response) => {
             let passes = passing.contains(&u16::from(response.status())) && host.is_answered_by(response);
             // If the service asks for a longer pause, the caller gets the error at once instead of waiting.
-            let patient = stated.is_none_or(|stated| stated <= LONGEST_PAUSE);
-            (passes && patient && attempt < at_most).then(|| doubled(first).max(stated.unwrap_or_default()))
+            let is_short = stated.is_none_or(|stated| stated <= LONGEST_PAUSE);
+            (passes && is_short && attempt < at_most).then(|| doubled(first).max(stated.unwrap_or_default()))
         }
         // A sidecar that starts beside the program, as in Container Apps (azure-container-apps#568), and the proxies that
         // replace IMDS in Kubernetes: the environment promises the endpoint, so it is retried while time is left.

@@ -26,7 +26,7 @@ CONNECTIONS = 32
 PAGES_PAUSE = 0.2
 IDLE = "soak-idle"
 """The application name of the connection that nobody may kill."""
-_PATIENCE = 90.0
+_TIMEOUT = 90.0
 _ROWS = 20_000
 
 
@@ -35,7 +35,7 @@ def pages(stop: threading.Event) -> None:
     port = int(os.environ["SOAK_GUNICORN_PORT"])
     while not stop.wait(PAGES_PAUSE):
         page = events.attempt("pages")
-        connection = HTTPConnection("127.0.0.1", port, timeout=_PATIENCE)
+        connection = HTTPConnection("127.0.0.1", port, timeout=_TIMEOUT)
         try:
             connection.request("GET", "/")
             status = connection.getresponse().status
@@ -57,7 +57,7 @@ def tasks(stop: threading.Event) -> None:
         task = events.attempt("tasks")
         try:
             result = order.delay(number)
-            doubled = result.get(timeout=_PATIENCE, interval=0.05)
+            doubled = result.get(timeout=_TIMEOUT, interval=0.05)
         except Exception as error:  # noqa: BLE001 - judged later
             task.failed(error)
             continue
@@ -144,7 +144,7 @@ def main() -> None:
     while not stop.wait(10):
         gc.collect()
     for thread in threads:
-        thread.join(_PATIENCE)
+        thread.join(_TIMEOUT)
         if thread.is_alive():
             sys.exit(f"{thread.name} hangs")
 

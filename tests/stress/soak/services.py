@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[3]
 _WORKERS = 2
-_PATIENCE = 150.0
+_TIMEOUT = 150.0
 _COMMAND = [sys.executable, "-m"]
 
 
@@ -65,7 +65,7 @@ class Processes:
                 started.process.kill()
             started.process.wait()
         for writer in self._writers:
-            writer.join(_PATIENCE)
+            writer.join(_TIMEOUT)
         self._stack.close()
 
     def start(
@@ -133,7 +133,7 @@ class Processes:
             if started.process.poll() is None:
                 started.process.send_signal(signal.SIGTERM)
             try:
-                code = started.process.wait(_PATIENCE)
+                code = started.process.wait(_TIMEOUT)
             except subprocess.TimeoutExpired:
                 self.wrong.append(f"{started.name} does not end")
                 continue

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 LIMIT: Final = 300.0
 """Seconds; the tolerance of Entra ID itself."""
 REMEDY: Final = "set this machine's clock, and keep it synchronized (NTP)"
-_PATIENCE: Final = 3.0
+_TIMEOUT: Final = 3.0
 _PUBLIC: Final = "https://login.microsoftonline.com"
 _IMDS: Final = "http://169.254.169.254"
 
@@ -70,7 +70,7 @@ def seconds_ahead(link: str) -> float | None:
 def _date(opener: urllib.request.OpenerDirector, url: str) -> str | None:
     try:
         # Without its header, an identity endpoint returns an error, which has a date, too; no token is sent.
-        with opener.open(url, timeout=_PATIENCE) as response:
+        with opener.open(url, timeout=_TIMEOUT) as response:
             return str(response.headers["Date"])
     except urllib.error.HTTPError as error:
         with error:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _PROGRAM: Final = "pgbouncer"
 # Debian installs PgBouncer in a directory that is not on every user's path.
 _PATHS: Final = ("/usr/sbin", "/usr/local/sbin")
-_PATIENCE: Final = 10.0
+_TIMEOUT: Final = 10.0
 _TOO_LONG: Final = re.compile(r"password too long|too long password", re.IGNORECASE)
 # The messages with which PgBouncer exits after it has read its configuration.
 _READ: Final = re.compile(r"nowhere to listen on|should not run as root", re.IGNORECASE)
@@ -83,7 +83,7 @@ def _run(program: str, *arguments: str) -> str:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            timeout=_PATIENCE,
+            timeout=_TIMEOUT,
             check=False,
             env=environment,
         )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 
+from azure_postgresql_auth.cli.secret_file.locking import LockedError
+
 if sys.platform == "win32":
-    from azure_postgresql_auth.cli.secret_file.windows import LockedError, SecretFile, remove_file, write_file
+    from azure_postgresql_auth.cli.secret_file.windows import SecretFile, remove_file, write_file
 else:
-    from azure_postgresql_auth.cli.secret_file.posix import LockedError, SecretFile, remove_file, write_file
+    from azure_postgresql_auth.cli.secret_file.posix import SecretFile, remove_file, write_file
 
 __all__ = ["LockedError", "SecretFile", "remove_file", "write_file"]

@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from azure_postgresql_auth.cli.failure import Failure
-from azure_postgresql_auth.cli.secret_file import files, paths
+from azure_postgresql_auth.cli.secret_file import files, locking, paths
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,14 +21,8 @@ if TYPE_CHECKING:
 WIDEST_MODE: Final = 0o640
 """The owner may write, the group may read; nobody else may do anything."""
 
-_LOCK_TIMEOUT: Final = 5.0
-_LOCK_POLL: Final = 0.05
 # A folder that may not be written, a file that is a mount point of its own, an owner or group that cannot be given.
 _NOT_REPLACEABLE: Final = {errno.EACCES, errno.EBUSY, errno.EPERM, errno.EROFS}
-
-
-class LockedError(OSError):
-    """Another process holds the file's lock."""
 
 
 class SecretFile:
@@ -122,7 +116,7 @@ class SecretFile:
 
     def _lock(self, folder: int, name: str) -> None:
         """Lock the file that the name stands for now: a file that was replaced has a lock of its own."""
-        deadline = time.monotonic() + _LOCK_TIMEOUT
+        deadline = time.monotonic() + locking.TIMEOUT
         while True:
             opened = self._descriptor is None
             if self._descriptor is None:
@@ -130,8 +124,8 @@ class SecretFile:
             if not files.flock(self._descriptor):
                 if time.monotonic() >= deadline:
                     self.close()
-                    raise LockedError(errno.EWOULDBLOCK, "another process keeps this file up to date", self.path)
-                time.sleep(_LOCK_POLL)
+                    raise locking.LockedError(errno.EWOULDBLOCK, self.path)
+                time.sleep(locking.POLL_INTERVAL)
             elif not self._is_current(folder, name):
                 self.close()
             else:

@@ -17,23 +17,15 @@ from typing import TYPE_CHECKING
 
 from azure_postgresql_auth._core import folder_defect
 from azure_postgresql_auth.cli.failure import Failure
+from azure_postgresql_auth.cli.secret_file import locking
 
 assert sys.platform == "win32"  # noqa: S101 - for type checkers
 import msvcrt  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Final
 
     from typing_extensions import Self
-
-_LOCK_TIMEOUT: Final = 5.0
-"""Seconds, for the lock and for readers that have the file open."""
-_POLL: Final = 0.05
-
-
-class LockedError(OSError):
-    """Another process holds the file's lock."""
 
 
 class SecretFile:
@@ -103,15 +95,15 @@ class SecretFile:
 
     def _locked(self) -> int:
         descriptor = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT | os.O_NOINHERIT)
-        deadline = time.monotonic() + _LOCK_TIMEOUT
+        deadline = time.monotonic() + locking.TIMEOUT
         while True:
             try:
                 msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
             except OSError:  # noqa: PERF203 - it waits anyway
                 if time.monotonic() >= deadline:
                     os.close(descriptor)
-                    raise LockedError(errno.EACCES, "another process keeps this file up to date", self.path) from None
-                time.sleep(_POLL)
+                    raise locking.LockedError(errno.EACCES, self.path) from None
+                time.sleep(locking.POLL_INTERVAL)
             else:
                 return descriptor
 
@@ -135,7 +127,7 @@ def write_file(path: str, content: bytes, mode: int = 0o600) -> None:  # noqa: A
 
 
 def _replace(fresh: Path, path: str) -> None:
-    deadline = time.monotonic() + _LOCK_TIMEOUT
+    deadline = time.monotonic() + locking.TIMEOUT
     while True:
         try:
             fresh.replace(path)
@@ -143,7 +135,7 @@ def _replace(fresh: Path, path: str) -> None:
             # A reader has it open.
             if time.monotonic() >= deadline:
                 raise
-            time.sleep(_POLL)
+            time.sleep(locking.POLL_INTERVAL)
         else:
             return
 
