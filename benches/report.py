@@ -133,8 +133,8 @@ def _measured(results: dict[str, Any]) -> list[str]:
     machine, noise, versions = results["machine"], results["noise"], results["versions"]
     return [
         f"Measured on {results['date']} with Python {machine['python']} and psycopg {versions['psycopg']}, on",
-        f"{machine['processors']} processors ({machine['processor']}, {machine['system']}) that lost",
-        f"{noise['steal, %']:g} % of their time to others; the load was {noise['load before']:g} before and",
+        f"{machine['processors']} processors ({machine['processor']}, {machine['system']}) with",
+        f"{noise['steal, %']:g} % CPU steal; the load was {noise['load before']:g} before and",
         f"{noise['load after']:g} after. Each figure is a median, with",
         "the minimum in brackets, of processes that took turns; what is above something else is the median",
         "of the rounds' differences, with the difference of the minima in brackets.",

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from typing import Final
 
 DESCRIPTION: Final = f"""\
-Walks the whole way of a login and says for each step what it saw, how long it took and what to do; at the end it names
-the cause and the remedy, with SQL where that is the remedy. It changes nothing, and prints no token and no secret.
+Checks every step of a login, and reports what it found, how long it took and what to do; at the end it names the cause
+and the remedy, with SQL where that is the remedy. It changes nothing, and prints no token and no secret.
 
   {PROGRAM} doctor "host={SERVER} dbname=postgres"
 
-Without a connection string, PGHOST and the like say where to; its keywords and URIs are libpq's. The URLs of
-SQLAlchemy, Django and asyncpg are read too."""
+Takes libpq's connection strings and URIs, and the URLs of SQLAlchemy, Django and asyncpg. Without one, it reads PGHOST
+and the other variables of libpq."""
 
 EPILOG: Final = """\
 exit codes: 0 the login works, perhaps with warnings; 3 nothing wrong was found, but there is no driver to log in with;
