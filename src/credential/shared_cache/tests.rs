@@ -1,4 +1,4 @@
-use std::{fs, sync::Barrier, time::SystemTime};
+use std::{path::Path, sync::Barrier, time::SystemTime};
 
 use async_trait::async_trait;
 
@@ -56,7 +56,7 @@ fn a_process_that_comes_while_another_ends_makes_no_request() {
 #[test]
 fn processes_that_create_the_folder_together_have_one_key() {
     const THREADS: usize = 4;
-    for round in 0..50 {
+    for _ in 0..50 {
         let (folder, start) = (Scratch::path(), Barrier::new(THREADS));
         let name = || {
             start.wait();
