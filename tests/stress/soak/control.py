@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from azure_postgresql_auth.emulator import Emulator
 
 _PAUSE = 1.0
-_PATIENCE = 120
+_TIMEOUT = 120
 
 
 class Control:
@@ -40,11 +40,11 @@ class Control:
     def _run(self) -> None:
         user = self._emulator.identity.name
         while not self._end.wait(_PAUSE):
-            token = self._emulator.token(self._emulator.identity, lifetime=_PATIENCE)
+            token = self._emulator.token(self._emulator.identity, lifetime=_TIMEOUT)
             begun = time.monotonic()
             # One that fails, as the storm makes some, says nothing unless it was slow.
             with contextlib.suppress(psycopg.Error):
-                psycopg.connect(self._emulator.dsn, user=user, password=token, connect_timeout=_PATIENCE).close()
+                psycopg.connect(self._emulator.dsn, user=user, password=token, connect_timeout=_TIMEOUT).close()
                 self.logins += 1
             if (ended := time.monotonic()) - begun > SLOW:
                 self._report(Window("busy machine", "a login without the library was slow", begun, ended))

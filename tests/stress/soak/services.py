@@ -106,7 +106,7 @@ class Processes:
         ]
         self.start("gunicorn", "gunicorn", *options, serves=True, workers=True, fds=[listener.fileno()])
         prepare = [*_COMMAND, "tests.stress.soak.tasks"]
-        subprocess.run(prepare, cwd=ROOT, env=self._environment, check=True, timeout=_PATIENCE)
+        subprocess.run(prepare, cwd=ROOT, env=self._environment, check=True, timeout=_TIMEOUT)
         # Now and then a child makes room for another one.
         options = [f"--concurrency={_WORKERS}", "--max-tasks-per-child=500", "--loglevel=WARNING"]
         self.start("celery", "celery", "-A", "tests.stress.soak.tasks", "worker", *options, serves=True, workers=True)
