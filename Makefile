@@ -62,9 +62,9 @@ WINDOWS_PYTHONS ?= 3.9 3.13
 WINDOWS_LOOPS ?= proactor selector
 WINDOWS_TESTS ?= $(addprefix tests/,engine drivers credentials cli emulator django fuzz)
 test-windows: $(VENV)/built ## Run the tests on CPython for Windows, under Wine
-	@for version in $(WINDOWS_PYTHONS); do for loop in $(WINDOWS_LOOPS); do \
-	    echo "CPython $$version, $$loop loop"; $(BIN)/python .ci/wine/test.py $$version $$loop -q $(WINDOWS_TESTS) || exit 1; \
-	done; done
+	@failed=0; for version in $(WINDOWS_PYTHONS); do for loop in $(WINDOWS_LOOPS); do \
+	    echo "CPython $$version, $$loop loop"; $(BIN)/python .ci/wine/test.py $$version $$loop -q $(WINDOWS_TESTS) || failed=1; \
+	done; done; exit $$failed
 
 # The standard library of each target has to be there, or its sources; what is missing is named.
 check-platforms: $(VENV)/wheel ## Check that the core compiles for Windows, macOS, ARM and musl
