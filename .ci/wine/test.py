@@ -25,6 +25,7 @@ TIMEOUT = 600
 """Seconds for one test: programs start slowly under Wine, and pytest-timeout ends the whole run there."""
 PROCESSES = 2
 """How many run tests; each has a PostgreSQL of its own, because an emulator changes the passwords of its roles."""
+REQUIREMENTS = HERE / "requirements.txt"
 WORK = ROOT / "target" / "wine"
 
 
@@ -44,7 +45,8 @@ def main() -> int:
         sys.stderr.writelines(f"- {each}\n" for each in lacking if each)
         return 1
     python = WORK / f"python-{version}"
-    if not (python / "ready").exists():
+    ready = python / "ready"
+    if not ready.exists() or ready.read_bytes() != REQUIREMENTS.read_bytes():
         sys.stderr.write(f"Downloading CPython {version} for Windows and the tests' packages from PyPI to {python}.\n")
         install(python, version, library)
     sys.stderr.write("Building the extension for Windows; the first time this takes some minutes.\n")
@@ -63,12 +65,12 @@ def install(python: Path, version: str, library: str) -> None:
     subprocess.run([HERE / "make-python.sh", python, version, library, sys.executable], check=True)  # noqa: S603
     pip = [sys.executable, "-m", "pip", "--quiet", "install", "--target", python / "Lib" / "site-packages"]
     system = ["--platform", "win_amd64", "--implementation", "cp", "--python-version", version]
-    requirements = ["--only-binary=:all:", "--no-compile", "--requirement", HERE / "requirements.txt"]
+    requirements = ["--only-binary=:all:", "--no-compile", "--requirement", REQUIREMENTS]
     subprocess.run([*pip, *system, *requirements], check=True)  # noqa: S603
     # Programs that the tests start would compile it all under Wine. Files that are wrong on purpose are no failure.
     compiling = [library, "-m", "compileall", "-qq", "-j", "2", python / "Lib"]
     subprocess.run(compiling, check=False, stderr=subprocess.DEVNULL)  # noqa: S603
-    (python / "ready").touch()
+    shutil.copy(REQUIREMENTS, python / "ready")
 
 
 def build(choice: toolchains.Choice) -> None:
