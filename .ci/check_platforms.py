@@ -2,7 +2,8 @@
 
 Each target needs its standard library, which `rustup target add` or the toolchain's own sources (`-Z build-std`) give,
 and a C compiler for ring: mingw for Windows, zig for the others. What is missing is named, and nothing is installed.
-Warnings are errors for Windows, whose code no other check sees, and clippy's as well if the toolchain has it.
+Warnings are errors for Windows, whose code no other check sees, and clippy's as well if the toolchain has it (on Debian
+the package rust-web-clippy).
 """
 
 from __future__ import annotations

@@ -62,6 +62,7 @@ pub fn spawn(task: impl Future<Output = ()> + Send + 'static) -> io::Result<()> 
 
 /// The thread.
 #[cfg(not(all(test, shuttle)))]
+#[allow(clippy::missing_const_for_thread_local, reason = "it is const, which clippy does not see for Windows")]
 fn run(queue: UnboundedReceiver<Task>) {
     thread_local! {
         static AWAKE: Cell<Option<fork::Guard>> = const { Cell::new(None) };

@@ -42,21 +42,25 @@ pub fn check_private(file: &File) -> Result<(), String> {
     Ok(())
 }
 
-/// The account that this process runs as, aligned as Windows writes it.
-#[repr(C, align(8))]
-struct User([u8; mem::size_of::<TOKEN_USER>() + SECURITY_MAX_SID_SIZE as usize]);
+/// The account that this process runs as, with room for the identifier that it points to.
+#[repr(C)]
+struct User {
+    account: TOKEN_USER,
+    _identifier: [u8; SECURITY_MAX_SID_SIZE as usize],
+}
 
 #[allow(unsafe_code)]
 impl User {
     fn current() -> io::Result<Box<Self>> {
-        let mut user = Box::new(Self([0; _]));
+        let mut user = Box::new(Self { account: TOKEN_USER::default(), _identifier: [0; _] });
+        let size = u32::try_from(mem::size_of::<Self>()).map_err(io::Error::other)?;
         let mut token = HANDLE::default();
         let mut length = 0;
         // SAFETY: the pseudo handle of this process needs no closing; the token is closed below.
         unsafe { OpenProcessToken(GetCurrentProcess(), TOKEN_QUERY, &raw mut token)? };
-        let into = Some(ptr::from_mut(&mut user.0).cast());
-        // SAFETY: the buffer holds the structure and the longest identifier, and is as aligned as the structure.
-        let told = unsafe { GetTokenInformation(token, TokenUser, into, user.0.len() as u32, &raw mut length) };
+        let into = Some(ptr::from_mut(&mut *user).cast());
+        // SAFETY: there is room for the structure and, behind it, for the longest identifier.
+        let told = unsafe { GetTokenInformation(token, TokenUser, into, size, &raw mut length) };
         // SAFETY: it was opened above and is used no more.
         unsafe { CloseHandle(token)? };
         told?;
@@ -65,8 +69,8 @@ impl User {
 
     /// Whether it is this user, or somebody who may do everything on this machine anyway.
     fn trusts(&self, account: PSID) -> bool {
-        // SAFETY: `current` has had the structure written there; it points into this buffer, which does not move.
-        let this = unsafe { (*self.0.as_ptr().cast::<TOKEN_USER>()).User.Sid };
+        // It points into this structure, which is in a box and does not move.
+        let this = self.account.User.Sid;
         let trusted = [WinLocalSystemSid, WinBuiltinAdministratorsSid, WinCreatorOwnerSid, WinCreatorOwnerRightsSid];
         // SAFETY: both are identifiers that Windows wrote, in buffers that live.
         unsafe {
@@ -150,8 +154,9 @@ impl Drop for Access {
 /// An account's name for people.
 #[allow(unsafe_code)]
 fn name(account: PSID) -> String {
-    let (mut name, mut domain) = ([0_u16; 256], [0_u16; 256]);
-    let (mut name_length, mut domain_length) = (name.len() as u32, domain.len() as u32);
+    const SIZE: u32 = 256;
+    let (mut name, mut domain) = ([0_u16; SIZE as usize], [0_u16; SIZE as usize]);
+    let (mut name_length, mut domain_length) = (SIZE, SIZE);
     let mut kind = SID_NAME_USE::default();
     // SAFETY: the buffers are as long as the lengths say.
     let found = unsafe {
