@@ -67,7 +67,7 @@ impl TokenCache {
         let scope = &slot.scope;
         let until = date(token.lifetime.expires_on);
         let took = seconds(took);
-        let was_refused = slot.refused_token.as_ref().is_some_and(|refused| slot.has(refused));
+        let was_refused = slot.is_refused();
         // One of another process's may be as old as the one that was refused.
         if was_refused && !token.from_shared_cache {
             slot.refused = slot.refused.after_failure(&*self.clock, None);

@@ -6,7 +6,7 @@ use std::{
     pin::Pin,
     sync::{Arc, PoisonError, Weak},
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use futures_channel::oneshot;
@@ -99,6 +99,24 @@ impl fmt::Debug for Flight {
     }
 }
 
+/// Tokens that a fetch must not take from where others have left them.
+#[derive(Debug, Clone, Default)]
+pub struct Unwanted {
+    /// The current one, which it is to replace.
+    pub known: Option<Secret>,
+    /// When the server last refused one: others that are as old may be refused, too.
+    pub refused_on: Option<SystemTime>,
+}
+
+impl Unwanted {
+    /// Whether a token is one of them that was obtained at this time, known to the second.
+    #[must_use]
+    pub fn includes(&self, secret: &Secret, obtained_on: SystemTime) -> bool {
+        const SECOND: Duration = Duration::from_secs(1);
+        self.known.as_ref() == Some(secret) || self.refused_on.is_some_and(|refused| obtained_on + SECOND <= refused)
+    }
+}
+
 /// The right and the duty to ask the identity service once. Dropped without an answer, it hands the duty to a waiter.
 pub struct Fetch {
     scope: Arc<str>,
@@ -106,7 +124,7 @@ pub struct Fetch {
     flight: Flight,
     /// `None` once it has ended.
     waiters: Option<Arc<Waiters>>,
-    unwanted: Vec<Secret>,
+    unwanted: Unwanted,
 }
 
 impl Fetch {
@@ -114,7 +132,7 @@ impl Fetch {
     pub(super) fn new(
         cache: Arc<TokenCache>,
         scope: Arc<str>,
-        unwanted: Vec<Secret>,
+        unwanted: Unwanted,
         now: Moment,
         pause: Duration,
     ) -> Self {
@@ -143,7 +161,7 @@ impl Fetch {
         flight: &mut Flight,
         cache: Arc<TokenCache>,
         scope: Arc<str>,
-        unwanted: Vec<Secret>,
+        unwanted: Unwanted,
         now: Moment,
     ) -> Option<Self> {
         let waiters = flight.waiters.upgrade()?;
@@ -166,9 +184,9 @@ impl Fetch {
         &self.scope
     }
 
-    /// The tokens that this fetch is to replace: the current one, and one that the server refused.
+    /// What it must not bring.
     #[must_use]
-    pub fn unwanted(&self) -> &[Secret] {
+    pub fn unwanted(&self) -> &Unwanted {
         &self.unwanted
     }
 

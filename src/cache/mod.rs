@@ -24,7 +24,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-pub use flight::{Fetch, FetchResult, Flight, OVERDUE_AFTER, Progress};
+pub use flight::{Fetch, FetchResult, Flight, OVERDUE_AFTER, Progress, Unwanted};
 use policy::{Decision, Retry};
 use slot::Slot;
 use stats::Stats;
@@ -149,7 +149,7 @@ impl TokenCache {
         if slot.flight_under_way().is_none() && !slot.refused.permits(&token.lifetime, self.clock.now()) {
             return None;
         }
-        slot.refused_token = Some(token);
+        slot.refused_token = Some((token, self.clock.wall()));
         Some(self.join(slot, deadline))
     }
 

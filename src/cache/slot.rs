@@ -1,11 +1,14 @@
 //! What the cache knows about one scope.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
-use super::{AccessToken, Flight, policy::Retry};
+use super::{AccessToken, Flight, flight::Unwanted, policy::Retry};
 use crate::{
     error::{Error, LastFailure},
-    platform::{clock::Moment, secret::Secret},
+    platform::clock::Moment,
 };
 
 /// The state of one scope.
@@ -19,8 +22,8 @@ pub(super) struct Slot {
     pub(super) failure: Option<LastFailure>,
     /// The service throttles requests: since when, for how long, and its error. Never a Python exception.
     pub(super) throttled: Option<(Moment, Duration, Error)>,
-    /// The last token that the server refused.
-    pub(super) refused_token: Option<Arc<AccessToken>>,
+    /// The last token that the server refused, and when, by the wall clock.
+    pub(super) refused_token: Option<(Arc<AccessToken>, SystemTime)>,
     /// How many times in a row the service has given another token for one that the server refused.
     pub(super) refused: Retry,
 }
@@ -50,15 +53,18 @@ impl Slot {
         self.flight.as_ref().filter(|flight| flight.is_of_this_process())
     }
 
-    /// The tokens that a fetch is to replace: the current one, and one that was refused, which others may still offer.
-    pub(super) fn unwanted(&self) -> Vec<Secret> {
-        let refused = self.refused_token.iter().filter(|refused| !self.has(refused));
-        self.token.iter().chain(refused).map(|token| token.secret.clone()).collect()
+    /// What a fetch must not bring.
+    pub(super) fn unwanted(&self) -> Unwanted {
+        Unwanted {
+            known: self.token.as_ref().map(|token| token.secret.clone()),
+            refused_on: self.refused_token.as_ref().map(|(_, on)| *on),
+        }
     }
 
-    /// Whether this is its token.
-    pub(super) fn has(&self, token: &AccessToken) -> bool {
-        self.token.as_ref().is_some_and(|known| known.secret == token.secret)
+    /// Whether the server has refused its token.
+    pub(super) fn is_refused(&self) -> bool {
+        let refused = self.refused_token.as_ref().map(|(token, _)| &token.secret);
+        refused.is_some_and(|refused| self.token.as_ref().is_some_and(|token| token.secret == *refused))
     }
 
     /// Whether its token lives as long as this one.

@@ -292,13 +292,20 @@ fn a_credential_that_gives_a_refused_token_again_is_left_alone_for_a_while() {
 #[test]
 fn a_fetch_knows_which_tokens_it_must_not_bring() {
     let bench = Bench::new();
-    let secrets = |fetch: &Fetch| fetch.unwanted().iter().map(|secret| secret.expose().to_owned()).collect::<Vec<_>>();
     let (_, fetch) = bench.lead();
-    assert!(secrets(&fetch).is_empty());
+    let first = bench.clock.wall();
+    assert!(!fetch.unwanted().includes(&"revoked".into(), first));
     fetch.answer("test", Ok(bench.token("revoked", 3600)));
+    bench.clock.advance(Duration::from_secs(60));
+    let later = bench.clock.wall();
     let fetch = bench.replace("revoked").expect("another may be had");
-    assert_eq!(secrets(&fetch), ["revoked"]);
+    let includes = |fetch: &Fetch, text: &str, on| fetch.unwanted().includes(&text.into(), on);
+    assert!(includes(&fetch, "revoked", later), "it has that one");
+    assert!(includes(&fetch, "of another process", first), "as old, and refused perhaps");
+    assert!(!includes(&fetch, "of another process", later), "obtained since");
     fetch.answer("test", Ok(bench.token("another", 60)));
     bench.clock.advance(Duration::from_secs(60));
-    assert_eq!(secrets(&bench.lead().1), ["another", "revoked"]);
+    let (_, fetch) = bench.lead();
+    assert!(includes(&fetch, "revoked", first), "not later either");
+    assert!(includes(&fetch, "another", later) && !includes(&fetch, "of another process", later));
 }

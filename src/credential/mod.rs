@@ -125,7 +125,7 @@ tokio::task_local! {
 pub fn start(fetch: Fetch, source: Arc<dyn TokenSource>) {
     let name = source.name();
     let (scope, progress) = (Arc::clone(fetch.scope()), fetch.progress().clone());
-    let unwanted = fetch.unwanted().to_vec();
+    let unwanted = fetch.unwanted().clone();
     let pause = fetch.pause();
     // Shared with the task, so that an answer is possible if the task cannot be started.
     let slot = Arc::new(Mutex::new(Some(fetch)));

@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from azure_postgresql_auth import identity, psycopg3
 
 from tests.support.locks import locked
 from tests.support.platforms import LIMIT, needs_fork, needs_links, needs_modes, needs_root
@@ -117,6 +118,20 @@ def test_a_refused_token_is_replaced_by_one_that_lives_less_long(emulator: Emula
     assert "logged in as emulator-identity" in login(emulator)
     assert login(emulator) == "logged in as emulator-identity\n", "what replaced it is there for the others"
     assert requests(emulator) == 2
+
+
+def test_tokens_as_old_as_a_refused_one_are_not_taken(emulator: Emulator, folder: Path) -> None:
+    credential = identity.ManagedIdentityCredential()
+    psycopg3.EntraConnection.connect(emulator.dsn, credential=credential).close()
+    entry(folder).unlink()
+    ask = "from azure_postgresql_auth import core, identity; core.get_entra_token(identity.ManagedIdentityCredential())"
+    subprocess.run([sys.executable, "-c", ask], check=True)
+    time.sleep(1.5)  # the folder's times are in seconds
+    emulator.revoke("emulator-identity")
+    psycopg3.EntraConnection.connect(emulator.dsn, credential=credential).close()
+    assert requests(emulator) == 3
+    psycopg3.EntraConnection.connect(emulator.dsn, credential=identity.ManagedIdentityCredential()).close()
+    assert requests(emulator) == 3, "what replaced both is there for the others"
 
 
 def test_one_that_is_due_for_renewal_is_renewed_or_else_used(emulator: Emulator, folder: Path) -> None:

@@ -20,7 +20,7 @@ use super::{
     logged,
 };
 use crate::{
-    cache::{FetchedToken, policy::Lifetime},
+    cache::{FetchedToken, Unwanted, policy::Lifetime},
     credential::TokenSource,
     platform::{
         clock::{Clock, SystemClock},
@@ -61,7 +61,7 @@ impl Entry {
     /// The token in the file, if there is one that is not `unwanted` and as good as `wanted`.
     pub(super) fn read(
         &self,
-        unwanted: &[Secret],
+        unwanted: &Unwanted,
         wanted: impl Fn(&Lifetime, &dyn Clock) -> bool,
     ) -> Option<FetchedToken> {
         let (token, obtained_on) = match read_private(&self.file, LARGEST_ENTRY) {
@@ -72,7 +72,7 @@ impl Entry {
         let clock = SystemClock;
         let age = clock.wall().duration_since(obtained_on).unwrap_or_default();
         let life = Lifetime::started(&clock, age, token.expires_at, token.refresh_at)?;
-        (!unwanted.contains(&token.secret) && wanted(&life, &clock)).then_some(token)
+        (!unwanted.includes(&token.secret, obtained_on) && wanted(&life, &clock)).then_some(token)
     }
 
     fn opened(&self, bytes: &[u8]) -> Result<(FetchedToken, SystemTime), String> {
@@ -93,7 +93,7 @@ impl Entry {
     }
 
     /// Puts a token in the file, unless one that lives longer is there already and not `unwanted`.
-    pub(super) fn write(&self, token: &FetchedToken, unwanted: &[Secret]) -> Result<(), String> {
+    pub(super) fn write(&self, token: &FetchedToken, unwanted: &Unwanted) -> Result<(), String> {
         let seconds = |date: SystemTime| date.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let text = json!({
             "token": token.secret.expose(),

@@ -36,7 +36,7 @@ use tokio::time::Instant;
 use super::{TokenSource, variable};
 use crate::{
     cache::{
-        FetchedToken,
+        FetchedToken, Unwanted,
         policy::{self, Decision, Lifetime, Retry},
     },
     error::Error,
@@ -44,7 +44,6 @@ use crate::{
         clock::Clock,
         fork,
         log_buffer::{self, Level},
-        secret::Secret,
         variables,
     },
 };
@@ -61,11 +60,11 @@ pub(super) const NAME: &str = "the shared cache";
 
 /// Fetches a token, from the folder if there is one with a fresh token in it.
 ///
-/// `unwanted` are the tokens that the caller wants another one for.
+/// `unwanted` are the tokens that the caller cannot use.
 pub(super) async fn fetch(
     source: &dyn TokenSource,
     scope: &str,
-    unwanted: &[Secret],
+    unwanted: &Unwanted,
     deadline: Instant,
 ) -> Result<FetchedToken, Error> {
     let folder = variable(VARIABLE).filter(|_| source.is_shareable()).map(PathBuf::from);
@@ -127,7 +126,7 @@ impl Entry {
         &self,
         source: &dyn TokenSource,
         scope: &str,
-        unwanted: &[Secret],
+        unwanted: &Unwanted,
         deadline: Instant,
     ) -> Result<FetchedToken, Error> {
         let lock = match self.turn(unwanted, deadline).await {
@@ -136,7 +135,7 @@ impl Entry {
             Turn::Wait => None,
         };
         let fetched = source.fetch(scope, deadline).await;
-        let (entry, unwanted) = (self.clone(), unwanted.to_vec());
+        let (entry, unwanted) = (self.clone(), unwanted.clone());
         match fetched {
             Ok(token) => {
                 let copy = source.is_shareable().then(|| token.clone());
@@ -160,10 +159,10 @@ impl Entry {
     }
 
     /// A fresh token of another process's, now or soon; or the turn to fetch one.
-    async fn turn(&self, unwanted: &[Secret], deadline: Instant) -> Turn {
+    async fn turn(&self, unwanted: &Unwanted, deadline: Instant) -> Turn {
         let give_up_at = deadline.min(Instant::now() + WAIT_LIMIT);
         loop {
-            let (entry, unwanted) = (self.clone(), unwanted.to_vec());
+            let (entry, unwanted) = (self.clone(), unwanted.clone());
             match aside(move || entry.look(&unwanted)).await.unwrap_or(Turn::Fetch(None)) {
                 Turn::Wait if Instant::now() < give_up_at => tokio::time::sleep(LOOK_EVERY).await,
                 turn => return turn,
@@ -171,7 +170,7 @@ impl Entry {
         }
     }
 
-    fn look(&self, unwanted: &[Secret]) -> Turn {
+    fn look(&self, unwanted: &Unwanted) -> Turn {
         let is_fresh = |life: &Lifetime, clock: &dyn Clock| {
             policy::decide(life, &Retry::default(), clock.now(), policy::spread()) == Decision::Use
         };

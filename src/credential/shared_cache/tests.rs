@@ -42,7 +42,7 @@ fn a_process_that_comes_while_another_ends_makes_no_request() {
         for entry in entries.collect::<Vec<_>>() {
             start.wait();
             let deadline = Instant::now() + FETCH_LIMIT;
-            runtime.block_on(entry.fetch(&source, "scope", &[], deadline)).unwrap();
+            runtime.block_on(entry.fetch(&source, "scope", &Unwanted::default(), deadline)).unwrap();
         }
     };
     std::thread::scope(|scope| {

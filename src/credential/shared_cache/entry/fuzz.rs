@@ -68,20 +68,29 @@ fn check_round_trip(entry: &Entry, text: &str) {
     if u64::try_from(bytes.len()).is_ok_and(|length| 6 * length + 200 > LARGEST_ENTRY) {
         return;
     }
-    entry.write(&token, &[]).expect("the folder is writable");
-    let read = |unwanted: &[Secret]| entry.read(unwanted, |_, _| true);
-    let found = read(&[]).expect("what is written is there");
+    entry.write(&token, &Unwanted::default()).expect("the folder is writable");
+    let read = |unwanted: &Unwanted| entry.read(unwanted, |_, _| true);
+    let found = read(&Unwanted::default()).expect("what is written is there");
     assert_eq!(
         (found.secret.expose(), found.expires_at, found.refresh_at),
         (text, token.expires_at, token.refresh_at),
         "what is written is read"
     );
-    assert!(read(std::slice::from_ref(&token.secret)).is_none(), "a token that the caller has is no other");
+    let known = Unwanted { known: Some(token.secret.clone()), refused_on: None };
+    assert!(read(&known).is_none(), "a token that the caller has is no other");
     let shorter = FetchedToken::new("shorter".into(), token.expires_at - Duration::from_secs(30));
-    entry.write(&shorter, &[]).expect("the folder is writable");
-    assert_eq!(read(&[]).map(|found| found.secret), Some(token.secret.clone()), "the one that lives longer stays");
-    entry.write(&shorter, std::slice::from_ref(&token.secret)).expect("the folder is writable");
-    assert_eq!(read(&[]).map(|found| found.secret), Some(shorter.secret), "unless it is the one to be replaced");
+    entry.write(&shorter, &Unwanted::default()).expect("the folder is writable");
+    assert_eq!(
+        read(&Unwanted::default()).map(|found| found.secret),
+        Some(token.secret),
+        "the one that lives longer stays"
+    );
+    entry.write(&shorter, &known).expect("the folder is writable");
+    assert_eq!(
+        read(&Unwanted::default()).map(|found| found.secret),
+        Some(shorter.secret),
+        "unless it is the one to be replaced"
+    );
     let mut file = fs::read(&entry.file).expect("it is there");
     let place = usize::from(*first) * usize::from(*second) % file.len();
     file[place] ^= 1 << (second % 8);
