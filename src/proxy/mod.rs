@@ -54,7 +54,7 @@ use std::{
 
 use arrivals::Arrivals;
 use cancel::CancelKeys;
-use config::{Access, AccessConfig, Limits};
+use config::{Access, AccessConfig, Limits, Upstream};
 use identity::Identity;
 use log::Log;
 use metrics::Counters;
@@ -80,6 +80,22 @@ pub struct Server {
 }
 
 impl Server {
+    fn new(settings: &Upstream) -> Result<Self, String> {
+        let tls_name = ServerName::try_from(settings.host.clone());
+        Ok(Self {
+            name: settings.name.clone(),
+            host: settings.host.clone(),
+            port: settings.port,
+            scope: Arc::clone(&settings.scope),
+            roots: settings.roots.clone(),
+            tls: RwLock::new(tls::towards_servers(&settings.roots)?),
+            tls_name: tls_name.map_err(|_| format!("{:?} is not a host name", settings.host))?,
+            counters: Counters::default(),
+            keys: CancelKeys::default(),
+            recent_address: RecentAddress::default(),
+        })
+    }
+
     fn address(&self) -> String {
         format!("{}:{}", self.host, self.port)
     }

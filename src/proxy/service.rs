@@ -11,7 +11,6 @@ use std::{
     time::Duration,
 };
 
-use rustls::pki_types::ServerName;
 use tokio::{
     runtime,
     sync::{
@@ -25,17 +24,13 @@ use tokio::{
 use super::{
     Server, Shared,
     arrivals::Arrivals,
-    cancel::CancelKeys,
     channel::Channel,
     config::Config,
     http,
     identity::Identity,
     listener::Listener,
     log::Log,
-    metrics::Counters,
     session::{self, Open},
-    tls,
-    upstream::RecentAddress,
     watch,
 };
 use crate::platform::{
@@ -86,19 +81,7 @@ impl Proxy {
         let mut entrances = Vec::new();
         let mut servers = Vec::new();
         for upstream in config.upstreams {
-            let tls_name = ServerName::try_from(upstream.host.clone());
-            let server = Arc::new(Server {
-                tls: RwLock::new(tls::towards_servers(&upstream.roots)?),
-                roots: upstream.roots,
-                tls_name: tls_name.map_err(|_| format!("{:?} is not a host name", upstream.host))?,
-                name: upstream.name,
-                host: upstream.host,
-                port: upstream.port,
-                scope: upstream.scope,
-                counters: Counters::default(),
-                keys: CancelKeys::default(),
-                recent_address: RecentAddress::default(),
-            });
+            let server = Arc::new(Server::new(&upstream)?);
             for listener in upstream.listeners {
                 let remote = listener.is_remote(&access, config.allow_remote)?;
                 entrances.push(Entrance { listener, server: Arc::clone(&server), remote });
