@@ -67,18 +67,23 @@ os.write(1, b"parent=%d" % os.getpid())
 
 
 def test_workers_that_start_together_recover_from_throttling(emulator: Emulator) -> None:
-    emulator.latency = 0.05
     emulator.throttle()
-    imds(
-        emulator,
-        f"""
+    # Workers of a busy machine start one after the other, and meet only at a slow service.
+    for latency in (0.05, 0.2, 0.5, 1.0):
+        emulator.latency = latency
+        emulator.reset_counters()
+        imds(
+            emulator,
+            f"""
 credential = identity.ManagedIdentityCredential()
 reap([fork(lambda: ask(credential)) for _ in range({WORKERS})])
 """,
-    )
-    found = statuses(emulator)
-    assert found.count(200) == WORKERS
-    assert 429 in found, "they were never throttled, so nothing is shown"
+        )
+        found = statuses(emulator)
+        assert found.count(200) == WORKERS
+        if 429 in found:
+            return
+    pytest.fail("they were never throttled, so nothing is shown")
 
 
 CELERY = """

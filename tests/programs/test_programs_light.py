@@ -64,7 +64,7 @@ def test_they_outlive_their_tokens(programs: Programs) -> None:
         program.start(str(program.python), str(SCRIPTS / script), *arguments)
         started.append(program)
     for program in started:
-        assert program.running[0].wait(100) == 0, (program.name, program.logs())
+        assert program.running[0].wait(400) == 0, (program.name, program.logs())
         assert "done" in program.logs()
         program.check()
 
