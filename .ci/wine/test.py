@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -51,7 +52,10 @@ def main() -> int:
         install(python, version, library)
     sys.stderr.write("Building the extension for Windows; the first time this takes some minutes.\n")
     build(choice)
-    (python / "Lib" / "site-packages" / "package.pth").write_text(f"Z:{ROOT}/python\n".replace("/", "\\"))
+    site = python / "Lib" / "site-packages"
+    (site / "package.pth").write_text(f"Z:{ROOT}/python\n".replace("/", "\\"))
+    for metadata in Path(sysconfig.get_path("purelib")).glob("azure_postgresql_auth_rs-*.dist-info"):
+        shutil.copytree(metadata, site / metadata.name, dirs_exist_ok=True)
     environment = {**os.environ, "EVENT_LOOP": loop, "AZURE_POD_IDENTITY_AUTHORITY_HOST": "http://127.0.0.1:9"}
     servers = [sys.executable, HERE / "postgresql.py", str(PROCESSES)]
     options = ["-p", "no:cacheprovider", f"--timeout={TIMEOUT}", f"--numprocesses={PROCESSES}", "--dist=worksteal"]

@@ -25,7 +25,7 @@ from azure_postgresql_auth.emulator.identity.service import IdentityService
 from azure_postgresql_auth.identity import aio
 
 from tests.support.credentials import make_token
-from tests.support.platforms import NO_SUCH_FILE
+from tests.support.platforms import NO_SUCH_FILE, needs_system_trust
 from tests.support.tools import install, saying
 
 if TYPE_CHECKING:
@@ -261,13 +261,21 @@ class TestNetwork:
         assert object_id(credential.get_token(SCOPE).token) == app.object_id
 
     @pytest.mark.parametrize("kind", ["secret", "assertion"])
-    def test_connection_verify(
+    @needs_system_trust
+    def test_connection_verify_by_the_systems_authorities(
         self, kind: str, emulator: Emulator, app: Identity, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):
             monkeypatch.delenv(name)
         with pytest.raises(errors.EntraConnectionValueError, match="UnknownIssuer"):
             make(kind, emulator, app, monkeypatch, emulator.tenant_id, connection_verify=True).get_token(SCOPE)
+
+    @pytest.mark.parametrize("kind", ["secret", "assertion"])
+    def test_connection_verify_by_a_file(
+        self, kind: str, emulator: Emulator, app: Identity, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):
+            monkeypatch.delenv(name)
         for path in emulator.ca_file, Path(emulator.ca_file):
             credential = make(kind, emulator, app, monkeypatch, emulator.tenant_id, connection_verify=path)
             assert object_id(credential.get_token(SCOPE).token) == app.object_id

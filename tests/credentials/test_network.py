@@ -12,7 +12,7 @@ from azure_postgresql_auth import core, errors, identity
 from azure_postgresql_auth._core import scope_for
 
 from tests.support.credentials import make_token
-from tests.support.platforms import LINKS, NO_SUCH_FILE
+from tests.support.platforms import LINKS, NO_SUCH_FILE, needs_system_trust
 from tests.support.servers import Server, forward
 
 if TYPE_CHECKING:
@@ -155,6 +155,7 @@ class TestTrust:
         monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
         assert only_requests.get_token(SCOPE).token
 
+    @needs_system_trust
     def test_no_trusted_certificate(self, only_requests: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("REQUESTS_CA_BUNDLE")
         text = failure(only_requests)

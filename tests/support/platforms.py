@@ -57,9 +57,12 @@ needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="open
 needs_server = pytest.mark.skipif(WINDOWS, reason="on Windows the emulator runs no PostgreSQL of its own")
 
 
-def works_but_in_wine(reason: str) -> pytest.MarkDecorator:
-    """Mark a test for Windows that Wine fails for a reason of its own."""
+def fails_in_wine(reason: str) -> pytest.MarkDecorator:
+    """Mark a test that passes on Windows, and that Wine fails for a reason of its own."""
     return pytest.mark.skipif(WINE, reason=f"Wine: {reason}")
+
+
+needs_system_trust = fails_in_wine("its certificate verifier reports an unknown authority as a failed revocation check")
 
 
 def nobody() -> tuple[int, int]:
