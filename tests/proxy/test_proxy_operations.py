@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -19,6 +20,7 @@ import pytest
 
 from tests.support.cancelling import cancelled_asleep
 from tests.support.cli import COMMAND
+from tests.support.platforms import LIMIT, needs_signals
 from tests.support.polling import eventually
 from tests.support.ports import reserved_ports
 from tests.support.proxy import ROLE, RunProxy, startup
@@ -204,6 +206,32 @@ def test_sockets_and_notifications_of_systemd(run_proxy: RunProxy, emulator: Emu
         finally:
             process.kill()
             process.wait()
+
+
+@needs_signals
+def test_signals_that_come_while_it_starts_take_effect(emulator: Emulator) -> None:
+    """Whoever reads `listening` in the log may send one at once."""
+    script = """
+import os, signal, sys
+from azure_postgresql_auth.cli import main
+from azure_postgresql_auth.cli.proxy import service
+started = service.Proxy
+def start(*arguments, **keywords):
+    proxy = started(*arguments, **keywords)
+    for number in signal.SIGHUP, signal.SIGTERM:
+        os.kill(os.getpid(), number)
+    return proxy
+service.Proxy = start
+sys.exit(main(sys.argv[1:]))
+"""
+    arguments = ("proxy", f"localhost:{emulator.port}", "--sslrootcert", emulator.ca_file, "--listen", "0")
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, timeout=LIMIT, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    told = [json.loads(line)["event"] for line in done.stderr.splitlines()]
+    told.remove("listening")
+    assert told == ["reloaded", "stopping", "stopped"]
 
 
 def test_a_client_that_is_killed_ends_its_session(run_proxy: RunProxy, emulator: Emulator) -> None:

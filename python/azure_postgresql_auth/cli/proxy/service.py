@@ -19,7 +19,7 @@ from azure_postgresql_auth.cli.proxy import listeners, server_arguments
 
 if TYPE_CHECKING:
     import argparse
-    from typing import Final
+    from typing import Callable, Final
 
     from azure_postgresql_auth.cli.proxy.server_arguments import Server
 
@@ -48,12 +48,17 @@ def run(options: argparse.Namespace) -> int:
         stack.callback(sockets.remove_files)
         variables = _listen(sockets, servers, options, stack)
         http = None if options.http is None else _listen_http(options)
-        proxy = _start(sockets, servers, http, options)
-        stack.callback(proxy.join)
-        stack.callback(proxy.stop, 0.0)
+
+        def start() -> Proxy:
+            proxy = _start(sockets, servers, http, options)
+            stack.callback(proxy.join)
+            stack.callback(proxy.stop, 0.0)
+            return proxy
+
         if options.command:
+            start()
             return _run_inside(options.command, variables)
-        _wait(proxy, options.stop_timeout, sockets)
+        _serve(start, options.stop_timeout, sockets)
     return 0
 
 
@@ -123,12 +128,20 @@ def _start(sockets: listeners.Sockets, servers: list[Server], http: int | None, 
         raise Failure(f"proxy: {error}", USAGE) from error
 
 
-def _wait(proxy: Proxy, grace: float, sockets: listeners.Sockets) -> None:
-    """Wait for a signal, and then until the connections have ended. A second signal ends them; SIGHUP reloads files."""
+def _serve(start: Callable[[], Proxy], grace: float, sockets: listeners.Sockets) -> None:
+    """Start the proxy, and wait for a signal and then until the connections have ended.
+
+    A second signal ends them; SIGHUP reloads files. Signals that come while the proxy starts take effect once it has.
+    """
+    proxy: Proxy | None = None
+    early: list[Callable[[], None]] = []
     received = 0
 
     def stop(*_: object) -> None:
         nonlocal received
+        if proxy is None:
+            early.append(stop)
+            return
         received += 1
         if received == 1:
             # Before the proxy stops listening: a client that finds no socket knows at once that it cannot connect.
@@ -138,7 +151,9 @@ def _wait(proxy: Proxy, grace: float, sockets: listeners.Sockets) -> None:
         proxy.stop(grace if received == 1 else 0.0)
 
     def reload(*_: object) -> None:
-        if received == 0:
+        if proxy is None:
+            early.append(reload)
+        elif received == 0:
             listeners.notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
             proxy.reload()
             listeners.notify("READY=1")
@@ -146,6 +161,9 @@ def _wait(proxy: Proxy, grace: float, sockets: listeners.Sockets) -> None:
     with contextlib.ExitStack() as stack:
         stack.enter_context(signals.handled({**dict.fromkeys(_STOPPING, stop), **dict.fromkeys(_RELOADING, reload)}))
         woken = stack.enter_context(signals.waking())
+        proxy = start()
+        for act in early:
+            act()
         listeners.notify(f"READY=1\nMAINPID={os.getpid()}")
         selector = stack.enter_context(selectors.DefaultSelector())
         for descriptor in (proxy.fileno(), woken.fileno()):
