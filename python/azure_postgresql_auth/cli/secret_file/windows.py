@@ -50,6 +50,9 @@ class SecretFile:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+            # Windows removes no file that another process has opened, which therefore keeps its lock.
+            with contextlib.suppress(OSError):
+                Path(f"{self.path}.lock").unlink()
 
     def status(self) -> os.stat_result | None:
         """Return what `lstat` says of the file; None where there is none.
@@ -94,18 +97,25 @@ class SecretFile:
             raise Failure(f"{self.path}: its folder {defect}")
 
     def _locked(self) -> int:
-        descriptor = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT | os.O_NOINHERIT)
         deadline = time.monotonic() + locking.TIMEOUT
         while True:
+            is_late = time.monotonic() >= deadline
             try:
-                msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-            except OSError:  # noqa: PERF203 - it waits anyway
-                if time.monotonic() >= deadline:
-                    os.close(descriptor)
-                    raise locking.LockedError(errno.EACCES, self.path) from None
-                time.sleep(locking.POLL_INTERVAL)
+                descriptor = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT | os.O_NOINHERIT)
+            except PermissionError:
+                # Another process may be removing it at this moment.
+                if is_late:
+                    raise
             else:
-                return descriptor
+                try:
+                    msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+                except OSError:
+                    os.close(descriptor)
+                    if is_late:
+                        raise locking.LockedError(errno.EACCES, self.path) from None
+                else:
+                    return descriptor
+            time.sleep(locking.POLL_INTERVAL)
 
 
 def write_file(path: str, content: bytes, mode: int = 0o600) -> None:  # noqa: ARG001 - Windows has no modes
