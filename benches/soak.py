@@ -113,8 +113,7 @@ def section(found: dict[str, Any]) -> str:
     for process, grew in found["growth"].items():
         lines.append(f"| {process} | {grew['memory, MB']:g} | {grew['threads']:g} | {grew['descriptors']:g} |")
     wrong = found["judgement"]
-    lines += ["", "What should not have happened: " + ("nothing." if not wrong else "")]
-    lines += [f"- {what}" for what in wrong]
+    lines += ["", f"What should not have happened: {'; '.join(wrong) or 'nothing'}."]
     return "\n".join([*lines, "", "![Memory, threads, descriptors and logins of a soak](charts/soak.svg)"]) + "\n"
 
 

@@ -10,11 +10,18 @@ from typing import Any
 import goals
 import pytest
 import report
+import soak
 import turns
 
 ROOT = Path(__file__).parents[2]
 FOUND: dict[str, Any] = json.loads(report.RESULTS.read_text("utf-8"))
 FLEET: dict[str, Any] = json.loads(report.FLEET.read_text("utf-8"))
+
+
+def test_readme_says_what_the_soak_found() -> None:
+    text = report.DETAILS.read_text("utf-8")
+    found = json.loads(soak.SOAK.read_text("utf-8"))
+    assert soak.rewritten(text, soak.section(found)) == text
 
 
 def test_readmes_say_what_was_measured() -> None:
