@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=4)
     workers = parser.parse_args().workers
     settings = read_settings()
-    cluster = LocalCluster(n_workers=workers, threads_per_worker=2, dashboard_address=None)
+    cluster = LocalCluster(n_workers=workers, threads_per_worker=2, dashboard_address="127.0.0.1:0")
     with cluster, Client(cluster) as client:
         read_table(client, settings)
 
