@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
 import pytest
 
 from tests.stress.soak.events import Failure
 from tests.stress.soak.faults import Window
 from tests.stress.soak.judgement import reason
+from tests.stress.soak.samples import children
 
 REFUSED = "OperationalError: FATAL:  An error occurred while validating the access token."
 TIMED_OUT = "ConnectionTimeout: connection timeout expired"
@@ -34,3 +41,26 @@ def failure(error: str, begun: float, *, is_login: bool = False, asked_in_vain: 
 )
 def test_reason(failed: Failure, window: Window, why: str) -> None:
     assert reason(failed, [window]) == why
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="Linux' /proc lists a thread's children")
+def test_children_of_other_threads_are_found() -> None:
+    """Celery replaces its workers in a thread of its own."""
+    started: list[subprocess.Popen[bytes]] = []
+    end = threading.Event()
+
+    def fork() -> None:
+        started.append(subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE))
+        forked.set()
+        end.wait()
+
+    forked = threading.Event()
+    thread = threading.Thread(target=fork)
+    thread.start()
+    try:
+        assert forked.wait(60)
+        assert started[0].pid in children(os.getpid())
+    finally:
+        end.set()
+        thread.join()
+        started[0].communicate(b"\n")

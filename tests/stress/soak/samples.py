@@ -67,10 +67,12 @@ def _opened() -> Iterator[str]:
 
 
 def children(pid: int) -> list[int]:
-    """Return the children of a process that has one thread that forks."""
-    with contextlib.suppress(OSError):
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text("utf-8").split()]
-    return []
+    """Return the children of a process, whichever of its threads has forked them."""
+    found: list[int] = []
+    for listed in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):  # the thread has ended
+            found += map(int, listed.read_text("utf-8").split())
+    return sorted(found)
 
 
 class Sampler:
