@@ -15,7 +15,7 @@ PORTABLE := --zig --compatibility manylinux2014
 endif
 
 .PHONY: help demo fuzz fuzz-corpus test test-rust interleavings test-counts test-python test-versions test-programs test-windows check-platforms cargo-fuzz \
-	soak stress lint lint-rust lint-python lint-text lint-workflows docs \
+	mutants soak stress lint lint-rust lint-python lint-text lint-workflows docs \
 	docs-serve licenses deny advisories format bench bench-proxy bench-rust counts fleet wheel wheel-free-threaded wheels wheel-manylinux sdist lock clean
 
 .DEFAULT_GOAL := demo
@@ -75,6 +75,13 @@ SOAK_SECONDS ?= 600
 SOAK_FOLDER ?= $(shell date +target/soak-%Y-%m-%dT%H-%M-%S)
 soak: $(VENV)/built ## Run all kinds of clients while services and processes fail, for SOAK_SECONDS
 	$(BIN)/python -m tests.stress.soak $(SOAK_SECONDS) $(SOAK_FOLDER)
+
+# What cargo-mutants changes, and with which tests, is in .cargo/mutants.toml. MUTANTS names a file or a part of the names.
+MUTANTS ?= .
+mutants: ## Change the core's code in every place, and report which changes no test notices
+	@cargo mutants --version > /dev/null 2>&1 || { \
+	    echo "cargo-mutants is missing, which changes the code: cargo install --locked cargo-mutants"; exit 1; }
+	cargo mutants --no-shuffle --output target --re '$(MUTANTS)'
 
 # Thousands of forks and exits in the middle of fetches, on every CPython here, with the wheel.
 stress: $(VENV)/built wheel ## Fork and exit during fetches, thousands of times
