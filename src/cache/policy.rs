@@ -229,6 +229,8 @@ mod tests {
     fn a_life_in_decisions() {
         use Decision::{Fetch, Use, UseAndRefresh};
         let hour = life(3600.0);
+        let two_hours = life(7200.0);
+        let three_hours = life(10_800.0);
         let day = life(86_400.0);
         let short = life(4.0);
         let at_once = lived(0.0, Some(0.0), 3600.0);
@@ -239,8 +241,12 @@ mod tests {
             (hour, 1799.0, Use),
             (hour, 1801.0, UseAndRefresh),
             (hour, 3589.0, UseAndRefresh),
-            (hour, 3591.0, Fetch),
+            (hour, 3590.0, Fetch),
             (hour, 9999.0, Fetch),
+            (two_hours, 3599.0, Use),
+            (two_hours, 3601.0, UseAndRefresh),
+            (three_hours, 8099.0, Use),
+            (three_hours, 8101.0, UseAndRefresh),
             (day, 43_200.0, Use),
             (day, 64_801.0, UseAndRefresh),
             (short, 1.9, Use),
@@ -263,6 +269,7 @@ mod tests {
         let hour = Duration::from_secs(3600);
         let expires_on = clock.wall() + hour;
         let life = Lifetime::starting(&clock, expires_on, None).unwrap();
+        assert_eq!(life.expires_on, expires_on);
         // Set back a day and forward a day: the token is as old as it is.
         for wall in [clock.wall() - 24 * hour, clock.wall() + 24 * hour] {
             clock.set_wall(wall);
@@ -281,7 +288,8 @@ mod tests {
         let none = Retry::default();
         assert_eq!(decide(&hour, &none, at(2159.0), 1.0), Decision::Use);
         assert_eq!(decide(&hour, &none, at(2161.0), 1.0), Decision::UseAndRefresh);
-        assert!((0.0..=1.0).contains(&spread()));
+        // Neither bound is drawn in practice: one in four thousand million draws is.
+        assert!(spread() > 0.0 && spread() < 1.0);
         assert!((spread() - spread()).abs() < f64::EPSILON, "one draw per process");
     }
 
@@ -310,8 +318,10 @@ mod tests {
     fn failures_back_off_but_never_keep_an_expired_token() {
         let hour = life(3600.0);
         let mut retry = Retry::default();
+        assert!(!retry.is_failing());
         for wait in [30.0, 60.0, 120.0, 240.0, 300.0, 300.0] {
             retry = failed(retry, None);
+            assert!(retry.is_failing());
             assert_eq!(decide(&hour, &retry, at(2000.0 + wait - 1.0), 0.0), Decision::Use);
             assert_eq!(decide(&hour, &retry, at(2000.0 + wait), 0.0), Decision::UseAndRefresh);
         }
