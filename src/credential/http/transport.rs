@@ -125,10 +125,12 @@ async fn whole(response: AsyncRawResponse) -> azure_core::Result<RawResponse> {
     let (status, headers, mut body) = response.deconstruct();
     let mut bytes = Vec::new();
     while let Some(chunk) = body.next().await {
-        bytes.extend_from_slice(&chunk?);
-        if bytes.len() > LARGEST_ANSWER {
+        let chunk = chunk?;
+        // Before it is copied: the allocator keeps what its threads have used, for each of them.
+        if bytes.len() + chunk.len() > LARGEST_ANSWER {
             return Err(Error::with_message(ErrorKind::Other, "the answer is longer than 1 MiB, which no token is"));
         }
+        bytes.extend_from_slice(&chunk);
     }
     // JSON has none (RFC 8259, 8.1), but some servers write it.
     if bytes.starts_with(BYTE_ORDER_MARK) {
