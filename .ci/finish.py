@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import json
 import re
 import sys
 import tarfile
@@ -22,9 +23,10 @@ NAME = "azure-postgresql-auth-rs"
 
 
 def cleaned(sbom: bytes) -> bytes:
-    """Return the SBOM with the package's own entry named as in a registry."""
+    """Return the SBOM with the package's own entry named as in a registry, without the indentation, a quarter of it."""
     sbom = re.sub(rb'path\+file://[^"]*?#(?:[\w-]+@)?(\d[^" ]*)', rf"pkg:cargo/{NAME}@\1".encode(), sbom)
-    return re.sub(rb'\?download_url=file:[^"#]*', b"", sbom)
+    sbom = re.sub(rb'\?download_url=file:[^"#]*', b"", sbom)
+    return json.dumps(json.loads(sbom), separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def linked(metadata: bytes) -> bytes:

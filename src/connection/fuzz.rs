@@ -250,7 +250,9 @@ impl Drawn {
                 (Some(_), Some(pairs)) => {
                     let text = String::from_utf8_lossy(line);
                     match text.split_once('=') {
-                        Some((keyword, value)) if !text.starts_with("ldap") && !keyword.starts_with("service") => {
+                        Some((keyword, value))
+                            if !text.starts_with("ldap") && !matches!(keyword, "service" | "servicefile") =>
+                        {
                             pairs.push((keyword.to_owned(), value.to_owned()));
                         }
                         _ => return Service::Unknown,
