@@ -189,7 +189,8 @@ fn without_controls(text: &str) -> String {
         let end = piece.find(|letter: char| matches!(letter, '@'..='~')).map_or(piece.len(), |end| end + 1);
         plain.push_str(&piece[end..]);
     }
-    plain
+    // What is left of an incomplete sequence could begin another one.
+    plain.replace('\x1b', "")
 }
 
 #[cfg(test)]
@@ -218,6 +219,7 @@ mod tests {
             ("\x1b[0m{\x1b[1;31m\"a\"\x1b[0m}\x1b[K", "{\"a\"}"),
             ("plain [0m", "plain [0m"),
             ("cut \x1b[", "cut "),
+            ("\x1b\x1b[0m[31mred", "[31mred"),
             ("é\x1b[33mé", "éé"),
         ] {
             assert_eq!(without_controls(text), plain, "{text:?}");
