@@ -68,7 +68,7 @@ impl TokenCache {
         let until = date(token.lifetime.expires_on);
         let took = seconds(took);
         let was_refused = slot.is_refused();
-        // One of another process's may be as old as the one that was refused.
+        // Another process may have left one that is as old as the refused one.
         if was_refused && !token.from_shared_cache {
             slot.refused = slot.refused.after_failure(&*self.clock, None);
         }

@@ -209,14 +209,15 @@ impl TokenCache {
     /// The flight, with a fetch if one has to begin, after a pause.
     fn join_after(self: &Arc<Self>, slot: &mut Slot, pause: Duration) -> (Flight, Option<Fetch>) {
         let now = self.clock.now();
+        if let Some(flight) = slot.flight_under_way().filter(|flight| !flight.is_overdue(now)) {
+            return (flight.clone(), None);
+        }
+        // Only for a fetch, not for each of its waiters: it copies the token.
         let (scope, unwanted) = (Arc::clone(&slot.scope), slot.unwanted());
-        let fetch = match slot.flight.as_mut().filter(|flight| flight.is_of_this_process()) {
-            Some(flight) if !flight.is_overdue(now) => return (flight.clone(), None),
-            Some(flight) => Fetch::joining(flight, Arc::clone(self), scope, unwanted, now),
-            None => None,
-        };
-        let fetch =
-            fetch.unwrap_or_else(|| Fetch::new(Arc::clone(self), Arc::clone(&slot.scope), slot.unwanted(), now, pause));
+        let overdue = slot.flight.as_mut().filter(|flight| flight.is_of_this_process());
+        let joined = overdue
+            .and_then(|flight| Fetch::joining(flight, Arc::clone(self), Arc::clone(&scope), unwanted.clone(), now));
+        let fetch = joined.unwrap_or_else(|| Fetch::new(Arc::clone(self), scope, unwanted, now, pause));
         self.stats.requested();
         slot.flight = Some(fetch.flight().clone());
         (fetch.flight().clone(), Some(fetch))

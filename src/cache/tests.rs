@@ -34,7 +34,7 @@ impl Bench {
         self.cache.lookup(SCOPE, self.clock.now().after(Duration::from_secs(seconds)))
     }
 
-    /// The fetch that a login has to make whose token was refused; `None` where it has to do with the refusal.
+    /// The fetch for a login whose token was refused; `None` if the login ends with the refusal.
     fn replace(&self, refused: &str) -> Option<Fetch> {
         match self.cache.replace(SCOPE, refused, self.clock.now().after(Duration::from_secs(30)))? {
             Lookup::Pending(_, Some(fetch)) => Some(fetch),
@@ -260,10 +260,10 @@ fn a_refused_token_is_replaced_as_soon_as_the_service_answers() {
     for _ in 0..3 {
         bench
             .replace("revoked")
-            .expect("another may be had")
+            .expect("a fetch is permitted")
             .answer("test", Err(Error::InvalidArgument("down".into())));
     }
-    bench.replace("revoked").expect("another may be had").answer("test", Ok(bench.token("another", 3600)));
+    bench.replace("revoked").expect("a fetch is permitted").answer("test", Ok(bench.token("another", 3600)));
     assert_eq!(bench.ready().0, "another");
     assert!(bench.replace("another").is_none(), "the token is not the reason");
 }
@@ -273,7 +273,7 @@ fn a_token_that_others_have_left_is_no_proof_that_none_is_accepted() {
     let bench = Bench::new();
     bench.lead().1.answer("test", Ok(bench.token("revoked", 3600)));
     let left = FetchedToken { from_shared_cache: true, ..bench.token("revoked as well", 3600) };
-    bench.replace("revoked").expect("another may be had").answer("test", Ok(left));
+    bench.replace("revoked").expect("a fetch is permitted").answer("test", Ok(left));
     bench
         .replace("revoked as well")
         .expect("the service has not been asked")
@@ -285,7 +285,7 @@ fn a_token_that_others_have_left_is_no_proof_that_none_is_accepted() {
 fn a_credential_that_gives_a_refused_token_again_is_left_alone_for_a_while() {
     let bench = Bench::new();
     bench.lead().1.answer("test", Ok(bench.token("revoked", 3600)));
-    bench.replace("revoked").expect("another may be had").answer("test", Ok(bench.token("revoked", 3600)));
+    bench.replace("revoked").expect("a fetch is permitted").answer("test", Ok(bench.token("revoked", 3600)));
     assert!(bench.replace("revoked").is_none());
 }
 
@@ -298,7 +298,7 @@ fn a_fetch_knows_which_tokens_it_must_not_bring() {
     fetch.answer("test", Ok(bench.token("revoked", 3600)));
     bench.clock.advance(Duration::from_secs(60));
     let later = bench.clock.wall();
-    let fetch = bench.replace("revoked").expect("another may be had");
+    let fetch = bench.replace("revoked").expect("a fetch is permitted");
     let includes = |fetch: &Fetch, text: &str, on| fetch.unwanted().includes(&text.into(), on);
     assert!(includes(&fetch, "revoked", later), "it has that one");
     assert!(includes(&fetch, "of another process", first), "as old, and refused perhaps");
