@@ -63,7 +63,7 @@ def _series(rows: list[dict[str, Any]], names: Any) -> dict[str, list[float]]:
 
 def draw(found: dict[str, Any]) -> None:
     """Draw a panel for each figure, with a line for each process, and one of logins, with a line for each client."""
-    # Here, because the section can be had without.
+    # Imported here, because writing the section does not need them.
     import charts
     from matplotlib import pyplot as plt
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 from typing import TYPE_CHECKING, Callable
 
 import psycopg
 
+from tests.stress.soak.background import Background
 from tests.stress.soak.faults import SLOW, Window
 
 if TYPE_CHECKING:
@@ -18,26 +18,18 @@ _PAUSE = 1.0
 _TIMEOUT = 120
 
 
-class Control:
+class Control(Background):
     """Logs in with a token of its own and reports each login that took too long, for as long as the block."""
 
     def __init__(self, emulator: Emulator, report: Callable[[Window], None]) -> None:
+        super().__init__()
         self._emulator = emulator
         self._report = report
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._run)
         self.logins = 0
         """How many succeeded."""
 
-    def __enter__(self) -> Control:  # noqa: PYI034 - Self is newer than Python 3.9
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._end.set()
-        self._thread.join()
-
-    def _run(self) -> None:
+    def run(self) -> None:
+        """Log in once a second."""
         user = self._emulator.identity.name
         while not self._end.wait(_PAUSE):
             token = self._emulator.token(self._emulator.identity, lifetime=_TIMEOUT)

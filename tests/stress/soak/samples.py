@@ -6,10 +6,11 @@ import contextlib
 import gc
 import json
 import os
-import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+
+from tests.stress.soak.background import Background
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -75,17 +76,16 @@ def children(pid: int) -> list[int]:
     return sorted(found)
 
 
-class Sampler:
+class Sampler(Background):
     """Samples processes and counts, and keeps all samples in files: a JSON object on each line."""
 
     def __init__(self, folder: Path, every: float, counts: Mapping[str, int]) -> None:
+        super().__init__()
         self._folder = folder
         self._every = every
         self._counts = counts
-        self._end = threading.Event()
         self._processes: dict[str, int] = {}
         self._families: dict[str, int] = {}
-        self._thread = threading.Thread(target=self._run)
 
     def follow(self, name: str, pid: int, *, family: bool = False) -> None:
         """Sample a process from now on; its children as well if they stay."""
@@ -93,15 +93,8 @@ class Sampler:
         if family:
             self._families[name] = pid
 
-    def __enter__(self) -> Sampler:  # noqa: PYI034 - Self is newer than Python 3.9
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._end.set()
-        self._thread.join()
-
-    def _run(self) -> None:
+    def run(self) -> None:
+        """Write a sample of each process, and the counts, again and again."""
         begun = time.monotonic()
         with (
             (self._folder / "samples.jsonl").open("w", encoding="utf-8") as file,
