@@ -65,7 +65,7 @@ class Services:
         on_stop(shutil.rmtree, self.work, ignore_errors=True)
         self.certificates = Certificates(self.work)
         self.backend = self._behind(dsn, postgres, watchdog)
-        self.roles = Roles(self.sql, self.backend.user, ours=dsn is None)
+        self.roles = Roles(self.sql, self.backend, ours=dsn is None)
         on_stop(self.roles.drop_all)
         self._loop.portal.call(self._start_identities, settings, Records(records))
         self.server_faults = ServerFaults(self.certificates)
@@ -105,15 +105,12 @@ class Services:
         self.identities.start()
 
     def _open_frontend(self, logins: Records[Login]) -> tuple[Frontend, int]:
-        frontend = Frontend(self.server_faults, self.backend, self._authenticate, self._password_of, logins)
+        frontend = Frontend(self.server_faults, self.backend, self._authenticate, self.roles, logins)
         _, port = self._loop.portal.start_task(frontend.serve)
         return frontend, int(port)
 
     def _authenticate(self, password: str, role: str) -> AuthResult:
         return authentication.authenticate(password, role, self.directory, self.issuer, self.revoked)
-
-    def _password_of(self, role: str) -> str:
-        return self.roles.passwords.get(role, "")
 
 
 def _unused_path() -> Path:

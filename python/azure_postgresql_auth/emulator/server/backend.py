@@ -23,13 +23,13 @@ _SCRAM = "SCRAM-SHA-256"
 
 
 class BackendError(Exception):
-    """PostgreSQL returned an error; `response` is its ErrorResponse."""
+    """PostgreSQL returned an error; `response` is its ErrorResponse, after the messages before it for the client."""
 
-    def __init__(self, payload: bytes) -> None:
+    def __init__(self, payload: bytes, before: bytes = b"") -> None:
         """Keep the response."""
         fields = protocol.error_fields(payload)
         self.sqlstate = fields.get("C", "")
-        self.response = protocol.message(b"E", payload)
+        self.response = before + protocol.message(b"E", payload)
         super().__init__(f"{fields.get('M', 'unknown error')} (SQLSTATE {self.sqlstate})")
 
 
@@ -74,10 +74,12 @@ class Backend:
         return await anyio.connect_tcp(self.host, self.port)
 
     async def login(self, startup: bytes, user: str, password: str) -> tuple[ByteStream, bytes]:
-        """Log in, and stop right after AuthenticationOk, so that the rest can be relayed.
+        """Log in, and stop as soon as the server has let the role in, so that the rest can be relayed.
+
+        It looks for the role after AuthenticationOk only, and the message after that says what it found.
 
         Returns:
-            The stream, and the server's messages before AuthenticationOk that are meant for the client, too.
+            The stream, and the server's messages up to then that are meant for the client, too.
 
         Raises:
             BackendError: the server refused.
@@ -85,7 +87,10 @@ class Backend:
         stream = await self.connect()
         try:
             await stream.send(startup)
-            return stream, await _authenticate(stream, user, password)
+            reader = BufferedByteReceiveStream(stream)
+            heard = await _authenticate(stream, reader, user, password)
+            kind, payload = await _next(reader, heard)
+            return stream, heard + protocol.message(kind, payload)
         except BaseException:
             await anyio.aclose_forcefully(stream)
             raise
@@ -130,23 +135,27 @@ async def _until_ready(reader: BufferedByteReceiveStream) -> list[tuple[str | No
             return rows
 
 
-async def _authenticate(stream: ByteStream, user: str, password: str) -> bytes:
-    reader = BufferedByteReceiveStream(stream)
+async def _authenticate(stream: ByteStream, reader: BufferedByteReceiveStream, user: str, password: str) -> bytes:
     heard = b""
     scram: ScramClient | None = None
     while True:
-        kind, payload = await protocol.read_message(reader)
-        if kind == b"E":
-            raise BackendError(payload)
+        kind, payload = await _next(reader, heard)
         if kind != b"R":  # NegotiateProtocolVersion, notices
             heard += protocol.message(kind, payload)
             continue
         (step,) = struct.unpack("!i", payload[:4])
         if step == 0:
-            return heard
+            return heard + protocol.message(kind, payload)
         answer, scram = _answer(step, payload[4:], user, password, scram)
         if answer is not None:
             await stream.send(protocol.message(b"p", answer))
+
+
+async def _next(reader: BufferedByteReceiveStream, heard: bytes) -> tuple[bytes, bytes]:
+    kind, payload = await protocol.read_message(reader)
+    if kind == b"E":
+        raise BackendError(payload, heard)
+    return kind, payload
 
 
 def _answer(

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from azure_postgresql_auth.emulator.server.authentication import AuthResult
     from azure_postgresql_auth.emulator.server.backend import Backend
     from azure_postgresql_auth.emulator.server.faults import ServerFaults
+    from azure_postgresql_auth.emulator.server.roles import Roles
 
 logger = logging.getLogger("azure_postgresql_auth.emulator")
 
@@ -46,15 +47,15 @@ class Frontend:
         faults: ServerFaults,
         backend: Backend,
         authenticate: Callable[[str, str], AuthResult],
-        password_of: Callable[[str], str],
+        roles: Roles,
         logins: Records[Login],
     ) -> None:
-        """Take the functions that check a login and that return a role's password in the backend."""
+        """Take the function that checks a login, and the roles in the backend."""
         self.logins = logins
         self._faults = faults
         self._backend = backend
         self._authenticate = authenticate
-        self._password_of = password_of
+        self._roles = roles
 
     async def _listen(self) -> tuple[list[MultiListener[SocketStream]], int]:
         """Listen on a free port of 127.0.0.1 and, with IPv6, of ::1, because "localhost" may be either."""
@@ -174,7 +175,7 @@ class Frontend:
 
     async def _enter(self, client: TLSStream, startup: bytes, role: str) -> ByteStream | None:
         try:
-            backend, heard = await self._backend.login(startup, role, self._password_of(role))
+            backend, heard = await self._log_in(startup, role)
         except BackendError as error:
             await client.send(error.response)
             return None
@@ -183,11 +184,19 @@ class Frontend:
             await client.send(protocol.fatal("08006", "the emulator's PostgreSQL cannot be reached"))
             return None
         try:
-            await client.send(heard + protocol.AUTHENTICATION_OK)
+            await client.send(heard)
         except BaseException:
             await anyio.aclose_forcefully(backend)
             raise
         return backend
+
+    async def _log_in(self, startup: bytes, role: str) -> tuple[ByteStream, bytes]:
+        try:
+            return await self._backend.login(startup, role, self._roles.password(role))
+        except BackendError as error:
+            if not await anyio.to_thread.run_sync(self._roles.restore, role, error.sqlstate):
+                raise
+        return await self._backend.login(startup, role, self._roles.password(role))
 
     async def _cancel(self, packet: bytes) -> None:
         """Forward a CancelRequest; the client's connection is closed after the server has processed it."""

@@ -17,7 +17,6 @@ GSSENC_REQUEST = 80877104
 CANCEL_REQUEST = 80877102
 PROTOCOL_3_0 = 3 << 16
 
-AUTHENTICATION_OK = b"R" + struct.pack("!ii", 8, 0)
 AUTHENTICATION_CLEARTEXT = b"R" + struct.pack("!ii", 8, 3)
 
 # PostgreSQL's limits for messages of clients that have not logged in.
