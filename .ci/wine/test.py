@@ -25,7 +25,7 @@ TARGET = "x86_64-pc-windows-gnu"
 TIMEOUT = 600
 """Seconds for one test: programs start slowly under Wine, and pytest-timeout ends the whole run there."""
 PROCESSES = 2
-"""How many run tests; each has a PostgreSQL of its own, because an emulator changes the passwords of its roles."""
+"""How many run tests; each has a PostgreSQL of its own, because tests change roles and look at sessions."""
 REQUIREMENTS = HERE / "requirements.txt"
 WORK = ROOT / "target" / "wine"
 

@@ -62,7 +62,8 @@ def postgresql(request: pytest.FixtureRequest) -> dict[str, str]:
     """Return the emulator's keyword for the PostgreSQL that TEST_POSTGRESQL names; none if it is not set.
 
     The variable is the directory with the programs of another server to run. On systems where the emulator cannot start
-    one, it has the URLs of servers to use, one for each of pytest-xdist's processes.
+    one, it has the URLs of servers to use, one for each of pytest-xdist's processes. What takes the place of a crashed one
+    has the next number.
     """
     given = os.environ.get("TEST_POSTGRESQL")
     if given is None:
@@ -70,7 +71,8 @@ def postgresql(request: pytest.FixtureRequest) -> dict[str, str]:
     if Path(given).is_dir():
         return {"postgres": given}
     worker = getattr(request.config, "workerinput", {"workerid": "gw0"})["workerid"]
-    return {"dsn": given.split()[int(worker[2:])]}
+    servers = given.split()
+    return {"dsn": servers[int(worker[2:]) % len(servers)]}
 
 
 @pytest.fixture(scope="session")

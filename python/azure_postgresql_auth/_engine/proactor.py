@@ -41,8 +41,11 @@ class ProactorWatch(asyncio.Protocol):
 
     def close(self) -> None:
         """Watch no more."""
-        if self._transport is None:
+        if self._loop.is_closed():
+            # It ends neither tasks nor transports any more.
+            self._socket.close()
+        elif self._transport is None:
             self._opening.cancel()
             self._socket.close()
-        elif not self._loop.is_closed():
+        else:
             self._transport.close()
