@@ -16,8 +16,10 @@ import tempfile
 import time
 from pathlib import Path
 
+import anyio
 from azure_postgresql_auth.emulator.server import binaries
 from azure_postgresql_auth.emulator.server.account import Account
+from azure_postgresql_auth.emulator.server.backend import Backend, BackendError
 
 _SETTINGS = ("max_connections=400", "fsync=off", "synchronous_commit=off", "full_page_writes=off")
 _INITDB = ("-A", "scram-sha-256", "-E", "UTF8", "--locale=C", "--no-sync")
@@ -61,17 +63,26 @@ def start(stack: contextlib.ExitStack) -> str:
     )
     stack.callback(server.wait)
     stack.callback(server.terminate)
-    wait(port)
-    return f"postgresql://postgres:{password}@127.0.0.1:{port}/postgres"
+    url = f"postgresql://postgres:{password}@127.0.0.1:{port}/postgres"
+    wait(url)
+    # As in the server that the emulator starts on other systems.
+    for database in ("postgres", "template1"):
+        query(url, "GRANT ALL ON SCHEMA public TO PUBLIC", database)
+    return url
 
 
-def wait(port: int) -> None:
+def query(url: str, sql: str, database: str | None = None) -> None:
+    """Run SQL as the server's administrator."""
+    anyio.run(Backend.from_dsn(url).query, sql, database)
+
+
+def wait(url: str) -> None:
     """Wait until it answers."""
     deadline = time.monotonic() + _START_SECONDS
     while True:
         try:
-            socket.create_connection(("127.0.0.1", port)).close()
-        except OSError:  # noqa: PERF203 - it waits anyway
+            query(url, "SELECT 1")
+        except (OSError, BackendError):  # noqa: PERF203 - it waits anyway
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.1)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import configparser
 import functools
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qs, unquote, urlparse, urlunparse
 
@@ -22,6 +21,7 @@ from azure_postgresql_auth.errors import EntraConnectionValueError, InsecureTran
 
 try:
     import asyncpg
+    from asyncpg import compat
 except ImportError as error:
     message = "asyncpg is not installed; install it with: pip install 'azure-postgresql-auth-rs[asyncpg]'"
     raise ImportError(message) from error
@@ -176,6 +176,9 @@ def _service(name: str | None, keywords: dict[str, Any]) -> dict[str, str] | Non
     if file is None:
         # As in asyncpg, an empty string names no file.
         file = os.environ.get("PGSERVICEFILE")
+    if file is None:
+        home = compat.get_pg_home_directory()
+        file = [] if home is None else home / ".pg_service.conf"
     parser = configparser.ConfigParser()
-    parser.read(Path.home() / ".pg_service.conf" if file is None else file)
+    parser.read(file)
     return dict(parser[name]) if name in parser.sections() else None

@@ -120,6 +120,8 @@ fn number(text: &str) -> Result<String, Undetermined> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     struct Variables(&'static [(&'static str, &'static str)]);
@@ -127,6 +129,10 @@ mod tests {
     impl Environment for Variables {
         fn var(&self, name: &str) -> Option<String> {
             self.0.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+        }
+
+        fn libpq_home(&self) -> Option<PathBuf> {
+            None
         }
     }
 

@@ -171,12 +171,15 @@ enum Service {
 impl Environment for Drawn {
     fn var(&self, name: &str) -> Option<String> {
         match name {
-            "HOME" | "APPDATA" => Some("/nonexistent".to_owned()),
             "PGSYSCONFDIR" => Some(folder().to_string_lossy().into_owned()),
             // No file of this machine's is read but the input's.
             "PGSERVICEFILE" => None,
             _ => self.variables.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone()),
         }
+    }
+
+    fn libpq_home(&self) -> Option<PathBuf> {
+        None
     }
 }
 

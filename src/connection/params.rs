@@ -1,8 +1,8 @@
 //! Connection parameters, and the sources they come from.
 
-use std::fmt;
+use std::{fmt, path::PathBuf};
 
-use crate::platform::variables;
+use crate::platform::{folders, variables};
 
 /// A connection parameter, by libpq's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,6 +138,9 @@ impl<K: AsRef<str>, V: Into<String>> FromIterator<(K, V)> for Params {
 pub trait Environment {
     /// A variable's value.
     fn var(&self, name: &str) -> Option<String>;
+
+    /// The folder of the user's own settings for libpq.
+    fn libpq_home(&self) -> Option<PathBuf>;
 }
 
 /// This process's environment, which libpq reads as well.
@@ -147,5 +150,9 @@ pub struct ProcessEnvironment;
 impl Environment for ProcessEnvironment {
     fn var(&self, name: &str) -> Option<String> {
         std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+    }
+
+    fn libpq_home(&self) -> Option<PathBuf> {
+        folders::libpq_home()
     }
 }

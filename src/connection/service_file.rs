@@ -28,7 +28,8 @@ pub struct Unresolved;
 pub fn lookup(name: &str, file: Option<&str>, environment: &dyn Environment) -> Result<Params, Unresolved> {
     let first = file.map(str::to_owned).or_else(|| environment.var(variables::PGSERVICEFILE)).map(PathBuf::from);
     // A named file has to exist; the user's own may be missing.
-    let first = first.or_else(|| folders::service_file(|name| environment.var(name)).filter(|path| path.exists()));
+    let own = || environment.libpq_home().map(|folder| folder.join(".pg_service.conf"));
+    let first = first.or_else(|| own().filter(|path| path.exists()));
     if let Some(path) = first
         && let Some(params) = section(&path, name)?
     {
@@ -159,9 +160,11 @@ mod tests {
 
     impl Environment for Variables<'_> {
         fn var(&self, name: &str) -> Option<String> {
-            // The latter is Windows'.
-            let name = if name == "APPDATA" { "HOME" } else { name };
             self.0.iter().find(|(key, _)| *key == name).map(|(_, value)| value.clone())
+        }
+
+        fn libpq_home(&self) -> Option<PathBuf> {
+            self.var("HOME").map(PathBuf::from)
         }
     }
 
@@ -171,7 +174,6 @@ mod tests {
         let path = |name: &str| folder.join(name).to_string_lossy().into_owned();
         for (name, text) in [
             ("home/.pg_service.conf", "[a]\nhost=home\n"),
-            ("home/postgresql/.pg_service.conf", "[a]\nhost=home\n"), // on Windows
             ("system/pg_service.conf", "[a]\nhost=system\n[s]\nhost=s\n"),
             ("named", "[a]\nhost=named\n"),
             ("broken", "[a]\nbroken\n"),

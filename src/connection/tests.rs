@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use super::*;
 
 const AZURE: &str = "srv.postgres.database.azure.com";
@@ -8,6 +10,10 @@ struct Variables<'a>(&'a [(&'a str, &'a str)]);
 impl Environment for Variables<'_> {
     fn var(&self, name: &str) -> Option<String> {
         self.0.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+    }
+
+    fn libpq_home(&self) -> Option<PathBuf> {
+        None
     }
 }
 

@@ -204,7 +204,7 @@ variables! {
         variable PGSERVICEFILE:
             "libpq, asyncpg",
             "libpq",
-            "`.pg_service.conf` in `HOME`, on Windows `postgresql\\.pg_service.conf` in `APPDATA`";
+            "`.pg_service.conf` in `HOME`, on Windows in libpq's folder of the user's profile";
         /// Directory of the machine's service file, `pg_service.conf`.
         variable PGSYSCONFDIR: "libpq", "libpq", "chosen when libpq is built";
         /// Seconds for token and connection together.
@@ -258,8 +258,6 @@ variables! {
         variable PATH: "developer tools, command line", "the operating system", "";
         /// The user's home directory.
         variable HOME: "libpq's service files", "Unix", "the user database's";
-        /// The user's folder for settings.
-        variable APPDATA: "libpq's service files", "Windows", "";
         /// The folder for data of all users, where Azure Arc's agent puts its keys.
         variable ProgramData: "`ManagedIdentityCredential`", "Windows", "";
         /// The folder of the system, in which developer tools are run.

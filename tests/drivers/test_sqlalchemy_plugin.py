@@ -25,7 +25,7 @@ from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
 from sqlalchemy.ext.asyncio import async_engine_from_config, create_async_engine
 
 from tests.support.credentials import SyncCredential, make_token
-from tests.support.drivers import AZURE
+from tests.support.drivers import AZURE, run_on_selector_loop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,7 +57,7 @@ def who_async(engine: Any) -> str:
         await engine.dispose()
         return found
 
-    return asyncio.run(ask())
+    return run_on_selector_loop(ask())
 
 
 @pytest.fixture(autouse=True)

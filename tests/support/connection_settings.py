@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import psycopg
 import psycopg2
+import pytest
 from asyncpg import connect_utils
 from psycopg.conninfo import make_conninfo
 from psycopg2.extensions import make_dsn
@@ -220,21 +221,22 @@ def in_force(settings: Settings, root: Path) -> Iterator[Settings]:
         # A backslash of Windows' would be an escape in a connection string.
         return value.replace("{root}", root.as_posix()) if isinstance(value, str) else value
 
-    for folder in (home, home / "postgresql", root / "system"):
+    for folder in (home, root / "system"):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
     (root / "named.conf").unlink(missing_ok=True)
     for name, content in settings.files.items():
-        path = root / name
-        if WINDOWS and path.parent == home:
-            path = home / "postgresql" / path.name
-        path.write_bytes(content.replace(b"{root}", root.as_posix().encode()))
+        Path(root, name).write_bytes(content.replace(b"{root}", root.as_posix().encode()))
+    own = {}
+    if WINDOWS and (home / ".pg_service.conf").exists():
+        # There the drivers ask the system for the folder of the user's own file, and not the environment.
+        own["PGSERVICEFILE"] = (home / ".pg_service.conf").as_posix()
     try:
         for name in saved:
             if name.startswith("PG"):
                 del os.environ[name]
-        environment = {name: here(value) for name, value in settings.environment.items()}
-        os.environ.update({"HOME": str(home), "APPDATA": str(home), **environment})
+        environment = {**own, **{name: here(value) for name, value in settings.environment.items()}}
+        os.environ.update({"HOME": str(home), **environment})
         url = here(settings.url.replace(quote("{root}", safe=""), "{root}"))
         keywords = {name: here(value) for name, value in settings.keywords.items()}
         yield Settings(url, keywords, environment, settings.files)
@@ -348,6 +350,13 @@ def places_of(hosts: Sequence[str], addresses: Sequence[str], ports: Sequence[st
 
 def by_asyncpg(url: str | None, keywords: dict[str, Any]) -> tuple[Resolved, Any]:
     """Return how asyncpg reads the settings, and its TLS context."""
+    places, params = _read_by_asyncpg(url, keywords)
+    is_named = any(host for host, _, _ in places) and not _has_default_host(url, keywords)
+    mode = params.sslmode.name.replace("_", "-")
+    return Resolved(places if is_named else (), params.user, mode, "", ""), params.ssl
+
+
+def _read_by_asyncpg(url: str | None, keywords: dict[str, Any]) -> tuple[tuple[tuple[str, str, str], ...], Any]:
     names = ["host", "port", "user", "password", "passfile", "database", "ssl", "service", "servicefile", "direct_tls"]
     names += ["server_settings", "target_session_attrs", "krbsrvname", "gsslib"]
     try:
@@ -357,16 +366,21 @@ def by_asyncpg(url: str | None, keywords: dict[str, Any]) -> tuple[Resolved, Any
         )
     except Exception as error:
         raise DriversOwnError(repr(error)) from error
-    places = tuple(map(_place, addresses))
-    # asyncpg's default if no host is given.
-    default = places[0][0] == "/run/postgresql" and places[-1][0] == "localhost"
-    mode = params.sslmode.name.replace("_", "-")
-    is_named = any(host for host, _, _ in places) and not default
-    return Resolved(places if is_named else (), params.user, mode, "", ""), params.ssl
+    return tuple(map(_place, addresses)), params
+
+
+def _has_default_host(url: str | None, keywords: dict[str, Any]) -> bool:
+    """Whether no source names a host: PGHOST, the weakest of them, would name one."""
+    if os.environ.get("PGHOST"):
+        return False
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PGHOST", "named.only.here")
+        places, _ = _read_by_asyncpg(url, keywords)
+    return places[0][0] == "named.only.here"
 
 
 def _place(address: Any) -> tuple[str, str, str]:
     if isinstance(address, str):
         # The path of a socket is replaced by its directory.
-        return str(Path(address).parent), "", address.rpartition(".")[2]
+        return Path(address).parent.as_posix(), "", address.rpartition(".")[2]
     return address[0], "", str(address[1])

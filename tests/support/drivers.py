@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import select
 import socket
 import sys
 import warnings
@@ -16,7 +17,7 @@ from azure_postgresql_auth import asyncpg as entra_asyncpg
 from azure_postgresql_auth import psycopg2 as entra_psycopg2
 from azure_postgresql_auth import psycopg3 as entra_psycopg3
 from azure_postgresql_auth import sqlalchemy as entra_sqlalchemy
-from psycopg2.extras import wait_select
+from psycopg2.extensions import POLL_OK, POLL_READ, POLL_WRITE
 from sqlalchemy import NullPool, create_engine, make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -61,15 +62,25 @@ async def psycopg3_async(url: str, credential: Any = None, **keywords: Any) -> s
         return str(row[0])
 
 
+def wait_for(connection: Any) -> None:
+    """Wait as `psycopg2.extras.wait_select` does, which hangs on Windows when the server cannot be reached.
+
+    Windows reports an attempt to connect that failed as an exceptional condition, and not as a writable socket.
+    """
+    while (state := connection.poll()) != POLL_OK:
+        reading, writing = ([connection] if state == wanted else [] for wanted in (POLL_READ, POLL_WRITE))
+        select.select(reading, writing, [connection])
+
+
 def asked(connection: Any) -> str:
     """Return psycopg2's current user, and close the connection."""
     try:
         if connection.async_:
-            wait_select(connection)
+            wait_for(connection)
         with connection.cursor() as cursor:
             cursor.execute(WHO)
             if connection.async_:
-                wait_select(connection)
+                wait_for(connection)
             return str(cursor.fetchone()[0])
     finally:
         connection.close()

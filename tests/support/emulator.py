@@ -62,8 +62,8 @@ def postgresql(request: pytest.FixtureRequest) -> dict[str, str]:
     """Return the emulator's keyword for the PostgreSQL that TEST_POSTGRESQL names; none if it is not set.
 
     The variable is the directory with the programs of another server to run. On systems where the emulator cannot start
-    one, it has the URLs of servers to use, one for each of pytest-xdist's processes. What takes the place of a crashed one
-    has the next number.
+    one, it has the URLs of servers to use, one for each of pytest-xdist's processes. The one that takes the place of a
+    crashed process has another number.
     """
     given = os.environ.get("TEST_POSTGRESQL")
     if given is None:

@@ -13,12 +13,11 @@ pub fn arc_keys() -> PathBuf {
 /// Who may read them.
 pub const ARC_READERS: &str = "be a member of the group himds";
 
-/// The user's own service file for libpq, by the environment.
+/// The folder of the user's own settings for libpq: `HOME`, without which libpq asks the user database, as this does.
 #[must_use]
-pub fn service_file(variable: impl Fn(&str) -> Option<String>) -> Option<PathBuf> {
-    let home = variable(variables::HOME).filter(|home| !home.is_empty()).map(PathBuf::from);
-    // Without it libpq asks the user database, as this does.
-    Some(home.or_else(std::env::home_dir)?.join(".pg_service.conf"))
+pub fn libpq_home() -> Option<PathBuf> {
+    let home = std::env::var_os(variables::HOME).filter(|home| !home.is_empty()).map(PathBuf::from);
+    home.or_else(std::env::home_dir)
 }
 
 /// Where libpq looks for `pg_service.conf` unless `PGSYSCONFDIR` says so. It is a directory chosen when libpq is built and

@@ -14,7 +14,8 @@ from azure_postgresql_auth.emulator.identity.clouds import SERVER_NAMES
 if TYPE_CHECKING:
     import datetime as dt
 
-_NAMES = ("localhost", "127.0.0.1", "::1", *SERVER_NAMES)
+# Addresses last: libpq on Windows compares one after the other, and refuses the certificate at an IPv6 address.
+_NAMES = ("localhost", *SERVER_NAMES, "127.0.0.1", "::1")
 
 # The systems' certificate files, for a Python that does not know their location.
 _SYSTEM_BUNDLES = (
