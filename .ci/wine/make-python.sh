@@ -35,6 +35,8 @@ rm "$to"/panda3d-*.whl
 cp -r "$library" "$to/Lib"
 rm -rf "$to/Lib/site-packages" "$to/Lib/lib-dynload" "$to"/Lib/config-* "$to/Lib/test"
 mkdir "$to/Lib/site-packages"
+# shutil would call it, which Wine 8 aborts as well.
+echo "import _winapi; vars(_winapi).pop('CopyFile2', None)" > "$to/Lib/site-packages/wine.pth"
 
 cc=x86_64-w64-mingw32-gcc
 $cc -municode -O1 "$here/python.c" -o "$to/python.exe" "$to/python$tag.dll"

@@ -57,7 +57,7 @@ def test_exit_codes(cli: Run, command_options: list[str]) -> None:
     program = (sys.executable, "-c", "raise SystemExit(9)")
     assert cli("emulator", *command_options, "--", *program).returncode == 9
     assert cli("emulator", *command_options, "--", "no-such-program").returncode == 127
-    done = cli("emulator", "--identity", "a:robot", "--", "true")
+    done = cli("emulator", *command_options, "--identity", "a:robot", "--", "true")
     assert done.returncode == 2
     assert "one of user-assigned" in done.stderr
     done = cli("emulator", "--dsn", "postgresql://admin@127.0.0.1:9/db", "--", "true")

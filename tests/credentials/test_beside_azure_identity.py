@@ -241,7 +241,10 @@ class World:
             "imds": lambda: {IMDS: emulator.env[IMDS]},
             "another-cloud": self._another_cloud,
         }
-        return made.get(piece, lambda: emulator.host_env(piece))()
+        found = made.get(piece, lambda: emulator.host_env(piece))()
+        # With it, clients on Windows would find Azure Arc's keys, but azure-identity reads it only when it is imported.
+        found.pop("ProgramData", None)
+        return found
 
     def _another_cloud(self) -> dict[str, str]:
         self.emulator.fail(404, body="<html><title>404: Not Found</title></html>")
