@@ -218,6 +218,17 @@ def signed_in(nowhere: Emulator, tool: Any) -> str:
     return person.object_id
 
 
+def seconds_of(credential: Any, expected: str) -> float:
+    """Return how long a credential takes for a token of this principal.
+
+    To know how long a chain takes before its last link, subtract the link's own time: a program starts slowly on some
+    systems.
+    """
+    begun = time.monotonic()
+    assert object_id(credential) == expected
+    return time.monotonic() - begun
+
+
 class TestSomebodyElseAtTheAddress:
     """Other clouds, captive portals and cluster tools answer at IMDS' address, too."""
 
@@ -248,8 +259,8 @@ class TestSomebodyElseAtTheAddress:
     def test_a_chain_goes_on(self, imposter: str, signed_in: str, chain: Any) -> None:
         assert imposter
 
-        def go_on() -> None:
-            assert object_id(chain()) == signed_in
+        def go_on() -> float:
+            return seconds_of(chain(), signed_in) - seconds_of(identity.AzureCliCredential(), signed_in)
 
         assert quickest(go_on, below=0.9) < 0.9
 
@@ -383,15 +394,14 @@ def test_a_dead_imds_costs_a_second_once(dead_imds: Callable[[], Server], signed
 
     def first() -> float:
         server = dead_imds()
-        begun = time.monotonic()
-        assert object_id(chain()) == signed_in
-        took = time.monotonic() - begun
+        took = seconds_of(chain(), signed_in)
         assert took > 0.9
-        seen, begun = len(server.clients), time.monotonic()
-        for _ in range(3):
-            assert object_id(chain()) == signed_in
-        after_the_first.append((time.monotonic() - begun, len(server.clients) - seen))
-        return took
+        seen = len(server.clients)
+        later = [seconds_of(chain(), signed_in) for _ in range(3)]
+        looked = len(server.clients) - seen
+        alone = [seconds_of(identity.AzureCliCredential(), signed_in) for _ in range(3)]
+        after_the_first.append((sum(later) - sum(alone), looked))
+        return took - min(alone)
 
     assert quickest(first, below=1.8) < 1.8
     # What is remembered is so for some seconds, in which a busy machine may not come this far.

@@ -17,6 +17,8 @@ from azure_postgresql_auth import asyncpg, core, errors, identity, psycopg2, psy
 from azure_postgresql_auth._engine.connect import Options
 from azure_postgresql_auth.psycopg3 import EntraConnection
 
+from tests.support.platforms import needs_fork
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -210,7 +212,7 @@ def log_in(connect: Any, _: object) -> tuple[str, int]:
         return connection.info.user, multiprocessing.current_process().pid or 0
 
 
-@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+@pytest.mark.parametrize("method", ["spawn", pytest.param("forkserver", marks=needs_fork)])
 def test_child_processes_log_in_by_themselves(emulator: Emulator, method: str) -> None:
     second = emulator.add_identity("second")
     credential = identity.ManagedIdentityCredential(client_id=second.client_id)
