@@ -2,7 +2,7 @@
 
 - PyPI shows the README, whose links point into the repository. They become absolute links, or plain text while the
   repository has no address (`.ci/repository.py`).
-- The SBOM in a wheel contains the path of the build folder (issue 556 of cargo-cyclonedx), which is removed.
+- The SBOM in a wheel becomes that of this wheel (`.ci/sbom.py`).
 """
 
 from __future__ import annotations
@@ -10,23 +10,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-import json
-import re
 import sys
 import tarfile
 from pathlib import Path
 from zipfile import ZipFile
 
 import repository
-
-NAME = "azure-postgresql-auth-rs"
-
-
-def cleaned(sbom: bytes) -> bytes:
-    """Return the SBOM with the package's own entry named as in a registry, without the indentation, a quarter of it."""
-    sbom = re.sub(rb'path\+file://[^"]*?#(?:[\w-]+@)?(\d[^" ]*)', rf"pkg:cargo/{NAME}@\1".encode(), sbom)
-    sbom = re.sub(rb'\?download_url=file:[^"#]*', b"", sbom)
-    return json.dumps(json.loads(sbom), separators=(",", ":"), ensure_ascii=False).encode()
+import sbom
 
 
 def linked(metadata: bytes) -> bytes:
@@ -40,12 +30,13 @@ def _absolute(target: str) -> str | None:
     return repository.address(path, anchor) if path else target
 
 
-CHANGES = {".cyclonedx.json": cleaned, ".dist-info/METADATA": linked, "/PKG-INFO": linked}
-
-
-def finished(name: str, content: bytes) -> bytes:
+def finished(archive: Path, name: str, content: bytes) -> bytes:
     """Return the new contents of a file of the archive."""
-    return next((change(content) for suffix, change in CHANGES.items() if name.endswith(suffix)), content)
+    if name.endswith((".dist-info/METADATA", "/PKG-INFO")):
+        return linked(content)
+    if name.endswith(".cyclonedx.json"):
+        return sbom.cleaned(content, archive.stem.rpartition("-")[2])
+    return content
 
 
 def wheel(path: Path) -> None:
@@ -54,7 +45,7 @@ def wheel(path: Path) -> None:
         members = [(info, archive.read(info)) for info in archive.infolist()]
     record = {}
     for index, (info, old) in enumerate(members):
-        new = finished(info.filename, old)
+        new = finished(path, info.filename, old)
         if new != old:
             digest = base64.urlsafe_b64encode(hashlib.sha256(new).digest()).rstrip(b"=").decode()
             record[info.filename] = f"{info.filename},sha256={digest},{len(new)}"
@@ -75,7 +66,7 @@ def sdist(path: Path) -> None:
     with tarfile.open(path) as old, tarfile.open(fresh, "w:gz") as new:
         for member in old:
             file = old.extractfile(member)
-            content = finished(member.name, file.read()) if file else b""
+            content = finished(path, member.name, file.read()) if file else b""
             member.size = len(content)
             new.addfile(member, io.BytesIO(content) if file else None)
     fresh.replace(path)

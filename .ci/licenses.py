@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from textwrap import indent
 from typing import NamedTuple
 
 ROOT = Path(__file__).parent.parent
@@ -34,14 +35,9 @@ LICENSES = {
     "BSD-3-Clause": "Redistribution and use",
     "CDLA-Permissive-2.0": "Community Data License Agreement",
     "ISC": "Permission to use, copy, modify",
-    "Unicode-3.0": "UNICODE LICENSE V3",
 }
-NAMES = {"MIT": "mit", "Apache-2.0": "apache", "Unicode-3.0": "unicode"}
+NAMES = {"MIT": "mit", "Apache-2.0": "apache"}
 MIT = """\
-MIT License
-
-Copyright (c) {holder}
-
 Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated
 documentation files (the "Software"), to deal in the Software without restriction, including without limitation the
 rights to use, copy, modify, merge, publish, distribute, sublicense, and/or sell copies of the Software, and to permit
@@ -103,7 +99,7 @@ def crate(package: dict[str, str]) -> Crate:
         own = [text for text in map(read, named or top) if LICENSES[license_] in text]
         if not own and license_ == "MIT":
             holder = ", ".join(re.sub(r" *<.*?>", "", author) for author in package["authors"])
-            own = [MIT.format(holder=holder or f"the authors of {package['name']}").rstrip()]
+            own = [f"Copyright (c) {holder or 'the authors of ' + package['name']}\n\n{MIT.rstrip()}"]
         if not own:
             sys.exit(f"{package['name']} {package['version']}: no text of {license_} among its files")
         texts += own
@@ -118,8 +114,8 @@ def crate(package: dict[str, str]) -> Crate:
 def chosen(expression: str) -> tuple[str, ...]:
     """Return the licences that have to be followed.
 
-    >>> chosen("(MIT OR Apache-2.0) AND Unicode-3.0")
-    ('MIT', 'Unicode-3.0')
+    >>> chosen("(MIT OR Apache-2.0) AND ISC")
+    ('MIT', 'ISC')
     """
     parts = re.split(r" AND ", expression.replace("/", " OR "))
     found = []
@@ -138,15 +134,38 @@ def read(path: Path) -> str:
 
 
 def rendered(crates: list[Crate]) -> str:
-    """Return the file's content: each text once, with all crates that it applies to."""
+    """Return the file's content: each text once, with all crates that it applies to.
+
+    Most crates have the same text of the MIT licence below a copyright notice of their own. It follows their notices.
+    """
     groups: dict[tuple[str, ...], list[Crate]] = {}
+    notices = {"Copyright (c) The Rust Project Contributors": ["Rust's standard library"]}
     for each in crates:
-        groups.setdefault(each.texts, []).append(each)
-    parts = [HEAD, f"{RULE}\nRust's standard library: MIT\n\n{MIT.format(holder='The Rust Project Contributors')}"]
+        notice = copyright_notice(each.texts[0]) if len(each.texts) == 1 else None
+        if notice is None:
+            groups.setdefault(each.texts, []).append(each)
+        else:
+            notices.setdefault(notice, []).append(f"{each.name} {each.version}")
+    parts = [HEAD, f"{RULE}\nThe MIT licence of the following, which comes after their copyright notices.\n"]
+    for notice, names in notices.items():
+        parts.append("\n".join(names) + "\n" + indent(notice or "(no copyright notice)", "  ") + "\n")
+    parts.append(MIT)
     for texts, members in groups.items():
         titles = [f"{member.name} {member.version}: {' AND '.join(member.licenses)}" for member in members]
         parts.append(f"{RULE}\n" + "\n".join(titles) + "\n\n" + "\n\n".join(texts) + "\n")
     return "\n".join(parts)
+
+
+def copyright_notice(text: str) -> str | None:
+    """Return what precedes the permission in a text of the MIT licence that is otherwise the common one."""
+    notice, begin, _ = text.partition(LICENSES["MIT"])
+    same = begin and words(text[len(notice) :]) == words(MIT)
+    return re.sub(r"(?i)\A(the )?mit license( \(mit\))?\s+", "", notice).strip() if same else None
+
+
+def words(text: str) -> list[str]:
+    """Return a text's words, whose quotation marks and line breaks vary."""
+    return re.sub(r"[\"'“”]", "", text).split()
 
 
 def expression(crates: list[Crate]) -> str:
