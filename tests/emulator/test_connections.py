@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import socket
 import ssl
 import struct
@@ -18,6 +17,7 @@ import psycopg
 import pytest
 
 from tests.support.cancelling import cancelled_asleep
+from tests.support.drivers import run_on_selector_loop
 from tests.support.emulator_clients import Wire, connect, one, raw_tls
 from tests.support.polling import eventually
 
@@ -85,7 +85,7 @@ def test_three_hundred_at_once(emulator: Emulator) -> None:
             assert sessions(emulator) == 300
             return [await cursor.fetchone() for cursor in cursors]
 
-    assert len(set(asyncio.run(all_of_them()))) == 300
+    assert len(set(run_on_selector_loop(all_of_them()))) == 300
     eventually(lambda: sessions(emulator) == 0)
 
 
@@ -97,8 +97,9 @@ def sessions(emulator: Emulator) -> int:
 def test_a_client_that_vanishes_leaves_no_session(emulator: Emulator) -> None:
     connection = connect(emulator, emulator.identity)
     assert sessions(emulator) == 1
-    with socket.socket(fileno=os.dup(connection.fileno())) as wire:
-        wire.shutdown(socket.SHUT_RDWR)
+    wire = socket.socket(fileno=connection.fileno())
+    wire.shutdown(socket.SHUT_RDWR)
+    wire.detach()  # libpq closes it
     eventually(lambda: sessions(emulator) == 0)
     connection.close()
 
