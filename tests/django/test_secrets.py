@@ -6,6 +6,7 @@ import copy
 import pickle
 import pprint
 import time
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from django.views.debug import SafeExceptionReporterFilter
 from tests.support.credentials import SyncCredential
 from tests.support.django import ENGINE, who
 from tests.support.django_logins import SECRET, beside, principal, report
+from tests.support.polling import eventually
 
 if TYPE_CHECKING:
     from azure_postgresql_auth.emulator import Emulator
@@ -183,7 +185,13 @@ class TestFailures:
         with pytest.raises(OperationalError, match="nobody"):
             database("other", USER="nobody").ensure_connection()
         connection = database("small", OPTIONS={"pool": {"min_size": 1, "max_size": 1, "timeout": 0.2}})
-        connection.ensure_connection()
+
+        def is_open() -> bool:
+            with suppress(OperationalError):  # not within 0.2 s
+                connection.ensure_connection()
+            return bool(connection.connection)
+
+        eventually(is_open)
         with pytest.raises(OperationalError, match=r"couldn't get a connection after 0.20 sec$"):
             database.copy(connection).ensure_connection()
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 PROJECT = ROOT / "tests" / "django" / "django_project"
 SCRIPTS = "Scripts" if WINDOWS else "bin"
-ENVIRONMENTS = ROOT / ".venv" / "django"
+ENVIRONMENTS = Path(sys.prefix) / "django"
 # For pip, before other fixtures remove proxies and certificates from the environment.
 OUTER_WORLD = dict(os.environ)
 

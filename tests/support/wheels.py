@@ -37,10 +37,15 @@ def interpreter(version: str) -> str | None:
     """Return a working CPython of this version, on the PATH or of pyenv; None if none is installed."""
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     candidates = [shutil.which(f"python{version}"), *map(str, sorted(pyenv.glob(f"{version}.*/bin/python")))]
-    for candidate in filter(None, candidates):
-        if not subprocess.run([candidate, "-c", ""], capture_output=True, check=False).returncode:
-            return candidate
-    return None
+    return next((candidate for candidate in candidates if candidate and _works(candidate)), None)
+
+
+def _works(python: str) -> bool:
+    try:
+        return not subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode
+    except OSError:
+        # Another system's, which Wine has on its PATH.
+        return False
 
 
 def runs_alone(

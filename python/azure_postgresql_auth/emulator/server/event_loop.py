@@ -6,11 +6,19 @@ garbage collected. In a forked child of the user's program that thread does not 
 
 from __future__ import annotations
 
+import asyncio
+import sys
 import threading
 from concurrent.futures import Future
+from typing import Any
 
 import anyio
 from anyio.from_thread import BlockingPortal
+
+_OPTIONS: dict[str, Any] = {}
+if sys.platform == "win32":
+    # Not the kind of loop that a program chooses for psycopg: it watches no more than 512 sockets.
+    _OPTIONS["loop_factory"] = asyncio.ProactorEventLoop
 
 
 class EventLoop:
@@ -46,7 +54,7 @@ def _run(started: Future[BlockingPortal]) -> None:
             await portal.sleep_until_stopped()
 
     try:
-        anyio.run(main, backend="asyncio")
+        anyio.run(main, backend="asyncio", backend_options=_OPTIONS)
     except BaseException as error:
         if started.done():
             raise
