@@ -23,6 +23,9 @@ impl EntraError {
     }
 }
 
+/// The remedy for a sign-in that is over.
+pub const SIGN_IN_AGAIN: &str = "sign in again";
+
 const fn known(
     code: u32,
     meaning: &'static str,
@@ -176,9 +179,9 @@ pub const ENTRA_ERRORS: &[EntraError] = &[
     known(50_105, "The application admits assigned users only", "have an administrator assign this one", &[]),
     known(50_076, "Multi-factor authentication is required", "sign in with a browser", &[]),
     known(50_079, "Multi-factor authentication has to be set up", "sign in with a browser", &[]),
-    known(50_173, "The sign-in was revoked, for example by a change of the password", "sign in again", &[]),
-    known(700_082, "The sign-in has expired after a long time without use", "sign in again", &[]),
-    known(70_043, "The sign-in has expired by a policy of the tenant", "sign in again", &[]),
+    known(50_173, "The sign-in was revoked, for example by a change of the password", SIGN_IN_AGAIN, &[]),
+    known(700_082, "The sign-in has expired after a long time without use", SIGN_IN_AGAIN, &[]),
+    known(70_043, "The sign-in has expired by a policy of the tenant", SIGN_IN_AGAIN, &[]),
     known(53_000, "Conditional access asks for a compliant device, which this one is not", "sign in on one", &[]),
     known(
         53_001,

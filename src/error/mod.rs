@@ -190,6 +190,8 @@ pub fn date(moment: SystemTime) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
     use super::*;
 
     #[test]
@@ -200,8 +202,27 @@ mod tests {
         ]));
         assert_eq!(
             error.to_string(),
-            "no credential produced a token\n  EnvironmentCredential: AZURE_TENANT_ID is not set\n  AzureCliCredential: az is not\n  installed"
+            "no credential produced a token\n  EnvironmentCredential: AZURE_TENANT_ID is not set\n  AzureCliCredential: az is not\n    installed\n\
+             Remedy: on your own machine: az login; elsewhere: set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET"
         );
+    }
+
+    #[test]
+    fn an_exhausted_chain_proposes_only_what_it_would_ask() {
+        let unavailable = |name| Attempt::new(name, Status::Unavailable, "is not there");
+        let remedy =
+            |attempts: Vec<Attempt>| Error::ChainExhausted(attempts.into()).report().remedy.map(Cow::into_owned);
+        assert_eq!(remedy(vec![unavailable("AzureCliCredential"), unavailable("AzurePowerShellCredential")]), None);
+        assert_eq!(
+            remedy(vec![unavailable("EnvironmentCredential"), unavailable("ManagedIdentityCredential")]).as_deref(),
+            Some(
+                "on Azure: give this machine or app a managed identity; elsewhere: set AZURE_TENANT_ID, AZURE_CLIENT_ID and \
+                 AZURE_CLIENT_SECRET"
+            )
+        );
+        let signed_out = Attempt::new("AzureDeveloperCliCredential", Status::NotReady, "not signed in");
+        let half = Error::ChainExhausted(Arc::from([unavailable("AzureCliCredential"), signed_out]));
+        assert!(!half.to_string().contains("Remedy"), "{half}");
     }
 
     #[test]

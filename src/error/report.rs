@@ -78,7 +78,10 @@ impl Error {
             ),
             Self::ChainExhausted(attempts) => (
                 "no credential produced a token".into(),
-                most_ready(attempts).and_then(|attempt| attempt.remedy.as_deref()).map(Cow::Borrowed),
+                match most_ready(attempts) {
+                    Some(attempt) => attempt.remedy.as_deref().map(Cow::Borrowed),
+                    None => to_set_up_one(attempts).map(Cow::Owned),
+                },
             ),
             Self::RenewalFails { expired_on, since, attempts, cause } => (
                 format!(
@@ -182,6 +185,24 @@ fn most_ready(attempts: &[Attempt]) -> Option<&Attempt> {
     ended.or_else(|| attempts.iter().find(|attempt| attempt.status != Status::Unavailable))
 }
 
+/// What makes the first token possible where nothing is set up: a credential, where it belongs, and how to set it up.
+const WAYS: [(&str, &str, &str); 3] = [
+    ("AzureCliCredential", "on your own machine", "az login"),
+    ("ManagedIdentityCredential", "on Azure", "give this machine or app a managed identity"),
+    ("EnvironmentCredential", "elsewhere", "set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET"),
+];
+
+/// The ways to set up one of the credentials that were asked. Where it is only one, what it looked for says that.
+fn to_set_up_one(attempts: &[Attempt]) -> Option<String> {
+    let was_asked = |name| attempts.iter().any(|attempt| attempt.credential == name);
+    let ways: Vec<_> = WAYS
+        .iter()
+        .filter(|(credential, ..)| was_asked(*credential))
+        .map(|(_, place, how)| format!("{place}: {how}"))
+        .collect();
+    (ways.len() > 1).then(|| ways.join("; "))
+}
+
 /// For people: what happened, why, and what to do.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -192,11 +213,14 @@ impl fmt::Display for Error {
         f.write_str(&cause)?;
         match self {
             Self::ChainExhausted(attempts) => {
-                // Each has its own remedy.
                 for attempt in attempts.iter() {
-                    write!(f, "\n  {}", attempt.to_string().replace('\n', "\n  "))?;
+                    write!(f, "\n  {}", attempt.to_string().replace('\n', "\n    "))?;
                 }
-                return Ok(());
+                // One that is set up has its own remedy beside it.
+                return match remedy.filter(|_| most_ready(attempts).is_none()) {
+                    Some(remedy) => write!(f, "\nRemedy: {remedy}"),
+                    None => Ok(()),
+                };
             }
             Self::RenewalFails { cause, .. } => return write!(f, ". Last: {cause}"),
             Self::TimedOut { last, .. } => {

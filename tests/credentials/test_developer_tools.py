@@ -188,6 +188,14 @@ class TestFailures:
         )
 
     @TOOLS
+    def test_a_sign_in_that_is_over(self, tool: Any, credential: Any, program: str, sign_in: str) -> None:
+        """The tool's own command has the scope that needs it, and is told once, with nothing that clings to it."""
+        command = f"{sign_in.rpartition(' ')[0]} --scope https://ossrdbms-aad.database.windows.net/.default"
+        words = f"ERROR: AADSTS70043: The refresh token has expired. Correlation ID: {GUID} Timestamp: 2026-11-26Z"
+        tool(program, saying(errors=f"{words}\nInteractive authentication is needed. Please run:\n{command}\n", code=1))
+        assert failure(credential()) == f"{words}. The sign-in has expired by a policy of the tenant: run `{command}`."
+
+    @TOOLS
     def test_any_other_failure(self, tool: Any, credential: Any, program: str, sign_in: str) -> None:
         command = sign_in.rpartition(" ")[0]
         tool(program, saying(errors="ERROR: The subscription does not exist.\n", code=1))

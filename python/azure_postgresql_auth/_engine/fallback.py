@@ -91,8 +91,12 @@ class Fallback:
             self._provider.exhaust(fetch, _attempts_of(error))
 
     def _new(self) -> object:
+        import logging  # noqa: PLC0415 - azure-identity imports it anyway
+
         from azure.identity import DefaultAzureCredential  # noqa: PLC0415 - see above
 
+        # Python prints the warnings of a logger without any handler, and what this one has to say is in our error.
+        logging.getLogger("azure.identity").addHandler(logging.NullHandler())
         exclude = {f"exclude_{link}_credential": link not in self._links for link in LINKS}
         return DefaultAzureCredential(**exclude, **self._keywords)
 
@@ -101,4 +105,4 @@ def _attempts_of(error: BaseException) -> str:
     """Return the chain's report of each attempt, or else the whole text."""
     text = text_of(error)
     attempts = [line.strip() for line in text.splitlines() if line.startswith("\t")]
-    return "\n  ".join(["returned no token either", *attempts]) if attempts else text or type(error).__name__
+    return "\n".join(["returned no token either", *attempts]) if attempts else text or type(error).__name__

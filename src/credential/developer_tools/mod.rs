@@ -23,7 +23,7 @@ use tokio::time::Instant;
 use super::{expiry, http::redaction::redacted};
 use crate::{
     cache::FetchedToken,
-    error::{Attempt, Error, Status, seconds},
+    error::{Attempt, Error, Status, entra_errors, seconds},
     platform::process,
 };
 
@@ -119,7 +119,8 @@ impl Tool {
     /// The error for a tool that failed with a message.
     pub fn failed(&self, words: &str, tenant_id: Option<&str>) -> Error {
         let words = redacted(words.trim(), &[]);
-        let sign_in = self.sign_in_to(tenant_id);
+        let (words, its_own) = self.apart(&words);
+        let sign_in = its_own.unwrap_or_else(|| self.sign_in_to(tenant_id));
         if words.is_empty() {
             return self
                 .attempt(Status::NotReady, format!("`{}` failed without a message", self.program))
@@ -128,10 +129,24 @@ impl Tool {
         }
         let attempt = self.attempt(Status::NotReady, words.clone()).with_entra_words(&words);
         let remedy = match &attempt.remedy {
+            Some(remedy) if remedy == entra_errors::SIGN_IN_AGAIN => format!("run `{sign_in}`"),
             Some(remedy) => format!("{remedy}; `{sign_in}` signs in again"),
             None => format!("if you are not signed in, run `{sign_in}`"),
         };
         attempt.with_remedy(remedy).into()
+    }
+
+    /// What a tool says happened, and the command to sign in that it proposes on a line of its own, under a line that
+    /// ends in a colon. `az` knows the scope for which signing in is needed.
+    fn apart(&self, words: &str) -> (String, Option<String>) {
+        let lines: Vec<_> = words.lines().map(str::trim).collect();
+        let proposed = lines.windows(2).position(|pair| pair[0].ends_with(':') && pair[1].starts_with(self.sign_in));
+        match proposed {
+            Some(at) => {
+                ([&lines[..at], &lines[at + 2..]].concat().join("\n").trim().to_owned(), Some(lines[at + 1].to_owned()))
+            }
+            None => (words.to_owned(), None),
+        }
     }
 
     /// A part of it that it needs is not there.

@@ -26,10 +26,6 @@ if TYPE_CHECKING:
 
     from azure_postgresql_auth.errors import Attempt
 
-_SET_UP: Final = (
-    "on your own machine: az login; on Azure: give this machine or app a managed identity; elsewhere: set "
-    "AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET"
-)
 _SEE_ABOVE: Final = "see its message above; --debug logs every request"
 _VERBS: Final = {
     "not_ready": "is not ready",
@@ -83,7 +79,7 @@ def _failed(context: Context, error: AzurePgEntraError, attempts: Sequence[Attem
         yield Finding(FAILURE, report.cause or str(error), *_advice(report, str(error)), seconds=took)
     elif report.code == "credential_unavailable":
         yield from map(_passed_over, attempts)
-        yield Finding(FAILURE, "none of these gave a token", *_why_nothing(attempts), seconds=took)
+        yield Finding(FAILURE, "none of these gave a token", *_why_nothing(report, attempts), seconds=took)
     else:
         # A credential that is configured and fails ends the search.
         yield from map(_passed_over, attempts[:-1])
@@ -122,9 +118,9 @@ def _explained(attempt: Attempt) -> Advice:
     return Advice(cause, attempt.remedy or _SEE_ABOVE)
 
 
-def _why_nothing(attempts: Sequence[Attempt]) -> Advice:
+def _why_nothing(report: ErrorReport, attempts: Sequence[Attempt]) -> Advice:
     """Explain the failure by a credential that is configured but not ready, if there is one."""
     for attempt in attempts:
         if attempt.status != "unavailable":
             return _explained(attempt)
-    return Advice("no credential is set up here", _SET_UP)
+    return Advice("no credential is set up here", report.remedy or _SEE_ABOVE)
