@@ -183,8 +183,8 @@ pub fn warm_up(py: Python<'_>) -> PyResult<()> {
 fn incomplete(py: Python<'_>, cause: PyErr) -> PyErr {
     let error = PyImportError::new_err(concat!(
         "the installation of azure-postgresql-auth-rs is incomplete: another distribution has replaced or removed files of ",
-        "azure_postgresql_auth, as azure-postgresql-auth does, which has the same import name. Reinstall it: `pip uninstall ",
-        "azure-postgresql-auth azure-postgresql-auth-rs`, then `pip install azure-postgresql-auth-rs`"
+        "azure_postgresql_auth, as azure-postgresql-auth does, which has the same import name. Uninstall both (`pip ",
+        "uninstall azure-postgresql-auth azure-postgresql-auth-rs`), then install azure-postgresql-auth-rs again"
     ));
     error.set_cause(py, Some(cause));
     error

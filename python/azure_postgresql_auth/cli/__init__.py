@@ -16,11 +16,10 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _DAMAGED = """\
-azure-postgresql-auth: the installation of azure-postgresql-auth-rs is incomplete: {error}
+azure-postgresql-auth: the installation of azure-postgresql-auth-rs is incomplete: {reason}
 Another distribution has replaced or removed files of azure_postgresql_auth, as azure-postgresql-auth does, which has
-the same import name. Reinstall it:
+the same import name. Uninstall both, then install azure-postgresql-auth-rs again:
   pip uninstall azure-postgresql-auth azure-postgresql-auth-rs
-  pip install azure-postgresql-auth-rs
 """
 _DOCTOR_FOUND_IT = 10
 """`doctor`'s exit code for its step "installation"."""
@@ -42,7 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from azure_postgresql_auth import _core  # noqa: F401, PLC0415 - finds out
         from azure_postgresql_auth.cli import dispatch  # noqa: PLC0415
     except ImportError as error:
-        sys.stderr.write(_DAMAGED.format(error=error))
+        # The error of `_core` says all of this itself; its cause is what it has found.
+        sys.stderr.write(_DAMAGED.format(reason=error.__cause__ or error))
         given = sys.argv[1:] if arguments is None else arguments
         return _DOCTOR_FOUND_IT if "doctor" in given else 1
     except KeyboardInterrupt:

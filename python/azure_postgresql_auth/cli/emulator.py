@@ -93,11 +93,7 @@ def _make(options: argparse.Namespace) -> Emulator:
     try:
         from azure_postgresql_auth.emulator import Emulator  # noqa: PLC0415 - an extra
     except ImportError as error:
-        message = (
-            f"the emulator needs the extra `emulator`; install it with: pip install "
-            f"'azure-postgresql-auth-rs[emulator]' ({error})"
-        )
-        raise Failure(message) from error
+        raise Failure(str(error)) from error
     try:
         return Emulator(lifetime=options.lifetime, latency=options.latency, dsn=options.dsn)
     except ValueError as error:

@@ -13,8 +13,15 @@ Needs the extra `emulator`; runs on Linux and macOS.
 
 from __future__ import annotations
 
-from azure_postgresql_auth.emulator.emulator import Emulator
-from azure_postgresql_auth.emulator.identity.directory import Group, Identity
-from azure_postgresql_auth.emulator.records import Login, TokenRequest
+try:
+    from azure_postgresql_auth.emulator.emulator import Emulator
+    from azure_postgresql_auth.emulator.identity.directory import Group, Identity
+    from azure_postgresql_auth.emulator.records import Login, TokenRequest
+except ImportError as error:
+    message = (
+        f"the emulator needs the extra `emulator`; install it with: pip install 'azure-postgresql-auth-rs[emulator]' "
+        f"({error})"
+    )
+    raise ImportError(message) from error
 
 __all__ = ["Emulator", "Group", "Identity", "Login", "TokenRequest"]
