@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import socket
+import sys
 import time
 import weakref
 from typing import TYPE_CHECKING, Any, Callable
@@ -281,3 +283,16 @@ def test_psycopg2s_replication_connections_log_in(kind: str, emulator: Emulator,
         assert cursor.fetchone()
         connection.close()
     assert [login.accepted for login in emulator.logins[tried:]] == [True]
+
+
+def test_an_unreachable_server_is_named(driver: Driver, emulator: Emulator) -> None:
+    skip_if_the_driver_connects_later(driver)
+    if sys.version_info < (3, 11) and "asyncpg" in driver.name:
+        pytest.skip("Python has no notes, and asyncpg's error does not name it")
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+    with pytest.raises(Exception) as raised:  # noqa: PT011 - each driver has its own
+        driver.who(driver.on(emulator).replace(f":{emulator.port}", f":{port}"))
+    said = hinted(raised.value)
+    assert "localhost" in said or "127.0.0.1" in said
+    assert str(port) in said

@@ -34,7 +34,7 @@ LAYERS = [
 ENGINE_LAYERS = [
     {"connect"},
     {"registry", "waiting"},
-    {"fallback"},
+    {"fallback", "outage"},
     {"external", "log", "proactor", "refusal"},
 ]
 RUST_LAYERS = [
@@ -182,9 +182,10 @@ def test_the_error_tree_is_as_drawn() -> None:
         ("asyncpg", "asyncpg"),
         ("django", "django"),
         ("sqlalchemy", "sqlalchemy"),
+        ("emulator", "jwt"),
     ],
 )
-def test_a_missing_driver_names_the_extra(extra: str, driver: str) -> None:
+def test_a_missing_package_names_the_extra(extra: str, driver: str) -> None:
     script = (
         f"import sys; sys.modules[{driver!r}] = None\n"
         f"try: import azure_postgresql_auth.{extra}\n"

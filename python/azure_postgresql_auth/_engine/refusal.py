@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import Final
 
 _LIST: Final = "SELECT * FROM pgaadauth_list_principals(false)"
-_DOCTOR: Final = "For a diagnosis, run: azure-postgresql-auth doctor"
+DOCTOR: Final = "For a diagnosis, run: azure-postgresql-auth doctor"
 
 
 class Refusal:
@@ -61,7 +61,7 @@ REFUSALS: Final = (
         is_of_login=True,
         hint=(
             "The role was created for another type of identity (user, group or service) than the token's. Compare both "
-            f"with {_LIST}. {_DOCTOR}"
+            f"with {_LIST}. {DOCTOR}"
         ),
     ),
     Refusal(
@@ -76,7 +76,7 @@ REFUSALS: Final = (
         ("access token has expired",),
         "The token has expired by the server's clock.",
         is_of_login=True,
-        hint=f"Check this machine's clock: a new token was expired by the server's. {_DOCTOR}",
+        hint=f"Check this machine's clock: a new token was expired by the server's. {DOCTOR}",
     ),
     Refusal(
         "wrong_audience",
@@ -183,7 +183,7 @@ def hint_for(refusal: Refusal | None, *, user: str | None = None, named: str | N
     other = f' The token names "{named}"; without a user, that is the role.' if user and named and user != named else ""
     return (
         f"The server has no role of this name for this identity. Compare with {_LIST}; names are "
-        f"case-sensitive.{other} {_DOCTOR}"
+        f"case-sensitive.{other} {DOCTOR}"
     )
 
 
