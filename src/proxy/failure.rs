@@ -30,6 +30,9 @@ pub enum Failure {
 /// `sqlclient_unable_to_establish_sqlconnection`, after which pools and drivers try again.
 pub const UNREACHABLE: &str = "08001";
 
+/// `invalid_password`: for a token, the server's answer if the role is not its identity's.
+const NO_SUCH_ROLE: &str = "28P01";
+
 impl Failure {
     /// Return a failure that the proxy tells the client about.
     #[must_use]
@@ -53,6 +56,18 @@ impl Failure {
         match self {
             Self::Gone(error) => error.to_string(),
             Self::Fatal { text, .. } | Self::Server { text, .. } => text.clone(),
+        }
+    }
+
+    /// Return what to do about it, for the log, where neither the server nor the proxy has told the client.
+    #[must_use]
+    pub fn remedy(&self) -> Option<&'static str> {
+        match self {
+            Self::Server { text, .. } if text.starts_with(NO_SUCH_ROLE) => Some(
+                "the server has no role of this name for the proxy's identity. A client on libpq that is given no user names the \
+                 operating system's: give it the role as user=, or pin that with --user",
+            ),
+            _ => None,
         }
     }
 

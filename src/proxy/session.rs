@@ -149,10 +149,11 @@ async fn farewell(channel: &mut Channel, failure: &Failure) -> std::io::Result<(
 fn log_refusal(failure: &Failure, server: &Server, shared: &Shared) {
     server.counters.failed(failure.reason());
     let level = if failure.reason() == Reason::Client { Level::Debug } else { Level::Warning };
-    let fields: [(&str, Value); 3] = [
+    let fields: [(&str, Value); 4] = [
         ("server", server.name.as_str().into()),
         ("reason", failure.reason().name().into()),
         ("message", failure.text().into()),
+        ("remedy", failure.remedy().into()),
     ];
     shared.log.event(level, "refused", &fields);
 }

@@ -70,6 +70,7 @@ def test_the_servers_refusal_is_passed_on_word_for_word(proxy: Proxy) -> None:
         error = error_of(read_messages(client))
     assert error["C"] == "28P01"
     assert error["M"] == 'password authentication failed for user "nobody"'
+    assert "pin that with --user" in proxy.told("refused")["remedy"]
     with proxy.connect() as client:
         client.sendall(startup(user=ROLE, database="missing"))
         error = error_of(read_messages(client))
