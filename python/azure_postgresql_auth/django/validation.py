@@ -48,9 +48,10 @@ class DatabaseValidation(BaseDatabaseValidation):
         except ImproperlyConfigured as error:
             yield _error("E001", str(error))
         except Error as error:
-            # Django's own copy of a driver's error has its text, and not its SQLSTATE.
-            kind = refusal.of_error(error.__cause__ or error)
-            yield _error(_number(error), f"DATABASES[{alias!r}]: {error}", refusal.hint_for(kind))
+            # Django's own copy of a driver's error has its text, and neither its SQLSTATE nor its notes.
+            cause = error.__cause__ or error
+            hint = "\n".join(getattr(cause, "__notes__", ())) or refusal.hint_for(refusal.of_error(cause))
+            yield _error(_number(error), f"DATABASES[{alias!r}]: {error}", hint)
         finally:
             connection.close()
 
