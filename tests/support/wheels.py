@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,17 +36,15 @@ print(user)
 
 def interpreter(version: str) -> str | None:
     """Return a working CPython of this version, on the PATH or of pyenv; None if none is installed."""
+    if sys.platform == "win32":
+        # CPythons have no such names there; what has one below Wine is a program for Linux.
+        return None
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     candidates = [shutil.which(f"python{version}"), *map(str, sorted(pyenv.glob(f"{version}.*/bin/python")))]
-    return next((candidate for candidate in candidates if candidate and _works(candidate)), None)
-
-
-def _works(python: str) -> bool:
-    try:
-        return not subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode
-    except OSError:
-        # Another system's, which Wine has on its PATH.
-        return False
+    for candidate in filter(None, candidates):
+        if not subprocess.run([candidate, "-c", ""], capture_output=True, check=False).returncode:
+            return candidate
+    return None
 
 
 def runs_alone(
