@@ -10,13 +10,14 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Callable
 
 import pytest
-from azure_postgresql_auth.cli import main, passfile, temporary
+from azure_postgresql_auth.cli import main, passfile, signals, temporary
 from azure_postgresql_auth.cli.proxy import listeners
 from azure_postgresql_auth.cli.proxy.server_arguments import Server
 
@@ -27,6 +28,7 @@ from tests.support.polling import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import FrameType
 
     from azure_postgresql_auth.emulator import Emulator
 
@@ -301,3 +303,35 @@ def test_an_interrupt_while_arguments_are_read(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr("azure_postgresql_auth.cli.parser.parse", interrupted)
     assert main(["inspect"]) == 130
+
+
+@contextlib.contextmanager
+def signalled_where_a_lock_is_neither_held_nor_free() -> Iterator[None]:
+    """Send SIGTERM where `threading.Event.wait` has released its lock, and is about to note that."""
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        if event == "call":
+            return trace if frame.f_code.co_name == "_release_save" else None
+        if event == "return":
+            sys.settrace(None)
+            os.kill(os.getpid(), signal.SIGTERM)
+        return trace
+
+    sys.settrace(trace)
+    try:
+        yield
+    finally:
+        sys.settrace(None)
+
+
+def test_an_error_that_a_signal_led_to_does_not_hide_it() -> None:
+    place = signalled_where_a_lock_is_neither_held_nor_free()
+    with pytest.raises(signals.Stopped) as stopped, signals.raised(to_the_end=False), place:
+        threading.Event().wait(60)
+    assert stopped.value.code == 128 + signal.SIGTERM
+    assert isinstance(stopped.value.__cause__, RuntimeError)
+
+
+def test_an_error_of_another_origin_stays() -> None:
+    with pytest.raises(KeyError, match="another"), signals.raised(to_the_end=False):
+        raise KeyError("another")

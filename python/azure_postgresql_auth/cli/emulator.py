@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import shlex
-import threading
 from typing import TYPE_CHECKING
 
 from azure_postgresql_auth.cli import child, signals, terminal
@@ -81,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
         with contextlib.suppress(KeyboardInterrupt):
             terminal.data(json.dumps(variables) if options.json else exports)
             terminal.note("running; Ctrl-C ends it")
-            threading.Event().wait()
+            signals.until_stopped()
     finally:
         # Further signals must not prevent that PostgreSQL is stopped and its files are removed.
         signals.disregard()

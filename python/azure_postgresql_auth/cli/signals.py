@@ -9,13 +9,14 @@ import select
 import signal
 import socket
 import threading
+import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
-    from typing import Any, Callable, Union
+    from typing import Any, Callable, NoReturn, Union
 
     Handler = Union[Callable[[int, Union[FrameType, None]], Any], int, None]
 
@@ -56,8 +57,36 @@ def raised(*, to_the_end: bool) -> Iterator[None]:
         raise Stopped(number)
 
     # The interpreter restores the default action of signals that have a handler when it ends, but not of ignored ones.
-    with handled(dict.fromkeys(ENDING, end), afterwards=signal.SIG_IGN if to_the_end else None):
+    ours = handled(dict.fromkeys(ENDING, end), afterwards=signal.SIG_IGN if to_the_end else None)
+    with ours, _instead_of_what_it_led_to():
         yield
+
+
+@contextmanager
+def _instead_of_what_it_led_to() -> Iterator[None]:
+    """Raise `Stopped` in place of an error that it led to.
+
+    Locks of `threading` are written in Python: a handler that raises within them may leave them neither held nor free,
+    which is an error on the way out.
+    """
+    try:
+        yield
+    except Exception as error:
+        stopped = _context(error)
+        if stopped is None:
+            raise
+        raise stopped from error
+
+
+def _context(error: BaseException) -> Stopped | None:
+    context = error.__context__
+    return context if context is None or isinstance(context, Stopped) else _context(context)
+
+
+def until_stopped() -> NoReturn:
+    """Do nothing until a handler raises."""
+    while True:
+        time.sleep(3600)
 
 
 def disregard() -> None:
@@ -119,7 +148,8 @@ class StopSignals:
         try:
             if self.stopped:
                 raise Stopped(self._number)
-            yield
+            with _instead_of_what_it_led_to():
+                yield
         finally:
             self._interrupts = False
 
