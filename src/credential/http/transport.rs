@@ -20,7 +20,7 @@ use azure_core::{
     error::ErrorKind,
     http::{
         AsyncRawResponse, Body, ClientOptions, ExponentialRetryOptions, HttpClient, RawResponse, Request, RetryOptions,
-        Transport, Url,
+        Transport, Url, headers::CONTENT_LENGTH,
     },
 };
 use futures_util::StreamExt;
@@ -120,23 +120,32 @@ impl HttpClient for Client {
 }
 
 /// The response with its body, which azure_core would read too late for a retry.
+///
+/// A body that is too long is refused before it is copied, and before it is read if its length is stated. The allocator keeps,
+/// for each of its threads' arenas, about as much as the largest buffer that was ever freed.
 async fn whole(response: AsyncRawResponse) -> azure_core::Result<RawResponse> {
     const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
     let (status, headers, mut body) = response.deconstruct();
-    let mut bytes = Vec::new();
+    let stated = headers.get_optional_as(&CONTENT_LENGTH).ok().flatten();
+    check_length(stated.unwrap_or_default())?;
+    let (mut chunks, mut length) = (Vec::new(), 0);
     while let Some(chunk) = body.next().await {
         let chunk = chunk?;
-        // Before it is copied: the allocator keeps what its threads have used, for each of them.
-        if bytes.len() + chunk.len() > LARGEST_ANSWER {
-            return Err(Error::with_message(ErrorKind::Other, "the answer is longer than 1 MiB, which no token is"));
-        }
-        bytes.extend_from_slice(&chunk);
+        length += chunk.len();
+        check_length(length)?;
+        chunks.push(chunk);
     }
+    let bytes = chunks.concat();
     // JSON has none (RFC 8259, 8.1), but some servers write it.
-    if bytes.starts_with(BYTE_ORDER_MARK) {
-        bytes.drain(..BYTE_ORDER_MARK.len());
-    }
+    let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).map(<[u8]>::to_vec).unwrap_or(bytes);
     Ok(RawResponse::from_bytes(status, headers, bytes))
+}
+
+fn check_length(bytes: usize) -> azure_core::Result<()> {
+    if bytes > LARGEST_ANSWER {
+        return Err(Error::with_message(ErrorKind::Other, "the answer is longer than 1 MiB, which no token is"));
+    }
+    Ok(())
 }
 
 fn install_ring() {
@@ -239,4 +248,47 @@ pub fn parse_endpoint(name: &str, text: &str) -> Result<Url, String> {
         .ok()
         .filter(|url| url.has_host() && matches!(url.scheme(), "http" | "https"))
         .ok_or_else(|| format!("{name}={text:?} is not an http URL"))
+}
+
+#[cfg(test)]
+mod tests {
+    use azure_core::http::{StatusCode, headers::Headers};
+    use futures_util::{FutureExt, stream};
+
+    use super::*;
+
+    fn answer(stated: Option<usize>, chunks: Vec<&'static [u8]>) -> azure_core::Result<RawResponse> {
+        let mut headers = Headers::new();
+        if let Some(length) = stated {
+            headers.insert(CONTENT_LENGTH, length.to_string());
+        }
+        let body = stream::iter(chunks.into_iter().map(|chunk| Ok(chunk.into())));
+        let response = AsyncRawResponse::new(StatusCode::Ok, headers, Box::pin(body));
+        whole(response).now_or_never().expect("nothing is waited for")
+    }
+
+    #[test]
+    fn the_chunks_of_a_body_are_put_together() {
+        for stated in [None, Some(5)] {
+            assert_eq!(answer(stated, vec![b"{", b" ", b"", b" }\n"]).unwrap().body().as_ref(), b"{  }\n");
+        }
+        assert_eq!(answer(None, vec![b"\xEF\xBB", b"\xBF{}"]).unwrap().body().as_ref(), b"{}");
+        assert_eq!(answer(None, vec![]).unwrap().body().as_ref(), b"");
+    }
+
+    #[test]
+    fn a_body_that_is_stated_to_be_too_long_is_not_read() {
+        let mut headers = Headers::new();
+        headers.insert(CONTENT_LENGTH, (LARGEST_ANSWER + 1).to_string());
+        let body = stream::poll_fn(|_| panic!("it was read"));
+        let refused = whole(AsyncRawResponse::new(StatusCode::Ok, headers, Box::pin(body))).now_or_never().unwrap();
+        assert!(refused.unwrap_err().to_string().contains("longer than 1 MiB"));
+    }
+
+    #[test]
+    fn a_body_is_refused_as_soon_as_it_is_too_long() {
+        static HALF: [u8; LARGEST_ANSWER / 2] = [b' '; LARGEST_ANSWER / 2];
+        assert_eq!(answer(None, vec![&HALF, &HALF]).unwrap().body().len(), LARGEST_ANSWER);
+        assert!(answer(None, vec![&HALF, &HALF, b" "]).is_err());
+    }
 }
