@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sys
 from pathlib import Path
 from textwrap import indent
 from typing import NamedTuple
 
-ROOT = Path(__file__).parent.parent
+import cargo
+from cargo import ROOT
+
 FILE = ROOT / "THIRD_PARTY_LICENSES"
 # The targets of wheels. Build scripts and procedural macros are not linked.
 TARGETS = (
@@ -71,18 +72,10 @@ class Crate(NamedTuple):
 
 def linked() -> list[Crate]:
     """Return the crates that the library links, on all targets together."""
-    metadata = json.loads(cargo("metadata", "--format-version=1"))
+    metadata = json.loads(cargo.run("metadata", "--format-version=1"))
     packages = {(package["name"], package["version"]): package for package in metadata["packages"]}
-    targets = [argument for target in TARGETS for argument in ("--target", target)]
-    tree = cargo("tree", "--edges=normal,no-proc-macro", "--format={p}", "--prefix=none", "--no-dedupe", *targets)
-    found = {tuple(line.replace(" v", " ").split()[:2]) for line in tree.splitlines() if line}
+    found = cargo.tree("normal,no-proc-macro", *TARGETS)
     return [crate(packages[key]) for key in sorted(found) if key in packages and key[0] != "azure-postgresql-auth-rs"]
-
-
-def cargo(*arguments: str) -> str:
-    """Return the output of a cargo command."""
-    command = ["cargo", *arguments, "--locked", "--quiet"]
-    return subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout  # noqa: S603
 
 
 def crate(package: dict[str, str]) -> Crate:

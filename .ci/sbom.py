@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from typing import Any
 
-from toolchains import ROOT
+import cargo
 
 NAME = "azure-postgresql-auth-rs"
 SYSTEMS = {
@@ -33,7 +32,8 @@ def cleaned(sbom: bytes, platform: str) -> bytes:
     sbom = re.sub(rb'\?download_url=file:[^"#]*', b"", sbom)
     content = json.loads(sbom)
     target = rust_target(platform)
-    present = crates(target)
+    # Build scripts and macros run in the build, so they belong to what a wheel was built from.
+    present = cargo.tree("normal,build", target)
     listed = {each["bom-ref"]: each for each in content["components"]}
     names = {ref: each["purl"] for ref, each in listed.items() if (each["name"], each["version"]) in present}
     for each in listed.values():
@@ -66,12 +66,3 @@ def rust_target(platform: str) -> str:
         message = f"no target of Rust's is known for the platform {platform}"
         raise SystemExit(message)
     return f"{PROCESSORS.get(matched[2], matched[2])}-{SYSTEMS[matched[1]]}"
-
-
-def crates(target: str) -> set[tuple[str, ...]]:
-    """Return names and versions of the crates that a build for this target needs, build scripts and macros included."""
-    command = ["cargo", "tree", "--locked", "--quiet", "--edges=normal,build", "--prefix=none", "--format={p}"]
-    tree = subprocess.run(  # noqa: S603
-        [*command, f"--target={target}"], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True
-    )
-    return {tuple(line.replace(" v", " ", 1).split()[:2]) for line in tree.stdout.splitlines()}

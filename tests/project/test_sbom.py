@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import cargo
 import pytest
 import sbom
 
@@ -39,8 +40,8 @@ def written(number: str, crates: list[tuple[str, str]]) -> bytes:
 
 def test_crates_of_other_platforms_are_left_out() -> None:
     on_linux, on_windows = (
-        sorted(sbom.crates("x86_64-unknown-linux-gnu")),
-        sorted(sbom.crates("x86_64-pc-windows-msvc")),
+        sorted(cargo.tree("normal", "x86_64-unknown-linux-gnu")),
+        sorted(cargo.tree("normal", "x86_64-pc-windows-msvc")),
     )
     (nix,) = (crate for crate in on_linux if crate[0] == "nix")
     (windows,) = (crate for crate in on_windows if crate[0] == "windows")

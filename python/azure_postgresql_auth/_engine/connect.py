@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from azure_postgresql_auth._core import PendingLogin
 from azure_postgresql_auth._engine import log, registry
 from azure_postgresql_auth._engine.external import text_of
-from azure_postgresql_auth._engine.outage import locate
 from azure_postgresql_auth._engine.refusal import explain, is_refusal
 from azure_postgresql_auth._engine.waiting import DEFAULT_TIMEOUT, wait, wait_async
 from azure_postgresql_auth._redacted import without_frames
@@ -170,6 +169,8 @@ def _login_generator(
         return (yield clock.arguments(login))
     except Exception as error:
         if not is_refusal(error):
+            from azure_postgresql_auth._engine.outage import locate  # noqa: PLC0415 - for failures only
+
             locate(error, plan)
             raise
         other = None

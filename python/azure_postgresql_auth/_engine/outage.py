@@ -1,4 +1,4 @@
-"""A server that cannot be reached: which one that is, where the driver's error does not say.
+"""Names the server in network errors that do not name it.
 
 psycopg, psycopg2 and pg8000 name the host in the text of their errors. asyncpg passes on what the event loop raises,
 such as "Name or service not known", or a `TimeoutError` without a text.
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def locate(error: BaseException, plan: ConnectionPlan) -> None:
-    """Add the server to an error of the network, as a note (before Python 3.11 there are none)."""
+    """Add a note with the server's name to a network error. Python versions before 3.11 do not support notes."""
     if not isinstance(error, OSError) or not hasattr(error, "add_note"):
         return
     hosts, _, ports = plan.target or ((), (), ())
