@@ -216,11 +216,13 @@ class TestATerminal:
 
     def test_stop_go_on_and_interrupt_once(self, emulator: Emulator, shell: Any, tmp_path: Path) -> None:
         program = tmp_path / "program.py"
+        # It waits in steps: a signal between `input` and the read within it would be noticed with the next line only.
         program.write_text(
-            "import os, signal, time\n"
+            "import os, select, signal, time\n"
             "signal.signal(signal.SIGINT, lambda *_: print('inter' 'rupted', flush=True))\n"
             "signal.signal(signal.SIGCONT, lambda *_: print('contin' 'ued', flush=True))\n"
             "print('rea' 'dy', os.getpid(), flush=True)\n"
+            "while not select.select([0], [], [], 0.1)[0]: pass\n"
             "answer = input()\n"
             "time.sleep(0.5)\n"
             "print('answer', answer, flush=True)\n"
