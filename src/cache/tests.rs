@@ -1,3 +1,5 @@
+mod state;
+
 use std::time::Duration;
 
 use futures_util::FutureExt;
