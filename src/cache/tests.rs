@@ -1,3 +1,4 @@
+mod renewal;
 mod state;
 
 use std::time::Duration;

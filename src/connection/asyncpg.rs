@@ -174,6 +174,7 @@ mod tests {
         assert_eq!(read(url("a:1,b", "", "9"), &[("PGPORT", "7")]), "a 1, b 7");
         assert_eq!(read(url("", "a:1,b", "9"), &[]), "a 9, b 9");
         assert_eq!(read(HostSources { ports: texts(&["8"]), ..url("a:1,b", "", "") }, &[]), "a 8, b 8");
+        assert_eq!(read(HostSources { ports: texts(&["8"]), ..url("", "a", "9") }, &[]), "a 8");
         assert_eq!(read(url("a,b", "", ""), &[("PGPORT", "1,2")]), "a 1, b 2");
         assert_eq!(read(HostSources { ports: texts(&["1", "2", "3"]), ..url("a,b", "", "") }, &[]), "?");
         assert_eq!(read(url("a:x", "", ""), &[]), "?");

@@ -136,3 +136,12 @@ fn the_limit_is_a_number_of_seconds() {
     let timeout = |arguments: &[_]| plan(Driver::Asyncpg, arguments, &[]).unwrap().timeout();
     assert_eq!((timeout(&[]), timeout(&[("connect_timeout", "7")])), (Some(60.0), Some(7.0)));
 }
+
+#[test]
+fn the_hosts_decide_for_which_service_a_token_is() {
+    let scope = |host| plan(LIBPQ, &[("host", host)], &[]).unwrap().scope();
+    let china = "srv.postgres.database.chinacloudapi.cn";
+    assert_eq!(scope(AZURE).unwrap(), cloud::Cloud::Public.database_scope());
+    assert_eq!(scope(china).unwrap(), cloud::Cloud::China.database_scope());
+    assert!(matches!(scope(&format!("{AZURE},{china}")), Err(Error::AmbiguousScope)));
+}

@@ -114,3 +114,14 @@ fn a_timeout_says_what_has_become_of_the_last_token() {
     let Error::TimedOut { last: Some(last), .. } = bench.cache.too_late(SCOPE, waited) else { panic!("it has failed") };
     assert!(format!("{last:?}").contains("503"));
 }
+
+#[test]
+fn every_event_is_counted_once() {
+    let bench = Bench::new();
+    bench.lead().1.answer("test", Err(Error::InvalidArgument("503".into())));
+    bench.lead().1.answer("test", Ok(bench.token("a", 3600)));
+    bench.replace("a").expect("a fetch is permitted").answer("test", Ok(bench.token("b", 3600)));
+    bench.cache.stats.hit();
+    let counted = stats::Snapshot { requests: 3, hits: 1, refreshes: 1, failures: 1, refusals: 1 };
+    assert_eq!(bench.cache.stats.snapshot(), counted);
+}
