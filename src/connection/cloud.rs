@@ -143,6 +143,7 @@ mod tests {
             ("a.postgres.database.chinacloudapi.cn", Some(Cloud::China)),
             ("postgres.database.azure.com.example.org", None),
             ("evilpostgres.database.azure.com", None),
+            (".postgres.database.azure.com", None),
             ("localhost", None),
         ] {
             assert_eq!(Cloud::of_server(host), cloud, "{host}");

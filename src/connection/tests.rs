@@ -73,9 +73,10 @@ fn a_service_that_cannot_be_looked_up_may_lead_anywhere() {
     // What the caller names wins over a service, whatever that says.
     let known = plan(LIBPQ, &[("host", "localhost")], &missing).unwrap();
     assert_eq!(driver_settings(&known), pairs(&[("host", "localhost"), ("hostaddr", "")]));
-    // And that wins over the environment.
-    let with_port = [&missing[..], &[("PGPORT", "7")]].concat();
+    // And that wins over the environment, of which only what decides about protection is disregarded.
+    let with_port = [&missing[..], &[("PGPORT", "7"), ("PGCONNECT_TIMEOUT", "5")]].concat();
     let known = plan(LIBPQ, &[("host", "localhost")], &with_port).unwrap();
+    assert_eq!(known.timeout(), Some(5.0));
     assert_eq!(driver_settings(&known), pairs(&[("host", "localhost"), ("hostaddr", "")]));
 }
 
@@ -111,6 +112,8 @@ fn each_driver_has_its_own_variables() {
     assert_eq!(hosts(LIBPQ), (texts(&["localhost"]), texts(&["127.0.0.1"])));
     assert_eq!(hosts(Driver::Asyncpg), (texts(&["localhost"]), texts(&[])));
     assert_eq!(hosts(Driver::Pg8000), (texts(&[]), texts(&[])));
+    let target = plan(Driver::Pg8000, &[("host", "a"), ("port", "7")], &variables).unwrap().target.unwrap();
+    assert_eq!((target.hosts, target.ports), (texts(&["a"]), texts(&["7"])));
 }
 
 #[test]
