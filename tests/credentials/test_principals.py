@@ -177,6 +177,8 @@ PUBLIC = b"-----BEGIN CERTIFICATE" + PUBLIC
             "its private key is encrypted in OpenSSL's traditional format; convert it with `openssl pkcs8 -topk8`",
         ),
     ],
+    # Tests that run in several processes have the same names in all of them; these are other certificates in each.
+    ids=lambda value: "bytes" if isinstance(value, bytes) else None,
 )
 def test_certificates_that_cannot_be_used(
     data: bytes, password: str | None, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
