@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from tests.support.cancelling import cancelled_asleep
+from tests.support.cancelling import cancelled_asleep, needs_cancel_safe
 from tests.support.drivers import run_on_selector_loop
 from tests.support.emulator_clients import Wire, connect, one, raw_tls
 from tests.support.polling import eventually
@@ -32,6 +32,7 @@ def test_errors_of_the_server_behind_arrive(emulator: Emulator) -> None:
         connection.execute("SELECT 1/0")
 
 
+@needs_cancel_safe
 def test_cancel(emulator: Emulator) -> None:
     with (
         connect(emulator, emulator.identity) as connection,

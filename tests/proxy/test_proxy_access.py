@@ -18,7 +18,7 @@ import psycopg
 import pytest
 import trustme
 
-from tests.support.cancelling import cancelled_asleep
+from tests.support.cancelling import cancelled_asleep, needs_cancel_safe
 from tests.support.platforms import needs_root
 from tests.support.polling import eventually
 from tests.support.proxy import ROLE, SSL_REQUEST, Proxy, RunProxy, error_of, message, read_messages, startup
@@ -312,6 +312,7 @@ def test_nothing_is_said_in_the_midst_of_a_tls_handshake(run_proxy: RunProxy, fi
         assert slow.recv(1) == b""
 
 
+@needs_cancel_safe
 def test_silent_clients_displace_no_cancel_request(run_proxy: RunProxy, emulator: Emulator) -> None:
     is_crowded = threading.Event()
 

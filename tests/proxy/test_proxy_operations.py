@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from tests.support.cancelling import cancelled_asleep
+from tests.support.cancelling import cancelled_asleep, needs_cancel_safe
 from tests.support.cli import COMMAND
 from tests.support.platforms import LIMIT, needs_signals
 from tests.support.polling import eventually
@@ -114,6 +114,7 @@ def ports() -> Iterator[list[int]]:
         yield numbers
 
 
+@needs_cancel_safe
 def test_several_servers_have_a_folder_and_a_port_each(
     run_proxy: RunProxy, emulator: Emulator, ports: list[int]
 ) -> None:

@@ -16,7 +16,7 @@ import psycopg
 import pytest
 import trustme
 
-from tests.support.cancelling import cancelled_asleep
+from tests.support.cancelling import cancelled_asleep, needs_cancel_safe
 from tests.support.polling import eventually
 from tests.support.proxy import (
     GSSENC_REQUEST,
@@ -66,6 +66,7 @@ def test_a_login_takes_as_few_round_trips_as_it_can(run_proxy: RunProxy, tmp_pat
                 assert tls.read(65536) == startup(user=ROLE, database="postgres")
 
 
+@needs_cancel_safe
 def test_cancel_requests_reach_the_server(proxy: Proxy, emulator: Emulator) -> None:
     with (
         psycopg.connect(proxy.conninfo) as connection,

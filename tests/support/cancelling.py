@@ -6,12 +6,20 @@ import contextlib
 import threading
 from typing import TYPE_CHECKING, Callable
 
+import psycopg
+import pytest
+
 from tests.support.polling import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from azure_postgresql_auth.emulator import Emulator
+
+needs_cancel_safe = pytest.mark.skipif(
+    not psycopg.capabilities.has_cancel_safe(),
+    reason="before libpq 17, psycopg waits for the server with the GIL, which the emulator in this process needs",
+)
 
 
 @contextlib.contextmanager
