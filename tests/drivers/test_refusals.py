@@ -75,7 +75,9 @@ def test_a_refusal_says_what_to_do(driver: Driver, emulator: Emulator, caplog: p
     ):
         with pytest.raises(Exception, match=f'"{user}"') as raised:
             driver.who(driver.on(emulator), identity.ManagedIdentityCredential(), user=user)
-        assert hinted(raised.value).count(hint) == 1
+        # Before Python 3.11 it is in the error's text, which SQLAlchemy repeats in its own.
+        repeated = sys.version_info < (3, 11) and driver.name.startswith("sqlalchemy+")
+        assert hinted(raised.value).count(hint) == 1 + (repeated and "asyncpg" not in driver.name)
         # A pool reports its own timeout.
         assert hint in caplog.text
 

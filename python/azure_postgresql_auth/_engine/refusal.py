@@ -204,3 +204,6 @@ def explain(error: BaseException, user: str | None, token: str) -> None:
         error.add_note(hint)
     elif error.args and isinstance(error.args[0], str):
         error.args = (f"{error.args[0].rstrip()}\n{hint}", *error.args[1:])
+    else:
+        # pg8000's errors have the server's fields, and no text.
+        error.args = (*error.args, hint)
