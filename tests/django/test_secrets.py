@@ -20,7 +20,7 @@ from django.db.utils import ConnectionHandler
 from django.views.debug import SafeExceptionReporterFilter
 
 from tests.support.credentials import SyncCredential
-from tests.support.django import ENGINE, who
+from tests.support.django import ENGINE, needs_pools, who
 from tests.support.django_logins import SECRET, beside, principal, report
 from tests.support.polling import eventually
 
@@ -95,12 +95,15 @@ class TestSecrets:
         assert (options["credential"], options["sslpassword"]) == (ManagedIdentityCredential, SECRET)
         assert SECRET not in repr(options)
 
-    @pytest.mark.parametrize("pool", [False, {"min_size": 1, "timeout": 3, "reconnect_timeout": 1}])
+    @pytest.mark.parametrize(
+        "pool",
+        [{}, pytest.param({"pool": {"min_size": 1, "timeout": 3, "reconnect_timeout": 1}}, marks=needs_pools)],
+    )
     def test_a_refused_token_is_in_no_report(
         self, pool: Any, database: Databases, emulator: Emulator, caplog: pytest.LogCaptureFixture
     ) -> None:
         token = emulator.token(emulator.identity)
-        connection = database("refused", USER="nobody", OPTIONS={"credential": Revealing(token), "pool": pool})
+        connection = database("refused", USER="nobody", OPTIONS={"credential": Revealing(token), **pool})
         with pytest.raises(OperationalError, match='failed for user "nobody"') as caught:
             connection.ensure_connection()
         assert emulator.logins
@@ -183,6 +186,7 @@ class TestFailures:
         # Before Python 3.11, it is in the text.
         assert 'The token names "emulator-identity"' in f"{message.msg} {message.hint}"
 
+    @needs_pools
     def test_an_exhausted_pool_says_nothing_of_logins(self, database: Databases) -> None:
         with pytest.raises(OperationalError, match="nobody"):
             database("other", USER="nobody").ensure_connection()
@@ -197,6 +201,7 @@ class TestFailures:
         with pytest.raises(OperationalError, match=r"couldn't get a connection after 0.20 sec$"):
             database.copy(connection).ensure_connection()
 
+    @needs_pools
     def test_a_pool_tells_why_it_has_none(self, database: Databases, emulator: Emulator) -> None:
         emulator.fail(400)
         options = {"credential": ManagedIdentityCredential(), "pool": {"min_size": 1, "timeout": 2}}

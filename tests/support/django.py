@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 ENGINE = "azure_postgresql_auth.django"
 
+needs_pools = pytest.mark.skipif(django.VERSION < (5, 1), reason="Django before 5.1 has no pools")
+
 settings.configure(
     DATABASES={}, DEBUG=True, ROOT_URLCONF=(), SECRET_KEY="no secret", SILENCED_SYSTEM_CHECKS=[], USE_TZ=True
 )
