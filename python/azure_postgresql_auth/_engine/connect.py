@@ -120,6 +120,7 @@ def connect(  # noqa: PLR0913 - each driver needs some of them
         if arguments is not None:
             # The driver's frames hold the token. Removed here, because a timeout can interrupt any line above.
             without_frames(error, arguments.get("password"), handled)
+            del step, arguments  # this frame stays
             raise error  # noqa: TRY201 - before Python 3.11, `raise` alone brings the frames back
         raise
 
@@ -153,6 +154,7 @@ async def connect_async(
     except BaseException as error:
         if arguments is not None:
             without_frames(error, arguments.get("password"), handled)
+            del step, arguments
             raise error  # noqa: TRY201 - see above
         raise
 
