@@ -177,7 +177,7 @@ PUBLIC = b"-----BEGIN CERTIFICATE" + PUBLIC
             "its private key is encrypted in OpenSSL's traditional format; convert it with `openssl pkcs8 -topk8`",
         ),
     ],
-    # Tests that run in several processes have the same names in all of them; these are other certificates in each.
+    # pytest-xdist needs the same names in every process, and each process makes certificates of its own.
     ids=lambda value: "bytes" if isinstance(value, bytes) else None,
 )
 def test_certificates_that_cannot_be_used(

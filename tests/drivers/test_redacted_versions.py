@@ -1,4 +1,4 @@
-"""On every CPython here, an error comes without the driver's frames; `raise` treats them differently in each."""
+"""The traceback of a failed connection on every installed CPython; `raise` changes it differently before 3.11."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.wheels import VERSIONS, interpreter
 
-# No driver is installed there: whatever raises in its place has to go.
+# These CPythons have no drivers. A function that fails stands in for one, and its frame must not be in the traceback.
 SCRIPT = """
 import asyncio
 from types import SimpleNamespace

@@ -188,7 +188,7 @@ def hint_for(refusal: Refusal | None, *, user: str | None = None, named: str | N
 
 
 def explain(error: BaseException, user: str | None, token: str) -> None:
-    """Add to a refusal what its reader can do: as a note, or in its text where Python has no notes (before 3.11).
+    """Add to a refusal what its reader can do: as a note, or in its arguments where Python has no notes (before 3.11).
 
     Pools report a time-out of their own instead of the error that they met, so it is logged as well.
     """

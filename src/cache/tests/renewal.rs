@@ -1,4 +1,4 @@
-//! What an answer to a renewal counts as.
+//! How the answer to a renewal changes the token, the counters and the errors of later logins.
 
 use super::*;
 

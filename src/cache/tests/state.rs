@@ -1,4 +1,4 @@
-//! What a login asks of the cache without waiting: whether there is a token, until when it may be kept, and why there is none.
+//! Queries that return at once: whether there is a token, how long a copy of it may be used, and why there is none.
 
 use super::*;
 
@@ -103,8 +103,7 @@ fn a_timeout_says_what_has_become_of_the_last_token() {
     bench.clock.advance(Duration::from_secs(3600));
     let (_, fetch) = bench.lead();
     bench.clock.advance(waited);
-    let since = date;
-    assert_eq!(expired(&bench), Some((date, since)), "the request that is under way is the first");
+    assert_eq!(expired(&bench), Some((date, date)), "the request that is under way is the first");
     fetch.answer("test", Err(Error::InvalidArgument("503".into())));
     let failed = bench.clock.wall();
     bench.clock.advance(Duration::from_secs(60));
