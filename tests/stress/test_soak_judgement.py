@@ -12,12 +12,14 @@ import pytest
 
 from tests.stress.soak.events import Failure
 from tests.stress.soak.faults import Window
-from tests.stress.soak.judgement import reason
+from tests.stress.soak.judgement import judge_broken, reason
 from tests.stress.soak.samples import children
 
 REFUSED = "OperationalError: FATAL:  An error occurred while validating the access token."
+BROKEN = "OperationalError: SSL SYSCALL error: EOF detected"
 TIMED_OUT = "ConnectionTimeout: connection timeout expired"
 CLOCK = Window("clock", "+0 s", 100.0, 105.0)
+HANG_UP = Window("server", "hang-up", 100.0, 101.0)
 BUSY = Window("busy machine", "a login without the library was slow", 100.0, 110.0)
 
 
@@ -37,10 +39,18 @@ def failure(error: str, begun: float, *, is_login: bool = False, asked_in_vain: 
         (failure(TIMED_OUT, 105), BUSY, "busy machine: a login without the library was slow"),
         (failure(TIMED_OUT, 120), BUSY, ""),
         (failure(REFUSED, 105, is_login=True), BUSY, ""),
+        (failure(BROKEN, 100.5), HANG_UP, "server: hang-up"),
+        (failure(BROKEN, 102), HANG_UP, "killed connection"),
     ],
 )
 def test_reason(failed: Failure, window: Window, why: str) -> None:
     assert reason(failed, [window]) == why
+
+
+@pytest.mark.parametrize(("killed", "complaints"), [(3, 0), (2, 1)])
+def test_no_more_connections_break_than_backends_are_killed(killed: int, complaints: int) -> None:
+    allowed = {"psycopg2": {"killed connection": 1, "no token": 7}, "asyncpg": {"killed connection": 2}}
+    assert len(judge_broken(allowed, killed)) == complaints
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="Linux' /proc lists a thread's children")

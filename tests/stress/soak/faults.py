@@ -46,18 +46,25 @@ SLOW = 5.0
 # Errors of drivers and of the proxy after these seconds.
 TIMED_OUT = ("timeout expired", "TimeoutError", "did not answer the login in time")
 
-# Errors of drivers whose backend was killed; psycopg 3 and psycopg2 have libpq's messages.
+# Errors of drivers whose backend was killed. Which one it is depends on the step that the driver was at.
 KILLED = (
+    # The server's own, and that of libpq, with and without TLS.
     "terminating connection",
     "closed the connection unexpectedly",
     "closed unexpectedly",
-    # OpenSSL's, where that comes in the midst of an answer.
+    # libpq's when reading or writing fails: fe-secure.c and fe-secure-openssl.c.
+    "SSL SYSCALL error",
     "unexpected eof while reading",
+    "could not receive data from server",
+    "could not send data to server",
+    "no connection to the server",
+    # asyncpg's, the last of which comes between two of its own steps.
     "connection was closed",
     "connection is closed",
-    # asyncpg's error if this happens between two of its own steps.
     "cannot switch to state",
 )
+KILLED_CONNECTION = "killed connection"
+"""The reason for which such a failure is excused: at most once for each backend that was killed."""
 
 
 class Window(NamedTuple):

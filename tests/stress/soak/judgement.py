@@ -8,7 +8,7 @@ from statistics import mean, median
 from typing import TYPE_CHECKING, Any
 
 from tests.stress.soak.events import Failure
-from tests.stress.soak.faults import CLOCK, KILLED, TIMED_OUT
+from tests.stress.soak.faults import CLOCK, KILLED, KILLED_CONNECTION, TIMED_OUT
 from tests.stress.soak.samples import Sample
 
 if TYPE_CHECKING:
@@ -27,14 +27,14 @@ _FEWEST = 12
 
 def reason(failure: Failure, windows: Iterable[Window]) -> str:
     """Return why an attempt was allowed to fail; "" if it was not."""
-    if any(words in failure.error for words in KILLED):
-        return "killed connection"
     for window in windows:
         if window.overlaps(failure) and _concerns(window, failure):
             return f"{window.kind}: {window.name}"
         # A token with the dates of the other clock is refused for as long as it lives, if there is no other.
         if window.kind == "clock" and failure.asked_in_vain and 0 < failure.begun - window.ended < max(CLOCK):
             return "no token instead of one that was refused"
+    if any(words in failure.error for words in KILLED):
+        return KILLED_CONNECTION
     return "no token" if failure.is_login and failure.ended >= failure.good_until else ""
 
 
@@ -61,6 +61,12 @@ def sort_out(folder: Path, windows: list[Window]) -> tuple[dict[str, Any], list[
                 others[f"{failure.client}: {failure.error}"] += 1
     wrong = [f"{said} ({times} times)" for said, times in others.items()]
     return {client: dict(reasons) for client, reasons in sorted(allowed.items())}, wrong
+
+
+def judge_broken(allowed: dict[str, Any], killed: int) -> list[str]:
+    """Return that more connections broke than backends were killed, if they did."""
+    broken = sum(reasons.get(KILLED_CONNECTION, 0) for reasons in allowed.values())
+    return [f"{broken} connections broke, and {killed} backends were killed"] if broken > killed else []
 
 
 def series(folder: Path) -> dict[str, list[tuple[float, Sample]]]:

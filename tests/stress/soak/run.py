@@ -96,7 +96,7 @@ def _report(folder: Path, seconds: float, storm: Storm, events: Events, processe
     allowed, failed = judgement.sort_out(folder, storm.windows)
     grew, growing = judgement.judge_growth(folder) if everything else ({}, [])
     expected = (*POOLS, *SERVED) if everything else POOLS
-    wrong = [*processes.wrong, *complaints, *failed, *growing]
+    wrong = [*processes.wrong, *complaints, *failed, *growing, *judgement.judge_broken(allowed, storm.killed)]
     wrong += [f"none of {client}" for client in expected if not events.counts[client]]
     wrong += [f"{number} of {client}" for client, number in events.counts.items() if client not in {*expected, *ALSO}]
     if settled:
