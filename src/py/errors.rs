@@ -8,7 +8,7 @@ use pyo3::{
     intern,
     prelude::*,
     sync::PyOnceLock,
-    types::{PyTuple, PyType},
+    types::{PyList, PyTuple, PyType},
 };
 
 use crate::error::{Attempt, Error};
@@ -48,11 +48,11 @@ pub fn exception<'py>(py: Python<'py>, error: &Error) -> PyResult<Bound<'py, PyA
     let text = error.to_string();
     let class = match error {
         Error::RenewalFails { cause, .. } if matches!(**cause, Error::External { .. }) => {
-            // Theirs, and the same object for all who waited; it takes notes from Python 3.11 on.
+            // Theirs, and the same object for all who waited. Before Python 3.11, which has `add_note`, notes are what
+            // they are in it, a list (PEP 678): pytest and the exceptiongroup package show it there, and so do we.
             let raised = exception(py, cause)?;
-            let noted = raised.getattr_opt("__notes__")?.is_some();
-            if !noted && raised.hasattr("add_note")? {
-                raised.call_method1("add_note", (text,))?;
+            if raised.getattr_opt("__notes__")?.is_none() {
+                raised.setattr("__notes__", PyList::new(py, [text])?)?;
             }
             return Ok(raised);
         }

@@ -12,6 +12,7 @@ import django
 import pytest
 from azure_postgresql_auth.emulator import Emulator
 
+from tests.support.django import needs_pools
 from tests.support.django_project import THIS, made, on_every_stack, on_postgis, on_this_stack
 from tests.support.platforms import FORKS, needs_fork, needs_server
 
@@ -229,8 +230,8 @@ POSTGIS_SERVERS = sorted(Path("/usr/share/postgresql").glob("*/extension/postgis
 
 @needs_server
 @pytest.mark.skipif(not POSTGIS_SERVERS, reason="Debian's postgresql-*-postgis-3 is not installed")
-@pytest.mark.parametrize("pool", [False, True])
-def test_geodjango_on_postgis(pool: object) -> None:
+@pytest.mark.parametrize("options", [{}, pytest.param({"pool": True}, marks=needs_pools)])
+def test_geodjango_on_postgis(options: dict[str, object]) -> None:
     """Places are stored and found, in databases of the project and of its tests."""
     gdal, geos = (find_library(name) for name in ("gdal", "geos_c"))
     programs = Path("/usr/lib/postgresql", POSTGIS_SERVERS[-1].parts[-3], "bin")
@@ -239,7 +240,7 @@ def test_geodjango_on_postgis(pool: object) -> None:
         emulator.sql("CREATE EXTENSION postgis", database="template1")
         databases = made(THIS, emulator)
         project = next(databases)
-        entry = project.entry(ENGINE="azure_postgresql_auth.django.postgis", OPTIONS={"pool": pool})
+        entry = project.entry(ENGINE="azure_postgresql_auth.django.postgis", OPTIONS=options)
         project = project.using({"default": entry}, DJANGO_GDAL=str(gdal), DJANGO_GEOS=str(geos))
         assert "Applying shop.0001_initial... OK" in project.manage("migrate")
         script = """
@@ -273,7 +274,7 @@ print("PostGIS", connection.ops.postgis_lib_version(), who())
         printed = project.manage("shell", "-c", script)
         assert re.search(r"^PostGIS 3\.\S+ emulator-identity$", printed, re.MULTILINE), printed
         assert "no issues" in project.manage("check", "--database", "default")
-        if not pool:
+        if not options:
             assert re.search(r"Ran 7 tests in .*\n\nOK\n", project.manage("test", "--noinput"))
         assert all(login.accepted for login in emulator.logins)
         next(databases, None)

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 WHO = text("SELECT session_user")
 SYNCHRONOUS = ["psycopg", "psycopg2", "pg8000"]
 ASYNCHRONOUS = ["psycopg", "psycopg_async", "asyncpg"]
+# Before Python 3.10, they were in a dictionary.
+NO_ENTRY_POINTS = "import importlib.metadata as m; m.entry_points = lambda **_: getattr(m, 'EntryPoints', dict)()"
 EVERY = ["psycopg", "psycopg2", "pg8000", "asyncpg"]
 
 
@@ -180,7 +182,7 @@ class TestBadInput:
     def test_a_plugin_that_is_not_installed(self) -> None:
         # What Troubleshooting quotes.
         script = (
-            "import importlib.metadata as m; m.entry_points = lambda *_, **__: m.EntryPoints()\n"
+            f"{NO_ENTRY_POINTS}\n"
             "import sqlalchemy\n"
             "sqlalchemy.create_engine('postgresql+psycopg://srv/db?plugin=entra')"
         )
@@ -189,7 +191,7 @@ class TestBadInput:
 
     def test_a_source_checkout_has_it_without_an_entry_point(self) -> None:
         script = (
-            "import importlib.metadata as m; m.entry_points = lambda *_, **__: m.EntryPoints()\n"
+            f"{NO_ENTRY_POINTS}\n"
             "import sqlalchemy, azure_postgresql_auth.sqlalchemy\n"
             "print(sqlalchemy.create_engine('postgresql+psycopg://srv/db?plugin=entra').url)"
         )

@@ -133,8 +133,7 @@ def by_wait_for(wait: Coroutine[Any, Any, Any]) -> Coroutine[Any, Any, Any]:
 
 
 async def by_timeout(wait: Coroutine[Any, Any, Any]) -> Any:
-    if sys.version_info < (3, 11):
-        pytest.skip("asyncio.timeout is newer")
+    assert sys.version_info >= (3, 11)
     async with asyncio.timeout(0.1):
         return await wait
 
@@ -164,7 +163,8 @@ async def by_cancelling(wait: Coroutine[Any, Any, Any]) -> Any:
     raise TimeoutError
 
 
-WAYS = [by_wait_for, by_timeout, by_anyio, by_anyio_task_group, by_cancelling]
+needs_timeout = pytest.mark.skipif(sys.version_info < (3, 11), reason="asyncio.timeout is newer")
+WAYS = [by_wait_for, pytest.param(by_timeout, marks=needs_timeout), by_anyio, by_anyio_task_group, by_cancelling]
 WAITS: dict[str, Callable[[Any], Coroutine[Any, Any, Any]]] = {
     "token": core.get_entra_token_async,
     "psycopg3": lambda credential: AsyncEntraConnection.connect(credential=credential),

@@ -40,6 +40,7 @@ def by_libpq(content: bytes, **parameters: str) -> str:
 @given(NAME, NAME, TOKEN, st.binary(max_size=60))
 @example("h:o\\st", 'us:er"\\', "a.b-c", b"*:*:*:*:other\n")
 @example("*", "\\", "t", b"")
+@example("#", "u", "t", b"# a comment\n")
 def test_libpq_finds_the_password(host: str, user: str, token: str, others: bytes) -> None:
     # libpq splits lists of hosts, and connects to paths and to abstract names by sockets.
     assume(not set(host) & set(",/@"))

@@ -28,7 +28,9 @@ _WATCHDOG: Final = 'read -r line; rm -rf -- "$1"'
 def line(password: str, *, host: str = ANY, port: str = ANY, database: str = ANY, user: str = ANY) -> str:
     """Return one entry, without its line end."""
     fields = (host, port, database, user, password)
-    return ":".join(field.replace("\\", "\\\\").replace(":", "\\:") for field in fields)
+    entry = ":".join(field.replace("\\", "\\\\").replace(":", "\\:") for field in fields)
+    # libpq takes a line that begins with this for a comment.
+    return f"\\{entry}" if entry.startswith("#") else entry
 
 
 def merged(content: bytes, entries: Sequence[str]) -> bytes:
