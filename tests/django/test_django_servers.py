@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.django import needs_pools
 from tests.support.django_project import PROJECT, ROOT, on_this_stack
 from tests.support.platforms import needs_fork
 
@@ -86,7 +87,7 @@ WAYS: dict[str, tuple[list[str], str, dict[str, Any]]] = {
 
 
 @on_this_stack
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", [pytest.param(way, marks=needs_pools if "pool" in way else ()) for way in WAYS])
 def test_no_request_fails(way: str, project: Project, emulator: Emulator, tmp_path: Path) -> None:
     options, path, entry = WAYS[way]
     if way == "asynchronous" and not importlib.util.find_spec("gunicorn.workers.gasgi"):
