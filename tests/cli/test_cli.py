@@ -352,6 +352,19 @@ class TestHelp:
         assert done.stderr.startswith(f"usage: azure-postgresql-auth {usage}")
         assert said in done.stderr
 
+    @pytest.mark.parametrize(
+        ("name", "ending"),
+        [
+            ("emulator", "[-- COMMAND ...]"),
+            ("exec", "[--] PROGRAM ..."),
+            ("pgpass", "[-- COMMAND ...]"),
+            ("proxy", "[-- COMMAND ...]"),
+        ],
+    )
+    def test_the_usage_names_the_program_to_run(self, cli: Run, name: str, ending: str) -> None:
+        usage, _, _ = cli(name, "--help").stdout.partition("\n\n")
+        assert " ".join(usage.split()).endswith(f"] {ending}")
+
     def test_help_and_version(self, cli: Run) -> None:
         assert cli("help", "exec").stdout == cli("exec", "--help").stdout
         assert cli("help").stdout == cli("--help").stdout

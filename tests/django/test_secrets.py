@@ -6,6 +6,7 @@ import copy
 import pickle
 import pprint
 import time
+import traceback
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -210,6 +211,29 @@ class TestFailures:
             OperationalError, match="after 2.00 sec; the last attempt to connect failed: Could not retrieve"
         ):
             connection.ensure_connection()
+
+    @needs_pools
+    def test_a_pool_passes_on_what_to_do_about_a_refusal(self, database: Databases) -> None:
+        """The error that Django logs with its traceback has the hint that a login without a pool has."""
+        options = {"credential": ManagedIdentityCredential(), "pool": {"min_size": 1, "timeout": 2}}
+        connection = database("nobody", USER="nobody", OPTIONS=options)
+        with pytest.raises(OperationalError, match="password authentication failed") as raised:
+            connection.ensure_connection()
+        shown = "".join(traceback.format_exception(raised.type, raised.value, raised.tb))
+        assert 'The token names "emulator-identity"' in shown
+
+    @needs_pools
+    def test_a_pool_passes_on_the_report_of_a_failure(self, database: Databases, emulator: Emulator) -> None:
+        emulator.fail(429, headers={"Retry-After": "60"})
+        options = {"credential": ManagedIdentityCredential(), "pool": {"min_size": 1, "timeout": 2}}
+        connection = database("throttled", OPTIONS=options)
+        with pytest.raises(OperationalError, match="the last attempt to connect failed") as raised:
+            connection.ensure_connection()
+        timeout = raised.value.__cause__
+        assert timeout is not None
+        failure = timeout.__cause__
+        assert isinstance(failure, EntraConnectionValueError)
+        assert (failure.report.code, failure.report.retry_after) == ("throttled", 60.0)
 
     def test_a_check_does_not_wait_for_a_pool(self, database: Databases, emulator: Emulator) -> None:
         emulator.fail(400)

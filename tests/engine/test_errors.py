@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import copy
+import importlib
 import pickle
 import re
 from pathlib import Path
@@ -111,6 +112,13 @@ class TestReports:
                 assert str(error) == "a text of its own"
                 assert error.report.attempts == ()
                 assert error.report.code == "unknown" or CODES[error.report.code] == name
+
+    @pytest.mark.parametrize("name", ["asyncpg", "psycopg2", "psycopg3", "sqlalchemy"])
+    def test_a_traceback_names_drivers_errors_where_programs_import_them(self, name: str) -> None:
+        module = importlib.import_module(f"azure_postgresql_auth.{name}")
+        for error in (module.EntraOperationalError, module.InsecureTransportOperationalError):
+            assert error.__module__ == module.__name__
+            assert copy.deepcopy(error("x")).args == pickle.loads(pickle.dumps(error("x"))).args == ("x",)  # noqa: S301 - made here
 
     def test_records_do_not_change(self) -> None:
         attempt = Attempt("C", "refused", "no", seconds=0.5)

@@ -44,6 +44,15 @@ exit codes:
   `doctor`, `exec`, `inspect`, `proxy` and `emulator` have further exit codes, see their help"""
 
 
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Shows the program to run as its `metavar` has it; argparse would double the ellipsis, or show nothing else."""
+
+    def _format_args(self, action: argparse.Action, default_metavar: str) -> str:
+        if action.dest != "command":
+            return super()._format_args(action, default_metavar)
+        return f"[{action.metavar}]" if action.nargs == "*" else str(action.metavar)
+
+
 class _Parser(argparse.ArgumentParser):
     """A parser that reports an unknown option with its own usage and the most similar option."""
 
@@ -110,15 +119,13 @@ def build() -> argparse.ArgumentParser:
 
 def _build(loaded: Collection[str]) -> tuple[_Parser, dict[str, _Parser]]:
     """Return the parser, and those of the commands in `loaded`; other commands are only listed."""
-    parser = _Parser(
-        PROGRAM, description=_DESCRIPTION, epilog=_EXIT_CODES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = _Parser(PROGRAM, description=_DESCRIPTION, epilog=_EXIT_CODES, formatter_class=_Formatter)
     parser.add_argument("-V", "--version", action=_Version, help="show program's version number and exit")
     parser.add_argument("--debug", action="store_true", help=_DEBUG)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     parsers = {}
     for name, text in COMMANDS.items():
-        command = commands.add_parser(name, help=text, formatter_class=argparse.RawDescriptionHelpFormatter)
+        command = commands.add_parser(name, help=text, formatter_class=_Formatter)
         if name not in loaded:
             continue
         parsers[name] = command

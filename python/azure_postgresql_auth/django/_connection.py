@@ -9,6 +9,7 @@ from django.db.backends.postgresql.psycopg_any import is_psycopg3
 
 from azure_postgresql_auth._redacted import without_frames
 from azure_postgresql_auth.django._redacted_settings import unredacted
+from azure_postgresql_auth.errors import EntraConnectionValueError
 
 if TYPE_CHECKING or is_psycopg3:
     import psycopg as driver
@@ -61,13 +62,23 @@ class Connection(EntraConnection):
             # The credential is in no local variable, because this frame stays in the traceback.
             connection: Self = super().connect(*args, **{**kwargs, "credential": unredacted(kwargs.get("credential"))})
         except driver.Error as error:
-            cls.last_failure = type(error)(*error.args)  # a copy, which keeps no frames alive
+            cls.last_failure = _copied(error)
             raise without_frames(error, handled=handled) from error.__cause__
         except BaseException as error:  # noqa: BLE001 - raised again
             # Timeouts, exits and interrupts, too: the frames hold the credential.
             raise without_frames(error, handled=handled) from error.__cause__
         cls.last_failure = None
         return connection
+
+
+def _copied(error: Exception) -> Exception:
+    """Return a copy that says the same, and keeps no frame and no connection alive."""
+    copied = type(error)(*error.args)
+    if isinstance(error, EntraConnectionValueError) and isinstance(copied, EntraConnectionValueError):
+        copied.report = error.report
+    for note in getattr(error, "__notes__", ()):
+        copied.add_note(note)  # type: ignore[attr-defined,unused-ignore] # from Python 3.11, which has notes
+    return copied
 
 
 class Driver:

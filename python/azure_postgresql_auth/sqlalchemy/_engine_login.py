@@ -33,6 +33,8 @@ _LIBPQ_ONLY = ("sslmode", "sslrootcert", "sslcert", "sslkey", "sslpassword", "ss
 class EntraOperationalError(EntraConnectionValueError, exc.OperationalError):
     """Could not obtain a login; raised by `engine.connect()`."""
 
+    __module__ = "azure_postgresql_auth.sqlalchemy"  # where programs import it, which is what tracebacks show
+
     def __init__(self, text: str) -> None:
         exc.OperationalError.__init__(self, None, None, Exception(text))
         self.args = (text,)
@@ -46,6 +48,8 @@ class EntraOperationalError(EntraConnectionValueError, exc.OperationalError):
 
 class InsecureTransportOperationalError(EntraOperationalError, InsecureTransportError):
     """The connection was refused because it could have sent its token unencrypted."""
+
+    __module__ = "azure_postgresql_auth.sqlalchemy"
 
 
 class EngineLogin(NamedTuple):
