@@ -11,7 +11,7 @@ import contextlib
 
 TYPE_CHECKING = False  # see "Start-up" in docs/architecture.md
 if TYPE_CHECKING:
-    from typing import SupportsIndex, TypeVar
+    from typing import Any, SupportsIndex, TypeVar
 
     Error = TypeVar("Error", bound=BaseException)
 
@@ -53,17 +53,31 @@ def without_frames(error: Error, secret: object = None, handled: BaseException |
     return error
 
 
+def removed(secret: str, value: Any) -> Any:
+    """Return a text without the secret, also one in a dictionary, as pg8000's errors have; anything else unchanged."""
+    if isinstance(value, str):
+        return value.replace(secret, "****") if secret in value else value
+    if isinstance(value, bytes):
+        return value.replace(secret.encode(errors="surrogatepass"), b"****")
+    if type(value) is dict:
+        return {name: removed(secret, part) for name, part in value.items()}
+    return value
+
+
 def _remove(secret: str, error: BaseException) -> None:
     if isinstance(error, UnicodeEncodeError) and secret in error.object:
         # The error carries the whole text. Keep only the characters that could not be encoded.
         kept = range(error.start, error.end)
         error.object = "".join(char if index in kept else "*" for index, char in enumerate(error.object))
         error.args = (error.encoding, error.object, *error.args[2:])
-    elif any(isinstance(value, str) and secret in value for value in error.args):
-        error.args = tuple(v.replace(secret, "****") if isinstance(v, str) else v for v in error.args)
+    else:
+        error.args = tuple(removed(secret, value) for value in error.args)
+    # asyncpg's errors have the server's fields, which may repeat what it was sent.
+    attributes = vars(error)
+    attributes.update({name: removed(secret, value) for name, value in attributes.items()})
     notes = getattr(error, "__notes__", None)
     if notes:
-        notes[:] = [note.replace(secret, "****") if isinstance(note, str) else note for note in notes]
+        notes[:] = [removed(secret, note) for note in notes]
     # psycopg's errors carry the connection, which holds the password.
     connection = getattr(error, "pgconn", None)
     if connection is not None:
@@ -72,3 +86,4 @@ def _remove(secret: str, error: BaseException) -> None:
             # Since psycopg 3.1.13 this is a copy of the connection's data, which closing does not clear.
             connection.password = b""
             connection.info = [option for option in connection.info if option.keyword != b"password"]
+            connection.error_message = removed(secret, connection.error_message)

@@ -8,6 +8,7 @@ import io
 import json
 import pickle
 import signal
+import struct
 import sys
 import threading
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,7 @@ with pytest.MonkeyPatch.context() as _without_eventlet:
     import sentry_sdk.transport
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Iterator
 
     from azure_postgresql_auth.emulator import Emulator
@@ -50,6 +52,27 @@ class Silent(Server):
     def __init__(self) -> None:
         self.connected = threading.Event()
         super().__init__(lambda _: self.connected.set())
+
+
+class Repeating(Server):
+    """A server that refuses every login, with a message that repeats the password."""
+
+    def __init__(self, words: str) -> None:
+        self._words = words
+        super().__init__(self._refuse)
+
+    def _refuse(self, connection: socket.socket) -> None:
+        with connection:
+            connection.settimeout(5)
+            while connection.recv(4096)[4:6] == b"\x04\xd2":  # a request of TLS or GSSAPI encryption
+                connection.sendall(b"N")
+            connection.sendall(b"R" + struct.pack("!II", 8, 3))  # AuthenticationCleartextPassword
+            password = connection.recv(65536)[5:].rstrip(b"\0").decode()
+            texts = {"M": f"{self._words}: {password}", "D": password, "H": f"not {password}"}
+            fields = {"S": "FATAL", "V": "FATAL", "C": "28P01", **texts}
+            message = b"".join(f"{name}{text}\0".encode() for name, text in fields.items()) + b"\0"
+            connection.sendall(b"E" + struct.pack("!I", len(message) + 4) + message)
+            connection.recv(1)
 
 
 @pytest.fixture
@@ -158,6 +181,18 @@ def test_a_refused_login(driver: Driver, emulator: Emulator) -> None:
     error = failure(driver, driver.on(emulator, user="ada"))
     assert isinstance(error, Exception)
     assert PART not in collected(error)
+
+
+@pytest.mark.parametrize("words", ['password authentication failed for user "ada"', "out of order"])
+def test_a_server_that_repeats_what_it_is_sent(driver: Driver, words: str, caplog: pytest.LogCaptureFixture) -> None:
+    if driver.name == "psycopg2-async":
+        pytest.skip("psycopg2 raises it from the program's own calls")
+    with caplog.at_level("DEBUG", "azure_postgresql_auth"), Repeating(words) as server:
+        error = failure(driver, f"postgresql://ada@localhost:{server.port}/x")
+    assert words in "".join(f"{link} {link.args}" for link in chain(error))
+    carried = [f"{link}\n{link.args}\n{vars(link)}" for link in chain(error)]
+    assert PART not in "\n".join([collected(error), *carried])
+    assert PART not in caplog.text
 
 
 def test_every_error_that_led_to_it_loses_its_frames() -> None:

@@ -18,9 +18,8 @@ from azure_postgresql_auth._engine import log, registry
 from azure_postgresql_auth._engine.external import text_of
 from azure_postgresql_auth._engine.refusal import explain, is_refusal
 from azure_postgresql_auth._engine.waiting import DEFAULT_TIMEOUT, wait, wait_async
-from azure_postgresql_auth._redacted import without_frames
+from azure_postgresql_auth._redacted import removed, without_frames
 from azure_postgresql_auth.errors import (
-    AzurePgEntraError,
     CredentialValueError,
     EntraConnectionValueError,
     ErrorReport,
@@ -187,7 +186,8 @@ def _login_generator(
             # A credential with its own cache returns the same token, which the server has already refused.
             explain(error, plan.user or login.user, login.password)
             raise
-        log.warn(f"the server refused a cached token for {plan.scope}; trying once more with a new one: {error}")
+        words = removed(login.password, str(error))
+        log.warn(f"the server refused a cached token for {plan.scope}; trying once more with a new one: {words}")
     try:
         connection = yield clock.arguments(other)
     except Exception as error:
@@ -263,7 +263,10 @@ class ErrorTranslation:
     ) -> None:
         if error is None or not isinstance(error, Exception) or isinstance(error, CredentialValueError):
             return
-        report = error.report if isinstance(error, AzurePgEntraError) else None
+        # The plan raises a `ValueError` for an invalid argument, which has a report, too.
+        report: ErrorReport | None = getattr(error, "report", None)
+        if not isinstance(report, ErrorReport):
+            report = None
         raised: EntraConnectionValueError
         if isinstance(error, InsecureTransportError):
             raised = self._insecure(str(error))

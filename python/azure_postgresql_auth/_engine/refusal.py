@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from azure_postgresql_auth._core import principal_of
 from azure_postgresql_auth._engine import log
+from azure_postgresql_auth._redacted import removed
 from azure_postgresql_auth.errors import AzurePgEntraError
 
 if TYPE_CHECKING:
@@ -199,7 +200,7 @@ def explain(error: BaseException, user: str | None, token: str) -> None:
     hint = hint_for(of_error(error), user=user, named=named)
     if hint is None:
         return
-    log.warn(f"{str(error).strip()}\n{hint}")
+    log.warn(removed(token, f"{str(error).strip()}\n{hint}"))
     if hasattr(error, "add_note"):
         error.add_note(hint)
     elif error.args and isinstance(error.args[0], str):
