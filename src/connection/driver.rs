@@ -98,7 +98,7 @@ pub(super) fn target(
         Some(text) => text.split(',').map(ToOwned::to_owned).collect(),
     };
     match driver {
-        Driver::Libpq(version) => {
+        Driver::Libpq(_) => {
             // A service whose section is unknown is stronger than the environment, and weaker than the caller.
             let known =
                 |param| if has_unresolved_service && arguments.get(param).is_none() { Vec::new() } else { list(param) };
@@ -109,13 +109,12 @@ pub(super) fn target(
                 addresses: known(Param::HostAddr),
                 ports: known(Param::Port),
                 unix_sockets: true,
-                abstract_sockets: version >= 140_000,
             })
         }
         Driver::Asyncpg => match host_sources.endpoints(environment) {
             Ok(endpoints) => {
                 let (hosts, ports) = endpoints.into_iter().unzip();
-                Some(Target { hosts, addresses: vec![], ports, unix_sockets: true, abstract_sockets: false })
+                Some(Target { hosts, addresses: vec![], ports, unix_sockets: true })
             }
             Err(Undetermined) => None,
         },

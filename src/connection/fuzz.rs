@@ -78,7 +78,7 @@ fn check_target(drawn: &Drawn, plan: &ConnectionPlan) {
     let Some(tls) = &plan.tls else {
         let target = plan.target.as_ref().expect("an unknown target needs TLS");
         let sockets = matches!(drawn.driver, Driver::Asyncpg);
-        assert!(target.is_named() && target.hosts.iter().all(|host| is_local(host, sockets, false)), "{plan:?}");
+        assert!(target.is_named() && target.hosts.iter().all(|host| is_local(host, sockets)), "{plan:?}");
         return;
     };
     assert!(["require", "verify-ca", "verify-full"].contains(&&*tls.sslmode), "{plan:?}");
@@ -129,18 +129,14 @@ fn check_libpq(drawn: &Drawn, plan: &ConnectionPlan, version: u32) {
             let host = host.trim_end_matches('.');
             host.len() > suffix.len() && host.ends_with(suffix)
         });
-        assert!(
-            is_local(place, true, version >= 140_000) && !is_azure,
-            "sslmode={mode:?} to {host} {address}: {plan:?}"
-        );
+        assert!(is_local(place, true) && !is_azure, "sslmode={mode:?} to {host} {address}: {plan:?}");
     }
 }
 
-fn is_local(place: &str, sockets: bool, abstract_sockets: bool) -> bool {
+fn is_local(place: &str, sockets: bool) -> bool {
     match place.as_bytes() {
         [] => true,
         [b'/', ..] => sockets,
-        [b'@', ..] => abstract_sockets,
         _ => match place.parse() {
             Ok(IpAddr::V4(address)) => address.octets()[0] == 127,
             Ok(IpAddr::V6(address)) => address == Ipv6Addr::LOCALHOST,

@@ -15,8 +15,6 @@ pub struct Target {
     pub ports: Vec<String>,
     /// The driver treats a host that begins with `/` as a Unix socket.
     pub unix_sockets: bool,
-    /// The driver treats a host that begins with `@` as a Unix socket in the abstract namespace.
-    pub abstract_sockets: bool,
 }
 
 impl Target {
@@ -44,8 +42,11 @@ impl Target {
     }
 
     /// Whether `host` is this machine: a Unix socket, `localhost` or a loopback address.
+    ///
+    /// A name that begins with `@` is not, although libpq connects to an abstract socket then: psycopg 3 and libpq before
+    /// PostgreSQL 14 look it up. For a socket, libpq ignores what TLS we require.
     fn is_local(&self, host: &str) -> bool {
-        let is_socket = self.unix_sockets && host.starts_with('/') || self.abstract_sockets && host.starts_with('@');
+        let is_socket = self.unix_sockets && host.starts_with('/');
         let is_named_so = || ["localhost", "localhost."].iter().any(|name| host.eq_ignore_ascii_case(name));
         // Resolvers accept an interface after IPv6 addresses only, and treat anything else as a name.
         let is_loopback = || match host.split_once('%') {
@@ -62,20 +63,12 @@ mod tests {
 
     fn libpq(hosts: &[&str], addresses: &[&str]) -> Target {
         let texts = |list: &[&str]| list.iter().map(ToString::to_string).collect();
-        Target {
-            hosts: texts(hosts),
-            addresses: texts(addresses),
-            ports: vec![],
-            unix_sockets: true,
-            abstract_sockets: true,
-        }
+        Target { hosts: texts(hosts), addresses: texts(addresses), ports: vec![], unix_sockets: true }
     }
 
     #[test]
     fn this_machine_is_told_from_others() {
-        for host in
-            ["", "/run/postgresql", "@abstract", "localhost", "LocalHost.", "127.0.0.1", "127.9.8.7", "::1", "::1%lo"]
-        {
+        for host in ["", "/run/postgresql", "localhost", "LocalHost.", "127.0.0.1", "127.9.8.7", "::1", "::1%lo"] {
             assert!(libpq(&[], &[]).is_local(host), "{host}");
         }
         // Names that a resolver may lead anywhere.
@@ -88,13 +81,12 @@ mod tests {
             "::",
             "10.0.0.1",
             "fe80::1%lo",
+            "@abstract",
         ] {
             assert!(!libpq(&[], &[]).is_local(host), "{host}");
         }
-        // Only libpq has such sockets.
-        for host in ["/run/postgresql", "@abstract"] {
-            assert!(!Target::default().is_local(host), "{host}");
-        }
+        // pg8000 takes them for names.
+        assert!(!Target::default().is_local("/run/postgresql"));
     }
 
     #[test]

@@ -74,8 +74,13 @@ impl TlsSettings<'_> {
             // The caller's own password, not a token.
             return Ok(None);
         }
-        let verifies_by_default =
-            to_azure || known.is_none() || self.may_be_stricter || self.sslrootcert == Some(SYSTEM_ROOTS);
+        // Python's resolver maps other letters, dots and invisible characters to ASCII: it may be the name of Azure's server.
+        let may_be_azure = || known.map(Target::remote).into_iter().flatten().any(|host| !host.is_ascii());
+        let verifies_by_default = to_azure
+            || known.is_none()
+            || self.may_be_stricter
+            || self.sslrootcert == Some(SYSTEM_ROOTS)
+            || may_be_azure();
         let sslmode = match self.sslmode {
             None if verifies_by_default => VERIFY_FULL.into(),
             None => "require".into(),
@@ -112,13 +117,7 @@ mod tests {
         let list = |text: &str| {
             if text.is_empty() { vec![] } else { text.split(',').map(ToOwned::to_owned).collect() }
         };
-        Target {
-            hosts: list(hosts),
-            addresses: list(addresses),
-            ports: vec![],
-            unix_sockets: true,
-            abstract_sockets: true,
-        }
+        Target { hosts: list(hosts), addresses: list(addresses), ports: vec![], unix_sockets: true }
     }
 
     /// `sslmode` and roots, or the refused setting.
@@ -162,6 +161,11 @@ mod tests {
             ("db.example.com", "", "", "", "require"),
             ("db.example.com", "", "", "system", "verify-full system"),
             ("db.example.com", "", "verify-full", "", "verify-full"),
+            // What Python's resolver reads as an Azure server.
+            ("srv.postgres.database.azure.com\u{200b}", "", "", "", "verify-full"),
+            ("srv.postgres.data\u{ad}base.azure.com", "", "", "", "verify-full"),
+            ("srv\u{3002}postgres.database.azure.com", "", "", "", "verify-full"),
+            ("srv\u{3002}postgres.database.azure.com", "", "require", "", "require"),
             ("", "10.0.0.5", "", "", "require"),
             ("localhost", "10.0.0.5", "", "", "require"),
             ("localhost,db.example.com", "", "", "", "require"),

@@ -4,15 +4,18 @@ use pyo3::{
     exceptions::PyValueError,
     intern,
     prelude::*,
-    types::{PyDict, PyList, PyString, PyTuple},
+    types::{PyDict, PyInt, PyList, PyString, PyTuple},
 };
 
 use super::{errors, login::Login};
-use crate::connection::{
-    self, Given,
-    asyncpg::HostSources,
-    params::{Param, Params, ProcessEnvironment},
-    tls::Roots,
+use crate::{
+    connection::{
+        self, Given,
+        asyncpg::HostSources,
+        params::{Param, Params, ProcessEnvironment},
+        tls::Roots,
+    },
+    error::Error,
 };
 
 /// A database driver: what it reads, and in which keywords it takes the plan's decisions.
@@ -69,6 +72,9 @@ impl Driver {
         given.has_password = password.is_some();
         let plan = connection::ConnectionPlan::new(self.driver, given, &ProcessEnvironment)
             .map_err(|error| errors::raise(py, &error))?;
+        if matches!(self.driver, connection::Driver::Libpq(_)) && !plan.has_credentials {
+            refuse_misread(keywords)?;
+        }
         let scope = match scope {
             Some(scope) => scope,
             None if plan.has_credentials => intern!(py, "").clone().unbind(),
@@ -290,6 +296,34 @@ fn host_sources<'py>(
         authority: in_url(intern!(py, "authority"))?,
         listed: [(in_url(host)?, in_url(port)?), (in_service(host)?, in_service(port)?)],
     })
+}
+
+/// Refuse keywords with which libpq would not read what the plan decides: drivers make one connection string of all of them.
+///
+/// Source: `conninfo_storeval` and `conninfo_parse` in PostgreSQL's `fe-connect.c`. The last value of a parameter counts there.
+fn refuse_misread(keywords: &Bound<'_, PyDict>) -> PyResult<()> {
+    let py = keywords.py();
+    let refused = |message: String| Err(errors::raise(py, &Error::InvalidArgument(message)));
+    for (name, value) in keywords {
+        let name = text(&name)?;
+        // Not quoted: it may be a connection string with a password.
+        if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+            return refused(
+                "the name of a connection parameter has characters that no parameter's name has".to_owned(),
+            );
+        }
+        if value.is_none() {
+            continue;
+        }
+        if name == "requiressl" {
+            return refused("libpq reads requiressl as another sslmode; remove it, and use sslmode instead".to_owned());
+        }
+        let is_said = !value.is_callable() && !value.is_instance_of::<PyInt>();
+        if is_said && value.str().is_ok_and(|value| value.to_cow().is_ok_and(|value| value.contains('\0'))) {
+            return refused(format!("{name} has a zero character, at which libpq stops reading; remove it"));
+        }
+    }
+    Ok(())
 }
 
 /// The value of a keyword; if it is None, that of the connection string.

@@ -14,6 +14,7 @@ import shutil
 import socket
 import subprocess
 import warnings
+from pathlib import PurePosixPath
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Callable
 from urllib.parse import parse_qs, urlsplit
@@ -311,6 +312,48 @@ def test_hand_written_settings_of_asyncpg(name: str, rogue: Rogue, root: Path) -
     assert not faults, "\n".join(faults)
 
 
+@pytest.mark.parametrize(
+    "keywords",
+    [
+        # libpq's old name for sslmode; the last one counts.
+        {"sslmode": "verify-full", "requiressl": "0"},
+        {"sslmode": "verify-full", "application_name=x sslmode": "disable"},
+        # At a zero byte, libpq stops reading, before what protects the token.
+        {"user": "ada", "password": "", "application_name": "x\0"},
+        {"user": "ada", "password": "", "passfile": PurePosixPath("x\0")},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("driver", [driver for driver in drivers() if driver.libpq], ids=lambda driver: driver.name)
+def test_keywords_that_libpq_reads_as_others(driver: Driver, keywords: dict[str, Any], rogue: Rogue) -> None:
+    url, place = driver.via(rogue.port)
+    why = attempt(driver, rogue, url, {**place, **keywords})
+    assert not heard(rogue), why
+
+
+@pytest.mark.parametrize("name", ["psycopg3", "psycopg3-async", "sqlalchemy+psycopg", "sqlalchemy+psycopg-async"])
+def test_an_abstract_socket_that_psycopg_looks_up_as_a_name(name: str) -> None:
+    driver = next(driver for driver in drivers() if driver.name == name)
+    with Rogue.under(None) as rogue:
+        why = attempt(driver, rogue, f"postgresql:///db?host=%40abstract&port={rogue.port}", {})
+        assert not heard(rogue), why
+
+
+@pytest.mark.parametrize(
+    "host",
+    [f"{AZURE}\u200b", AZURE.replace("base", "\u00adbase"), AZURE.replace(".", "\u3002"), AZURE.replace("a", "\uff41")],
+    ids=ascii,
+)
+@pytest.mark.parametrize(
+    "name", ["psycopg3-async", "asyncpg", "sqlalchemy+pg8000", "sqlalchemy+psycopg-async", "sqlalchemy+asyncpg"]
+)
+def test_names_that_python_resolves_as_azures(name: str, host: str, rogue: Rogue) -> None:
+    assert host.encode("idna") == AZURE.encode()
+    driver = next(driver for driver in drivers() if driver.name == name)
+    why = attempt(driver, rogue, f"postgresql://{host}:{rogue.port}/db", {})
+    assert not heard(rogue), why
+
+
 @pytest.fixture
 def programs(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     """Run a program as `exec` does, with the command line's decisions."""
@@ -355,6 +398,10 @@ COMMANDS: list[tuple[tuple[str, ...], dict[str, str]]] = [
     (("psql", f"postgresql://{AZURE}?sslmode=prefer"), {}),
     (("psql", f"host={AZURE} sslmode=''"), {}),
     (("psql", "-h", AZURE), {"PGSSLMODE": ""}),
+    (("psql", f"host={AZURE} requiressl=0"), {}),
+    (("psql", f"host={AZURE} sslmode=verify-full requiressl=0"), {}),
+    (("psql", f"postgresql://{AZURE}?requiressl=0"), {}),
+    (("psql", f"postgresql://{AZURE}?require%73sl=0"), {}),
     (("psql", "service=disabled", "-h", AZURE), {}),
     (("psql", "service=disabled", "-h", AZURE), {"PGSSLMODE": "verify-full"}),
     (("psql", "--no-such-option", "-h", AZURE), {"PGHOST": "localhost"}),
@@ -371,6 +418,8 @@ COMMANDS: list[tuple[tuple[str, ...], dict[str, str]]] = [
     (("createdb", f"--maintenance-db=postgresql://{AZURE}?sslmode=disable", "x"), {"PGHOST": "localhost"}),
     (("sh", "-c", f"psql -h {AZURE}"), {"PGHOST": "localhost"}),
     (("sh", "-c", f"psql 'host={AZURE} sslmode=disable'"), {"PGHOST": "localhost"}),
+    (("sh", "-c", f"psql 'host={AZURE} requiressl=0'"), {"PGHOST": "localhost"}),
+    (("sh", "-c", f"psql postgresql://{AZURE}?requiressl=0"), {"PGHOST": "localhost"}),
     (("sh", "-c", f"psql postgresql://{AZURE}?sslmode%3Ddisable"), {"PGHOST": "localhost"}),
     (("env", "psql", "-h", AZURE), {"PGHOST": "localhost"}),
     (("env", "psql", f"host={AZURE}"), {"PGSERVICE": "local"}),
@@ -388,6 +437,17 @@ def test_commands(
     with in_force(settings, root):
         why = programs(*command)
     assert not heard(rogue), why
+
+
+@pytest.mark.parametrize(
+    "uri", [f"postgresql://{OTHER}/db?hostaddr=", f"postgresql://{OTHER}/db?hostaddr=127.0.0.1&hostaddr="]
+)
+def test_an_empty_parameter_of_a_uri_hides_what_is_weaker(uri: str, root: Path, programs: Callable[..., str]) -> None:
+    with Rogue.under(None) as rogue:
+        environment = {"PGHOSTADDR": "127.0.0.1", "PGPORT": str(rogue.port)}
+        with in_force(Settings("", {}, environment, {}), root):
+            why = programs("psql", uri)
+        assert not heard(rogue), why
 
 
 def test_a_command_to_this_machine_gets_through(rogue: Rogue, root: Path, programs: Callable[..., str]) -> None:

@@ -61,7 +61,6 @@ def added(parameters: dict[str, str], *, allow_insecure_transport: bool = False)
         ({"host": "127.0.0.1"}, {}),
         ({"host": "::1"}, {}),
         ({"host": "/var/run/postgresql"}, {}),
-        ({"host": "@abstract"}, {}),
         ({"host": "db.example.com", "hostaddr": "127.0.0.1"}, {}),
         # An Azure host: verified, against Azure's roots.
         ({"host": AZURE}, FULL),
@@ -77,6 +76,8 @@ def added(parameters: dict[str, str], *, allow_insecure_transport: bool = False)
         # Any other host: encrypted at least.
         ({"host": "db.example.com"}, {"sslmode": "require"}),
         ({"host": "10.0.0.5"}, {"sslmode": "require"}),
+        # libpq ignores it for an abstract socket; psycopg 3 looks the name up.
+        ({"host": "@abstract"}, {"sslmode": "require"}),
         ({"hostaddr": "10.0.0.5"}, {"sslmode": "require"}),
         ({"host": "localhost", "hostaddr": "10.0.0.5"}, {"sslmode": "require"}),
         ({"host": "localhost,db.example.com"}, {"sslmode": "require"}),
@@ -170,6 +171,16 @@ def test_an_insecure_setting_is_refused_before_a_token_is_asked_for(driver: Driv
         driver.who(f"postgresql://{host}/x", credential, **insecure)
     assert isinstance(raised.value, driver.error)
     assert credential.calls == []
+
+
+def test_an_invalid_keyword_has_the_report_of_one() -> None:
+    with pytest.raises(errors.EntraConnectionValueError, match="use sslmode instead") as raised:
+        EntraConnection.connect(host=AZURE, requiressl="1", credential=SyncCredential(TOKEN))
+    assert raised.value.report.code == "invalid_argument"
+    # A login without a token is libpq's alone.
+    with pytest.raises(psycopg.OperationalError) as of_libpq:
+        EntraConnection.connect(host="localhost", port=9, user="ada", password="x", requiressl="1")
+    assert not isinstance(of_libpq.value, errors.EntraConnectionValueError)
 
 
 def test_the_right_server_passes(emulator: Emulator, driver: Driver, azure_is_here: None) -> None:

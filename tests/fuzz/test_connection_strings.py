@@ -8,6 +8,7 @@ from contextlib import suppress
 from unittest import mock
 
 import psycopg
+import pytest
 from azure_postgresql_auth import service_connector
 from azure_postgresql_auth.cli import argv, conninfo
 from azure_postgresql_auth.cli.doctor import program_url
@@ -78,6 +79,8 @@ def test_what_libpq_reads_is_read_alike(text: str) -> None:
 @example("user@[::1]:5432,b/db", "postgresql://")
 @example("/db?host=/tmp&ssl=true", "postgresql://")
 @example("a?b@c/d", "postgres://")
+@example("a/b?s%73l=true", "postgresql://")
+@example("a/b?host=", "postgresql://")
 def test_uris_mean_what_they_mean_to_libpq(text: str, scheme: str) -> None:
     expected = of_libpq(scheme + text)
     if expected is not None and not expected.get("port", "").strip(","):
@@ -90,6 +93,15 @@ def test_uris_mean_what_they_mean_to_libpq(text: str, scheme: str) -> None:
         return
     if expected is not None:
         assert as_given(read) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["postgresql://a /b", "postgresql://u @a", "postgresql://a/b?port=1& sslmode=disable", "postgres://a?port= 1"],
+)
+def test_spaces_that_versions_of_libpq_read_differently_are_refused(text: str) -> None:
+    with pytest.raises(Failure, match="space"):
+        conninfo.parse(text)
 
 
 @given(TEXT, st.lists(st.one_of(PIECES, TEXT), max_size=8).map("".join))

@@ -177,5 +177,6 @@ _KEYWORDS = (
 """The keywords with which a connection string is expected to begin."""
 
 _INSECURE = re.compile(
-    r"\b(?:sslmode\s*=\s*['\"]?(?:disable|allow|prefer)|gssencmode\s*=\s*['\"]?(?:prefer|require))\b"
+    r"\b(?:sslmode\s*=\s*['\"]?(?:disable|allow|prefer)|gssencmode\s*=\s*['\"]?(?:prefer|require)"
+    r"|requiressl\s*=\s*['\"]?\w)\b"
 )

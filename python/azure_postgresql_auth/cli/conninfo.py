@@ -51,7 +51,7 @@ def _uri(text: str) -> dict[str, str]:
     # What is before "@" may contain "?", as passwords do.
     if userinfo := _USERINFO.match(rest):
         user, _, password = userinfo[1].partition(":")
-        found += ("user", unquote(user)), ("password", unquote(password))
+        found += ("user", _decoded(user)), ("password", _decoded(password))
         rest = rest[userinfo.end() :]
     hosts: list[str] = []
     ports: list[str] = []
@@ -65,12 +65,24 @@ def _uri(text: str) -> dict[str, str]:
         separator = endpoint["separator"]
         rest = rest[endpoint.end() :]
     path, _, query = rest.partition("?")
-    found += ("host", unquote(",".join(hosts))), ("port", unquote(",".join(ports)) if any(ports) else "")
-    found.append(("dbname", unquote(path[1:])))
+    found += ("host", _decoded(",".join(hosts))), ("port", _decoded(",".join(ports)) if any(ports) else "")
+    found.append(("dbname", _decoded(path[1:])))
+    parameters = {keyword: value for keyword, value in found if value}
     for pair in query.split("&") if query else ():
         keyword, equals, value = pair.partition("=")
         if not equals or "=" in value:
             raise Failure("the connection string cannot be read: in a URI's query, name=value is expected")
-        # As in URIs of JDBC, which libpq accepts, too.
-        found.append(("sslmode", "require") if pair == "ssl=true" else (unquote(keyword), unquote(value)))
-    return {keyword: value for keyword, value in found if value}
+        keyword, value = _decoded(keyword), _decoded(value)
+        if (keyword, value) == ("ssl", "true"):
+            # As in URIs of JDBC, which libpq accepts, too.
+            keyword, value = "sslmode", "require"
+        # An empty value counts, unlike one before the query: it hides variables and services.
+        parameters[keyword] = value
+    return parameters
+
+
+def _decoded(part: str) -> str:
+    if part != part.strip(" "):
+        # Some versions of libpq remove it, others do not.
+        raise Failure("the connection string cannot be read: in a URI, a part begins or ends with a space; remove it")
+    return unquote(part)
