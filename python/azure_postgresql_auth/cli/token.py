@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 DESCRIPTION: Final = f"""\
 Prints a token, which is the password of a login.
 
-  PGPASSWORD=$({PROGRAM} token) psql "host={SERVER} dbname=postgres user=me@contoso.com sslmode=require"
+  eval "$({PROGRAM} token --format env --host {SERVER})"
+  psql "host={SERVER} dbname=postgres"
 
 In pgAdmin, use `{PROGRAM} token` as a server's password exec command."""
 
@@ -25,7 +26,7 @@ EPILOG: Final = """\
 formats:
   password  only the token
   json      user, password and expires_on (seconds since 1970)
-  env       lines for a shell: eval "$(... token --format env --host ...)"
+  env       lines for a shell, which set the user, the password and the TLS settings for the host
   pgpass    a line of a password file; libpq before 13, 12.5, 11.10 and 10.15 (2020) truncates such long lines"""
 
 
