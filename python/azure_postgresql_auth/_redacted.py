@@ -72,9 +72,9 @@ def _remove(secret: str, error: BaseException) -> None:
         error.args = (error.encoding, error.object, *error.args[2:])
     else:
         error.args = tuple(removed(secret, value) for value in error.args)
-    # asyncpg's errors have the server's fields, which may repeat what it was sent.
+    # asyncpg's errors have the server's fields, all texts, which may repeat what it was sent.
     attributes = vars(error)
-    attributes.update({name: removed(secret, value) for name, value in attributes.items()})
+    attributes.update({name: removed(secret, value) for name, value in attributes.items() if isinstance(value, str)})
     notes = getattr(error, "__notes__", None)
     if notes:
         notes[:] = [removed(secret, note) for note in notes]
