@@ -59,7 +59,9 @@ impl Status {
             Self::Unavailable => "It is not set up here; a chain asks the next one.",
             Self::NotReady => "It is set up, and something has to be done before it can be used, such as signing in.",
             Self::Misconfigured => "One of its settings is invalid.",
-            Self::NoAnswer => "Its service could not be reached, or did not answer in time.",
+            Self::NoAnswer => {
+                "Its service could not be reached, did not answer in time, or failed itself (HTTP 500 and above)."
+            }
             Self::Refused => "Its service answered, and not with a token.",
             Self::Throttled => "Its service is throttling requests.",
             Self::Succeeded => "It gave a token.",
@@ -152,13 +154,12 @@ impl Attempt {
     pub fn with_entra_words(self, words: &str) -> Self {
         let Some(code) = entra_errors::code(words) else { return self };
         let known = entra_errors::find(code);
-        Self {
-            status: if self.status == Status::Throttled { self.status } else { Status::Refused },
-            entra_code: Some(code),
-            known,
-            ..self
-        }
-        .with_known_remedy()
+        let status = match self.status {
+            // There are codes for these, too.
+            Status::Throttled | Status::NoAnswer => self.status,
+            _ => Status::Refused,
+        };
+        Self { status, entra_code: Some(code), known, ..self }.with_known_remedy()
     }
 
     /// What happened in one sentence, for a reader who sees the rest elsewhere.

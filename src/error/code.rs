@@ -9,7 +9,7 @@ pub enum Code {
     Misconfigured,
     /// The identity service refused a credential.
     AuthenticationFailed,
-    /// The identity service could not be reached, or did not answer.
+    /// The identity service could not be reached, did not answer, or failed itself.
     NoAnswer,
     /// The identity service is throttling requests.
     Throttled,
@@ -98,8 +98,9 @@ pub const CODES: [Documented; 19] = [
         Code::NoAnswer,
         "no_answer",
         LOGIN,
-        "The identity service could not be reached, or did not answer in time.",
-        "Check the network, the proxy and the certificates that the process trusts.",
+        "The identity service could not be reached, did not answer in time, or failed itself (HTTP 500 and above).",
+        "Check the network, the proxy and the certificates that the process trusts; `remedy` says which. If the service itself \
+         fails, try again later.",
     ),
     documented(
         Code::Throttled,

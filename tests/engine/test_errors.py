@@ -52,6 +52,15 @@ class TestReports:
         assert (report.code, report.retry_after) == ("throttled", 60.0)
         assert [attempt.retry_after for attempt in report.attempts] == [60.0]
 
+    def test_a_service_that_fails_has_refused_nothing(self, emulator: Emulator) -> None:
+        emulator.fail(501)  # as 500 and 503, which are tried again, so that it takes seconds
+        app = emulator.add_identity("app", "service-principal")
+        secret = identity.ClientSecretCredential(emulator.tenant_id, app.client_id, app.client_secret)
+        for credential in (identity.ManagedIdentityCredential(), secret):
+            report = report_of(credential)
+            assert report.code == "no_answer"
+            assert report.remedy.startswith("the service itself fails: try again later")
+
     @pytest.mark.usefixtures("nowhere")
     def test_a_chain_lists_all_that_it_asked(self) -> None:
         report = report_of(identity.DefaultAzureCredential())

@@ -47,20 +47,26 @@ struct Attempts {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Throttled(pub Option<Duration>);
 
-/// Why a request has no answer.
+/// Why a request has no answer, or none that is about the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Unanswered {
     /// The server's certificate is not trusted.
     Distrusted,
     /// No connection, or one that broke.
     Failed,
+    /// HTTP 500 and above.
+    ServiceFails,
 }
 
 impl AttemptLog {
     pub(super) fn record(&self, host: &str, outcome: Result<u16, &str>) {
         let mut attempts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         attempts.sent += 1;
-        attempts.unanswered = outcome.is_err().then_some(Unanswered::Failed);
+        attempts.unanswered = match outcome {
+            Err(_) => Some(Unanswered::Failed),
+            Ok(500..) => Some(Unanswered::ServiceFails),
+            Ok(_) => None,
+        };
         attempts.throttled = None;
         attempts.refusal = None;
         attempts.page = false;
@@ -153,10 +159,7 @@ impl AttemptLog {
         }
         let (status, remedy) = match (attempts.throttled, attempts.unanswered) {
             (Some(_), _) => (Status::Throttled, Some(FEWER_REQUESTS)),
-            (None, Some(Unanswered::Distrusted)) => (Status::NoAnswer, Some(DISTRUSTED)),
-            (None, Some(Unanswered::Failed)) => {
-                (Status::NoAnswer, Some(if attempts.local { CHECK_ENDPOINT } else { CHECK_NETWORK }))
-            }
+            (None, Some(why)) => (Status::NoAnswer, Some(attempts.remedy(why))),
             (None, None) => (Status::Refused, None),
         };
         let mut attempt = Attempt::new(credential, status, attempts.explain(words));
@@ -168,7 +171,7 @@ impl AttemptLog {
     /// The attempt, if the service did not answer in time.
     pub fn overdue(&self, credential: &'static str, words: &str) -> Attempt {
         let attempts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let remedy = if attempts.local { CHECK_ENDPOINT } else { CHECK_NETWORK };
+        let remedy = attempts.remedy(attempts.unanswered.unwrap_or(Unanswered::Failed));
         Attempt::new(credential, Status::NoAnswer, attempts.explain(words)).with_remedy(remedy)
     }
 }
@@ -177,6 +180,8 @@ const CHECK_NETWORK: &str = "check this machine's network and proxy (HTTPS_PROXY
 const CHECK_ENDPOINT: &str = "check that the identity endpoint (IDENTITY_ENDPOINT, else http://169.254.169.254) is up, and that \
      no firewall or network policy blocks this process; outside Azure, exclude it with AZURE_TOKEN_CREDENTIALS=dev";
 const DISTRUSTED: &str = "put the proxy's CA into the PEM file that SSL_CERT_FILE names";
+const SERVICE_FAILS: &str =
+    "the service itself fails: try again later, and see https://azure.status.microsoft if it goes on";
 const FEWER_REQUESTS: &str =
     "wait, and send fewer requests: share a credential object among connections, and fork after the first login";
 const FOREIGN_ENDPOINT: &str = "what answers there is not a managed identity endpoint: check IDENTITY_ENDPOINT";
@@ -184,6 +189,15 @@ const INTERCEPTED: &str =
     "a proxy, a firewall or a sign-in page of the network stands in between: see HTTPS_PROXY and NO_PROXY";
 
 impl Attempts {
+    fn remedy(&self, why: Unanswered) -> &'static str {
+        match why {
+            Unanswered::Distrusted => DISTRUSTED,
+            Unanswered::ServiceFails => SERVICE_FAILS,
+            Unanswered::Failed if self.local => CHECK_ENDPOINT,
+            Unanswered::Failed => CHECK_NETWORK,
+        }
+    }
+
     /// `message` without secrets, and with the requests that were made.
     fn explain(&self, message: &str) -> String {
         let message = redacted(message, &self.secrets);
@@ -287,5 +301,16 @@ mod tests {
         assert_eq!(refused.summary(), "AADSTS7000215: Invalid");
         let overdue = AttemptLog::local(&Secret::from("")).overdue("C", "no token within 29 s");
         assert_eq!((overdue.status, overdue.remedy.as_deref()), (Status::NoAnswer, Some(CHECK_ENDPOINT)));
+    }
+
+    #[test]
+    fn a_service_that_fails_has_refused_nothing() {
+        let log = AttemptLog::default();
+        log.record("login", Ok(503));
+        for attempt in [log.attempt("C", "no token"), log.overdue("C", "no token within 29 s")] {
+            assert_eq!((attempt.status, attempt.remedy.as_deref()), (Status::NoAnswer, Some(SERVICE_FAILS)));
+        }
+        log.record("login", Ok(400));
+        assert_eq!(log.attempt("C", "no token").status, Status::Refused);
     }
 }

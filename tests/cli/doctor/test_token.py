@@ -81,7 +81,7 @@ class TestCredential:
                 monkeypatch.delenv(name)
         report = doctor()
         assert report.code == 15
-        assert report.cause.startswith(f"EnvironmentCredential {'was refused' if value else 'got no answer'}: ")
+        assert report.cause.startswith(f"EnvironmentCredential {'was refused' if value else 'got no usable answer'}: ")
         assert report.remedy.startswith(remedy)
         assert "wrong-secret-value" not in report.text
         assert "WorkloadIdentityCredential" not in report.text, "the chain stops there"
@@ -114,7 +114,7 @@ class TestCredential:
         monkeypatch.setenv("IDENTITY_ENDPOINT", "http://127.0.0.1:9/msi/token")
         report = doctor()
         assert report.code == 15
-        assert report.cause.startswith("ManagedIdentityCredential got no answer: ")
+        assert report.cause.startswith("ManagedIdentityCredential got no usable answer: ")
         assert report.remedy.startswith("check that the identity endpoint (IDENTITY_ENDPOINT, else")
 
     def test_user_and_password_need_none(self, doctor: Doctor, emulator: Emulator) -> None:

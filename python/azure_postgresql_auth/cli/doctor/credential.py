@@ -30,7 +30,7 @@ _SEE_ABOVE: Final = "see its message above; --debug logs every request"
 _VERBS: Final = {
     "not_ready": "is not ready",
     "misconfigured": "is misconfigured",
-    "no_answer": "got no answer",
+    "no_answer": "got no usable answer",
     "refused": "was refused",
     "throttled": "was refused",
 }
