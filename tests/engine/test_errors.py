@@ -55,7 +55,7 @@ class TestReports:
     def test_a_service_that_fails_has_refused_nothing(self, emulator: Emulator) -> None:
         emulator.fail(501)  # as 500 and 503, which are tried again, so that it takes seconds
         app = emulator.add_identity("app", "service-principal")
-        secret = identity.ClientSecretCredential(emulator.tenant_id, app.client_id, app.client_secret)
+        secret = identity.ClientSecretCredential(emulator.tenant_id, app.client_id, app.client_secret or "")
         for credential in (identity.ManagedIdentityCredential(), secret):
             report = report_of(credential)
             assert report.code == "no_answer"
