@@ -161,6 +161,31 @@ def test_the_settings_of_the_programs_are_printed_and_checked(emulator: Emulator
     assert emulator.token_requests == []
 
 
+@pytest.mark.parametrize(
+    ("arguments", "setting"),
+    [
+        ((f"host={AZURE} sslmode=disable",), "sslmode=disable"),
+        (("sslmode=prefer",), "sslmode=prefer"),
+        (("-h", AZURE, "-d", "host=localhost gssencmode=require"), "gssencmode=require"),
+    ],
+)
+def test_no_program_runs_that_would_send_the_token_unencrypted(
+    emulator: Emulator, cli: Run, passfile: Path, arguments: tuple[str, ...], setting: str
+) -> None:
+    command = ("--", "echo", "ran", *arguments)
+    done = cli("pgpass", "--file", str(passfile), "--host", AZURE, *command, env={"PGHOST": None})
+    assert (done.returncode, done.stdout) == (1, "")
+    assert setting in done.stderr
+    assert emulator.token_requests == []
+
+
+def test_a_program_may_use_other_servers_as_it_likes(emulator: Emulator, cli: Run, passfile: Path) -> None:
+    own = f"postgresql://ada:secret@{AZURE}/db?sslmode=disable"
+    command = ("--", "echo", "ran", "host=localhost sslmode=disable", own)
+    done = cli("pgpass", "--file", str(passfile), "--host", AZURE, *command, env={"PGHOST": None})
+    assert (done.returncode, done.stdout.split()[0]) == (0, "ran")
+
+
 def test_others_lines_stay() -> None:
     content = b"# a\nh:*:*:u:old\nh:5432:*:u:mine\r\nh:*:*:u2:x"
     assert merged(content, ["h:*:*:u:new"]) == b"h:*:*:u:new\n# a\nh:5432:*:u:mine\r\nh:*:*:u2:x"

@@ -365,8 +365,7 @@ def programs(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
             pytest.skip(f"{command[0]} is not installed")
         try:
             if told is None:
-                arguments = argv.read(command)
-                told = logins.access(arguments.parameters, is_certain=arguments.is_certain).variables
+                told = logins.access(argv.read(command)).variables
         except (errors.InsecureTransportError, failure.Failure) as error:
             return str(error)
         environment = {**os.environ, **told, "PGPASSWORD": TOKEN, "PGCONNECT_TIMEOUT": "10"}
@@ -377,6 +376,7 @@ def programs(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     return run
 
 
+UNPROTECTED = "host=localhost sslmode=disable"
 COMMANDS: list[tuple[tuple[str, ...], dict[str, str]]] = [
     (("psql", "-h", AZURE), {}),
     (("psql", "-Xqh", AZURE), {"PGHOST": "localhost"}),
@@ -423,6 +423,36 @@ COMMANDS: list[tuple[tuple[str, ...], dict[str, str]]] = [
     (("sh", "-c", f"psql postgresql://{AZURE}?sslmode%3Ddisable"), {"PGHOST": "localhost"}),
     (("env", "psql", "-h", AZURE), {"PGHOST": "localhost"}),
     (("env", "psql", f"host={AZURE}"), {"PGSERVICE": "local"}),
+    # An empty option takes the place of the one before it, and its value is then the environment's.
+    (("psql", "-h", "localhost", "-h", ""), {"PGHOST": AZURE}),
+    (("psql", "-d", "", "host=localhost"), {"PGHOST": AZURE}),
+    # getopt_long looks whether there is such a variable, not whether it says something.
+    (("psql", "postgres", "-h", "localhost"), {"PGHOST": AZURE, "POSIXLY_CORRECT": ""}),
+    # Options that take precedence over a connection string.
+    (("pg_dumpall", "-h", AZURE, "-d", UNPROTECTED), {}),
+    (("pg_dumpall", f"-h{AZURE}", "-d", UNPROTECTED), {}),
+    (("pg_dumpall", "-vh", AZURE, "-d", UNPROTECTED), {}),
+    (("pg_dumpall", "-h", AZURE, "-d", "service=here"), {}),
+    (("pg_dumpall", "-d", UNPROTECTED, "-l", f"host={AZURE}"), {}),
+    (("pg_dumpall", "-d", UNPROTECTED, "--datab", f"host={AZURE}"), {}),
+    (("pg_basebackup", "-vh", AZURE, "-D", "/nonexistent/backup", "-d", UNPROTECTED), {}),
+    (("env", "pg_dumpall", f"--hos={AZURE}", f"--db={UNPROTECTED}"), {}),
+    (("env", "pg_dumpall", f"-h{AZURE}", "-d", UNPROTECTED), {}),
+    # Several servers.
+    (("sh", "-c", 'psql "$1"; psql "$2"', "sh", f"host={AZURE} sslmode=disable", "host=localhost"), {}),
+    (
+        ("sh", "-c", 'psql "$1"; psql "$2"', "sh", f"postgresql://{AZURE}/?sslmode=disable", "postgresql://localhost"),
+        {},
+    ),
+    (("env", "psql", "-h", "localhost", "-h", AZURE, "-h", "localhost", f"-d{UNPROTECTED} host={AZURE}"), {}),
+    # Variables for another program, and what is in one word with its option.
+    (("env", "PGSSLMODE=disable", "psql", "-h", AZURE), {}),
+    (("sh", "-c", f"PGSSLMODE=disable psql -h {AZURE}"), {}),
+    (("env", "psql", f"-dhost={AZURE} sslmode=\\disable"), {}),
+    (("env", "psql", f"-dservice=here host={AZURE}"), {}),
+    (("env", "psql", "-h", AZURE, "-dservice=disabled"), {}),
+    (("sh", "-c", f"psql 'service=here host={AZURE}'"), {}),
+    (("sh", "-c", f"PGSERVICE=disabled psql -h {AZURE}"), {}),
 ]
 
 
@@ -430,7 +460,8 @@ COMMANDS: list[tuple[tuple[str, ...], dict[str, str]]] = [
 def test_commands(
     command: tuple[str, ...], variables: dict[str, str], rogue: Rogue, root: Path, programs: Callable[..., str]
 ) -> None:
-    sections = f"[mine]\nhost={AZURE}\n[disabled]\nsslmode=disable\n[local]\nhost=localhost\n".encode()
+    here = "[local]\nhost=localhost\n[here]\nhost=localhost\nsslmode=disable\n"
+    sections = f"[mine]\nhost={AZURE}\n[disabled]\nsslmode=disable\n{here}".encode()
     environment = {"PGHOSTADDR": "127.0.0.1", "PGPORT": str(rogue.port), **variables}
     settings = Settings("", {}, environment, {"home/.pg_service.conf": sections})
     rogue.heard = b""

@@ -126,10 +126,12 @@ def test_no_error_quotes_a_connection_string(before: str, after: str) -> None:
     )
 )
 def test_any_arguments_are_read_or_refused(arguments: list[str]) -> None:
-    for program in ("psql", "pg_restore", "/usr/bin/pgbench", "java"):
+    for program in ("psql", "pg_restore", "/usr/bin/pgbench", "pg_dumpall", "java"):
         with suppress(Failure):
             read = argv.read([program, *arguments])
-            assert all(isinstance(value, str) for value in read.parameters.values()), shlex.join(arguments)
+            values = [value for reading in read.readings for value in reading.values()]
+            assert read.readings, shlex.join(arguments)
+            assert all(isinstance(value, str) for value in values), shlex.join(arguments)
 
 
 @given(st.dictionaries(st.sampled_from(KEYWORDS), TEXT.filter(str.strip), max_size=5))

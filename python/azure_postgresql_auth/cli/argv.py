@@ -16,16 +16,18 @@ from azure_postgresql_auth.cli import conninfo
 from azure_postgresql_auth.cli.failure import USAGE, Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 
 class Arguments(NamedTuple):
     """The connection parameters of a command."""
 
-    parameters: dict[str, str]
-    """The parameters by libpq's keywords."""
+    readings: list[dict[str, str]]
+    """The parameters by libpq's keywords, in each way in which the program may read them: one or more."""
     is_certain: bool
-    """Whether the program is known to read its arguments in this way."""
+    """Whether the program is known to read its arguments in the first of these ways."""
+    services: tuple[str, ...] = ()
+    """Services that other texts in the arguments seem to name, for servers that they may name as well."""
 
 
 class _Program(NamedTuple):
@@ -35,6 +37,8 @@ class _Program(NamedTuple):
     """Its long options, separated by spaces, in addition to those that all programs have."""
     takes_database: bool = False
     """Whether its first argument is the name of a database or a connection string."""
+    options_prevail: bool = False
+    """Whether options take precedence over a connection string."""
 
 
 _SHARED = ("host=", "port=", "username=", "dbname=", "password", "no-password")
@@ -72,7 +76,6 @@ _PROGRAMS = {
             "no-security-labels no-subscriptions version"
         ),
     ),
-    # pg_dumpall and the programs for replication are missing: their options take precedence over a connection string.
     "pg_isready": _Program("d:h:p:qt:U:V"),
     "pgbench": _Program("b:c:CD:f:F:h:iI:j:lL:M:nNp:P:qrR:s:St:T:U:v", takes_database=True),
     "createdb": _Program("D:eE:h:l:O:p:S:T:U:wW"),
@@ -82,6 +85,10 @@ _PROGRAMS = {
     "vacuumdb": _Program("ad:efFh:j:p:P:qt:U:vwWzZ", takes_database=True),
     "reindexdb": _Program("ad:eh:ij:qp:sS:t:U:vwW", takes_database=True),
     "clusterdb": _Program("ad:eh:p:qt:U:vwW", takes_database=True),
+    "pg_dumpall": _Program("acd:E:f:gh:l:Op:rsS:tU:vwWx", "database= file= no-role-passwords", options_prevail=True),
+    "pg_basebackup": _Program("c:Cd:D:F:h:i:l:nNp:Pr:RS:t:T:U:vwWX:zZ:", options_prevail=True),
+    "pg_receivewal": _Program("d:D:E:h:np:s:S:U:vwWZ:", options_prevail=True),
+    "pg_recvlogical": _Program("d:E:f:F:h:I:no:p:P:s:S:tU:vwW", options_prevail=True),
 }
 _PLACES = {
     "-h": "host",
@@ -96,7 +103,7 @@ _PLACES = {
 
 
 def read(command: Sequence[str]) -> Arguments:
-    """Read a command. A connection string takes precedence over options, as in PostgreSQL's programs.
+    """Read a command. A connection string takes precedence over options, as in most of PostgreSQL's programs.
 
     Raises:
         Failure: a connection string is invalid, or a setting cannot be attributed to a server.
@@ -109,45 +116,108 @@ def read(command: Sequence[str]) -> Arguments:
     name = os.path.basename(command[0]).removesuffix(".exe") if command else ""  # noqa: PTH119 - a name, not a file
     program = _PROGRAMS.get(name)
     if program is None:
-        return Arguments(_guessed(command[1:]), is_certain=False)
+        return _guessed(command[1:])
+    long = [*_SHARED, *program.long.split()]
     try:
-        options, rest = getopt.gnu_getopt(list(command[1:]), program.options, [*_SHARED, *program.long.split()])
+        options, rest = getopt.gnu_getopt(list(command[1:]), program.options, long)
+        first_options, _ = getopt.getopt(list(command[1:]), program.options, long)
     except getopt.GetoptError:
         # An option that is newer than this table, or invalid.
-        return Arguments(_guessed(command[1:]), is_certain=False)
-    # libpq ignores an empty option.
-    given = {_PLACES[option]: value for option, value in options if option in _PLACES and value}
+        return _guessed(command[1:])
+    if options != first_options and ("POSIXLY_CORRECT" in os.environ or os.name == "nt"):
+        # Options after arguments do not count with that variable, or before PostgreSQL 17 on Windows.
+        return _guessed(command[1:])
+    given = {_PLACES[option]: value for option, value in options if option in _PLACES}
     if program.takes_database and rest and "dbname" not in given:
         given["dbname"] = rest.pop(0)
     if name == "psql" and rest:
         given.setdefault("user", rest[0])
+    # libpq ignores an empty option, but the program has forgotten the one before it.
+    given = {keyword: value for keyword, value in given.items() if value}
+    if name == "pg_dumpall" and any(conninfo.is_conninfo(value) for option, value in options if option in _DATABASES):
+        raise Failure("pg_dumpall -l has a connection string; pass it by -d instead", USAGE)
     database = given.pop("dbname", "")
-    if conninfo.is_conninfo(database):
-        return Arguments({**given, **conninfo.parse(database)}, is_certain=True)
-    return Arguments({**given, **({"dbname": database} if database else {})}, is_certain=True)
+    is_string = conninfo.is_conninfo(database)
+    named = conninfo.parse(database) if is_string else ({"dbname": database} if database else {})
+    if program.options_prevail:
+        # What is empty in the string counts in some of these programs, and in others it does not.
+        return Arguments([{**named, **given}, {**_not_empty(named), **given}], is_certain=False)
+    return Arguments([{**given, **named}], is_certain=True)
 
 
-def _guessed(arguments: Sequence[str]) -> dict[str, str]:
-    """Return the parameters in connection strings, and in arguments that look like options of PostgreSQL's programs."""
+_DATABASES = ("-l", "--database")
+"""The options of pg_dumpall that name a database besides `-d`."""
+
+
+def _not_empty(parameters: dict[str, str]) -> dict[str, str]:
+    return {keyword: value for keyword, value in parameters.items() if value}
+
+
+def _guessed(arguments: Sequence[str]) -> Arguments:
+    """Return readings of connection strings, and of arguments that look like options of PostgreSQL's programs."""
     given: dict[str, str] = {}
-    strings: dict[str, str] = {}
+    hosts: list[str] = []
+    strings: list[dict[str, str]] = []
+    services: list[str] = []
+    for keyword, text in _parts(arguments):
+        if keyword == "host":
+            hosts.append(text)
+        elif keyword == "dbname":
+            strings += [conninfo.parse(text)] if conninfo.is_conninfo(text) else []
+        elif keyword:
+            given[keyword] = text
+        else:
+            services += _services(text)
+    if any(hosts):
+        # Which of them counts, and for what, is the program's to say. So all of them do.
+        given["host"] = ",".join(filter(None, hosts))
+    readings: list[dict[str, str]] = []
+    for reading in [read for string in strings for read in ({**given, **string}, {**string, **given})] or [given]:
+        if reading not in readings:
+            readings.append(reading)
+    return Arguments(readings, is_certain=False, services=tuple(services))
+
+
+def _parts(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield keywords and values; a connection string as `dbname`, and any other text with an empty keyword."""
     for index, argument in enumerate(arguments):
         name, equals, value = argument.partition("=")
-        connection_string = value if argument.startswith("-") else argument
+        name, attached = _whole(name), _ATTACHED.match(argument)
+        text = attached[2] if attached else value if argument.startswith("-") else argument
         if name in _PLACES:
-            given[_PLACES[name]] = value if equals else "".join(arguments[index + 1 : index + 2])
-        elif _is_connection_string(connection_string):
-            strings.update(conninfo.parse(connection_string))
-        elif insecure := _INSECURE.search(unquote(argument)):
-            message = (
-                f"an argument says {insecure[0]}, for a server that it does not name; remove that, or pass the "
-                "connection string as an argument of its own"
-            )
-            raise Failure(message, USAGE)
-    database = given.pop("dbname", "")
-    if conninfo.is_conninfo(database):
-        strings.update(conninfo.parse(database))
-    return {**given, **strings}
+            yield _PLACES[name], value if equals else "".join(arguments[index + 1 : index + 2])
+        elif _is_connection_string(text):
+            yield "dbname", text
+        else:
+            if attached and attached[1] == "h":
+                yield "host", text
+            yield "", argument
+
+
+def _services(text: str) -> list[str]:
+    """Return the services that a text seems to name.
+
+    Raises:
+        Failure: it says that a connection need not be protected.
+    """
+    text = unquote(text).replace("\\", "")
+    if insecure := _INSECURE.search(text):
+        message = (
+            f"an argument says {insecure[0]}, for a server that it does not name; remove that, or pass the connection "
+            "string as an argument of its own"
+        )
+        raise Failure(message, USAGE)
+    return _SERVICE.findall(text)
+
+
+def _whole(name: str) -> str:
+    """Return the long option of which a name is the beginning; other names as they are."""
+    options = [option for option in _PLACES if len(name) > len("--h") and option.startswith(name)]
+    return options[0] if options else name
+
+
+_ATTACHED = re.compile(r"-([dh])(.+)", re.DOTALL)
+"""A database or a host in one word with its option."""
 
 
 def _is_connection_string(argument: str) -> bool:
@@ -177,6 +247,10 @@ _KEYWORDS = (
 """The keywords with which a connection string is expected to begin."""
 
 _INSECURE = re.compile(
-    r"\b(?:sslmode\s*=\s*['\"]?(?:disable|allow|prefer)|gssencmode\s*=\s*['\"]?(?:prefer|require)"
-    r"|requiressl\s*=\s*['\"]?\w)\b"
+    r"\b(?:(?:pg)?ssl[ _]?mode\s*=\s*['\"]?(?:disable|allow|prefer)|(?:pg)?gssencmode\s*=\s*['\"]?(?:prefer|require)"
+    r"|requiressl\s*=\s*['\"]?\w)\b",
+    re.IGNORECASE,
 )
+"""As a parameter, as a variable for another program, and as other drivers spell it."""
+
+_SERVICE = re.compile(r"\b(?:service|PGSERVICE)\s*=\s*['\"]?([^\s'\"&;]+)")

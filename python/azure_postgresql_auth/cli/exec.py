@@ -47,8 +47,7 @@ def run(options: argparse.Namespace) -> int:
     command = options.command
     if not command:
         raise Failure("exec: name the program to run, for example: exec -- psql", USAGE)
-    arguments = argv.read(command)
-    variables, login, scope = logins.access(arguments.parameters, options.scope, is_certain=arguments.is_certain)
+    variables, login, scope = logins.access(argv.read(command), options.scope)
     environment = {**os.environ, **variables}
     if login is None:
         return child.end_like(child.run(command, environment, "exec"))

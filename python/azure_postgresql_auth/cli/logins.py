@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing import Any, Final
 
     from azure_postgresql_auth._core import ConnectionPlan, Login
+    from azure_postgresql_auth.cli.argv import Arguments
 
 PROGRAM: Final = Driver("libpq", tls.AZURE_ROOTS, libpq_version=180_000)
 """A program on libpq, configured by variables; an older libpq ignores variables that it does not know."""
@@ -47,27 +48,61 @@ class Access(NamedTuple):
     """OAuth 2.0 scope of later tokens."""
 
 
-def access(parameters: dict[str, str], scope: str | None = None, *, is_certain: bool = True) -> Access:
+def access(arguments: Arguments, scope: str | None = None) -> Access:
     """Return the settings with which a program on libpq logs in.
 
     Args:
-        parameters: the connection parameters in the program's arguments, by libpq's keywords.
+        arguments: the connection parameters in the program's arguments.
         scope: OAuth 2.0 scope of the token; by default that of the host's Azure cloud.
-        is_certain: whether the program is known to connect with exactly these parameters.
 
     Raises:
         InsecureTransportError: the settings could send the token unencrypted.
         Failure: variables cannot protect the token, or the hosts are in different Azure clouds.
     """
-    plan = _plan(parameters, scope)
+    plans = _plans(arguments, scope)
+    # Of several servers, those with a password of their own need no token, and those of this machine may not know it.
+    needing = [plan for plan in plans if not plan.has_credentials] or plans
+    plan = next((plan for plan in needing if plan.tls is not None), needing[0])
     # A program that may connect to another server gets the settings that follow from the environment alone.
-    decided = plan if is_certain else PROGRAM.plan({}, scope=plan.scope, is_opaque=True)
+    decided = plan if arguments.is_certain else PROGRAM.plan({}, scope=plan.scope, is_opaque=True)
     variables = _variables(decided.settings)
     if plan.has_credentials:
         return Access(variables, None, "")
-    _check_service(plan, parameters, is_protected=decided.tls is not None)
+    for given, each in zip(arguments.readings, plans):
+        _check_service(each, given, is_protected=decided.tls is not None)
     found = login(plan)
     return Access({"PGUSER": plan.user or found.user or "", **variables}, found, plan.scope)
+
+
+def check(arguments: Arguments, host: str, scope: str) -> None:
+    """Check that a program does not send a token unencrypted, which it finds in a password file.
+
+    Args:
+        arguments: the connection parameters in its arguments.
+        host: the hosts that it connects to if its arguments name none.
+        scope: OAuth 2.0 scope of the token.
+
+    Raises:
+        InsecureTransportError: the settings could do so.
+        Failure: variables cannot protect the token.
+    """
+    readings = [
+        reading if "host" in reading or "service" in reading else {**reading, "host": host}
+        for reading in arguments.readings
+    ]
+    for given, plan in zip(readings, _plans(arguments._replace(readings=readings), scope)):
+        _check_service(plan, given, is_protected=plan.tls is not None)
+
+
+def _plans(arguments: Arguments, scope: str | None) -> list[ConnectionPlan]:
+    """Return the plan of each reading of the arguments, none of which may send a token unencrypted."""
+    for service in arguments.services:
+        given = {"service": service}
+        plan = PROGRAM.plan(given, scope=scope, is_opaque=True)
+        # What is not the name of a service may only look like one.
+        if not plan.has_unresolved_service:
+            _check_service(plan, given, is_protected=True)
+    return [_plan(parameters, scope) for parameters in arguments.readings]
 
 
 def settings(parameters: dict[str, str], scope: str | None = None) -> tuple[dict[str, str], str]:
@@ -96,7 +131,7 @@ def _variables(settings: Mapping[str, Any]) -> dict[str, str]:
     return {_VARIABLES[keyword]: value for keyword, value in settings.items() if keyword in _VARIABLES}
 
 
-def _check_service(plan: ConnectionPlan, parameters: dict[str, str], *, is_protected: bool) -> None:
+def _check_service(plan: ConnectionPlan, given: dict[str, str], *, is_protected: bool) -> None:
     """Refuse settings that variables cannot override: those of a service and of a connection string take precedence."""
     parameters = plan.parameters()
     service = parameters.get("service")
@@ -107,7 +142,7 @@ def _check_service(plan: ConnectionPlan, parameters: dict[str, str], *, is_prote
         )
         raise Failure(message, USAGE)
     gssencmode = parameters.get("gssencmode", "disable")
-    if is_protected and gssencmode != "disable" and (service or "gssencmode" in parameters):
+    if is_protected and gssencmode != "disable" and (service or "gssencmode" in given):
         message = (
             f"gssencmode={gssencmode} could send the token under GSSAPI encryption, which does not verify the server; "
             "remove it, or set gssencmode=disable"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from azure_postgresql_auth.cli import logins, passfile, terminal
 from azure_postgresql_auth.cli.arguments import SERVER, add_scope
+from azure_postgresql_auth.cli.argv import Arguments
 from azure_postgresql_auth.cli.terminal import PROGRAM
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
     parameters = {"host": options.host or "", "user": user or ""}
     if options.format == "env":
         # Programs that are started later may connect to any server, unless an option names one.
-        variables, login, _ = logins.access(parameters, options.scope, is_certain=bool(options.host))
+        variables, login, _ = logins.access(Arguments([parameters], is_certain=bool(options.host)), options.scope)
         if login is not None:
             variables["PGPASSWORD"] = login.password
         terminal.data("\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items()))

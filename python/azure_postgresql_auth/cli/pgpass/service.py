@@ -7,7 +7,7 @@ import os
 import threading
 from typing import TYPE_CHECKING
 
-from azure_postgresql_auth.cli import child, events, logins
+from azure_postgresql_auth.cli import argv, child, events, logins
 from azure_postgresql_auth.cli.failure import USAGE, Failure
 from azure_postgresql_auth.cli.identities import Identity
 from azure_postgresql_auth.cli.passfile import Passfile
@@ -30,6 +30,8 @@ def run(options: argparse.Namespace) -> int:
         raise Failure("pgpass: the server is missing; give --host, or set PGHOST", USAGE)
     user = logins.user_of(options.user)
     variables, scope = logins.settings({"host": ",".join(hosts), "user": user or ""}, options.scope)
+    if options.command:
+        logins.check(argv.read(options.command), ",".join(hosts), scope)
     file = Passfile(options.file, hosts)
     # An unsafe file ends the command here. A temporary problem, such as a missing folder, is retried later.
     with contextlib.suppress(OSError):
