@@ -264,7 +264,8 @@ def test_invalid_folder(emulator: Emulator, folder: Path, monkeypatch: pytest.Mo
         assert "logged in as emulator-identity" in printed
 
 
-def test_process_that_died_while_fetching_delays_others_briefly(emulator: Emulator, folder: Path) -> None:
+@pytest.mark.parametrize("seconds", [-60, 86_400], ids=["long ago", "before the clock was set back"])
+def test_process_that_died_while_fetching_delays_others_briefly(emulator: Emulator, folder: Path, seconds: int) -> None:
     login(emulator)
     path = entry(folder)
     path.unlink()
@@ -272,8 +273,8 @@ def test_process_that_died_while_fetching_delays_others_briefly(emulator: Emulat
     note.touch(0o600)
     assert login(emulator) == "logged in as emulator-identity\n"
     assert note.exists(), "it is young, and whose it was may still fetch"
-    long_ago = time.time() - 60
-    os.utime(note, (long_ago, long_ago))
+    then = time.time() + seconds
+    os.utime(note, (then, then))
     path.unlink()
     assert login(emulator) == "logged in as emulator-identity\n"
     assert not note.exists()

@@ -3,7 +3,7 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    time::Duration,
+    time::SystemTime,
 };
 
 use crate::platform::{limits::FETCH_LIMIT, private_file};
@@ -21,7 +21,7 @@ impl FetchLock {
         let created = private_file::options().write(true).create_new(true).open(&path);
         if let Err(error) = &created
             && error.kind() == io::ErrorKind::AlreadyExists
-            && age(&path).is_some_and(|age| age > FETCH_LIMIT)
+            && is_stale(&path)
         {
             // Its process died; the process that removes it may be the next to create one.
             let _ = fs::remove_file(&path);
@@ -36,6 +36,10 @@ impl Drop for FetchLock {
     }
 }
 
-fn age(path: &Path) -> Option<Duration> {
-    fs::symlink_metadata(path).ok()?.modified().ok()?.elapsed().ok()
+/// Whether no fetch can last since this file was made. One from the future is as old as one from the past: the clock was set
+/// back since, and its process would delay all others until the clock has caught up.
+fn is_stale(path: &Path) -> bool {
+    let Ok(modified) = fs::symlink_metadata(path).and_then(|metadata| metadata.modified()) else { return false };
+    let distance = SystemTime::now().duration_since(modified).unwrap_or_else(|ahead| ahead.duration());
+    distance > FETCH_LIMIT
 }
