@@ -356,6 +356,9 @@ class PendingLogin:
             RuntimeError: an earlier poll has returned or raised the result.
         """
     @property
+    def scope(self) -> str:
+        """The scope of its token."""
+    @property
     def waited(self) -> bool:
         """Whether a poll returned None: then the token is new, and not from the cache."""
     def set_timeout(self, timeout: float) -> None:
@@ -393,6 +396,8 @@ class Fetch:
         Raises:
             RuntimeError: the fetch has been answered.
         """
+    def is_for(self, scope: str) -> bool:
+        """Return whether it has not been answered, and is for this scope."""
     def complete(self, token: str, expires_on: float, refresh_on: float | None = None) -> None:
         """Answer with a token.
 

@@ -64,6 +64,12 @@ impl Fetch {
             .ok_or_else(|| PyRuntimeError::new_err("this fetch has been answered"))
     }
 
+    /// Whether it is to be answered yet, and with a token for this scope.
+    fn is_for(&self, scope: &str) -> bool {
+        let fetch = self.fetch.lock().unwrap_or_else(PoisonError::into_inner);
+        fetch.as_ref().is_some_and(|fetch| &**fetch.scope() == scope)
+    }
+
     /// Answer with a token, whatever its dates are, as azure-core does.
     #[pyo3(signature = (token, expires_on, refresh_on=None))]
     fn complete(&self, token: String, expires_on: f64, refresh_on: Option<f64>) {

@@ -105,6 +105,12 @@ impl PendingLogin {
         }
     }
 
+    /// The scope of its token.
+    #[getter]
+    fn scope(&self) -> &str {
+        &self.scope
+    }
+
     /// Whether it was waited for: then its token is new.
     #[getter]
     fn waited(&self) -> bool {

@@ -75,6 +75,54 @@ class TestAnyCredential:
                 ask(credential)
             assert len(credential.calls) == 1
 
+    def test_one_that_logs_in_with_itself(self) -> None:
+        class Recursive(SyncCredential):
+            def get_token(self, *scopes: str, **options: Any) -> Token:
+                core.get_entra_conninfo(self, SCOPE)
+                return super().get_token(*scopes, **options)
+
+        class RecursiveLoop(SyncCredential):
+            def get_token(self, *scopes: str, **_: Any) -> Any:
+                return asyncio.run(core.get_entra_conninfo_async(self, SCOPE))
+
+        class RecursiveTask(AsyncCredential):
+            async def get_token(self, *scopes: str, **options: Any) -> Token:  # type: ignore[override]
+                await asyncio.wait_for(core.get_entra_conninfo_async(self, SCOPE), 60)
+                return await super().get_token(*scopes, **options)
+
+        class Two(SyncCredential):
+            other: Two
+
+            def get_token(self, *scopes: str, **options: Any) -> Token:
+                core.get_entra_token(self.other, SCOPE)
+                return super().get_token(*scopes, **options)
+
+        one, other = Two(USER), Two(USER)
+        one.other, other.other = other, one
+        for credential in (Recursive(USER), RecursiveLoop(USER), RecursiveTask(USER), one):
+            begun = time.monotonic()
+            with pytest.raises(errors.CredentialValueError, match=r"^credential is required .* a login with itself"):
+                conninfo(credential, scope=SCOPE)
+            assert time.monotonic() - begun < 10
+            assert credential.calls == []
+
+    def test_one_that_logs_in_for_another_scope(self) -> None:
+        class Nesting(SyncCredential):
+            def get_token(self, *scopes: str, **options: Any) -> Token:
+                if scopes != ("other",):
+                    core.get_entra_token(self, "other")
+                return super().get_token(*scopes, **options)
+
+        class NestingTask(AsyncCredential):
+            async def get_token(self, *scopes: str, **options: Any) -> Token:  # type: ignore[override]
+                if scopes != ("other",):
+                    await core.get_entra_token_async(self, "other")
+                return await super().get_token(*scopes, **options)
+
+        for credential in (Nesting(USER), NestingTask(USER)):
+            conninfo(credential, scope=SCOPE)
+            assert credential.calls == ["other", SCOPE]
+
     def test_expired_on_arrival(self, credential_class: type[SyncCredential]) -> None:
         with pytest.raises(errors.EntraConnectionValueError, match="already expired.*clock"):
             conninfo(credential_class(USER, lifetime=-1))

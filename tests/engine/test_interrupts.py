@@ -7,7 +7,9 @@ import contextlib
 import subprocess
 import sys
 import textwrap
+import threading
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Callable
 
 import anyio
@@ -17,6 +19,7 @@ from azure_postgresql_auth import core, identity
 from azure_postgresql_auth.psycopg3 import AsyncEntraConnection
 
 from tests.support.credentials import AsyncCredential, SyncCredential
+from tests.support.logins import USER
 from tests.support.platforms import LIMIT
 from tests.support.polling import eventually
 
@@ -126,6 +129,31 @@ class TestControlC:
             emulator.heal()
             printed, _ = process.communicate("go on\n", timeout=LIMIT)
         assert (printed, process.returncode) == ("1\n", 0)
+
+
+def test_what_a_signal_handler_raises_is_for_one_thread_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as Celery's SoftTimeLimitExceeded, just when the thread was started that calls the credential."""
+
+    class TimeLimitError(Exception):
+        pass
+
+    credential = SyncCredential(USER, held=True)
+    start = threading.Thread.start
+    others: list[Future[str]] = []
+
+    def interrupted(thread: threading.Thread) -> None:
+        start(thread)
+        if thread.name == "azure-pg-auth-credential" and not others:
+            others.append(pool.submit(core.get_entra_token, credential))
+            time.sleep(0.2)  # it waits
+            raise TimeLimitError
+
+    with ThreadPoolExecutor() as pool:
+        monkeypatch.setattr(threading.Thread, "start", interrupted)
+        with pytest.raises(TimeLimitError):
+            core.get_entra_token(credential)
+        credential.released.set()
+        assert others[0].result(LIMIT) == USER
 
 
 def by_wait_for(wait: Coroutine[Any, Any, Any]) -> Coroutine[Any, Any, Any]:

@@ -157,6 +157,25 @@ class TestExit:
         """
         execute(emulator, "-c", textwrap.dedent(script), exit_code=7)
 
+    @pytest.mark.parametrize("kind", ["native", "python"])
+    def test_a_login_in_a_finalizer(self, emulator: Emulator, kind: str) -> None:
+        """Objects that live to the very end are finalized when other threads cannot run Python any more."""
+        script = """
+        import builtins, sys, time
+        from azure_postgresql_auth import core, identity
+        class Token:
+            token, expires_on = "a.e30.c", time.time() + 60
+        class Credential:
+            def get_token(self, *scopes, **_):
+                return Token
+        class Lasting:
+            credential = identity.ManagedIdentityCredential() if sys.argv[1] == "native" else Credential()
+            def __del__(self, print=print, ask=core.get_entra_token):
+                print(len(ask(self.credential)) > 0)
+        builtins.lasting = Lasting()
+        """
+        assert execute(emulator, "-c", textwrap.dedent(script), kind) == "True\n"
+
     @needs_signals
     def test_a_wait_that_was_given_up_breaks_no_pipe(self, emulator: Emulator) -> None:
         """Programs that write to pipes often let SIGPIPE end them."""

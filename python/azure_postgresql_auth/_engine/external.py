@@ -10,6 +10,8 @@ forks while another thread imports a module, the child inherits an import lock t
 from __future__ import annotations
 
 import contextvars
+import os
+import sys
 import threading
 
 from azure_postgresql_auth.errors import CredentialValueError
@@ -45,6 +47,32 @@ def needs_sync(credential: object) -> CredentialValueError:
         f"credential is required to be synchronous here: {kind.__module__}.{kind.__qualname__} is asynchronous. Pass "
         f"the synchronous class of the same name, or one of azure_postgresql_auth.identity, which serve both"
     )
+
+
+# The fetches that this context makes, outermost first, each with its process and its tokens: a child that is forked in
+# the middle of one makes its own.
+_under_way: Final[contextvars.ContextVar[tuple[tuple[int, TokenProvider, Fetch], ...]]] = contextvars.ContextVar(
+    "azure_postgresql_auth_under_way", default=()
+)
+
+
+def _enter(provider: TokenProvider, fetch: Fetch) -> None:
+    _under_way.set((*_under_way.get(), (os.getpid(), provider, fetch)))
+
+
+def refuse_recursion(provider: TokenProvider, scope: str) -> None:
+    """Check that a wait is not for a fetch that cannot end before the wait does.
+
+    Raises:
+        CredentialValueError: the credential's own method waits.
+    """
+    for process, of, fetch in _under_way.get():
+        if of is provider and process == os.getpid() and fetch.is_for(scope):
+            message = (
+                "credential is required to obtain its tokens without a login with itself: the login and the "
+                "credential's method would wait for each other"
+            )
+            raise CredentialValueError(message)
 
 
 class ExternalFetcher:
@@ -85,31 +113,56 @@ class ExternalFetcher:
             _sweep()
         for fetch in self._provider.take_fetches():
             try:
-                self._begin(fetch, blocking=blocking)
+                work = self._prepare(fetch, blocking=blocking)
             except Exception as error:  # noqa: BLE001, PERF203 - raised by the callers that wait
                 fetch.fail(error, words(error))
             except BaseException:
                 fetch.abandon()
                 raise
+            else:
+                if work is not None:
+                    self._in_thread(work, fetch, blocking=blocking)
 
-    def _begin(self, fetch: Fetch, *, blocking: bool) -> None:
+    def _prepare(self, fetch: Fetch, *, blocking: bool) -> Callable[[], None] | None:
+        """Return what a thread has to do, or start a task and return None."""
         credential = self._reference()
         if credential is None:
             fetch.abandon()
-            return
-        method = getattr(credential, self._name)
-        if is_asynchronous(method):
-            if blocking:
-                raise needs_sync(credential)
-            # Already imported, because an event loop is running.
-            from asyncio import get_running_loop  # noqa: PLC0415
+            return None
+        method, wanted = getattr(credential, self._name), self._wanted
+        if not is_asynchronous(method):
+            return lambda: _fetch(fetch, method, wanted)
+        if blocking:
+            raise needs_sync(credential)
+        # Already imported, because an event loop is running.
+        from asyncio import get_running_loop  # noqa: PLC0415
 
-            task = get_running_loop().create_task(_fetch_async(fetch, method, self._wanted))
-            _tasks[task] = fetch
-            task.add_done_callback(_ended)
-            return
-        wanted = self._wanted
-        _in_thread(lambda: _fetch(fetch, method, wanted), fetch, blocking=blocking)
+        task = get_running_loop().create_task(_fetch_async(self._provider, fetch, method, wanted))
+        _tasks[task] = fetch
+        task.add_done_callback(_ended)
+        return None
+
+    def _in_thread(self, work: Callable[[], None], fetch: Fetch, *, blocking: bool) -> None:
+        answer = self._provider, work, fetch
+        thread = threading.Thread(
+            target=contextvars.copy_context().run,
+            args=(_answer, *answer),
+            name="azure-pg-auth-credential",
+            daemon=True,
+        )
+        try:
+            start(thread)
+        except RuntimeError as error:
+            # No thread can be started, for example while the interpreter shuts down. A login in an atexit hook still
+            # works.
+            if blocking:
+                contextvars.copy_context().run(_answer, *answer)
+            else:
+                fetch.fail(error, words(error))
+        except BaseException:
+            # A signal handler of the program raised it, for this caller alone.
+            fetch.abandon()
+            raise
 
 
 class AssertionFetcher(ExternalFetcher):
@@ -117,27 +170,26 @@ class AssertionFetcher(ExternalFetcher):
 
     __slots__ = ()
 
-    def _begin(self, fetch: Fetch, *, blocking: bool) -> None:
+    def _prepare(self, fetch: Fetch, *, blocking: bool) -> Callable[[], None] | None:  # noqa: ARG002 - never awaits
         credential: Any = self._reference()
         if credential is None:
             fetch.abandon()
-        else:
-            method, wanted = getattr(credential, self._name), self._wanted
-            _in_thread(lambda: method(fetch, **wanted), fetch, blocking=blocking)
+            return None
+        method, wanted = getattr(credential, self._name), self._wanted
+        return lambda: method(fetch, **wanted)
 
 
-def _in_thread(work: Callable[[], None], fetch: Fetch, *, blocking: bool) -> None:
-    context = contextvars.copy_context()
-    thread = threading.Thread(
-        target=context.run, args=(_answer, work, fetch), name="azure-pg-auth-credential", daemon=True
-    )
-    try:
-        thread.start()
-    except RuntimeError:
-        # No thread can be started, for example while the interpreter shuts down. A login in an atexit hook still works.
-        if not blocking:
-            raise
-        _answer(work, fetch)
+def start(thread: threading.Thread) -> None:
+    """Start a thread.
+
+    Raises:
+        RuntimeError: none can be started.
+    """
+    if sys.is_finalizing():
+        # Before Python 3.12, `start` would wait for it forever: no other thread gets the GIL any more.
+        message = "can't create new thread at interpreter shutdown"
+        raise RuntimeError(message)
+    thread.start()
 
 
 # The fetch of each task; the dictionary also keeps the tasks alive, to which event loops have only weak references.
@@ -167,7 +219,8 @@ def _fetch(fetch: Fetch, method: Callable[..., Any], wanted: Mapping[str, str | 
     complete(fetch, token)
 
 
-def _answer(work: Callable[[], None], fetch: Fetch) -> None:
+def _answer(provider: TokenProvider, work: Callable[[], None], fetch: Fetch) -> None:
+    _enter(provider, fetch)
     try:
         work()
     except Exception as error:  # noqa: BLE001 - raised by the callers that wait
@@ -177,7 +230,10 @@ def _answer(work: Callable[[], None], fetch: Fetch) -> None:
         fetch.fail(ended, str(ended))
 
 
-async def _fetch_async(fetch: Fetch, method: Callable[..., Any], wanted: Mapping[str, str | None]) -> None:
+async def _fetch_async(
+    provider: TokenProvider, fetch: Fetch, method: Callable[..., Any], wanted: Mapping[str, str | None]
+) -> None:
+    _enter(provider, fetch)
     try:
         complete(fetch, await method(fetch.scope, **wanted))
     except Exception as error:  # noqa: BLE001 - raised by the callers that wait

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 
 from azure_postgresql_auth._core import default_chain_links
-from azure_postgresql_auth._engine.external import complete, text_of
+from azure_postgresql_auth._engine.external import complete, start, text_of
 
 TYPE_CHECKING = False  # see "Start-up" in docs/architecture.md
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Fallback:
         for fetch in self._provider.take_fetches():
             thread = threading.Thread(target=self._ask, args=(fetch,), name="azure-pg-auth-fallback", daemon=True)
             try:
-                thread.start()
+                start(thread)
             except RuntimeError as error:
                 if blocking:
                     self._ask(fetch)

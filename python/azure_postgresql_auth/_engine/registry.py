@@ -13,7 +13,7 @@ import weakref
 from collections import deque
 
 from azure_postgresql_auth._core import Credential, TokenProvider, stop_commands
-from azure_postgresql_auth._engine.external import ExternalFetcher, is_asynchronous, needs_sync
+from azure_postgresql_auth._engine.external import ExternalFetcher, is_asynchronous, needs_sync, refuse_recursion
 from azure_postgresql_auth._engine.fallback import Fallback
 from azure_postgresql_auth.errors import CredentialValueError
 
@@ -61,6 +61,15 @@ class CredentialEntry:
         """Start the fetches that the engine has queued for Python."""
         if self.fetcher is not None:
             self.fetcher.make(blocking=blocking)
+
+    def refuse_recursion(self, pending: PendingLogin) -> None:
+        """Check that it is not the credential's own method that is going to wait.
+
+        Raises:
+            CredentialValueError: it is.
+        """
+        if self.fetcher is not None:
+            refuse_recursion(self.provider, pending.scope)
 
     def narrowed(self, tenant_id: str | None, claims: str | None) -> CredentialEntry:
         """Return the entry for the same credential's tokens of one tenant, or that satisfy claims.

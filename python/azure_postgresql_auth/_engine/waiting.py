@@ -60,6 +60,7 @@ def wait(entry: CredentialEntry, pending: PendingLogin, timeout: float) -> Login
 
     Raises:
         EntraConnectionValueError: it took more than `timeout` seconds.
+        CredentialValueError: the login waits for a credential that waits for the login.
         Exception: the error that the login failed with.
     """
     pending.set_timeout(timeout)
@@ -72,6 +73,7 @@ def wait(entry: CredentialEntry, pending: PendingLogin, timeout: float) -> Login
             entry.make_fetches(blocking=True)
             if login is not None:
                 return login
+            entry.refuse_recursion(pending)
             left = deadline - time.monotonic()
             if left <= 0:
                 raise pending.timed_out(timeout)
@@ -129,6 +131,7 @@ class _LoopWaiter:
                 entry.make_fetches(blocking=False)
                 if login is not None:
                     return login
+                entry.refuse_recursion(pending)
                 await written
         finally:
             alarm.cancel()
