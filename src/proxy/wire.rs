@@ -81,6 +81,19 @@ pub fn error_field(body: &[u8], wanted: u8) -> Option<String> {
     value.map(|value| String::from_utf8_lossy(value).into_owned())
 }
 
+/// Overwrite each occurrence of a secret. The messages that have it keep their lengths.
+pub fn hide(bytes: &mut [u8], secret: &[u8]) {
+    let mut at = 0;
+    while !secret.is_empty() && at + secret.len() <= bytes.len() {
+        if bytes[at..].starts_with(secret) {
+            bytes[at..at + secret.len()].fill(b'*');
+            at += secret.len();
+        } else {
+            at += 1;
+        }
+    }
+}
+
 /// Looks for `BackendKeyData` among the messages between a server's acceptance of a login and its first `ReadyForQuery`.
 #[derive(Debug, Default)]
 pub struct KeyFinder {
@@ -157,6 +170,15 @@ impl KeyFinder {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_secret_is_hidden_wherever_it_stands() {
+        for (said, expected) in [("abab", "****"), ("aab ab a", "a** ** a"), ("a", "a"), ("", "")] {
+            let mut bytes = said.as_bytes().to_vec();
+            hide(&mut bytes, b"ab");
+            assert_eq!(bytes, expected.as_bytes());
+        }
+    }
 
     #[test]
     fn a_key_is_found_in_pieces_of_any_size() {

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import concurrent.futures
 import socket
+import ssl
 import struct
 import time
 from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+import trustme
 from azure_postgresql_auth.tls import AZURE_ROOTS
 
 from tests.support.proxy import (
@@ -27,6 +29,8 @@ from tests.support.proxy import (
 from tests.support.servers import Server, forward
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from azure_postgresql_auth.emulator import Emulator
 
 
@@ -145,6 +149,36 @@ def test_a_server_that_is_none_gets_no_token(run_proxy: RunProxy, emulator: Emul
     assert all(part == SSL_REQUEST or part[0] in {0x15, 0x16} for part in got if part)
     assert ROLE.encode() not in b"".join(got)
     assert emulator.identity.client_id.encode() not in b"".join(got)
+
+
+def test_a_server_that_repeats_a_token_shows_it_to_nobody(run_proxy: RunProxy, tmp_path: Path) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    tokens: list[bytes] = []
+
+    def repeat(client: socket.socket) -> None:
+        client.recv(8)
+        client.sendall(b"S")
+        with context.wrap_socket(client, server_side=True) as server:
+            server.recv(65536)
+            server.sendall(message(b"R", struct.pack("!I", 3)))
+            token = server.recv(65536)[5:-1]
+            tokens.append(token)
+            server.sendall(message(b"N", b"SNOTICE\0M" + token + b"\0\0"))
+            server.sendall(message(b"E", b"SFATAL\0C28000\0Mwhat is " + token + b"?\0\0"))
+
+    with Server(repeat) as there:
+        proxy = run_proxy("--sslrootcert", str(tmp_path / "ca.pem"), server=f"localhost:{there.port}")
+        with proxy.connect() as client:
+            client.sendall(startup(user=ROLE, database="postgres"))
+            messages = read_messages(client)
+    token = tokens[0]
+    assert token.startswith(b"eyJ")
+    assert error_of(messages)["M"] == f"what is {'*' * len(token)}?"
+    assert "28000: what is ***" in proxy.told("refused")["message"]
+    assert token not in b"".join(body for _, body in messages) + proxy.log_path.read_bytes()
 
 
 def test_a_token_of_any_length(run_proxy: RunProxy, emulator: Emulator) -> None:

@@ -73,7 +73,10 @@ pub async fn log_in(
             continue;
         };
         match (kind, body.first_chunk().map(|code| u32::from_be_bytes(*code))) {
-            (b'R', Some(0)) => return Ok(Answer::Accepted(messages)),
+            (b'R', Some(0)) => {
+                wire::hide(&mut messages, token.secret.expose().as_bytes());
+                return Ok(Answer::Accepted(messages));
+            }
             (b'R', Some(3)) if !asked => {
                 asked = true;
                 messages.drain(read..read + length);
@@ -85,9 +88,12 @@ pub async fn log_in(
                 return Err(Failure::fatal(Reason::Login, UNREACHABLE, format!("{}: {text}", server.address())));
             }
             (b'E', _) => {
+                messages.truncate(read + length);
+                // Neither the log nor the client is told the token by a server that repeats it.
+                wire::hide(&mut messages, token.secret.expose().as_bytes());
+                let body = messages.get(read + 5..).unwrap_or_default();
                 let field = |kind| wire::error_field(body, kind).unwrap_or_default();
                 let (sqlstate, text) = (field(b'C'), field(b'M'));
-                messages.truncate(read + length);
                 return Ok(Answer::Refused(Refusal { messages, sqlstate, text }));
             }
             // NoticeResponse and NegotiateProtocolVersion are for the client.
