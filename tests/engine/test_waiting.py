@@ -109,6 +109,8 @@ class TestWaiting:
         assert asyncio.run(core.get_entra_token_async(credential)) == USER
         assert len(credential.calls) == 2
 
+    # CPython 3.9 cannot delete a transport of a Proactor loop that was closed without this error.
+    @pytest.mark.filterwarnings("ignore:.*_ProactorBasePipeTransport.__del__:pytest.PytestUnraisableExceptionWarning")
     def test_a_loop_that_was_closed_under_its_fetch_does_not_block_others(self) -> None:
         credential = AsyncCredential(USER, held=True)
         loop = asyncio.new_event_loop()
