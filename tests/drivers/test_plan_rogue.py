@@ -537,6 +537,26 @@ def test_dbshell(
     assert heard(rogue) == is_here, why
 
 
+@pytest.mark.parametrize("insecure", ["sslmode=disable", "gssencmode=prefer", "service=plain", "requiressl=0"])
+@pytest.mark.parametrize("option", [("-d", ""), ("-d",), ("--dbname=",), ("",)], ids=" ".join)
+def test_dbshell_refuses_connection_strings(
+    insecure: str, option: tuple[str, ...], rogue: Rogue, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from django.db import OperationalError
+    from django.db.utils import ConnectionHandler
+
+    *before, last = option
+    parameters = [*before, f"{last}host={AZURE} {insecure}"]
+    options = {"credential": SyncCredential(TOKEN), "hostaddr": "127.0.0.1"}
+    entry = {"ENGINE": "azure_postgresql_auth.django", "NAME": "db", "HOST": AZURE, "OPTIONS": options}
+    files = {"home/.pg_service.conf": b"[plain]\nsslmode=disable\n"}
+    monkeypatch.setattr("django.db.backends.base.client.subprocess", SimpleNamespace(run=None))
+    with in_force(Settings("", {}, {"PGPORT": str(rogue.port)}, files), root):
+        client = ConnectionHandler({"default": {}, "x": entry})["x"].client
+        with pytest.raises(OperationalError, match=r"sslmode|gssencmode|requiressl"):
+            client.runshell(parameters)
+
+
 @pytest.mark.parametrize("way", ["psycopg", "asyncpg", "sqlalchemy", "django"])
 def test_service_connector(way: str, rogue: Rogue, root: Path) -> None:
     from django.db.utils import ConnectionHandler

@@ -19,6 +19,7 @@ if TYPE_CHECKING or is_psycopg3:
         EntraConnection,
         EntraOperationalError,
         InsecureTransportOperationalError,
+        parsed,
         plan_for,
     )
 else:
@@ -29,6 +30,7 @@ else:
         EntraConnection,
         EntraOperationalError,
         InsecureTransportOperationalError,
+        parsed,
         plan_for,
     )
 
@@ -44,6 +46,7 @@ __all__ = [
     "InsecureTransportOperationalError",
     "driver",
     "make_conninfo",
+    "parsed",
     "plan_for",
 ]
 

@@ -14,10 +14,13 @@ from azure_postgresql_auth._redacted import without_frames
 from azure_postgresql_auth.django._connection import (
     EntraOperationalError,
     InsecureTransportOperationalError,
+    driver,
     make_conninfo,
+    parsed,
     plan_for,
 )
 from azure_postgresql_auth.django._redacted_settings import unredacted
+from azure_postgresql_auth.errors import InsecureTransportError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -55,8 +58,12 @@ class DatabaseClient(postgresql.DatabaseClient):
 
     def runshell(self, parameters: Iterable[str]) -> None:
         """Run psql until it ends."""
+        parameters = list(parameters)
         with self.connection.wrap_database_errors:
             client, settings = _with_login(self.connection)
+            if client is _ByConnectionString:
+                with TRANSLATION:
+                    _check(parameters)
         handled = sys.exc_info()[1]
         try:
             # Called after the login, because Django's client ignores Ctrl-C.
@@ -77,6 +84,25 @@ class _ByConnectionString(postgresql.DatabaseClient):
         # still name another server; the variables in _STRICTEST protect the token in that case.
         arguments = [cls.executable_name, "-d", settings_dict["NAME"], *parameters]
         return arguments, {"PGPASSWORD": settings_dict["PASSWORD"], **_STRICTEST}
+
+
+def _check(parameters: Iterable[str]) -> None:
+    """Check psql's arguments for connection strings, which take precedence over the variables in _STRICTEST.
+
+    Raises:
+        InsecureTransportError: one could send the token unencrypted.
+    """
+    for parameter in parameters:
+        try:
+            given = parsed(parameter.removeprefix("--dbname=").removeprefix("-d"))
+        except driver.Error:
+            continue  # no connection string
+        plan = plan_for(given, {}, NO_OPTIONS)
+        in_force = plan.parameters()
+        gssencmode = in_force.get("gssencmode", "disable")
+        if plan.tls and gssencmode != "disable" and ("gssencmode" in given or "service" in in_force):
+            message = f"gssencmode={gssencmode} could send the token unencrypted; remove it from psql's arguments"
+            raise InsecureTransportError(message)
 
 
 def _with_login(connection: Any) -> tuple[type[postgresql.DatabaseClient], dict[str, Any]]:
