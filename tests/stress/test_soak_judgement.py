@@ -20,12 +20,16 @@ BROKEN = "OperationalError: SSL SYSCALL error: EOF detected"
 TIMED_OUT = "ConnectionTimeout: connection timeout expired"
 CLOCK = Window("clock", "+0 s", 100.0, 105.0)
 HANG_UP = Window("server", "hang-up", 100.0, 101.0)
+STOPPED = Window("stopped", "gunicorn", 100.0, 106.0)
 BUSY = Window("busy machine", "a login without the library was slow", 100.0, 110.0)
 
 
-def failure(error: str, begun: float, *, is_login: bool = False, asked_in_vain: bool = False) -> Failure:
+def failure(
+    error: str, begun: float, *, client: str = "django", is_login: bool = False, asked_in_vain: bool = False
+) -> Failure:
     """Return the failure of a process whose token is good for a minute more."""
-    return Failure("django", "gunicorn", begun, begun + 1, error, is_login, begun + 60, asked_in_vain)
+    process = "gunicorn" if client == "django" else "clients"
+    return Failure(client, process, begun, begun + 1, error, is_login, begun + 60, asked_in_vain)
 
 
 @pytest.mark.parametrize(
@@ -39,6 +43,9 @@ def failure(error: str, begun: float, *, is_login: bool = False, asked_in_vain: 
         (failure(TIMED_OUT, 105), BUSY, "busy machine: a login without the library was slow"),
         (failure(TIMED_OUT, 120), BUSY, ""),
         (failure(REFUSED, 105, is_login=True), BUSY, ""),
+        (failure(TIMED_OUT, 105), STOPPED, "stopped: gunicorn"),
+        (failure(TIMED_OUT, 105, client="pages"), STOPPED, "stopped: gunicorn"),
+        (failure(TIMED_OUT, 105, client="proxy"), STOPPED, ""),
         (failure(BROKEN, 100.5), HANG_UP, "server: hang-up"),
         (failure(BROKEN, 102), HANG_UP, "killed connection"),
     ],

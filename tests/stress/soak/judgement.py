@@ -25,6 +25,16 @@ _FEWEST = 12
 """Samples below which nothing is said about growth."""
 
 
+_SERVERS = {
+    "pages": "gunicorn",
+    "tasks": "celery",
+    "proxy": "proxy",
+    "sessions of the proxy": "proxy",
+    "the proxy's metrics": "proxy",
+}
+"""The process without which a client fails, besides its own."""
+
+
 def reason(failure: Failure, windows: Iterable[Window]) -> str:
     """Return why an attempt was allowed to fail; "" if it was not."""
     for window in windows:
@@ -43,8 +53,7 @@ def _concerns(window: Window, failure: Failure) -> bool:
         return failure.is_login
     if window.kind == "busy machine":
         return any(words in failure.error for words in TIMED_OUT)
-    # A process that is stopped, or the clients of one.
-    return window.kind != "stopped" or failure.process in {window.name, "clients"}
+    return window.kind != "stopped" or window.name in {failure.process, _SERVERS.get(failure.client)}
 
 
 def sort_out(folder: Path, windows: list[Window]) -> tuple[dict[str, Any], list[str]]:
