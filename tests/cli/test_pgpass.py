@@ -186,7 +186,7 @@ def test_no_program_runs_that_would_send_the_token_unencrypted(
 
 def test_a_program_may_use_other_servers_as_it_likes(emulator: Emulator, cli: Run, passfile: Path) -> None:
     own = f"postgresql://ada:secret@{AZURE}/db?sslmode=disable"
-    command = ("--", "echo", "ran", "host=localhost sslmode=disable", own)
+    command = ("--", sys.executable, "-c", "print('ran')", "host=localhost sslmode=disable", own)
     done = cli("pgpass", "--file", str(passfile), "--host", AZURE, *command, env={"PGHOST": None})
     assert (done.returncode, done.stdout.split()[0]) == (0, "ran")
 
