@@ -518,7 +518,7 @@ def test_each_way_in_which_a_program_may_read_its_arguments_is_told(
 ) -> None:
     read = argv.read(command)
     assert not read.is_certain
-    assert [reading for index, reading in enumerate(read.readings) if reading not in read.readings[:index]] == expected
+    assert read.readings == expected
 
 
 def test_no_command_but_version_looks_up_the_distribution() -> None:

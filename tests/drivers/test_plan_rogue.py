@@ -547,7 +547,8 @@ def test_dbshell_refuses_connection_strings(
 
     *before, last = option
     parameters = [*before, f"{last}host={AZURE} {insecure}"]
-    options = {"credential": SyncCredential(TOKEN), "hostaddr": "127.0.0.1"}
+    credential = SyncCredential(TOKEN)
+    options = {"credential": credential, "hostaddr": "127.0.0.1"}
     entry = {"ENGINE": "azure_postgresql_auth.django", "NAME": "db", "HOST": AZURE, "OPTIONS": options}
     files = {"home/.pg_service.conf": b"[plain]\nsslmode=disable\n"}
     monkeypatch.setattr("django.db.backends.base.client.subprocess", SimpleNamespace(run=None))
@@ -555,6 +556,7 @@ def test_dbshell_refuses_connection_strings(
         client = ConnectionHandler({"default": {}, "x": entry})["x"].client
         with pytest.raises(OperationalError, match=r"sslmode|gssencmode|requiressl"):
             client.runshell(parameters)
+    assert credential.calls == []
 
 
 @pytest.mark.parametrize("way", ["psycopg", "asyncpg", "sqlalchemy", "django"])

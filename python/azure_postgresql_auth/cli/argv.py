@@ -133,7 +133,7 @@ def read(command: Sequence[str]) -> Arguments:
     if name == "psql" and rest:
         given.setdefault("user", rest[0])
     # libpq ignores an empty option, but the program has forgotten the one before it.
-    given = {keyword: value for keyword, value in given.items() if value}
+    given = _not_empty(given)
     if name == "pg_dumpall" and any(conninfo.is_conninfo(value) for option, value in options if option in _DATABASES):
         raise Failure("pg_dumpall -l has a connection string; pass it by -d instead", USAGE)
     database = given.pop("dbname", "")
@@ -141,7 +141,8 @@ def read(command: Sequence[str]) -> Arguments:
     named = conninfo.parse(database) if is_string else ({"dbname": database} if database else {})
     if program.options_prevail:
         # What is empty in the string counts in some of these programs, and in others it does not.
-        return Arguments([{**named, **given}, {**_not_empty(named), **given}], is_certain=False)
+        readings = [{**named, **given}, {**_not_empty(named), **given}]
+        return Arguments(_distinct(readings), is_certain=False)
     return Arguments([{**given, **named}], is_certain=True)
 
 
@@ -151,6 +152,10 @@ _DATABASES = ("-l", "--database")
 
 def _not_empty(parameters: dict[str, str]) -> dict[str, str]:
     return {keyword: value for keyword, value in parameters.items() if value}
+
+
+def _distinct(readings: list[dict[str, str]]) -> list[dict[str, str]]:
+    return [reading for index, reading in enumerate(readings) if reading not in readings[:index]]
 
 
 def _guessed(arguments: Sequence[str]) -> Arguments:
@@ -171,11 +176,8 @@ def _guessed(arguments: Sequence[str]) -> Arguments:
     if any(hosts):
         # Which of them counts, and for what, is the program's to say. So all of them do.
         given["host"] = ",".join(filter(None, hosts))
-    readings: list[dict[str, str]] = []
-    for reading in [read for string in strings for read in ({**given, **string}, {**string, **given})] or [given]:
-        if reading not in readings:
-            readings.append(reading)
-    return Arguments(readings, is_certain=False, services=tuple(services))
+    readings = [read for string in strings for read in ({**given, **string}, {**string, **given})] or [given]
+    return Arguments(_distinct(readings), is_certain=False, services=tuple(services))
 
 
 def _parts(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:

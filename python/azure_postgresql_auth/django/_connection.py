@@ -79,8 +79,8 @@ def _copied(error: Exception) -> Exception:
     copied = type(error)(*error.args)
     if isinstance(error, EntraConnectionValueError) and isinstance(copied, EntraConnectionValueError):
         copied.report = error.report
-    for note in getattr(error, "__notes__", ()):
-        copied.add_note(note)  # type: ignore[attr-defined,unused-ignore] # from Python 3.11, which has notes
+    if notes := getattr(error, "__notes__", None):
+        copied.__notes__ = [*notes]  # type: ignore[attr-defined,unused-ignore] # before Python 3.11, too
     return copied
 
 

@@ -60,10 +60,7 @@ class DatabaseClient(postgresql.DatabaseClient):
         """Run psql until it ends."""
         parameters = list(parameters)
         with self.connection.wrap_database_errors:
-            client, settings = _with_login(self.connection)
-            if client is _ByConnectionString:
-                with TRANSLATION:
-                    _check(parameters)
+            client, settings = _with_login(self.connection, parameters)
         handled = sys.exc_info()[1]
         try:
             # Called after the login, because Django's client ignores Ctrl-C.
@@ -105,7 +102,7 @@ def _check(parameters: Iterable[str]) -> None:
             raise InsecureTransportError(message)
 
 
-def _with_login(connection: Any) -> tuple[type[postgresql.DatabaseClient], dict[str, Any]]:
+def _with_login(connection: Any, parameters: Iterable[str]) -> tuple[type[postgresql.DatabaseClient], dict[str, Any]]:
     """Return the client and its settings; only the environment that it makes of them contains the token."""
     params = connection.get_connection_params()
     params["credential"] = unredacted(params["credential"])
@@ -115,13 +112,15 @@ def _with_login(connection: Any) -> tuple[type[postgresql.DatabaseClient], dict[
     if plan.has_credentials:
         settings: dict[str, Any] = connection.settings_dict
         return postgresql.DatabaseClient, settings
+    with TRANSLATION:
+        _check(parameters)
     # psql connects with a connection string, which takes precedence over services and variables.
     arguments = connect(plan, options, TRANSLATION, lambda arguments: arguments)
     password = arguments.get("password")
     # Set explicitly, because the variables in _STRICTEST are for other servers.
-    parameters = plan.parameters()
+    in_force = plan.parameters()
     for keyword, default in (("sslmode", "prefer"), ("sslrootcert", ""), ("gssencmode", "prefer")):
-        arguments.setdefault(keyword, parameters.get(keyword, default))
+        arguments.setdefault(keyword, in_force.get(keyword, default))
     conninfo = make_conninfo(
         **{keyword: arguments[keyword] for keyword in _LIBPQ if arguments.get(keyword) is not None}
     )

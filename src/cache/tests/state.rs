@@ -1,4 +1,4 @@
-//! Queries that return at once: whether there is a token, how long a copy of it may be used, and why there is none.
+//! Queries that do not block: whether the cache has a token, how long a copy may be used, and why no token is available.
 
 use super::*;
 
