@@ -187,8 +187,9 @@ class TestServicePrincipal:
         path.write_text(make_token(sub="somebody else"))
         with pytest.raises(errors.EntraConnectionValueError, match="AADSTS"):
             credential.get_token(SCOPE)
-        path.write_text(good)
-        assert object_id(credential) == principal.object_id
+        for kept in (good, f"{good}\n", f"\ufeff{good}\r\n"):
+            path.write_bytes(kept.encode())
+            assert object_id(type(credential)()) == principal.object_id
         explicit = identity.WorkloadIdentityCredential(
             tenant_id=emulator.tenant_id, client_id=principal.client_id, token_file_path=str(path)
         )

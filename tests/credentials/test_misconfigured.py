@@ -96,6 +96,14 @@ def test_files_that_are_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert text == f"failed to read federated token from file {path}: {NO_SUCH_FILE}"
 
 
+def test_a_federated_token_that_is_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "token"
+    path.write_text("\n")
+    for name, value in {TENANT: GUID, CLIENT: GUID, FEDERATED: str(path)}.items():
+        monkeypatch.setenv(name, value)
+    assert failure(identity.WorkloadIdentityCredential()) == f"the file of the federated token, {path}, is empty"
+
+
 BREAK = "ends with a line break, which files and secret stores often add; remove it"
 QUOTES = (
     "is enclosed in quotation marks, which secret stores and `docker run --env-file` keep as part of the value; remove "

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
+from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -245,6 +247,66 @@ class TestRefusals:
         body = {"token_type": "Bearer", "expires_in": 3600, "access_token": make_token(oid="x")}
         nowhere.fail(200, body=b"\xef\xbb\xbf" + json.dumps(body).encode())
         assert credential.get_token(SCOPE).token == body["access_token"]
+
+    @pytest.mark.parametrize(
+        ("seconds", "left"),
+        [
+            (3600, 3600),
+            ("3600", 3600),
+            (3600.4, 3600),
+            (10**15, 366 * 86_400),
+            (10**30, 3000),
+            (None, 3000),
+            (-5, 3000),
+        ],
+    )
+    def test_the_life_of_a_token_in_each_form(
+        self, nowhere: Emulator, credential: Any, seconds: object, left: int, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        """As numbers and texts; what is no time is taken from the token."""
+        token = make_token(oid="x", exp=int(time.time()) + 3000)
+        nowhere.fail(200, body=json.dumps({"access_token": token, "expires_in": seconds}))
+        assert credential.get_token(SCOPE).expires_on == pytest.approx(time.time() + left, abs=60)
+        assert capfd.readouterr().err == ""
+
+    @pytest.mark.parametrize(
+        ("body", "why"),
+        [
+            ("", "the answer is empty"),
+            ("{]", 'the answer is not JSON: "{]"'),
+            ("{}", "the answer holds no access_token"),
+            ('{"error": "invalid_client"}', "the answer holds no access_token, only: error"),
+            ('{"access_token": null, "expires_in": 3600}', "the answer's access_token is no text"),
+            ('{"access_token": "opaque"}', "the answer does not say when the token expires"),
+        ],
+    )
+    def test_success_without_a_token(self, nowhere: Emulator, credential: Any, body: str, why: str) -> None:
+        nowhere.fail(200, body=body)
+        assert failure(credential) == f"ClientSecretCredential: {why} (127.0.0.1 answered 200)"
+        assert len(nowhere.token_requests) == 1
+
+    def test_a_refusal_that_is_declared_as_a_page(self, nowhere: Emulator, credential: Any) -> None:
+        body = '{"error": "invalid_client", "error_description": "AADSTS7000215: Invalid secret."}'
+        nowhere.fail(401, body=body, headers={"Content-Type": "text/html"})
+        assert failure(credential).startswith("ClientSecretCredential: AADSTS7000215: Invalid secret. (127")
+
+    def test_a_redirect_is_not_followed(self, nowhere: Emulator, credential: Any) -> None:
+        nowhere.fail(302, body="", headers={"Location": "http://127.0.0.1:9/"})
+        assert failure(credential) == (
+            "ClientSecretCredential: 127.0.0.1 answered 302 with a redirect instead of a token; a proxy, a firewall or "
+            "a sign-in page of the network stands in between: see HTTPS_PROXY and NO_PROXY"
+        )
+
+    @pytest.mark.parametrize("ahead", [7200, -7200])
+    def test_a_date_to_retry_after_is_read_by_the_services_clock(
+        self, nowhere: Emulator, credential: Any, ahead: int
+    ) -> None:
+        nowhere.clock_skew = ahead
+        in_a_second = formatdate(time.time() + ahead + 1, usegmt=True)
+        nowhere.fail(429, times=1, headers={"Retry-After": in_a_second})
+        begun = time.monotonic()
+        credential.get_token(SCOPE)
+        assert time.monotonic() - begun < 15, "not until the fetch gives up"
 
     def test_retries_where_that_helps(self, nowhere: Emulator, credential: Any) -> None:
         nowhere.fail(503, times=1, headers={"Retry-After": "0"})

@@ -1,24 +1,26 @@
 //! Workload identity federation: exchanges Kubernetes' token for Entra ID's.
 
 use std::{
+    fs,
     hash::{Hash, Hasher},
     sync::Arc,
 };
 
 use async_trait::async_trait;
-use azure_identity::{ClientAssertionCredentialOptions, WorkloadIdentityCredentialOptions};
 use tokio::time::Instant;
 
+use super::client_assertion::exchange;
 use crate::{
     cache::FetchedToken,
     credential::{
-        Authority, ClientId, TenantId, TokenSource, ask,
+        Authority, ClientId, TenantId, TokenSource,
         defect::{Defect, path_setting},
-        http::{attempt_log::AttemptLog, cause, transport},
-        root_message,
     },
     error::{Attempt, Error, Status},
-    platform::variables::{AZURE_CLIENT_ID, AZURE_FEDERATED_TOKEN_FILE, AZURE_TENANT_ID},
+    platform::{
+        secret::Secret,
+        variables::{AZURE_CLIENT_ID, AZURE_FEDERATED_TOKEN_FILE, AZURE_TENANT_ID},
+    },
 };
 
 const NAME: &str = "WorkloadIdentityCredential";
@@ -102,20 +104,21 @@ impl TokenSource for WorkloadIdentityCredential {
         let (Some(tenant_id), Some(client_id), Some(token_file_path)) = (tenant_id, client_id, token_file_path) else {
             return Err(problems.into_error());
         };
-        let log = AttemptLog::default();
-        let options = WorkloadIdentityCredentialOptions {
-            credential_options: ClientAssertionCredentialOptions {
-                client_options: transport::entra(NAME, self.authority.as_ref(), log.clone())?,
-            },
-            tenant_id: Some(tenant_id.to_string()),
-            client_id: Some(client_id.to_string()),
-            token_file_path: Some(token_file_path.into()),
-        };
-        let credential = azure_identity::WorkloadIdentityCredential::new(Some(options)).map_err(|error| {
-            let (words, cause) = (root_message(NAME, &error), cause::innermost(&error));
-            let reason = if words.contains(&cause) { words } else { format!("{words}: {cause}") };
-            Attempt::new(NAME, Status::Misconfigured, reason)
-        })?;
-        ask(NAME, credential as Arc<_>, scope, deadline, &log).await
+        let assertion = read(&token_file_path).map_err(|reason| Attempt::new(NAME, Status::Misconfigured, reason))?;
+        let application = (&tenant_id, &client_id);
+        exchange(NAME, application, assertion, self.authority.as_ref(), scope, deadline).await
+    }
+}
+
+/// The token in a file, without what editors and `echo` put around it.
+///
+/// # Errors
+/// It cannot be read, or is empty.
+fn read(path: &str) -> Result<Secret, String> {
+    let text = fs::read_to_string(path)
+        .map_err(|error| format!("failed to read federated token from file {path}: {error}"))?;
+    match text.trim_start_matches('\u{feff}').trim() {
+        "" => Err(format!("the file of the federated token, {path}, is empty")),
+        token => Ok(token.into()),
     }
 }

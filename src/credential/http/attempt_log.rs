@@ -9,7 +9,8 @@ use azure_core::http::{RawResponse, headers::HeaderName};
 use serde_json::Value;
 
 use super::{
-    headers::{date, is_page, retry_after},
+    answer::{self, foreign},
+    headers::{date, retry_after},
     redaction::redacted,
 };
 use crate::{
@@ -30,14 +31,14 @@ struct Attempts {
     sent: u32,
     last: Option<String>,
     throttled: Option<Throttled>,
-    /// Entra ID's message, if it refused.
+    /// Why the last answer gives no token, in the service's words if it has any.
     refusal: Option<String>,
     /// Why the last request has no answer.
     unanswered: Option<Unanswered>,
     /// The server's clock and this machine's at the same moment.
     clocks: Option<(SystemTime, SystemTime)>,
-    /// The last answer was a page of HTML.
-    page: bool,
+    /// What the last answer was, if it was not the service's.
+    foreign: Option<&'static str>,
     /// The server is on this machine or its own network, without a proxy in between.
     local: bool,
     secrets: Vec<Secret>,
@@ -69,7 +70,7 @@ impl AttemptLog {
         };
         attempts.throttled = None;
         attempts.refusal = None;
-        attempts.page = false;
+        attempts.foreign = None;
         let last = match outcome {
             Ok(status) => format!("{host} answered {status}"),
             Err(error) => format!("{host} failed: {error}"),
@@ -81,14 +82,25 @@ impl AttemptLog {
 
     pub(super) fn record_answer(&self, response: &RawResponse) {
         let (now, headers) = (SystemTime::now(), response.headers());
+        let refusal = if response.status().is_success() { None } else { self.refusal_in(response) };
         let mut attempts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        attempts.page = is_page(headers);
+        attempts.foreign = foreign(response);
         let stated = retry_after(headers, now);
         attempts.throttled = (stated.is_some() || u16::from(response.status()) == 429).then_some(Throttled(stated));
         attempts.clocks = date(headers, &HeaderName::from_static("date")).map(|theirs| (theirs, now));
-        if !response.status().is_success() {
-            attempts.refusal = refusal(response.body());
+        attempts.refusal = refusal;
+    }
+
+    fn refusal_in(&self, response: &RawResponse) -> Option<String> {
+        match answer::json(response, self) {
+            Ok(answer) => refusal(&answer),
+            Err(why) => Some(why),
         }
+    }
+
+    /// The last answer gives no token although it states success.
+    pub(super) fn record_defect(&self, why: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).refusal = Some(why.to_owned());
     }
 
     pub(super) fn record_distrust(&self) {
@@ -105,7 +117,7 @@ impl AttemptLog {
         self.throttled().and_then(|Throttled(stated)| stated)
     }
 
-    /// Entra ID's message, if it refused the last request.
+    /// Why the last answer gives no token: the service's message, or what is wrong with the answer.
     pub fn refusal(&self) -> Option<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).refusal.clone()
     }
@@ -152,25 +164,27 @@ impl AttemptLog {
     /// * `words`: the service's message, or why there is none
     pub fn attempt(&self, credential: &'static str, words: &str) -> Attempt {
         let attempts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let (Some(last), true) = (&attempts.last, attempts.page) {
-            let reason = format!("{last} with a page of HTML instead of a token");
+        if let (Some(last), Some(what)) = (&attempts.last, attempts.foreign) {
+            let reason = format!("{last} with {what} instead of a token");
             let remedy = if attempts.local { FOREIGN_ENDPOINT } else { INTERCEPTED };
             return Attempt::new(credential, Status::NoAnswer, reason).with_remedy(remedy);
         }
-        let (status, remedy) = match (attempts.throttled, attempts.unanswered) {
-            (Some(_), _) => (Status::Throttled, Some(FEWER_REQUESTS)),
-            (None, Some(why)) => (Status::NoAnswer, Some(attempts.remedy(why))),
-            (None, None) => (Status::Refused, None),
-        };
-        let mut attempt = Attempt::new(credential, status, attempts.explain(words));
-        attempt.retry_after = attempts.throttled.and_then(|Throttled(stated)| stated);
-        attempt.remedy = remedy.map(Into::into);
-        attempt.with_entra_words(words)
+        if let Some(throttled) = attempts.throttled {
+            return attempts.throttling(throttled, credential, words).with_entra_words(words);
+        }
+        let attempt = |status| Attempt::new(credential, status, attempts.explain(words));
+        match attempts.unanswered {
+            Some(why) => attempt(Status::NoAnswer).with_remedy(attempts.remedy(why)).with_entra_words(words),
+            None => attempt(Status::Refused).with_entra_words(words),
+        }
     }
 
     /// The attempt, if the service did not answer in time.
     pub fn overdue(&self, credential: &'static str, words: &str) -> Attempt {
         let attempts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(throttled) = attempts.throttled {
+            return attempts.throttling(throttled, credential, words);
+        }
         let remedy = attempts.remedy(attempts.unanswered.unwrap_or(Unanswered::Failed));
         Attempt::new(credential, Status::NoAnswer, attempts.explain(words)).with_remedy(remedy)
     }
@@ -198,6 +212,13 @@ impl Attempts {
         }
     }
 
+    /// The attempt whose last answer asks for fewer requests.
+    fn throttling(&self, Throttled(stated): Throttled, credential: &'static str, words: &str) -> Attempt {
+        let mut attempt = Attempt::new(credential, Status::Throttled, self.explain(words)).with_remedy(FEWER_REQUESTS);
+        attempt.retry_after = stated;
+        attempt
+    }
+
     /// `message` without secrets, and with the requests that were made.
     fn explain(&self, message: &str) -> String {
         let message = redacted(message, &self.secrets);
@@ -209,17 +230,18 @@ impl Attempts {
     }
 }
 
-/// Entra ID's message about a request that it refuses. azure_identity 1.0 cannot read messages with escapes, such as the line
-/// breaks before the ids (azure-sdk-for-rust#3322), which become spaces here.
-fn refusal(body: &[u8]) -> Option<String> {
-    let answer: Value = serde_json::from_slice(body).ok()?;
-    let words = answer.get("error_description")?.as_str()?;
+/// The message of Entra ID or of Azure Pipelines about a request that it refuses. azure_identity 1.0 cannot read messages with
+/// escapes, such as the line breaks before the ids (azure-sdk-for-rust#3322), which become spaces here.
+fn refusal(answer: &Value) -> Option<String> {
+    let words = ["error_description", "message"].iter().find_map(|name| answer.get(name)?.as_str())?;
     let words: Vec<&str> = words.split_whitespace().collect();
     (!words.is_empty()).then(|| words.join(" "))
 }
 
 #[cfg(test)]
 mod tests {
+    use azure_core::http::{StatusCode, headers::Headers};
+
     use super::*;
 
     #[test]
@@ -230,11 +252,12 @@ mod tests {
                 "AADSTS1: no. Trace ID: 1 Timestamp: 2",
             ),
             (r#"{"error_description": "\"\u00e9\" \\ \/"}"#, "\"é\" \\ /"),
+            (r#"{"$id": "1", "message": "TF400813: not authorized"}"#, "TF400813: not authorized"),
         ] {
-            assert_eq!(refusal(body.as_bytes()).as_deref(), Some(words));
+            assert_eq!(refusal(&serde_json::from_str(body).unwrap()).as_deref(), Some(words));
         }
-        for body in ["", "<html>", "[1]", "{}", r#"{"error_description": 1}"#, r#"{"error_description": "\r\n"}"#] {
-            assert_eq!(refusal(body.as_bytes()), None, "{body}");
+        for body in ["[1]", "{}", r#"{"error_description": 1}"#, r#"{"error_description": "\r\n"}"#] {
+            assert_eq!(refusal(&serde_json::from_str(body).unwrap()), None, "{body}");
         }
     }
 
@@ -301,6 +324,21 @@ mod tests {
         assert_eq!(refused.summary(), "AADSTS7000215: Invalid");
         let overdue = AttemptLog::local(&Secret::from("")).overdue("C", "no token within 29 s");
         assert_eq!((overdue.status, overdue.remedy.as_deref()), (Status::NoAnswer, Some(CHECK_ENDPOINT)));
+    }
+
+    #[test]
+    fn a_service_that_throttles_until_the_end_has_answered() {
+        let log = AttemptLog::local(&Secret::from(""));
+        let mut headers = Headers::new();
+        headers.insert("retry-after", "3");
+        for (headers, stated) in [(Headers::new(), None), (headers, Some(Duration::from_secs(3)))] {
+            log.record("imds", Ok(429));
+            log.record_answer(&RawResponse::from_bytes(StatusCode::TooManyRequests, headers, r#"{"error": "x"}"#));
+            for attempt in [log.attempt("C", "no token"), log.overdue("C", "no token within 29 s")] {
+                assert_eq!((attempt.status, attempt.retry_after), (Status::Throttled, stated));
+                assert_eq!(attempt.remedy.as_deref(), Some(FEWER_REQUESTS));
+            }
+        }
     }
 
     #[test]

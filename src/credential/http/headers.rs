@@ -3,17 +3,12 @@
 use std::time::{Duration, SystemTime};
 
 use azure_core::{
-    http::headers::{CONTENT_TYPE, HeaderName, Headers, RETRY_AFTER},
+    http::headers::{HeaderName, Headers, RETRY_AFTER},
     time::parse_rfc7231,
 };
 
 /// Services state minutes at most. A longer time is a mistake, and must not keep a process from logging in.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
-
-/// Whether an answer is a page of HTML.
-pub fn is_page(headers: &Headers) -> bool {
-    headers.get_optional_str(&CONTENT_TYPE).unwrap_or_default().starts_with("text/html")
-}
 
 /// `Retry-After` in seconds or as a date by the server's own clock (RFC 9110, 10.2.3).
 pub fn retry_after(headers: &Headers, now: SystemTime) -> Option<Duration> {

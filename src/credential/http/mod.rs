@@ -1,5 +1,6 @@
 //! Requests to identity services: the transport, and whom it trusts.
 
+pub mod answer;
 pub mod attempt_log;
 pub mod cause;
 pub mod headers;

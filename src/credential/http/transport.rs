@@ -10,22 +10,25 @@ use std::{
     borrow::Cow,
     fmt,
     sync::{Arc, Once},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use async_trait::async_trait;
 use azure_core::{
-    Error,
+    Bytes, Error,
     cloud::{CloudConfiguration, CustomConfiguration},
     error::ErrorKind,
     http::{
         AsyncRawResponse, Body, ClientOptions, ExponentialRetryOptions, HttpClient, RawResponse, Request, RetryOptions,
-        Transport, Url, headers::CONTENT_LENGTH,
+        Transport, Url,
+        headers::{CONTENT_LENGTH, RETRY_AFTER},
     },
 };
 use futures_util::StreamExt;
+use serde_json::json;
 
 use super::{
+    answer,
     attempt_log::AttemptLog,
     cause::{distrusted, innermost},
     trust,
@@ -36,7 +39,7 @@ use crate::{
         request::{self, Proxy},
     },
     error::{self, Attempt, Status},
-    platform::limits::CONNECT_TIMEOUT,
+    platform::limits::{CONNECT_TIMEOUT, LIFE_AT_MOST},
 };
 
 /// No token comes near it.
@@ -107,15 +110,42 @@ impl HttpClient for Client {
             return Err(Error::with_message(ErrorKind::Other, "the service has too much to do"));
         }
         // The kind decides whether azure_core retries, which does not help if the certificate is not trusted.
-        let outcome = outcome.map(|response| {
-            let (status, headers, body) = response.deconstruct();
-            AsyncRawResponse::from_bytes(status, headers, body.to_vec())
-        });
-        outcome.map_err(
-            |error| {
-                if distrusted(&error) { Error::with_message(ErrorKind::Other, "no connection") } else { error }
-            },
-        )
+        let response = outcome.map_err(|error| {
+            if distrusted(&error) { Error::with_message(ErrorKind::Other, "no connection") } else { error }
+        })?;
+        let body = self.legible(request, &response).map_err(|why| {
+            self.log.record_defect(&why);
+            Error::with_message(ErrorKind::Other, why)
+        })?;
+        let (status, mut headers, _) = response.deconstruct();
+        if let Some(pause) = self.log.retry_after() {
+            // azure_core would read a date by this machine's clock.
+            headers.insert(RETRY_AFTER, pause.as_secs().to_string());
+        }
+        Ok(AsyncRawResponse::from_bytes(status, headers, body))
+    }
+}
+
+impl Client {
+    /// The body of an answer as azure_identity 1.0 can read it. It takes nothing but an integer for the seconds that a token
+    /// lives, panics if they lead to a date after the year 9999, and takes a missing token for an empty one.
+    ///
+    /// # Errors
+    /// The answer states success and holds no token.
+    fn legible(&self, request: &Request, response: &RawResponse) -> Result<Bytes, String> {
+        if !response.status().is_success() {
+            return Ok(response.body().as_ref().to_vec().into());
+        }
+        let answer = answer::json(response, &self.log)?;
+        // Entra ID is sent a form, Azure Pipelines nothing.
+        if request.body().is_empty() == Some(true) {
+            answer::text(&answer, "oidcToken")?;
+            return Ok(response.body().as_ref().to_vec().into());
+        }
+        let token = answer::token(&answer, &self.log)?;
+        let left = token.expires_at.duration_since(SystemTime::now()).unwrap_or_default().min(LIFE_AT_MOST);
+        let rounded = (left + Duration::from_millis(500)).as_secs();
+        Ok(json!({"access_token": token.secret.expose(), "expires_in": rounded}).to_string().into())
     }
 }
 

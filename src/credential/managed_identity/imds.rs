@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::NAME;
 use crate::{
     credential::{
-        http::{attempt_log::AttemptLog, cause::innermost, headers, transport},
+        http::{answer, attempt_log::AttemptLog, cause::innermost, transport},
         within,
     },
     error::seconds,
@@ -124,8 +124,8 @@ fn is_azures(response: &RawResponse) -> bool {
 /// The message for an answer of another service.
 pub fn not_azures(base: &Url, response: &RawResponse) -> String {
     let (host, status) = (base.host_str().unwrap_or_default(), u16::from(response.status()));
-    let page = if headers::is_page(response.headers()) { " with a page of HTML" } else { "" };
-    format!("{host} answered {status}{page}, not as Azure's metadata service does, {NONE_HERE}")
+    let what = answer::foreign(response).map(|what| format!(" with {what}")).unwrap_or_default();
+    format!("{host} answered {status}{what}, not as Azure's metadata service does, {NONE_HERE}")
 }
 
 /// Probe for Azure's service, for a second at most.
