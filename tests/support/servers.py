@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import struct
 import threading
 from typing import TYPE_CHECKING, Callable
 
@@ -109,6 +110,18 @@ def answering(answer: bytes) -> Server:
             client.sendall(answer)
 
     return Server(serve)
+
+
+def mute_postgresql(client: socket.socket) -> None:
+    """Let a client log in without TLS, and answer nothing that it asks after that."""
+    request = client.recv(4096)
+    while request[4:8] in {struct.pack("!I", 80877103), struct.pack("!I", 80877104)}:  # SSLRequest, GSSENCRequest
+        client.sendall(b"N")
+        request = client.recv(4096)
+    # AuthenticationOk and ReadyForQuery.
+    client.sendall(b"R" + struct.pack("!II", 8, 0) + b"Z" + struct.pack("!I", 5) + b"I")
+    while client.recv(4096):
+        pass
 
 
 def forward(client: socket.socket, port: int, *, host: str = "127.0.0.1", greeting: bytes = b"") -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import queue
+import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -111,3 +113,32 @@ def first(preferred: str = "") -> Driver | None:
             continue
         return driver
     return None
+
+
+def ask(driver: Driver, parameters: Mapping[str, Any], statement: str, limit: float) -> Any:
+    """Return what the driver's `ask` returns, if that takes at most `limit` seconds.
+
+    A thread of its own asks, because `connect_timeout` does not limit the statement, and because psycopg, when a signal
+    interrupts it, waits for the server to cancel the statement. A thread that gets no answer ends with the process.
+
+    Raises:
+        TimeoutError: the server has not answered by then.
+        Exception: the driver's own.
+    """
+    outcome: queue.SimpleQueue[tuple[Any, Exception | None]] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            outcome.put((driver.ask(parameters, statement), None))
+        except Exception as error:  # noqa: BLE001 - each driver has its own exceptions
+            outcome.put((None, error))
+
+    threading.Thread(target=run, daemon=True, name=driver.name).start()
+    try:
+        answer, error = outcome.get(timeout=limit)
+    except queue.Empty:
+        message = f"no answer within {limit:g} s"
+        raise TimeoutError(message) from None
+    if error is not None:
+        raise error
+    return answer

@@ -12,6 +12,7 @@ from azure_postgresql_auth.cli import drivers
 from azure_postgresql_auth.cli.doctor import driver_errors
 
 from tests.support.platforms import WINDOWS, needs_modes, needs_root
+from tests.support.servers import Server, mute_postgresql
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -233,6 +234,14 @@ class TestDriver:
         text = driver_errors.read(Exception(done.stderr.partition("OperationalError: ")[2])).text
         assert text == f'could not open certificate file "{tmp_path}/.postgresql/postgresql.crt": Permission denied'
         assert driver_errors.explained("psycopg2", text).remedy.startswith("HOME, where libpq looks for a client")
+
+    def test_a_server_that_answers_nothing_after_the_login(self, doctor: Doctor, emulator: Emulator) -> None:
+        with Server(mute_postgresql) as server:
+            report = doctor(
+                f"host=127.0.0.1 port={server.port} user=u password=secret sslmode=disable connect_timeout=1"
+            )
+        assert (report.code, report.cause) == (18, "the server did not complete the login: no answer within 6 s")
+        assert report.remedy.startswith("increase connect_timeout")
 
     @pytest.mark.parametrize(
         ("text", "remedy"),

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,10 @@ from tests.support.cli import COMMAND
 from tests.support.keeping import ROLE, events, passwords, stopped
 from tests.support.platforms import needs_root
 from tests.support.polling import eventually
+from tests.support.servers import Server, mute_postgresql
 
 if TYPE_CHECKING:
+    import socket
     from pathlib import Path
 
     from azure_postgresql_auth.emulator import Emulator
@@ -57,6 +60,31 @@ class TestKeeping:
         begun = time.monotonic()
         stopped(process)
         assert time.monotonic() - begun < 15
+
+    def test_it_stops_at_once_while_the_console_does_not_answer(self, emulator: Emulator, keeper: Any) -> None:
+        asked = threading.Event()
+
+        def serve(client: socket.socket) -> None:
+            asked.set()
+            mute_postgresql(client)
+
+        with Server(serve) as console:
+            process = keeper("--admin-dsn", f"host=127.0.0.1 port={console.port} user=admin sslmode=disable")
+            assert asked.wait(60)
+            begun = time.monotonic()
+            told = stopped(process)
+            assert time.monotonic() - begun < 15
+        assert "reloaded" not in {event["event"] for event in told}
+
+    def test_a_console_that_does_not_answer_is_given_up(self, emulator: Emulator, cli: Run, auth_file: Path) -> None:
+        with Server(mute_postgresql) as console:
+            dsn = f"host=127.0.0.1 port={console.port} user=admin sslmode=disable"
+            done = cli("pgbouncer", "--auth-file", str(auth_file), "--once", "--admin-dsn", dsn)
+        assert done.returncode == 1
+        told = events(done.stderr)
+        assert told[-1]["event"] == "reload_failed"
+        assert told[-1]["error"] == "no answer within 15 s"
+        assert passwords(auth_file)[ROLE]
 
     def test_once_tells_by_its_exit_code(self, emulator: Emulator, cli: Run, auth_file: Path, tmp_path: Path) -> None:
         arguments = ("pgbouncer", "--auth-file", str(auth_file), "--once")

@@ -107,6 +107,6 @@ _REMEDIES = (
     (r"certificate verify failed|does not match host name", "see the step tls above"),
     (r"GSSAPI|GSS encryption", "remove gssencmode (PGGSSENCMODE)"),
     (r"closed the connection unexpectedly|Connection reset|connection was closed|ConnectionDoesNotExist", _STATE),
-    (r"timeout expired|[Tt]imed? ?out|CancelledError", _SLOW),
+    (r"timeout expired|[Tt]imed? ?out|CancelledError|no answer within", _SLOW),
     (r"Connection refused|could not translate host name|No route to host|unreachable", _NETWORK),
 )

@@ -27,7 +27,7 @@ def check(context: Context) -> Iterator[Finding]:
         return
     clock = Stopwatch()
     try:
-        who = driver.ask(_parameters(context), _WHO)
+        who = drivers.ask(driver, _parameters(context), _WHO, _limit(context))
     except Exception as error:  # noqa: BLE001 - each driver has its own exceptions
         text, by_server = driver_errors.read(error)
         if by_server:
@@ -41,9 +41,18 @@ def check(context: Context) -> Iterator[Finding]:
         yield Finding(OK, f"{driver.name}: logged in as {who}", seconds=clock.seconds)
 
 
+def _connect_timeout(context: Context) -> int:
+    return max(2, round(context.timeout * 3))
+
+
+def _limit(context: Context) -> int:
+    """Return the seconds for everything: the time to connect to each address, and as much for the statement."""
+    return _connect_timeout(context) * (1 + max(1, sum(map(len, context.resolved.values()))))
+
+
 def _parameters(context: Context) -> dict[str, Any]:
     password = context.plan.password if context.plan.has_credentials else context.token
-    limit = {"connect_timeout": str(max(2, round(context.timeout * 3)))}
+    limit = {"connect_timeout": str(_connect_timeout(context))}
     # A service was read already, and names nothing that is not in the parameters.
     given = {name: value for name, value in context.parameters.items() if name not in {"service", "servicefile"}}
     return {**limit, **given, **context.settings, "user": context.user, "password": password}

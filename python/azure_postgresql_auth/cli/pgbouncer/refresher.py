@@ -99,7 +99,8 @@ class _PgBouncer(Refresher):
         if not self._needs_reload or self._reload is None:
             return True
         try:
-            self._reload()
+            with self.interrupting():
+                self._reload()
         except reload.NotRunning as error:
             self._log_once("warning", "not_running", f"{error}: PgBouncer reads the file when it starts")
             return True

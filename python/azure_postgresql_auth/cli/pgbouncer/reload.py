@@ -20,6 +20,8 @@ _PROGRAM: Final = "pgbouncer"
 _PROC: Final = Path("/proc")
 _CLOCK_SLACK: Final = 5.0
 """Seconds: PgBouncer writes the file after its start, and clocks are read at different precisions."""
+_CONSOLE_TIMEOUT: Final = 15.0
+"""Seconds; PgBouncer reloads in much less."""
 
 
 class NotRunning(Exception):  # noqa: N818 - not an error, because PgBouncer reads its files when it starts
@@ -97,6 +99,6 @@ def by_console(dsn: str) -> Callable[[], None]:
         raise Failure(message)
 
     def reload() -> None:
-        driver.ask(parameters, "RELOAD")
+        drivers.ask(driver, parameters, "RELOAD", _CONSOLE_TIMEOUT)
 
     return reload
