@@ -39,7 +39,8 @@ pub fn lookup(name: &str, file: Option<&str>, environment: &dyn Environment) -> 
         .var(variables::PGSYSCONFDIR)
         .or_else(|| folders::LIBPQ_SYSTEM.map(str::to_owned))
         .ok_or(Unresolved)?;
-    section(&Path::new(&directory).join("pg_service.conf"), name)?.ok_or(Unresolved)
+    // Put together as libpq does: an empty directory is the root.
+    section(Path::new(&format!("{directory}/pg_service.conf")), name)?.ok_or(Unresolved)
 }
 
 fn section(path: &Path, name: &str) -> Result<Option<Params>, Unresolved> {

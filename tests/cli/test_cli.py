@@ -521,6 +521,78 @@ def test_each_way_in_which_a_program_may_read_its_arguments_is_told(
     assert read.readings == expected
 
 
+@needs_shell
+class TestClosedStreams:
+    """Descriptors 0, 1 and 2 of a command whose standard streams are closed belong to nothing that it opens."""
+
+    def run(self, *arguments: str, redirection: str) -> subprocess.CompletedProcess[str]:
+        script = f'"$@" {redirection}'
+        return subprocess.run(
+            ["bash", "-c", script, "bash", *COMMAND, *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=100,
+        )
+
+    def test_stderr(self, emulator: Emulator) -> None:
+        done = self.run("token", redirection="2>&-")
+        assert done.returncode == 0
+        assert done.stdout.count(".") == 2
+
+    @pytest.mark.parametrize("command", [("token",), ("doctor",), ("--version",)])
+    @pytest.mark.parametrize(
+        ("redirection", "why"), [(">&-", "Bad file descriptor"), ("> /dev/full", "No space left on device")]
+    )
+    def test_stdout(self, emulator: Emulator, command: tuple[str, ...], redirection: str, why: str) -> None:
+        done = self.run(*command, redirection=redirection)
+        assert done.returncode == 1
+        assert done.stderr == f"azure-postgresql-auth: stdout cannot be written: {why}\n"
+
+    def test_stdin(self) -> None:
+        done = self.run("inspect", "-", redirection="<&-")
+        assert done.returncode == 1
+        assert done.stderr.startswith("azure-postgresql-auth: Invalid JWT token format")
+
+    def test_the_password_file_stays_while_the_program_runs(self, emulator: Emulator, tmp_path: Path) -> None:
+        seen = tmp_path / "seen"
+        # With stdin and stdout closed, the pipe to what removes the file had their numbers.
+        program = f'echo line; sleep 1; cat "$PGPASSFILE" > {seen}'
+        done = self.run("exec", "--", "sh", "-c", program, redirection="<&- >&-")
+        assert done.returncode == 0, done.stderr
+        assert seen.read_text().startswith("*:*:*:*:")
+
+    def test_the_proxys_log_goes_into_no_connection(self, emulator: Emulator) -> None:
+        program = 'psql -Atc "SELECT count(*) FROM generate_series(1, 5)" "user=emulator-identity dbname=postgres"'
+        server = ("--debug", "proxy", f"localhost:{emulator.port}", "--sslrootcert", emulator.ca_file)
+        done = self.run(*server, "--", "sh", "-c", program, redirection="<&- 2>&-")
+        assert (done.returncode, done.stdout) == (0, "5\n")
+
+    @pytest.mark.parametrize(
+        ("arguments", "code"),
+        [(["exec", "--", "no-such-program"], 127), (["token", "--foo"], 2), (["inspect", "x"], 1)],
+    )
+    def test_the_exit_code_is_that_of_the_failure(self, emulator: Emulator, arguments: list[str], code: int) -> None:
+        assert self.run(*arguments, redirection="2> /dev/full").returncode == code
+
+
+@needs_shell
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["token", "--user", b"\xff"],
+        ["doctor", b"host=\xff"],
+        ["proxy", b"\xff", "--listen", "0"],
+        ["exec", "--", "psql", b"user=\xff"],
+        ["pgpass", "--once", "--file", "unused", "--host", "localhost", "--user", b"\xff"],
+    ],
+)
+def test_what_is_not_utf8_is_refused_in_words(emulator: Emulator, arguments: list[Any]) -> None:
+    done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, check=False, timeout=100)
+    assert done.returncode == 2
+    assert done.stderr.startswith("azure-postgresql-auth: an argument or a variable holds bytes that are not UTF-8")
+
+
 def test_no_command_but_version_looks_up_the_distribution() -> None:
     # Reading it is slow, and a package that was only copied (a serverless bundle, PyInstaller) has no metadata.
     script = (

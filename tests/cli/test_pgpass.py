@@ -14,7 +14,8 @@ import asyncpg
 import psycopg
 import pytest
 from azure_postgresql_auth import core
-from azure_postgresql_auth.cli.passfile import merged
+from azure_postgresql_auth.cli.failure import Failure
+from azure_postgresql_auth.cli.passfile import Passfile, merged
 from azure_postgresql_auth.tls import AZURE_ROOTS
 
 from tests.support.cli import COMMAND
@@ -195,3 +196,11 @@ def test_others_lines_stay() -> None:
     content = b"# a\nh:*:*:u:old\nh:5432:*:u:mine\r\nh:*:*:u2:x"
     assert merged(content, ["h:*:*:u:new"]) == b"h:*:*:u:new\n# a\nh:5432:*:u:mine\r\nh:*:*:u2:x"
     assert merged(b"", ["h:*:*:u:new"]) == b"h:*:*:u:new\n"
+
+
+@pytest.mark.parametrize("letter", ["\n", "\r"])
+def test_a_line_break_in_a_name_makes_no_second_line(letter: str, tmp_path: Path) -> None:
+    file = Passfile(str(tmp_path / "pgpass"), ["localhost"])
+    with pytest.raises(Failure, match="has a line break, which a password file cannot hold"):
+        file.update({f"a{letter}b": "token"})
+    assert not (tmp_path / "pgpass").exists()

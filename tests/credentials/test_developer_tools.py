@@ -246,6 +246,13 @@ class TestFailures:
         text = failure(identity.AzurePowerShellCredential())
         assert text.startswith("PowerShell's module Az.Accounts 2.2.0 or later is not installed")
 
+    def test_what_az_leaves_running_and_warns_of_does_not_matter(self, tool: Any, nowhere: Emulator) -> None:
+        """It updates itself and sends telemetry in the background, with the pipes that it was given."""
+        background = "child = subprocess.Popen([sys.executable, '-IS', '-c', 'import time; time.sleep(30)'])\n"
+        warnings = "say('WARNING: ' + 'x' * (3 << 20), sys.stderr)\n"
+        tool("az", background + warnings + saying(answer(nowhere, "az")))
+        assert core.get_entra_token(identity.AzureCliCredential(process_timeout=20))
+
     @TOOLS
     def test_hanging_command_is_stopped(self, tool: Any, credential: Any, program: str, sign_in: str) -> None:
         """With all that it started."""

@@ -10,7 +10,7 @@ from azure_postgresql_auth import asyncpg as entra_asyncpg
 from azure_postgresql_auth import psycopg3 as entra_psycopg3
 from azure_postgresql_auth._engine.connect import NO_OPTIONS
 
-from tests.support.connection_settings import AZURE, by_psycopg3
+from tests.support.connection_settings import AZURE, DriversOwnError, by_psycopg3
 from tests.support.platforms import WINE
 
 if TYPE_CHECKING:
@@ -25,6 +25,19 @@ def test_asyncpg_says_in_which_folder(monkeypatch: pytest.MonkeyPatch, tmp_path:
         plan = entra_asyncpg.plan_for("postgresql:///db?service=mine", {}, NO_OPTIONS)
         assert plan.target is not None
         assert plan.target[0] == hosts
+
+
+def test_an_empty_system_folder_is_the_root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "pg_service.conf").write_text(f"[here]\nhost={AZURE}\n", "utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for folder, hosts in ((".", (AZURE,)), ("", None)):
+        monkeypatch.setenv("PGSYSCONFDIR", folder)
+        plan = entra_psycopg3.plan_for({"service": "here"}, {}, NO_OPTIONS)
+        assert (plan.target and plan.target[0]) == hosts
+        assert plan.has_unresolved_service == (hosts is None)
+    with pytest.raises(DriversOwnError):
+        by_psycopg3("service=here", {})
 
 
 @pytest.mark.skipif(not WINE, reason="it would write into this user's profile")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import importlib
-import os
 import signal
 import sys
 from typing import TYPE_CHECKING
 
-from azure_postgresql_auth.cli import parser, signals, terminal
-from azure_postgresql_auth.cli.failure import Failure
+from azure_postgresql_auth.cli import parser, signals, streams, terminal
+from azure_postgresql_auth.cli.failure import USAGE, Failure
 from azure_postgresql_auth.errors import AzurePgEntraError
 
 if TYPE_CHECKING:
@@ -27,14 +26,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
+    streams.occupy()
     try:
         options = parser.parse(sys.argv[1:] if arguments is None else arguments)
     except KeyboardInterrupt:
         return signals.exit_code(signal.SIGINT)
+    except Failure as failure:
+        # `--version` could not be written.
+        terminal.complain(str(failure))
+        return failure.code
+    return _run(options, to_the_end=arguments is None)
+
+
+def _run(options: argparse.Namespace, *, to_the_end: bool) -> int:
     if options.debug:
         _log_everything()
     try:
-        with signals.raised(to_the_end=arguments is None):
+        with signals.raised(to_the_end=to_the_end):
             module = importlib.import_module(f"azure_postgresql_auth.cli.{options.module}")
             return int(module.run(options))
     except signals.Stopped as stopped:
@@ -42,14 +50,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return signals.exit_code(signal.SIGINT)
     except BrokenPipeError:
-        # The reader of stdout has closed it. Without this, Python reports the error again when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader of stdout has closed it, and knows why.
+        terminal.discard_data()
         return 1
-    except (AzurePgEntraError, Failure, OSError) as error:
+    except (AzurePgEntraError, Failure, OSError, UnicodeEncodeError) as error:
         if options.debug:
             _print_traceback()
         terminal.complain(_in_words(error, options))
-        return error.code if isinstance(error, Failure) else 1
+        return _code(error)
 
 
 _PASS_USER: Final = {
@@ -63,7 +71,21 @@ _PASS_USER: Final = {
 """Remedies by code of the report, in terms of this command; the library's speak of its own arguments."""
 
 
+def _code(error: Exception) -> int:
+    if isinstance(error, UnicodeEncodeError):
+        return USAGE
+    return error.code if isinstance(error, Failure) else 1
+
+
+_NOT_TEXT: Final = (
+    "an argument or a variable holds bytes that are not UTF-8, which names of hosts and roles are: check what it was "
+    "copied from, and the terminal's encoding"
+)
+
+
 def _in_words(error: Exception, options: argparse.Namespace) -> str:
+    if UnicodeEncodeError in {type(error), type(error.__cause__)}:
+        return _NOT_TEXT
     if not isinstance(error, AzurePgEntraError):
         return str(error) or type(error).__name__
     report = error.report

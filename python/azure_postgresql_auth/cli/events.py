@@ -6,7 +6,6 @@ import contextlib
 import json
 import logging
 import os
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +18,6 @@ _STDERR: Final = 2
 def log(level: str, event: str, **facts: Any) -> None:
     """Write one line, without facts that are None. Errors of writing are ignored, so that they stop nothing."""
     known = {name: value for name, value in facts.items() if value is not None}
-    if sys.stderr is None:
-        # stderr was closed, and its descriptor may belong to another file by now.
-        return
     line = json.dumps({"time": date(time.time()), "level": level, "event": event, **known}) + "\n"
     with contextlib.suppress(OSError):
         # Not by sys.stderr, whose buffer keeps lines that could not be written and reports the error again at exit.

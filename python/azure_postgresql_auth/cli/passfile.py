@@ -10,6 +10,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from azure_postgresql_auth.cli import signals, temporary
+from azure_postgresql_auth.cli.failure import USAGE, Failure
 from azure_postgresql_auth.cli.refresh import keep_fresh
 from azure_postgresql_auth.errors import AzurePgEntraError
 
@@ -26,8 +27,16 @@ _WATCHDOG: Final = 'read -r line; rm -rf -- "$1"'
 
 
 def line(password: str, *, host: str = ANY, port: str = ANY, database: str = ANY, user: str = ANY) -> str:
-    """Return one entry, without its line end."""
+    """Return one entry, without its line end.
+
+    Raises:
+        Failure: a field has a line break, which a password file cannot hold.
+    """
     fields = (host, port, database, user, password)
+    broken = next((field for field in fields if not {"\n", "\r"}.isdisjoint(field)), None)
+    if broken is not None:
+        message = f"{broken!r} has a line break, which a password file cannot hold"
+        raise Failure(message, USAGE)
     entry = ":".join(field.replace("\\", "\\\\").replace(":", "\\:") for field in fields)
     # libpq takes a line that begins with this for a comment.
     return f"\\{entry}" if entry.startswith("#") else entry

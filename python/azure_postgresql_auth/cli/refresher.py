@@ -48,7 +48,7 @@ class Refresher:
         self._written: dict[Identity, Login] = {}
         self._logged: set[str] = set()
         self.interrupting: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
-        """Context manager for a wait during which nothing is written, which a signal to stop ends: for a token, or a reload."""
+        """Context manager for a wait, for a token or a reload, during which nothing is written: a signal ends it."""
 
     def accepts(self, identity: Identity, login: Login) -> bool:  # noqa: ARG002 - used by subclasses
         """Return whether the file's readers can use this token."""

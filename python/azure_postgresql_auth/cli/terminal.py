@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
+
+from azure_postgresql_auth.cli.failure import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,18 +42,41 @@ def printable(text: str, keep: str = "\n") -> str:
 
 
 def data(text: str) -> None:
-    """Write the command's result to stdout."""
-    _write(sys.stdout, text)
+    """Write the command's result to stdout.
+
+    Raises:
+        BrokenPipeError: its reader has closed it.
+        Failure: it cannot be written for another reason, such as a full disk.
+    """
+    try:
+        _write(sys.stdout, text)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        discard_data()
+        message = f"stdout cannot be written: {error.strerror or error}"
+        raise Failure(message) from error
+
+
+def discard_data() -> None:
+    """Lose what could not be written to stdout; Python would report the error again when it flushes at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def note(text: str) -> None:
     """Write a note to stderr."""
-    _write(sys.stderr, f"{PROGRAM}: {printable(text)}")
+    _tell(printable(text))
 
 
 def complain(text: str) -> None:
     """Write an error to stderr."""
-    _write(sys.stderr, f"{PROGRAM}: {painted(printable(text), 'red', sys.stderr)}")
+    _tell(painted(printable(text), "red", sys.stderr))
+
+
+def _tell(text: str) -> None:
+    # A message that cannot be written changes neither what the command does nor its exit code.
+    with suppress(OSError):
+        _write(sys.stderr, f"{PROGRAM}: {text}")
 
 
 def _write(stream: TextIO, text: str) -> None:

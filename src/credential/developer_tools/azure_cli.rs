@@ -35,8 +35,9 @@ pub struct AzureCliCredential {
 
 /// Read `az`'s output. Versions before 2.54 state the expiry in local time only.
 fn token(stdout: &str) -> Option<FetchedToken> {
-    let answer = developer_tools::objects(stdout).find(|object| object.contains_key("accessToken"))?;
-    developer_tools::token(answer["accessToken"].as_str()?, answer.get("expires_on").and_then(expiry::date))
+    developer_tools::objects(stdout).find_map(|answer| {
+        developer_tools::token(answer.get("accessToken")?.as_str()?, answer.get("expires_on").and_then(expiry::date))
+    })
 }
 
 /// The token in `az`'s output, or what its failure means.

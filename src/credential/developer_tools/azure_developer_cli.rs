@@ -35,8 +35,9 @@ pub struct AzureDeveloperCliCredential {
 
 fn token(stdout: &str) -> Option<FetchedToken> {
     // Since 1.23 it also writes objects with notices (`consoleMessage`).
-    let answer = developer_tools::objects(stdout).find(|object| object.contains_key("token"))?;
-    developer_tools::token(answer["token"].as_str()?, answer.get("expiresOn").and_then(expiry::date))
+    developer_tools::objects(stdout).find_map(|answer| {
+        developer_tools::token(answer.get("token")?.as_str()?, answer.get("expiresOn").and_then(expiry::date))
+    })
 }
 
 /// azd's error message: since 1.23 in a JSON object with `error`, before in one with the message inside `data`, on a line of

@@ -3,14 +3,16 @@
 use std::{
     env, io,
     path::{Path, PathBuf},
+    pin::pin,
     process::{ExitStatus, Stdio},
     time::Duration,
 };
 
+use futures_util::future::{self, Either};
 use process_wrap::tokio::CommandWrap;
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
-    time::Instant,
+    time::{Instant, timeout, timeout_at},
 };
 
 use crate::platform::{
@@ -18,8 +20,11 @@ use crate::platform::{
     variables,
 };
 
-/// No token is that long. A command that writes more is stopped.
-const OUTPUT_LIMIT: u64 = 1 << 20;
+/// No token is that long. What a command writes beyond it is read, so that it can go on, and forgotten.
+const OUTPUT_LIMIT: usize = 1 << 20;
+/// How long the rest of the output may take once the command has ended. All that it has written is there by then; what it left
+/// running in the background may keep its pipes open for as long as that runs.
+const LAST_OUTPUT: Duration = Duration::from_millis(500);
 
 /// The output of a command line.
 #[derive(Debug)]
@@ -54,22 +59,44 @@ pub async fn run(
         command.current_dir(process::neutral_directory()).env(variable.0, variable.1);
     });
     let mut tree = ProcessTree::start(command)?;
-    let (stdout, stderr) = (tree.child().stdout().take(), tree.child().stderr().take());
+    let pipes = (tree.child().stdout().take(), tree.child().stderr().take());
+    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
     let ended = async {
-        let (stdout, stderr) = futures_util::future::try_join(read(stdout), read(stderr)).await?;
-        Ok(Output { status: tree.wait().await?, stdout, stderr })
+        let reading = pin!(future::try_join(read(pipes.0, &mut stdout), read(pipes.1, &mut stderr)));
+        match future::select(pin!(tree.wait()), reading).await {
+            Either::Left((status, reading)) => {
+                if let Ok(outcome) = timeout(LAST_OUTPUT, reading).await {
+                    outcome?;
+                }
+                status
+            }
+            Either::Right((outcome, waiting)) => {
+                outcome?;
+                waiting.await
+            }
+        }
     };
-    tokio::time::timeout_at(deadline.min(Instant::now() + limit), ended)
+    let status = timeout_at(deadline.min(Instant::now() + limit), ended)
         .await
-        .unwrap_or_else(|_elapsed| Err(io::ErrorKind::TimedOut.into()))
+        .unwrap_or_else(|_elapsed| Err(io::ErrorKind::TimedOut.into()))?;
+    Ok(Output { status, stdout: text(&stdout), stderr: text(&stderr) })
 }
 
-async fn read(pipe: Option<impl AsyncRead + Unpin>) -> io::Result<String> {
-    let mut bytes = Vec::new();
-    if let Some(pipe) = pipe {
-        pipe.take(OUTPUT_LIMIT).read_to_end(&mut bytes).await?;
+/// Read a pipe to its end, and keep what a token may take.
+async fn read(pipe: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) -> io::Result<()> {
+    let Some(mut pipe) = pipe else { return Ok(()) };
+    let mut part = vec![0; 8192];
+    loop {
+        let length = pipe.read(&mut part).await?;
+        if length == 0 {
+            return Ok(());
+        }
+        kept.extend_from_slice(&part[..length.min(OUTPUT_LIMIT - kept.len())]);
     }
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 #[cfg(test)]
@@ -91,6 +118,21 @@ mod tests {
         let output = run("basename $PWD; echo $SPEAKS; echo err >&2; exit 3", Duration::from_secs(10)).unwrap();
         assert_eq!((output.stdout.as_str(), output.stderr.as_str()), ("bin\nloud\n", "err\n"));
         assert_eq!(output.status.and_then(|status| status.code()), Some(3));
+    }
+
+    #[test]
+    fn what_the_command_leaves_running_does_not_delay_its_output() {
+        let output = run("sleep 8 & echo out; echo err >&2; exit 3", Duration::from_secs(5)).unwrap();
+        assert_eq!((output.stdout.as_str(), output.stderr.as_str()), ("out\n", "err\n"));
+        assert_eq!(output.status.and_then(|status| status.code()), Some(3));
+    }
+
+    #[test]
+    fn output_that_is_too_long_is_cut() {
+        let script = "head -c 3000000 /dev/zero | tr '\\0' x >&2 && echo out";
+        let output = run(script, Duration::from_secs(10)).unwrap();
+        assert_eq!((output.stdout.as_str(), output.stderr.len()), ("out\n", OUTPUT_LIMIT));
+        assert_eq!(output.status.and_then(|status| status.code()), Some(0));
     }
 
     #[test]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.support.doctor import AZURE, Doctor
+from tests.support.platforms import WINDOWS
 from tests.support.servers import DroppingServer, answering
 
 if TYPE_CHECKING:
@@ -91,6 +92,21 @@ class TestTls:
         missing = f"{tmp_path.as_posix()}/nothing.pem"
         report = doctor(f"sslrootcert={missing}")
         assert report.cause == f"sslmode=verify-full needs root certificates, and {missing} does not exist"
+
+    def test_a_file_of_roots_that_holds_none(self, doctor: Doctor, emulator: Emulator, tmp_path: Path) -> None:
+        (tmp_path / "empty.pem").touch()
+        broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+        (tmp_path / "broken.pem").write_text(broken + Path(emulator.ca_file).read_text())
+        (tmp_path / "folder.pem").mkdir()
+        for name, why in (
+            ("empty", "it has no certificates in PEM format"),
+            ("broken", "it has no certificates in PEM format"),
+            ("folder", "Permission denied" if WINDOWS else "Is a directory"),
+        ):
+            path = (tmp_path / f"{name}.pem").as_posix()
+            report = doctor(f"sslrootcert={path}")
+            assert (report.code, report.cause) == (14, f"the root certificates in {path} cannot be used: {why}")
+            assert report.remedy.startswith("name a file of certificates with sslrootcert")
 
     def test_it_closes_at_once(self, doctor: Doctor, emulator: Emulator) -> None:
         emulator.fail_server("hang-up")

@@ -254,6 +254,8 @@ class TestDriver:
             ),
             ("server closed the connection unexpectedly", "try again; if it persists"),
             ("timeout expired", "increase connect_timeout"),
+            ("SSL error: unexpected eof while reading", "try again; if it persists"),
+            ("expected authentication request from server, but received H", "check host and port"),
         ],
     )
     def test_what_programs_report(self, text: str, remedy: str) -> None:

@@ -70,6 +70,9 @@ def _shake_hands(context: Context, mode: str) -> Finding:
         )
     try:
         tls_context = wire.verifying(roots, check_hostname=mode == "verify-full") if verifies else wire.trusting()
+    except OSError as error:
+        return _no_roots(error, roots)
+    try:
         shaken = wire.shake_hands(place, endpoint.host or address, tls_context, context.timeout)
     except (wire.NoTlsError, OSError) as error:
         return _explained(context, error, mode, roots)
@@ -78,6 +81,14 @@ def _shake_hands(context: Context, mode: str) -> Finding:
         return Finding(OK, f"{shaken.version}, not verified (sslmode={mode}); {described}")
     root = _root_of(place, endpoint.host, roots, context.timeout)
     return Finding(OK, f"{shaken.version}, {mode} passes; {described}{f', root {root}' if root else ''}")
+
+
+def _no_roots(error: OSError, roots: str) -> Finding:
+    why = "it has no certificates in PEM format" if isinstance(error, ssl.SSLError) else error.strerror or str(error)
+    cause = f"the root certificates in {roots} cannot be used: {why}"
+    return Finding(
+        FAILURE, cause, cause, "name a file of certificates with sslrootcert; for a server of Azure, omit it"
+    )
 
 
 def _explained(context: Context, error: Exception, mode: str, roots: str) -> Finding:

@@ -106,7 +106,9 @@ _REMEDIES = (
     ),
     (r"certificate verify failed|does not match host name", "see the step tls above"),
     (r"GSSAPI|GSS encryption", "remove gssencmode (PGGSSENCMODE)"),
+    (r"expected authentication request from server", "check host and port: what listens there is no PostgreSQL server"),
     (r"closed the connection unexpectedly|Connection reset|connection was closed|ConnectionDoesNotExist", _STATE),
+    (r"unexpected eof|EOF detected", _STATE),
     (r"timeout expired|[Tt]imed? ?out|CancelledError|no answer within", _SLOW),
     (r"Connection refused|could not translate host name|No route to host|unreachable", _NETWORK),
 )

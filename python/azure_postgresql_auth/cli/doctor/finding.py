@@ -19,6 +19,8 @@ WARNING: Final = "warning"
 FAILURE: Final = "failure"
 PASSED_OVER: Final = "passed over"
 
+_LONGEST_STEP: Final = 300.0
+"""Seconds. A greater connect_timeout means that a program waits forever, which the doctor does not."""
 _TOKEN: Final = re.compile(r"eyJ[\w-]*\.[\w-]+(?:\.[\w-]*)?")
 _SECRETS: Final = (
     "AZURE_CLIENT_SECRET",
@@ -103,7 +105,7 @@ class Context:
     @property
     def timeout(self) -> float:
         """Seconds for one step on the network."""
-        return self.plan.timeout or 5.0
+        return min(self.plan.timeout or 5.0, _LONGEST_STEP)
 
     def redacted(self, text: str) -> str:
         """Without what is secret."""

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from azure_postgresql_auth.cli.doctor.finding import Finding
 
 NOT_TRIED: Final = 3
+_HIGHEST_PORT: Final = 65535
 _STEPS: Final = (
     # Name, exit code of a failure, check, and the steps that it depends on.
     ("installation", 10, installation.check, ()),
@@ -105,6 +106,8 @@ def _context(text: str) -> Context:
         numbers = [int(port or "5432") for port in ports] * (len(hosts) if len(ports) == 1 else 1)
     except ValueError as error:
         raise Failure(f"port={parameters['port']}: expected a number", USAGE) from error
+    if not all(0 < number <= _HIGHEST_PORT for number in numbers):
+        raise Failure(f"port={parameters['port']}: expected numbers from 1 to {_HIGHEST_PORT}", USAGE)
     return Context(
         parameters, plan, scope, [Endpoint(*place) for place in zip(hosts, addresses, numbers)], url.driver, url.note
     )
