@@ -26,6 +26,8 @@ from tests.support.servers import Server, forward
 
 if TYPE_CHECKING:
     from azure_postgresql_auth.emulator import Emulator
+
+    from tests.support.cli import Run
 PASSWORD = "sesame, open"
 
 
@@ -169,6 +171,17 @@ def test_other_machines_need_a_password_and_tls(run_proxy: RunProxy, files: File
         assert proxy.process.wait(60) == 2
         assert heard.replace("\\", "") in Path(proxy.log_path).read_text()
         assert not proxy.events("listening")
+
+
+@pytest.mark.parametrize(("value", "is_on"), [("true", True), ("1", True), ("false", False), ("0", False)])
+def test_the_variable_of_a_switch_can_turn_it_off(cli: Run, value: str, is_on: Any) -> None:
+    done = cli(
+        *("proxy", "srv.postgres.database.azure.com", "--listen", "0.0.0.0:0"),
+        env={"AZURE_POSTGRESQL_AUTH_PROXY_ALLOW_REMOTE": value},
+    )
+    assert done.returncode == 2
+    assert ("or give --allow-remote" in done.stderr) != is_on
+    assert ("which needs a --password-file" in done.stderr) == is_on
 
 
 def test_the_socket_is_this_users_alone(run_proxy: RunProxy, tmp_path: Path) -> None:

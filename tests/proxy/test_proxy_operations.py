@@ -20,7 +20,7 @@ import pytest
 
 from tests.support.cancelling import cancelled_asleep, needs_cancel_safe
 from tests.support.cli import COMMAND
-from tests.support.platforms import LIMIT, needs_signals
+from tests.support.platforms import LIMIT, needs_proc, needs_signals
 from tests.support.polling import eventually
 from tests.support.ports import reserved_ports
 from tests.support.proxy import ROLE, RunProxy, startup
@@ -207,6 +207,78 @@ def test_sockets_and_notifications_of_systemd(run_proxy: RunProxy, emulator: Emu
         finally:
             process.kill()
             process.wait()
+
+
+@needs_proc
+@pytest.mark.parametrize(
+    ("kind", "complaint"),
+    [
+        ("datagram", "is not a socket that listens"),
+        ("silent", "is not a socket that listens"),
+        ("file", "Socket operation on non-socket"),
+        ("closed", "Bad file descriptor"),
+    ],
+)
+def test_what_is_no_listening_socket_is_refused(emulator: Emulator, kind: str, complaint: str, tmp_path: Path) -> None:
+    with contextlib.ExitStack() as stack:
+        types = {"datagram": socket.SOCK_DGRAM, "silent": socket.SOCK_STREAM}
+        if kind in types:
+            given = stack.enter_context(socket.socket(socket.AF_UNIX, types[kind])).fileno()
+        else:
+            given = stack.enter_context((tmp_path / "file").open("w")).fileno()
+        command = [*COMMAND, "proxy", f"localhost:{emulator.port}", "--sslrootcert", emulator.ca_file]
+        opened = "3>&-" if kind == "closed" else f"3<&{given}"
+        script = f'exec {opened}; export LISTEN_FDS=1 LISTEN_PID=$$; exec "$@"'
+        done = subprocess.run(
+            ["bash", "-c", script, "bash", *command],
+            pass_fds=[given],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=LIMIT,
+        )
+    assert done.returncode == 1
+    assert done.stderr.startswith("azure-postgresql-auth: proxy: descriptor 3 of LISTEN_FDS")
+    assert complaint in done.stderr
+
+
+@needs_signals
+def test_a_service_manager_that_does_not_read(run_proxy: RunProxy, tmp_path: Path) -> None:
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as filler,
+    ):
+        path = str(tmp_path / "notify")
+        manager.bind(path)
+        filler.connect(path)
+        filler.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                filler.send(b"x")
+        proxy = run_proxy(env={"NOTIFY_SOCKET": path})
+        proxy.told("listening")
+        assert proxy.stop() == 0
+        assert [event["event"] for event in proxy.events()][-1] == "stopped"
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--max-connections", "0"),
+        ("--max-connections", "-1"),
+        ("--max-connections", "1" + "0" * 30),
+        ("--client-timeout", "-1"),
+        ("--login-timeout", "x"),
+        ("--stop-timeout", "nan"),
+        ("--stop-timeout", "1e300"),
+        ("--user", ""),
+        ("--database", ""),
+    ],
+)
+def test_a_value_that_is_out_of_range_is_refused_at_once(cli: Run, option: str, value: str) -> None:
+    done = cli("proxy", "srv.postgres.database.azure.com", "--listen", "0", f"{option}={value}")
+    assert done.returncode == 2
+    assert f"argument {option}: " in done.stderr
 
 
 @needs_signals

@@ -6,6 +6,7 @@ its own.
 
 from __future__ import annotations
 
+import argparse
 import os
 from typing import TYPE_CHECKING
 
@@ -13,11 +14,15 @@ from azure_postgresql_auth.cli.arguments import SERVER
 from azure_postgresql_auth.cli.terminal import PROGRAM
 
 if TYPE_CHECKING:
-    import argparse
     from typing import Any, Final
 
 _PREFIX: Final = "AZURE_POSTGRESQL_AUTH_PROXY_"
+_ON: Final = ("1", "true", "yes", "on")
+"""Values of a switch's variable that turn it on. With any other, the proxy stays as closed as it is by default."""
 _MAX_CONNECTIONS: Final = 1000
+_HIGHEST_COUNT: Final = 1_000_000
+_LONGEST: Final = 31_536_000
+"""Seconds; a year."""
 
 DESCRIPTION: Final = f"""\
 Logs in for programs in any language. They connect to this machine without a password; the proxy connects to the server
@@ -48,6 +53,32 @@ def _default(option: str, fallback: Any = None) -> Any:
     return os.environ.get(_PREFIX + option.lstrip("-").replace("-", "_").upper()) or fallback
 
 
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text) <= _HIGHEST_COUNT):
+        message = f"{text!r}: expected a number from 1 to {_HIGHEST_COUNT}"
+        raise argparse.ArgumentTypeError(message)
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    # Not a number is not within it, either.
+    if not 0 <= seconds <= _LONGEST:
+        message = f"{text!r}: expected a number of seconds from 0 to {_LONGEST}"
+        raise argparse.ArgumentTypeError(message)
+    return seconds
+
+
+def _given(text: str) -> str:
+    if not text:
+        message = "it is empty; give a value, or leave the option out"
+        raise argparse.ArgumentTypeError(message)
+    return text
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument(
@@ -74,16 +105,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("--http", "[HOST:]PORT", "serve /livez, /readyz and /metrics (Prometheus)"),
         ("--health-file", "FILE", "a file that exists while the proxy is ready, rewritten at least every minute"),
     ):
-        parser.add_argument(option, metavar=metavar, default=_default(option), help=text)
+        parser.add_argument(option, type=_given, metavar=metavar, default=_default(option), help=text)
     parser.add_argument(
         "--allow-remote",
         action="store_true",
-        default=_default("--allow-remote") is not None,
+        default=str(_default("--allow-remote")).lower() in _ON,
         help="listen on addresses that other machines can reach; needs --password-file, --tls-cert and --tls-key",
     )
     parser.add_argument(
         "--max-connections",
-        type=int,
+        type=_count,
         default=_default("--max-connections", str(_MAX_CONNECTIONS)),
         metavar="COUNT",
         help=(
@@ -98,7 +129,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     ):
         parser.add_argument(
             option,
-            type=float,
+            type=_seconds,
             default=_default(option, str(seconds)),
             metavar="SECONDS",
             help=f"{text}; default: {seconds}",

@@ -24,6 +24,7 @@ SOCKET_NAME: Final = ".s.PGSQL.5432"
 _BACKLOG: Final = 1024
 _EXCLUSIVE: Final = getattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_REUSEADDR)
 """On Windows the latter would let another program listen on the same port; elsewhere it does not."""
+_NOTIFY_TIMEOUT: Final = 1.0
 _FIRST_DESCRIPTOR: Final = 3
 """sd_listen_fds(3)."""
 
@@ -134,21 +135,34 @@ def activated(servers: Sequence[Server]) -> Iterator[tuple[Server, socket.socket
     """Yield the sockets that the service manager has opened. Their names tell several servers apart.
 
     Raises:
-        Failure: A socket's name is not that of a server.
+        Failure: A socket's name is not that of a server, or it is no socket that listens.
     """
     count, pid = os.environ.pop("LISTEN_FDS", ""), os.environ.pop("LISTEN_PID", "")
     names = os.environ.pop("LISTEN_FDNAMES", "").split(":")
-    if not count.isdigit() or pid != str(os.getpid()):
+    if not (count.isascii() and count.isdigit()) or pid != str(os.getpid()):
         return
     by_name = {server.name: server for server in servers}
     for index in range(int(count)):
-        os.set_inheritable(_FIRST_DESCRIPTOR + index, False)  # noqa: FBT003 - takes no keywords
         name = names[index] if index < len(names) else ""
         server = servers[0] if len(servers) == 1 else by_name.get(name)
         if server is None:
             message = f"proxy: a socket of the service manager is named {name!r}; expected one of: {', '.join(by_name)}"
             raise Failure(message, USAGE)
-        yield server, socket.socket(fileno=_FIRST_DESCRIPTOR + index)
+        yield server, _received(_FIRST_DESCRIPTOR + index)
+
+
+def _received(descriptor: int) -> socket.socket:
+    try:
+        os.set_inheritable(descriptor, False)  # noqa: FBT003 - takes no keywords
+        listener = socket.socket(fileno=descriptor)
+        is_listening = sys.platform != "linux" or listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    except OSError as error:
+        message = f"proxy: descriptor {descriptor} of LISTEN_FDS: {error.strerror or error}"
+        raise Failure(message) from error
+    if not is_listening:
+        message = f"proxy: descriptor {descriptor} of LISTEN_FDS is not a socket that listens; use ListenStream="
+        raise Failure(message)
+    return listener
 
 
 def notify(state: str) -> None:
@@ -157,8 +171,9 @@ def notify(state: str) -> None:
     # Windows has no service manager that sets the variable; a shell's environment can still have it.
     if sys.platform == "win32" or not address.startswith(("/", "@")):
         return
-    # Without a manager, the proxy continues to serve.
+    # Without a manager, or with one that has stopped reading, the proxy continues to serve.
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.settimeout(_NOTIFY_TIMEOUT)
         manager.connect(address.replace("@", "\0", 1) if address.startswith("@") else address)
         manager.send(state.encode())
 
