@@ -104,6 +104,11 @@ class TestWhoLogsIn:
         assert found == [emulator.identity.name] * 8
         assert len(emulator.token_requests) == 1
 
+    def test_a_derived_backend_has_settings_of_its_own(self, database: Databases, emulator: Emulator) -> None:
+        connection = database(ENGINE="tests.django.derived", SHARD_GROUP="a")
+        assert who(connection) == emulator.identity.name
+        assert connection.validation.check() == []
+
     @pytest.mark.parametrize("style", ["nothing", "credential", "empty keys"])
     def test_a_password_is_a_plain_login(self, style: str, database: Databases, emulator: Emulator) -> None:
         entries: dict[str, dict[str, Any]] = {

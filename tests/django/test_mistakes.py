@@ -108,6 +108,10 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
         r"has 'IDENTITY', which is not a setting of a database; known are AAD_OPTIONS, ATOMIC_",
     ),
     "unknown with a password": ({"IDENTITY": "x", "USER": "me", "PASSWORD": SECRET}, "has 'IDENTITY'"),
+    "beside settings of a derived backend": (
+        {"ENGINE": "tests.django.derived", "SCOPE": "s"},
+        r"has 'SCOPE', .* did you mean OPTIONS\['scope'\]\?",
+    ),
     "no flag": (
         {"OPTIONS": {"allow_insecure_transport": "maybe"}},
         r"\['OPTIONS'\]\['allow_insecure_transport'\] is 'maybe'; expected True or False",

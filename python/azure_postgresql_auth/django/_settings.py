@@ -30,6 +30,7 @@ from azure_postgresql_auth.errors import CredentialValueError
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
+_ENGINES = ("azure_postgresql_auth.django", "azure_postgresql_auth.django.postgis")
 _AAD_OPTIONS = "AAD_OPTIONS"
 _PRINCIPAL = ("TENANT_ID", "CLIENT_ID", "CLIENT_SECRET")
 _AAD_PRINCIPAL = ("SP_TENANT_ID", "SP_CLIENT_ID", "SP_CLIENT_SECRET")
@@ -105,12 +106,18 @@ def set_flag(params: dict[str, Any], alias: str) -> None:
 
 
 def _refuse_unknown(entry: Mapping[str, Any], where: str) -> None:
-    """Reject keys that Django would ignore: a misspelt key would silently select the default credential."""
+    """Reject keys that Django would ignore: a misspelt key would silently select the default credential.
+
+    A derived backend can have keys of its own. django-tenants' keeps the current schema in one, for example.
+    """
+    is_derived = entry["ENGINE"] not in _ENGINES
     for key in entry:
         if key not in _KNOWN:
             meant = [f"OPTIONS[{name!r}]" for name in _near(key, _IN_OPTIONS)] or _near(key, _KNOWN)
             if not meant and "CREDENTIAL" in key.upper():
                 meant = ["OPTIONS['credential']"]
+            if not meant and is_derived:
+                continue
             message = f"{where} has {key!r}, which is not a setting of a database; "
             message += f"did you mean {meant[0]}?" if meant else f"known are {', '.join(sorted(_KNOWN))}"
             raise ImproperlyConfigured(message)

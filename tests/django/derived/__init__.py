@@ -1,0 +1,1 @@
+"""A backend derived from this package's, as other packages and projects have them."""
