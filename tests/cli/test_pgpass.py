@@ -199,8 +199,9 @@ def test_others_lines_stay() -> None:
 
 
 @pytest.mark.parametrize("letter", ["\n", "\r"])
-def test_a_line_break_in_a_name_makes_no_second_line(letter: str, tmp_path: Path) -> None:
+def test_a_line_break_makes_no_second_line(letter: str, tmp_path: Path) -> None:
     file = Passfile(str(tmp_path / "pgpass"), ["localhost"])
-    with pytest.raises(Failure, match="has a line break, which a password file cannot hold"):
-        file.update({f"a{letter}b": "token"})
+    for user, token, name in ((f"a{letter}b", "secret", "user"), ("a", f"secret{letter}token", "token")):
+        with pytest.raises(Failure, match=f"^the {name} has a line break, which a password file cannot hold$"):
+            file.update({user: token})
     assert not (tmp_path / "pgpass").exists()

@@ -32,12 +32,12 @@ def line(password: str, *, host: str = ANY, port: str = ANY, database: str = ANY
     Raises:
         Failure: a field has a line break, which a password file cannot hold.
     """
-    fields = (host, port, database, user, password)
-    broken = next((field for field in fields if not {"\n", "\r"}.isdisjoint(field)), None)
+    fields = {"host": host, "port": port, "database": database, "user": user, "token": password}
+    broken = next((name for name, field in fields.items() if not {"\n", "\r"}.isdisjoint(field)), None)
     if broken is not None:
-        message = f"{broken!r} has a line break, which a password file cannot hold"
+        message = f"the {broken} has a line break, which a password file cannot hold"
         raise Failure(message, USAGE)
-    entry = ":".join(field.replace("\\", "\\\\").replace(":", "\\:") for field in fields)
+    entry = ":".join(field.replace("\\", "\\\\").replace(":", "\\:") for field in fields.values())
     # libpq takes a line that begins with this for a comment.
     return f"\\{entry}" if entry.startswith("#") else entry
 
