@@ -27,13 +27,26 @@ impl Proxy {
     /// # Errors
     /// It is not an http URL. The text does not show it, because it may hold a password.
     pub fn parse(text: &str) -> Result<Self, Error> {
-        let url = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
-        match super::transport::parse_endpoint("proxies", &url) {
-            Ok(_) => Ok(Self::Through(url)),
-            Err(_) => Err(Error::InvalidArgument(
-                "proxies: expected the URL of an HTTP proxy, such as \"http://proxy.example.com:3128\"".to_owned(),
-            )),
-        }
+        let url = proxy_url("proxies", text).map_err(|defect| Error::InvalidArgument(defect.to_string()))?;
+        Ok(Self::Through(url))
+    }
+}
+
+/// The URL of a proxy, in which `http://` may be omitted; `name` is that of the argument or variable.
+///
+/// # Errors
+/// It is not an http URL.
+pub fn proxy_url(name: &str, text: &str) -> Result<String, Defect> {
+    let url = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+    super::transport::parse_endpoint(name, &url).map_err(|_| no_proxy_url(name))?;
+    Ok(url)
+}
+
+/// The defect of a proxy's URL. It does not show the value, which may hold a password.
+pub fn no_proxy_url(name: &str) -> Defect {
+    Defect {
+        problem: format!("{name}: expected the URL of an HTTP proxy"),
+        remedy: "give one such as \"http://proxy.example.com:3128\"",
     }
 }
 

@@ -151,14 +151,12 @@ variables! {
         variable SYSTEM_OIDCREQUESTURI: "`AzurePipelinesCredential`", "Azure Pipelines", "";
     }
     Network {
-        /// Proxy for https addresses; also in lower case.
-        variable "HTTPS_PROXY": "HTTP client", "curl", "";
-        /// Proxy for http addresses; also in lower case.
-        variable "HTTP_PROXY": "HTTP client", "curl", "";
-        /// Proxy for both; also in lower case.
-        variable "ALL_PROXY": "HTTP client", "curl", "";
+        /// URL of the HTTP proxy for requests to Entra ID; also in lower case.
+        variable HTTPS_PROXY: "HTTP client", "curl", "";
+        /// The same, where that is not set; also in lower case.
+        variable ALL_PROXY: "HTTP client", "curl", "";
         /// Hosts that are reached without a proxy, separated by commas; also in lower case.
-        variable "NO_PROXY": "HTTP client", "curl", "";
+        variable NO_PROXY: "HTTP client", "curl", "";
         /// File with the certification authorities to trust, in PEM.
         variable SSL_CERT_FILE: "HTTP client", "OpenSSL", "the operating system's authorities";
         /// Directories with such files.

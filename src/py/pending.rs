@@ -119,13 +119,13 @@ impl PendingLogin {
 
     /// State for how many seconds the caller waits, before the first poll.
     fn set_timeout(&self, timeout: f64) -> PyResult<()> {
-        let deadline = self.tokens.logins.tokens.now().after(duration(timeout)?);
+        let deadline = self.tokens.logins.tokens.now().after(duration("timeout", timeout)?);
         let _ = self.deadline.set(deadline); // Err: it is set already
         Ok(())
     }
 
     /// Return the exception for a caller whose timeout has passed.
     fn timed_out<'py>(&self, py: Python<'py>, timeout: f64) -> PyResult<Bound<'py, PyAny>> {
-        errors::exception(py, &self.tokens.logins.tokens.too_late(&self.scope, duration(timeout)?))
+        errors::exception(py, &self.tokens.logins.tokens.too_late(&self.scope, duration("timeout", timeout)?))
     }
 }

@@ -57,8 +57,8 @@ impl Proxy {
             access: AccessConfig { user, database, password_file, certificate },
             limits: Limits {
                 connections: max_connections,
-                identify: duration(client_timeout)?,
-                login: duration(login_timeout)?,
+                identify: duration("client_timeout", client_timeout)?,
+                login: duration("login_timeout", login_timeout)?,
             },
             allow_remote,
             http,
@@ -80,7 +80,7 @@ impl Proxy {
     }
 
     fn stop(&self, grace: f64) -> PyResult<()> {
-        self.0.stop(duration(grace)?);
+        self.0.stop(duration("grace", grace)?);
         Ok(())
     }
 

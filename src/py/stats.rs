@@ -5,7 +5,7 @@ use pyo3::{prelude::*, types::PyDict};
 use crate::cache::stats;
 
 /// Counters of a credential's tokens.
-#[pyclass(frozen, module = "azure_postgresql_auth._core")]
+#[pyclass(frozen, module = "azure_postgresql_auth.core")]
 pub struct TokenStats {
     pub counted: stats::Snapshot,
     #[pyo3(get)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from azure_postgresql_auth import core, identity
 from tests.support.credentials import failure, make_token, object_id
 from tests.support.platforms import WINDOWS
 from tests.support.servers import Server
-from tests.support.tools import HANGING, saying
+from tests.support.tools import HANGING, install, saying
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -104,6 +105,19 @@ NOISE = {
     "notices": ('{"type": "consoleMessage", "data": {"message": "A new version"}}\n', '{"type": "consoleMessage"}\n'),
     "white space": ("\r\n \r\n", "\r\n"),
 }
+
+
+def test_programs_below_the_current_directory_are_not_run(
+    nowhere: Emulator, tool: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Relative directories of PATH, for which an empty one stands too, are passed over, not taken for the tool's."""
+    tool("az", saying(json.dumps({"accessToken": nowhere.token(nowhere.identity), "expires_on": 4e9})))
+    here = tmp_path / "here"
+    here.mkdir()
+    install(here, "az", saying("{}", code=1))
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("PATH", os.pathsep.join(["", ".", os.path.join("..", "here"), str(tmp_path)]))  # noqa: PTH118
+    assert object_id(identity.AzureCliCredential()) == nowhere.identity.object_id
 
 
 class TestNoise:

@@ -267,7 +267,7 @@ class TestShape:
         (lambda: identity.ClientSecretCredential(GUID, "c", ""), "client_secret is required"),
         (lambda: identity.ClientSecretCredential(GUID, "c", "s", authority="http://x"), "authority='http://x'"),
         (lambda: identity.EnvironmentCredential(authority="/relative"), "authority='/relative'"),
-        (lambda: identity.DefaultAzureCredential(process_timeout=-1), "timeout=-1"),
+        (lambda: identity.DefaultAzureCredential(process_timeout=-1), "process_timeout=-1"),
     ],
 )
 def test_invalid_values(make: Any, text: str) -> None:

@@ -110,6 +110,54 @@ class TestProxy:
         assert "proxy" in text or "tunnel" in text
 
 
+class TestVariablesOfProxies:
+    """As curl reads them, except that what is set to nothing is not set, and what cannot be used is an error."""
+
+    @pytest.fixture(autouse=True)
+    def no_exemption(self, nowhere: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert nowhere
+        monkeypatch.delenv("NO_PROXY")
+
+    @pytest.mark.parametrize(
+        "others",
+        [{"HTTPS_PROXY": ""}, {"HTTP_PROXY": "http://127.0.0.1:9"}, {"REQUEST_METHOD": "GET"}, {"NO_PROXY": ""}],
+        ids=str,
+    )
+    @pytest.mark.parametrize("name", ["https_proxy", "ALL_PROXY", "all_proxy"])
+    def test_the_first_that_is_set_to_something(
+        self, credential: Any, name: str, others: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with Proxy() as proxy:
+            for variable, value in {**others, name: proxy.url}.items():
+                monkeypatch.setenv(variable, value)
+            credential.get_token(SCOPE)
+        assert len(proxy.asked) == 1
+
+    def test_an_exemption_in_lower_case(self, proxy: Proxy, credential: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("NO_PROXY", "")
+        monkeypatch.setenv("no_proxy", "other.example, 127.0.0.1")
+        credential.get_token(SCOPE)
+        assert proxy.asked == []
+
+    @pytest.mark.parametrize(
+        ("value", "why"),
+        [
+            ('"http://user:a-secret@127.0.0.1:9"', "HTTPS_PROXY is enclosed in quotation marks"),
+            ("http://user:a-secret@127.0.0.1:9\n", "HTTPS_PROXY ends with a line break"),
+            ("socks5://user:a-secret@127.0.0.1:9", "HTTPS_PROXY: expected the URL of an HTTP proxy"),
+            ("a-secret : x", "HTTPS_PROXY: expected the URL of an HTTP proxy"),
+        ],
+    )
+    def test_what_is_no_proxy(
+        self, nowhere: Emulator, credential: Any, value: str, why: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("HTTPS_PROXY", value)
+        text = failure(credential)
+        assert text.startswith(f"ClientSecretCredential: {why}")
+        assert "a-secret" not in text
+        assert nowhere.token_requests == []
+
+
 @pytest.mark.parametrize("status", [200, 403, 502])
 def test_a_page_instead_of_a_token(nowhere: Emulator, credential: Any, status: int) -> None:
     """From a proxy that looks into TLS, or the sign-in page of a hotel."""

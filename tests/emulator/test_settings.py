@@ -87,6 +87,10 @@ def test_wrong_values_are_refused_where_they_are_set(emulator: Emulator) -> None
         (ValueError, "message='': expected a text", lambda: emulator.refuse("")),
         (ValueError, "is longer than the 63 bytes that PostgreSQL allows", lambda: emulator.add_identity("n" * 64)),
         (ValueError, "PostgreSQL refuses the role 'pg_own'", lambda: emulator.add_identity("pg_own")),
+        (ValueError, "PostgreSQL refuses the role 'n.x00'", lambda: emulator.add_identity("n\0")),
+        (TypeError, "name=None: expected a text", lambda: emulator.add_identity(None)),  # type: ignore[arg-type]
+        (TypeError, "role=5: expected a text", lambda: emulator.add_identity("app", role=5)),  # type: ignore[arg-type]
+        (TypeError, "name=5: expected a text", lambda: emulator.add_group(5)),  # type: ignore[arg-type]
         (ValueError, "role 'postgres' administers the server", lambda: emulator.add_identity("postgres")),
     ]
     for error, said, call in wrong:
@@ -95,6 +99,19 @@ def test_wrong_values_are_refused_where_they_are_set(emulator: Emulator) -> None
     assert (emulator.lifetime, emulator.latency) == (3600, 0)
     assert imds(emulator)[0] == 200
     connect(emulator, emulator.identity).close()
+
+
+def test_no_proxy_in_each_spelling_that_is_set(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where both are set, requests and curl read the one in lower case."""
+    monkeypatch.setenv("NO_PROXY", "a.example")
+    assert emulator.env["NO_PROXY"] == "a.example,localhost,127.0.0.1"
+    monkeypatch.setenv("no_proxy", "b.example")
+    assert emulator.env["no_proxy"] == "b.example,localhost,127.0.0.1"
+
+
+def test_a_statement_that_waits_for_data_ends(emulator: Emulator) -> None:
+    with pytest.raises(Exception, match="there is no data to copy: use INSERT"):
+        emulator.sql("CREATE TEMPORARY TABLE t (i int); COPY t FROM STDIN")
 
 
 @needs_server

@@ -282,6 +282,10 @@ class TestOddDates:
     def test_a_timeout_without_end(self, timeout: float) -> None:
         assert core.login(SyncCredential(USER), timeout=timeout).password == USER
 
+    def test_a_mock_whose_token_was_not_set(self) -> None:
+        with pytest.raises(TypeError, match="returned MagicMock, which is not an access token"):
+            core.get_entra_token(MagicMock())
+
     def test_empty_and_unprintable_tokens(self) -> None:
         with pytest.raises(errors.EntraConnectionValueError, match="empty token"):
             core.get_entra_token(SyncCredential(""))

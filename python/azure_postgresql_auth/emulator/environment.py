@@ -156,12 +156,14 @@ class Environment(Part):
     def _common_env(self) -> dict[str, str]:
         run = self._running
         bundle = str(run.certificates.bundle_file)
+        # Some programs read the name in lower case first, if it is set.
+        exempt = [name for name in ("NO_PROXY", "no_proxy") if name == "NO_PROXY" or name in os.environ]
         return {
             "AZURE_POD_IDENTITY_AUTHORITY_HOST": run.identities.managed_identity_url,
             "AZURE_AUTHORITY_HOST": run.identities.authority_url,
             "SSL_CERT_FILE": bundle,
             "REQUESTS_CA_BUNDLE": bundle,
-            "NO_PROXY": ",".join(filter(None, (os.environ.get("NO_PROXY"), "localhost,127.0.0.1"))),
+            **{name: ",".join(filter(None, (os.environ.get(name), "localhost,127.0.0.1"))) for name in exempt},
             "PGHOST": self.host,
             "PGPORT": str(self.port),
             "PGDATABASE": self.database,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any
 
+from azure_postgresql_auth.emulator import values
 from azure_postgresql_auth.emulator.identity.directory import Group, Identity
 from azure_postgresql_auth.emulator.part import Part
 
@@ -64,11 +65,15 @@ class Principals(Part):
             default: True to make it the identity of `self.identity`.
 
         Raises:
+            TypeError: the name or the role is not a text.
             ValueError: the kind or type is unknown; the role belongs to another identity or is the server's
                 administrator; or PostgreSQL rejects the role's name.
         """
         run = self._running
+        values.text("name", name)
         role_name = name if isinstance(role, _SameAsName) else role
+        if role_name is not None:
+            values.text("role", role_name)
         identity = run.directory.new_identity(name, kind, role_name, claims or {}, database_claims or {})
         if role_name is not None:
             self._create_role(role_name, role_type or _ROLE_TYPES.get(kind, "service"), [identity])
@@ -85,12 +90,13 @@ class Principals(Part):
             members: identities or their names.
 
         Raises:
-            TypeError: `members` is a string, not a sequence.
+            TypeError: the name is not a text, or `members` is one.
             ValueError: no identity has the name of a member; or the role is not valid, as for `add_identity`.
         """
         if isinstance(members, str):
             message = f"members={members!r}: expected a list of identities or names"
             raise TypeError(message)
+        values.text("name", name)
         found = tuple(self._running.directory.identity(member) for member in members)
         self._create_role(name, "group", found)
         group = Group(name, str(uuid.uuid4()), found)

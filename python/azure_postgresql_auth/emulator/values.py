@@ -49,6 +49,18 @@ def count(name: str, value: int | None, least: int = 0) -> int | None:
     return value
 
 
+def text(name: str, value: str) -> str:
+    """Return a text.
+
+    Raises:
+        TypeError: it is not a text.
+    """
+    if not isinstance(value, str):
+        message = f"{name}={value!r}: expected a text"
+        raise TypeError(message)
+    return value
+
+
 def status(value: int) -> int:
     """Return the HTTP status of a final response.
 

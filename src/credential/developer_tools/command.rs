@@ -35,10 +35,11 @@ pub struct Output {
     pub stderr: String,
 }
 
-/// The program that a shell would run for `name`.
+/// The program that a shell would run for `name`, except below the current directory, where anybody may have put one.
 pub fn find(name: &str) -> Option<PathBuf> {
     let path = env::var_os(variables::PATH)?;
-    env::split_paths(&path).find_map(|directory| process::find_in(&directory, name))
+    let mut directories = env::split_paths(&path).filter(|directory| directory.is_absolute());
+    directories.find_map(|directory| process::find_in(&directory, name))
 }
 
 /// Run a program for at most `limit`; after that, it is killed together with the processes it started.

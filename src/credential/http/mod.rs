@@ -4,6 +4,7 @@ pub mod answer;
 pub mod attempt_log;
 pub mod cause;
 pub mod headers;
+mod proxies;
 pub mod redaction;
 #[cfg(any(test, fuzzing))]
 pub mod script;

@@ -31,7 +31,7 @@ use super::{
     answer,
     attempt_log::AttemptLog,
     cause::{distrusted, innermost},
-    trust,
+    proxies, trust,
 };
 use crate::{
     credential::{
@@ -253,7 +253,10 @@ fn entra_client(credential: &'static str) -> Result<reqwest::Client, error::Erro
         None => builder(),
     };
     let http = match &wanted.proxy {
-        None => http,
+        None => match proxies::named().map_err(|defect| defect.of(credential))? {
+            Some(proxy) => http.proxy(proxy),
+            None => http.no_proxy(),
+        },
         Some(Proxy::Direct) => http.no_proxy(),
         Some(Proxy::Through(url)) => {
             http.proxy(reqwest::Proxy::https(url).map_err(|error| no_client(credential, &error))?)

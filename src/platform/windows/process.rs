@@ -28,9 +28,8 @@ pub fn neutral_directory() -> PathBuf {
 /// The file in this directory that a shell would run for `name`.
 #[must_use]
 pub fn find_in(directory: &Path, name: &str) -> Option<PathBuf> {
-    // A relative directory would lead to files of wherever the program happens to run.
     let mut candidates = SUFFIXES.iter().map(|suffix| directory.join(format!("{name}.{suffix}")));
-    directory.is_absolute().then(|| candidates.find(|candidate| candidate.is_file()))?
+    candidates.find(|candidate| candidate.is_file())
 }
 
 /// Ends all commands that run, for a process that ends: the system does, for their jobs are closed with the process.

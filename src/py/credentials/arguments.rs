@@ -46,5 +46,5 @@ pub fn authority(py: Python<'_>, text: Option<&str>) -> PyResult<Option<Authorit
 }
 
 pub fn process_timeout(seconds: Option<f64>) -> PyResult<Duration> {
-    seconds.map_or(Ok(PROCESS_TIMEOUT), duration)
+    seconds.map_or(Ok(PROCESS_TIMEOUT), |limit| duration("process_timeout", limit))
 }

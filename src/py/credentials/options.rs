@@ -35,8 +35,8 @@ impl ClientOptions {
         Ok(Self(Arc::new(credential::ClientOptions {
             proxy: if no_proxy { Some(Proxy::Direct) } else { checked(py, proxy.map(Proxy::parse).transpose())? },
             ca_bundle,
-            connect_timeout: connect_timeout.map(duration).transpose()?,
-            read_timeout: read_timeout.map(duration).transpose()?,
+            connect_timeout: connect_timeout.map(|limit| duration("connection_timeout", limit)).transpose()?,
+            read_timeout: read_timeout.map(|limit| duration("read_timeout", limit)).transpose()?,
             additional_tenants: valid(py, tenants)?,
         })))
     }

@@ -111,20 +111,22 @@ class Backend:
         stream, _ = await self.login(startup, self.user, self.password)
         async with stream:
             reader = BufferedByteReceiveStream(stream)
-            await _until_ready(reader)
+            await _until_ready(stream, reader)
             await stream.send(protocol.message(b"Q", sql.encode() + b"\0"))
-            rows = await _until_ready(reader)
+            rows = await _until_ready(stream, reader)
             await stream.send(protocol.message(b"X", b""))
         return rows
 
 
-async def _until_ready(reader: BufferedByteReceiveStream) -> list[tuple[str | None, ...]]:
+async def _until_ready(stream: ByteStream, reader: BufferedByteReceiveStream) -> list[tuple[str | None, ...]]:
     rows = []
     error: BackendError | None = None
     while True:
         kind, payload = await protocol.read_message(reader)
         if kind == b"D":
             rows.append(protocol.data_row(payload))
+        elif kind == b"G":  # COPY FROM STDIN: the server waits for data
+            await stream.send(protocol.message(b"f", b"there is no data to copy: use INSERT\0"))
         elif kind == b"E":
             error = BackendError(payload)
             if protocol.error_fields(payload).get("V") in {"FATAL", "PANIC"}:

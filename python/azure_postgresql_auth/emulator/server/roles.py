@@ -75,11 +75,11 @@ class Roles:
                 f"role {name!r} is longer than the {_LONGEST_NAME} bytes that PostgreSQL allows; pass another role="
             )
             raise ValueError(message)
-        found = self._query(f"SELECT rolsuper FROM pg_roles WHERE rolname = {literal(name)}", None)
-        if name == self._administrator or found == [("t",)]:
-            message = f"role {name!r} administers the server behind the emulator; pass another role= or role=None"
-            raise ValueError(message)
         try:
+            found = self._query(f"SELECT rolsuper FROM pg_roles WHERE rolname = {literal(name)}", None)
+            if name == self._administrator or found == [("t",)]:
+                message = f"role {name!r} administers the server behind the emulator; pass another role= or role=None"
+                raise ValueError(message)
             self._write(name, exists=bool(found))
         except BackendError as error:
             message = f"PostgreSQL refuses the role {name!r}: {error}"
