@@ -202,6 +202,6 @@ def test_others_lines_stay() -> None:
 def test_a_line_break_makes_no_second_line(letter: str, tmp_path: Path) -> None:
     file = Passfile(str(tmp_path / "pgpass"), ["localhost"])
     for user, token, name in ((f"a{letter}b", "secret", "user"), ("a", f"secret{letter}token", "token")):
-        with pytest.raises(Failure, match=f"^the {name} has a line break, which a password file cannot hold$"):
+        with pytest.raises(Failure, match=f"^the {name} has a line break, which the file cannot hold$"):
             file.update({user: token})
     assert not (tmp_path / "pgpass").exists()

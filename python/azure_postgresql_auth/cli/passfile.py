@@ -9,8 +9,7 @@ import subprocess
 import threading
 from typing import TYPE_CHECKING
 
-from azure_postgresql_auth.cli import signals, temporary
-from azure_postgresql_auth.cli.failure import USAGE, Failure
+from azure_postgresql_auth.cli import entry, signals, temporary
 from azure_postgresql_auth.cli.refresh import keep_fresh
 from azure_postgresql_auth.errors import AzurePgEntraError
 
@@ -30,24 +29,21 @@ def line(password: str, *, host: str = ANY, port: str = ANY, database: str = ANY
     """Return one entry, without its line end.
 
     Raises:
-        Failure: a field has a line break, which a password file cannot hold.
+        Failure: a field has a line break.
     """
-    fields = {"host": host, "port": port, "database": database, "user": user, "token": password}
-    broken = next((name for name, field in fields.items() if not {"\n", "\r"}.isdisjoint(field)), None)
-    if broken is not None:
-        message = f"the {broken} has a line break, which a password file cannot hold"
-        raise Failure(message, USAGE)
-    entry = ":".join(field.replace("\\", "\\\\").replace(":", "\\:") for field in fields.values())
+    entry.check(host=host, port=port, database=database, user=user, token=password)
+    fields = (host, port, database, user, password)
+    text = ":".join(field.replace("\\", "\\\\").replace(":", "\\:") for field in fields)
     # libpq takes a line that begins with this for a comment.
-    return f"\\{entry}" if entry.startswith("#") else entry
+    return f"\\{text}" if text.startswith("#") else text
 
 
 def merged(content: bytes, entries: Sequence[str]) -> bytes:
     """Return the file's content with these entries first, because the first match is used; other lines are kept."""
-    ours = [entry.encode() for entry in entries]
-    keys = tuple(entry.rpartition(b":")[0] + b":" for entry in ours)  # a token has no colon
+    ours = [text.encode() for text in entries]
+    keys = tuple(text.rpartition(b":")[0] + b":" for text in ours)  # a token has no colon
     kept = [line for line in content.splitlines(keepends=True) if not line.startswith(keys)]
-    return b"".join([*(entry + b"\n" for entry in ours), *kept])
+    return b"".join([*(text + b"\n" for text in ours), *kept])
 
 
 class Passfile:

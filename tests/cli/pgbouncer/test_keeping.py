@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from azure_postgresql_auth import core
+from azure_postgresql_auth.cli.failure import Failure
 from azure_postgresql_auth.cli.pgbouncer.userlist import merged
 
 from tests.support.cli import COMMAND
@@ -226,6 +227,11 @@ class TestTheFile:
         kept = b';; comment\r\n"admin" "secret"\r\n  "x\xe2\x80\xa8"   "y\xff\x85"\x0c\n"last" "z"'
         assert merged(content, {'or"ders': "new"}) == b'"or""ders" "new"\n' + kept
         assert merged(b"", {"a": "b"}) == b'"a" "b"\n'
+
+    def test_a_line_break_makes_no_second_line(self) -> None:
+        for user, token, name in (("a\nb", "secret", "user"), ("a", 'secret"\n"admin" "x', "token")):
+            with pytest.raises(Failure, match=f"^the {name} has a line break, which the file cannot hold$"):
+                merged(b"", {user: token})
 
     def test_ours_stand_before_a_malformed_line(self) -> None:
         once = merged(b'broken\n"orders" "old"\n', {"orders": "new", "billing": "b"})

@@ -6,6 +6,7 @@ import os
 import re
 from typing import TYPE_CHECKING
 
+from azure_postgresql_auth.cli import entry
 from azure_postgresql_auth.cli.failure import Failure
 from azure_postgresql_auth.cli.secret_file import SecretFile
 
@@ -23,7 +24,12 @@ def merged(content: bytes, passwords: Mapping[str, str]) -> bytes:
 
     They come first because PgBouncer stops reading at a malformed line. Other lines of the same users are removed,
     because PgBouncer uses the last line of a user.
+
+    Raises:
+        Failure: a user or a password has a line break.
     """
+    for user, password in passwords.items():
+        entry.check(user=user, token=password)
     ours = {_bytes(user): _bytes(password) for user, password in passwords.items()}
     kept = [line for line in re.findall(rb"[^\n]*\n|[^\n]+", content) if _user_of(line) not in ours]
     return b"".join([*(b"%b %b\n" % (_quoted(user), _quoted(password)) for user, password in ours.items()), *kept])
