@@ -25,6 +25,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from tests.support.credentials import SyncCredential, make_token
+from tests.support.drivers import run_on_selector_loop
 
 if TYPE_CHECKING:
     from azure_postgresql_auth.emulator import Emulator
@@ -155,6 +156,25 @@ def test_what_leaves_an_engine(emulator: Emulator) -> None:
     bad.error, bad.token = None, emulator.token(emulator.identity)
     assert who(engine) == emulator.identity.role
     engine.dispose()
+
+
+@pytest.mark.parametrize("sslmode", ["verify-full", "disable"])
+@pytest.mark.parametrize("driver", ["psycopg", "psycopg2", "pg8000", "psycopg_async", "asyncpg"])
+def test_an_error_has_one_of_the_driver_as_orig(driver: str, sslmode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs read the attributes that the driver's errors have, such as `error.orig.pgcode`."""
+    monkeypatch.setenv("PGSSLMODE", sslmode)
+    bad = SyncCredential(make_token(upn="x"))
+    bad.error = LookupError("not signed in")
+    is_async = driver in {"psycopg_async", "asyncpg"}
+    engine: Any = (create_async_engine if is_async else create_engine)(f"postgresql+{driver}://db.example.com/x")
+    enable_entra_authentication(engine, bad)
+    with pytest.raises(sqlalchemy.exc.OperationalError) as raised:
+        run_on_selector_loop(engine.connect().start()) if is_async else engine.connect()
+    assert isinstance(raised.value.orig, engine.dialect.dbapi.OperationalError)
+    assert str(raised.value.orig) == str(raised.value)
+    again = pickle.loads(pickle.dumps(raised.value))  # noqa: S301 - our own
+    assert type(again.orig) is type(raised.value.orig)
+    assert (str(again.orig), again.report) == (str(raised.value.orig), raised.value.report)  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("enable", [enable_entra_authentication, enable_entra_authentication_async])

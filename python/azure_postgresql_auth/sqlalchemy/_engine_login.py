@@ -35,15 +35,15 @@ class EntraOperationalError(EntraConnectionValueError, exc.OperationalError):
 
     __module__ = "azure_postgresql_auth.sqlalchemy"  # where programs import it, which is what tracebacks show
 
-    def __init__(self, text: str) -> None:
-        exc.OperationalError.__init__(self, None, None, Exception(text))
+    def __init__(self, text: str, orig: Exception | None = None) -> None:
+        exc.OperationalError.__init__(self, None, None, orig or Exception(text))
         self.args = (text,)
 
     def __str__(self) -> str:
         return str(self.args[0])
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), self.args, {"report": self.report}
+        return type(self), (*self.args, self.orig), {"report": self.report}
 
 
 class InsecureTransportOperationalError(EntraOperationalError, InsecureTransportError):
@@ -105,15 +105,22 @@ def open_connection(dialect: Dialect, record: object, arguments: list[Any], para
             connection = listener(dialect, record, arguments, parameters)
             if connection is not None:
                 return connection
-    with _TRANSLATION:
+    translation = _translation(dialect)
+    with translation:
         plan, options = _decide(dialect, arguments, parameters, login)
     waiting, handled = (_await, await_only(_handled())) if dialect.is_async else (None, None)
     return connect(
-        plan, options, _TRANSLATION, lambda keywords: dialect.connect(*arguments, **keywords), waiting, handled=handled
+        plan, options, translation, lambda keywords: dialect.connect(*arguments, **keywords), waiting, handled=handled
     )
 
 
-_TRANSLATION = ErrorTranslation(EntraOperationalError, InsecureTransportOperationalError)
+def _translation(dialect: Dialect) -> ErrorTranslation:
+    # Programs read the attributes of the driver's own errors, such as `error.orig.pgcode`.
+    driver: Any = dialect.dbapi
+    return ErrorTranslation(
+        lambda text: EntraOperationalError(text, driver.OperationalError(text)),
+        lambda text: InsecureTransportOperationalError(text, driver.OperationalError(text)),
+    )
 
 
 def _await(entry: CredentialEntry, pending: PendingLogin, timeout: float) -> Login:
