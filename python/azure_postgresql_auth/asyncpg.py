@@ -71,10 +71,11 @@ async def connect(
         asyncpg.PostgresError: the server refuses the login.
     """
     options = Options(credential, scope, allow_insecure_transport)
+    # First, because what is no text is a mistake of the program and not a login that failed.
+    url = read_url(dsn).dsn if dsn else None
     with _TRANSLATION:
         plan = plan_for(dsn, kwargs, options)
-    dsn = read_url(dsn).dsn if dsn else None
-    return await connect_async(plan, options, _TRANSLATION, lambda arguments: asyncpg.connect(dsn, **arguments))
+    return await connect_async(plan, options, _TRANSLATION, lambda arguments: asyncpg.connect(url, **arguments))
 
 
 def create_pool(

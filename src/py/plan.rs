@@ -112,9 +112,8 @@ impl Driver {
             connection::Driver::Asyncpg => {
                 if let Some(target) = plan.target.as_ref().filter(|target| target.is_named() && !plan.has_credentials) {
                     settings.set_item(intern!(py, "host"), &target.hosts)?;
-                    let ports: Result<Vec<u16>, _> = target.ports.iter().map(|port| port.parse()).collect();
-                    settings
-                        .set_item(intern!(py, "port"), ports.map_err(|_| PyValueError::new_err("no port number"))?)?;
+                    let ports: PyResult<Vec<u16>> = target.ports.iter().map(|port| port_number(py, port)).collect();
+                    settings.set_item(intern!(py, "port"), ports?)?;
                 }
             }
             connection::Driver::Pg8000 => {}
@@ -228,6 +227,13 @@ impl ConnectionPlan {
         }
         Ok(arguments)
     }
+}
+
+fn port_number(py: Python<'_>, port: &str) -> PyResult<u16> {
+    port.parse().map_err(|_| {
+        let message = format!("port={port:?} is not a port number; pass an integer of at most {}", u16::MAX);
+        errors::raise(py, &Error::InvalidArgument(message))
+    })
 }
 
 /// A parameter's keyword as a Python string.

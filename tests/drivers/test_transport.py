@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import asyncpg
 import psycopg
 import pytest
 import trustme
 from azure_postgresql_auth import _core, errors, tls
+from azure_postgresql_auth import asyncpg as entra_asyncpg
 from azure_postgresql_auth.psycopg3 import EntraConnection
 
 from tests.support.credentials import SyncCredential, make_token
@@ -181,6 +184,24 @@ def test_an_invalid_keyword_has_the_report_of_one() -> None:
     with pytest.raises(psycopg.OperationalError) as of_libpq:
         EntraConnection.connect(host="localhost", port=9, user="ada", password="x", requiressl="1")
     assert not isinstance(of_libpq.value, errors.EntraConnectionValueError)
+
+
+@pytest.mark.parametrize("port", ["5432x", 99999, -1, [5432, "x"]])
+def test_an_invalid_port_of_asyncpg_is_named(port: Any) -> None:
+    hosts = [AZURE] * (len(port) if isinstance(port, list) else 1)
+    credential = SyncCredential(TOKEN)
+    with pytest.raises(asyncpg.ClientCannotConnectError, match=r'port=".+" is not a port number; pass') as raised:
+        asyncio.run(entra_asyncpg.connect(host=hosts, port=port, credential=credential))
+    assert raised.value.report.code == "invalid_argument"
+    assert credential.calls == []
+
+
+@pytest.mark.parametrize("dsn", [5, Path("x"), ["postgresql:///"]])
+def test_a_url_that_is_no_text_is_asyncpgs_to_refuse(dsn: Any) -> None:
+    for connect in (asyncpg.connect, entra_asyncpg.connect):
+        with pytest.raises((AttributeError, TypeError)) as raised:
+            asyncio.run(connect(dsn))
+        assert not isinstance(raised.value, errors.AzurePgEntraError)
 
 
 def test_the_right_server_passes(emulator: Emulator, driver: Driver, azure_is_here: None) -> None:
