@@ -118,6 +118,16 @@ class TestTls:
         report = doctor("connect_timeout=2")
         assert report.cause == f"localhost port {emulator.port} accepts connections and then does not answer"
 
+    def test_an_error_before_tls(self, doctor: Doctor, emulator: Emulator) -> None:
+        fields = b"SFATAL\0C53300\0Mwords of anybody\0\0"
+        with answering(b"E" + (len(fields) + 4).to_bytes(4, "big") + fields) as server:
+            report = doctor(f"port={server.port}")
+        assert (report.code, report.cause) == (
+            14,
+            f"localhost port {server.port} refuses connections with an error, before TLS",
+        )
+        assert "words of anybody" not in report.text
+
     def test_it_is_no_postgresql(self, doctor: Doctor, emulator: Emulator) -> None:
         with answering(b"HTTP/1.1 400 Bad Request\r\n") as server:
             cause = doctor(f"port={server.port}").cause

@@ -124,42 +124,6 @@ class TestSettings:
     def test_a_time_limit_that_no_timer_takes(self, doctor: Doctor, emulator: Emulator) -> None:
         assert doctor("connect_timeout=99999999999999").code in {0, 18}  # as libpq takes it
 
-    @pytest.mark.parametrize(
-        ("value", "is_used"),
-        [
-            ("http://127.0.0.1:{port}", True),
-            ("HTTP://user:it's@127.0.0.1:{port}/x", True),
-            ("127.0.0.1:{port}", True),
-            ('"http://127.0.0.1:{port}"', False),
-            ("'http://127.0.0.1:{port}'", False),
-            ("http://127.0.0.1:{port} ", False),
-            ("http://user:pass^word@127.0.0.1:{port}", False),
-            ("127.0.0.1:{port}/", False),
-            ("ftp://127.0.0.1:{port}", False),
-        ],
-    )
-    def test_a_proxy_that_the_client_cannot_read(
-        self,
-        doctor: Doctor,
-        emulator: Emulator,
-        port: int,
-        monkeypatch: pytest.MonkeyPatch,
-        value: str,
-        is_used: Any,
-    ) -> None:
-        """The report says that it is ignored if, and only if, it is."""
-        for name, setting in (
-            *(("AZURE_TENANT_ID", emulator.tenant_id), ("AZURE_CLIENT_ID", "id"), ("AZURE_CLIENT_SECRET", "a secret")),
-            *(("AZURE_TOKEN_CREDENTIALS", "EnvironmentCredential"), ("HTTPS_PROXY", value.format(port=port))),
-        ):
-            monkeypatch.setenv(name, setting)
-        monkeypatch.delenv("NO_PROXY")
-        report = doctor()
-        assert report.code == 15
-        assert ("Connection refused" in report.text) == is_used
-        assert ("HTTPS_PROXY is not the URL of an HTTP proxy" in report.text) != is_used
-        assert "pass^word" not in report.text
-
 
 class TestName:
     def test_it_does_not_exist(self, doctor: Doctor, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -122,6 +122,15 @@ def _no_tls(answer: bytes, place: str, mode: str) -> Finding:
             f"{place} accepts connections and closes them at once",
             "check that the server is running, and that no gateway in between rejects this machine",
         )
+    if answer.startswith(b"E\0"):
+        # An ErrorResponse, which is not shown: anybody in between could have written it.
+        return Finding(
+            FAILURE,
+            "the server answers with an error, before TLS",
+            f"{place} refuses connections with an error, before TLS",
+            "check that the server is running and takes connections: its log says more, or that of the pooler or proxy "
+            "which answers there",
+        )
     return Finding(
         FAILURE,
         f"the answer begins with {answer[:20]!r}",

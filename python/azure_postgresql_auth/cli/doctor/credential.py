@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from azure_postgresql_auth import core
 from azure_postgresql_auth._engine import registry
-from azure_postgresql_auth.cli.doctor import clocks, outgoing_proxy
+from azure_postgresql_auth.cli.doctor import clocks
 from azure_postgresql_auth.cli.doctor.finding import (
     FAILURE,
     OK,
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from azure_postgresql_auth.errors import Attempt
 
-_WITHOUT_PROXY: Final = "ManagedIdentityCredential"
 _SEE_ABOVE: Final = "see its message above; --debug logs every request"
 _VERBS: Final = {
     "not_ready": "is not ready",
@@ -55,8 +54,6 @@ def check(context: Context) -> Iterator[Finding]:
         attempts = _asked(context)
         yield from map(_passed_over, attempts[:-1])
         yield _succeeded(context, attempts[-1]) if attempts else Finding(OK, "a token", seconds=clock.seconds)
-    if context.link != _WITHOUT_PROXY:
-        yield from outgoing_proxy.check()
 
 
 def failure(error: AzurePgEntraError) -> Finding:
