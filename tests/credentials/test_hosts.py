@@ -77,7 +77,9 @@ class TestServiceFabric:
     def test_another_certificate(self, on: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         emulator = on("service-fabric")
         monkeypatch.setenv("IDENTITY_SERVER_THUMBPRINT", "00" * 20)
-        assert "failed: invalid peer certificate" in failure(identity.ManagedIdentityCredential())
+        text = failure(identity.ManagedIdentityCredential())
+        assert "failed: invalid peer certificate" in text
+        assert text.endswith("alone: check IDENTITY_ENDPOINT and IDENTITY_SERVER_THUMBPRINT")
         assert emulator.token_requests == []
 
     def test_no_thumbprint(self, on: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Callable
 
 import psycopg
 import pytest
+from azure_postgresql_auth import emulator as public
 from azure_postgresql_auth.emulator import Emulator, services
 from azure_postgresql_auth.emulator.server import binaries
 
@@ -64,6 +65,11 @@ def postmaster(emulator: Emulator) -> int:
 
 @needs_server
 @needs_proc
+def test_its_classes_are_found_where_they_are_shown() -> None:
+    assert repr(Emulator()).startswith("<azure_postgresql_auth.emulator.Emulator object")
+    assert {getattr(public, name).__module__ for name in public.__all__} == {public.__name__}
+
+
 def test_nobody_else_reaches_it(emulator: Emulator) -> None:
     """Neither by the network nor through the file system."""
     urls = (emulator.env["AZURE_POD_IDENTITY_AUTHORITY_HOST"], emulator.env["AZURE_AUTHORITY_HOST"])

@@ -150,6 +150,7 @@ class TestStats:
         for _ in range(5):
             core.get_entra_token(credential)
         stats = core.token_stats(credential)
+        assert type(stats).__module__ == core.__name__
         assert (stats.requests, stats.hits, stats.refreshes, stats.failures, stats.refusals) == (1, 4, 0, 0, 0)
         assert list(stats.expires_on) == [SCOPE]
         assert before + 3590 <= stats.expires_on[SCOPE] <= time.time() + 3601

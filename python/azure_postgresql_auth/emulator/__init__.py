@@ -25,3 +25,7 @@ except ImportError as error:
     raise ImportError(message) from error
 
 __all__ = ["Emulator", "Group", "Identity", "Login", "TokenRequest"]
+
+# Where programs find them, for `help`, `repr` and pickles.
+for _public in (Emulator, Group, Identity, Login, TokenRequest):
+    _public.__module__ = __name__

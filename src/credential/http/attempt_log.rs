@@ -194,6 +194,8 @@ const CHECK_NETWORK: &str = "check this machine's network and proxy (HTTPS_PROXY
 const CHECK_ENDPOINT: &str = "check that the identity endpoint (IDENTITY_ENDPOINT, else http://169.254.169.254) is up, and that \
      no firewall or network policy blocks this process; outside Azure, exclude it with AZURE_TOKEN_CREDENTIALS=dev";
 const DISTRUSTED: &str = "put the proxy's CA into the PEM file that SSL_CERT_FILE names";
+const DISTRUSTED_ENDPOINT: &str = "a managed identity endpoint is trusted by the thumbprint of its certificate alone: check \
+     IDENTITY_ENDPOINT and IDENTITY_SERVER_THUMBPRINT";
 const SERVICE_FAILS: &str =
     "the service itself fails: try again later, and see https://azure.status.microsoft if it goes on";
 const FEWER_REQUESTS: &str =
@@ -205,6 +207,7 @@ const INTERCEPTED: &str =
 impl Attempts {
     fn remedy(&self, why: Unanswered) -> &'static str {
         match why {
+            Unanswered::Distrusted if self.local => DISTRUSTED_ENDPOINT,
             Unanswered::Distrusted => DISTRUSTED,
             Unanswered::ServiceFails => SERVICE_FAILS,
             Unanswered::Failed if self.local => CHECK_ENDPOINT,
