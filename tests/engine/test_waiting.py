@@ -142,6 +142,29 @@ class TestWaiting:
         loop.close()
         assert len(credential.calls) == 2
 
+    def test_a_loop_that_stops_hands_the_fetch_to_one_that_waits_already(self) -> None:
+        credential = AsyncCredential(USER, held=True)
+        loop = asyncio.new_event_loop()
+        found: list[str] = []
+        other = threading.Thread(
+            target=lambda: found.append(asyncio.run(core.get_entra_token_async(credential))), daemon=True
+        )
+
+        async def begin() -> None:
+            while not credential.calls:
+                await asyncio.sleep(0.01)
+            other.start()
+            await asyncio.sleep(0.2)
+
+        task = loop.create_task(core.get_entra_token_async(credential))
+        loop.run_until_complete(begin())
+        credential.released.set()
+        other.join(10)
+        assert found == [USER]
+        assert loop.run_until_complete(task) == USER
+        loop.close()
+        assert len(credential.calls) == 2
+
     def test_a_credential_that_cancels_itself_is_not_asked_for_ever(self) -> None:
         class Cancelling(AsyncCredential):
             async def get_token(self, *scopes: str, **_: Any) -> Token:  # type: ignore[override]

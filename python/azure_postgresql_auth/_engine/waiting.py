@@ -33,6 +33,8 @@ _POLL_INTERVAL: Final = 0.01
 _SELECT_AT_MOST: Final = 1.0 if sys.platform != "win32" else 0.1
 """Seconds; Ctrl-C does not end a system call that begins just after it, and on Windows it ends none. A thread that is
 not woken because others before it hang looks by itself."""
+_SWEEP_INTERVAL: Final = 1.0
+"""Seconds between two looks at whether the loop that makes a fetch still runs: one that stops tells nobody."""
 
 
 def _made(new: Callable[[], WakeupFd]) -> WakeupFd | None:
@@ -121,12 +123,16 @@ class _LoopWaiter:
         # Not asyncio.timeout, which Python 3.9 and 3.10 lack, nor wait_for, which takes a task for each wait.
         pending.set_timeout(timeout)
         alarm = self.loop.call_later(timeout, self._expire, key, pending, timeout)
+        every = _POLL_INTERVAL if self.wakeup is None else _SWEEP_INTERVAL if entry.asynchronous else None
+        look: asyncio.TimerHandle | None = None
         try:
             while True:
                 # In place before the look: it may be written to at once.
                 self._waiting[key] = written = self.loop.create_future()
-                if self.wakeup is None:
-                    self.loop.call_later(_POLL_INTERVAL, _look_again, written)
+                if look is not None:
+                    look.cancel()
+                if every is not None:
+                    look = self.loop.call_later(every, _look_again, written)
                 login = pending.poll(self.wakeup, key)
                 entry.make_fetches(blocking=False)
                 if login is not None:
@@ -135,6 +141,8 @@ class _LoopWaiter:
                 await written
         finally:
             alarm.cancel()
+            if look is not None:
+                look.cancel()
             del self._waiting[key], written
 
     def _expire(self, key: int, pending: PendingLogin, timeout: float) -> None:
