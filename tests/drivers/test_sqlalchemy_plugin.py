@@ -17,7 +17,7 @@ import pg8000.dbapi  # type: ignore[import-untyped]
 import psycopg
 import pytest
 import sqlalchemy.exc
-from azure_postgresql_auth import errors, identity, tls
+from azure_postgresql_auth import _plugin_hosts, errors, identity, tls
 from azure_postgresql_auth.sqlalchemy import EntraPlugin, _plugin, _url_rules, enable_entra_authentication
 from sqlalchemy import NullPool, create_engine, engine_from_config, make_url, text
 from sqlalchemy.dialects import registry
@@ -129,7 +129,7 @@ class TestLogins:
         assert who(engine) == "own"
 
     def test_the_emulator_lists_itself(self, emulator: Emulator) -> None:
-        assert emulator.env[_url_rules.HOSTS_VARIABLE] == f"{emulator.host}:{emulator.port}"
+        assert emulator.env[_plugin_hosts.VARIABLE] == f"{emulator.host}:{emulator.port}"
 
 
 class TestBadInput:
@@ -212,7 +212,7 @@ class Attacker:
 
     def __init__(self, listed: str, patch: pytest.MonkeyPatch) -> None:
         self.patch = patch
-        patch.setenv(_url_rules.HOSTS_VARIABLE, listed)
+        patch.setenv(_plugin_hosts.VARIABLE, listed)
         for name in ("PGHOST", "PGPORT", "PGSSLMODE", "PGSSLROOTCERT"):
             patch.delenv(name, raising=False)
         self.credential = SyncCredential(make_token(upn="ada@contoso.com"))
@@ -373,7 +373,7 @@ class TestNoUrlStealsAToken:
 
     @pytest.mark.parametrize("driver", EVERY)
     def test_without_the_operators_list(self, attacker: Attacker, driver: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.delenv(_url_rules.HOSTS_VARIABLE)
+        monkeypatch.delenv(_plugin_hosts.VARIABLE)
         message = rf"AZURE_POSTGRESQL_AUTH_PLUGIN_HOSTS is not set.*if you trust this one, add {AZURE}$"
         attacker.is_refused(driver, f"{AZURE}/db?plugin=entra", message)
 
@@ -388,7 +388,7 @@ class TestNoUrlStealsAToken:
     def test_a_listed_server_that_is_not_azures_is_verified(
         self, attacker: Attacker, driver: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setenv(_url_rules.HOSTS_VARIABLE, "db.example.com")
+        monkeypatch.setenv(_plugin_hosts.VARIABLE, "db.example.com")
         monkeypatch.setenv("PGSSLMODE", "require")
         told = attacker.told(driver, "db.example.com/db?plugin=entra")
         tls_setting = told.get("sslmode") or told.get("ssl") or told["ssl_context"]
@@ -421,13 +421,13 @@ class TestTheList:
         ],
     )
     def test_entries(self, listed: str, host: str, port: str, is_allowed: object) -> None:
-        entries = list(_url_rules.entries_of(listed))
+        entries = list(_plugin_hosts.entries_of(listed))
         assert any(entry.matches(host, port) for entry in entries) is is_allowed
 
     @pytest.mark.parametrize("listed", ["*", "*:5432", "*.com", "a.*.com", "a:b", "a.example.com:", "*example.com"])
     def test_invalid_entries(self, listed: str) -> None:
-        with pytest.raises(errors.EntraConnectionValueError, match=f"{_url_rules.HOSTS_VARIABLE} has the entry"):
-            list(_url_rules.entries_of(listed))
+        with pytest.raises(errors.EntraConnectionValueError, match=f"{_plugin_hosts.VARIABLE} has the entry"):
+            list(_plugin_hosts.entries_of(listed))
 
 
 def test_engines_that_do_not_name_it_load_nothing() -> None:

@@ -9,11 +9,9 @@ protected. Objects, such as credentials and TLS contexts, can only come from the
 
 from __future__ import annotations
 
-import os
-import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from azure_postgresql_auth import tls
+from azure_postgresql_auth import _plugin_hosts, tls
 from azure_postgresql_auth.errors import EntraConnectionValueError, InsecureTransportError
 
 if TYPE_CHECKING:
@@ -22,10 +20,6 @@ if TYPE_CHECKING:
 
     from azure_postgresql_auth._core import ConnectionPlan
     from azure_postgresql_auth._engine.connect import Options
-
-HOSTS_VARIABLE: Final = "AZURE_POSTGRESQL_AUTH_PLUGIN_HOSTS"
-_PORTS: Final = ("5432", "6432")
-"""The ports of an entry without a port: PostgreSQL's, and that of PgBouncer on Azure's servers."""
 
 _TEXT: Final = (str, bytes, int, float, bool, list, tuple, dict)
 _TLS: Final = ("sslmode", "ssl", "ssl_context")
@@ -130,62 +124,16 @@ def check_target(plan: ConnectionPlan) -> None:
         where = f"only an address, {addresses[0]}" if any(addresses) else "no host"
         message = f"plugin=entra requires the name of a server, and the URL names {where}"
         raise EntraConnectionValueError(message)
-    entries = list(entries_of(os.environ.get(HOSTS_VARIABLE, "")))
-    for host, port in _pairs(hosts, ports or ("5432",)):
-        if not any(entry.matches(host, port or "5432") for entry in entries):
-            raise EntraConnectionValueError(_unlisted(host, port or "5432", is_set=bool(entries)))
+    unlisted = _plugin_hosts.first_unlisted(_pairs(hosts, ports or ("",)))
+    if unlisted is not None:
+        message = (
+            f"{unlisted}. A URL may come from anybody, so tokens are only sent to the servers that this environment "
+            f"variable lists; if you trust this one, add {unlisted.entry}"
+        )
+        raise EntraConnectionValueError(message)
 
 
 def _pairs(hosts: tuple[str, ...], ports: tuple[str, ...]) -> Iterator[tuple[str, str]]:
     if len(hosts) == len(ports):
         return zip(hosts, ports)
     return ((host, port) for host in hosts for port in ports)
-
-
-def _unlisted(host: str, port: str, *, is_set: bool) -> str:
-    entry = host if port in _PORTS else f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    return (
-        f"plugin=entra does not log in to {host!r}, port {port}: {HOSTS_VARIABLE} "
-        f"{'does not list it' if is_set else 'is not set'}. A URL may come from anybody, so tokens are only sent to "
-        f"the servers that this environment variable lists; if you trust this one, add {entry}"
-    )
-
-
-class _Entry(NamedTuple):
-    """An entry of the list: one server, or all servers below a domain."""
-
-    host: str
-    ports: tuple[str, ...]
-
-    def matches(self, host: str, port: str) -> bool:
-        """Return whether the entry allows a connection."""
-        host = _normal(host)
-        if port not in self.ports:
-            return False
-        if self.host.startswith("*."):
-            # Only characters that every resolver, driver and C string reads alike.
-            return host.endswith(self.host[1:]) and re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+", host) is not None
-        return host == self.host
-
-
-def _normal(host: str) -> str:
-    return host if host.startswith("/") else host.lower().rstrip(".")
-
-
-def entries_of(listed: str) -> Iterator[_Entry]:
-    """Read a list of servers.
-
-    Raises:
-        EntraConnectionValueError: an entry is not a server.
-    """
-    for text in filter(None, map(str.strip, listed.split(","))):
-        found = re.fullmatch(r"(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:]+|[^:]*:[^:]*:.*?))(?::(?P<port>\d+))?", text)
-        is_domain = re.fullmatch(r"\*(\.[A-Za-z0-9-]+){2,}(:\d+)?", text) is not None
-        if found is None or ("*" in text and not is_domain):
-            message = (
-                f"{HOSTS_VARIABLE} has the entry {text!r}; expected host, host:port, [address]:port, a socket's "
-                f"directory, or *.domain for all below a domain"
-            )
-            raise EntraConnectionValueError(message)
-        port = found["port"]
-        yield _Entry(_normal(found["v6"] or found["host"]), (port,) if port else _PORTS)

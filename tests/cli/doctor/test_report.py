@@ -78,6 +78,37 @@ class TestProgramsUrl:
             assert "a plugin is for SQLAlchemy's create_engine, and psycopg, psycopg2 and asyncpg refuse" in report.text
 
     @pytest.mark.parametrize(
+        ("listed", "cause", "remedy"),
+        [
+            ("", "{place}: AZURE_POSTGRESQL_AUTH_PLUGIN_HOSTS is not set", "add {entry} to the variable"),
+            (
+                "db.example.com",
+                "{place}: AZURE_POSTGRESQL_AUTH_PLUGIN_HOSTS does not list it",
+                "add {entry} to the variable",
+            ),
+            ("https://db", "AZURE_POSTGRESQL_AUTH_PLUGIN_HOSTS has the entry 'https://db'", "correct the variable"),
+        ],
+    )
+    def test_plugin_does_not_log_in_to_a_server_that_is_not_listed(
+        self,
+        doctor: Doctor,
+        emulator: Emulator,
+        monkeypatch: pytest.MonkeyPatch,
+        listed: str,
+        cause: str,
+        remedy: str,
+    ) -> None:
+        monkeypatch.setenv("AZURE_POSTGRESQL_AUTH_PLUGIN_HOSTS", listed)
+        url = f"postgresql+psycopg://{emulator.host}:{emulator.port}/{emulator.database}"
+        report = doctor(f"{url}?plugin=entra")
+        place = f"plugin=entra does not log in to {emulator.host!r}, port {emulator.port}"
+        assert report.code == 11, report.text
+        assert cause.format(place=place) in report.cause
+        assert remedy.format(entry=f"{emulator.host}:{emulator.port}") in report.remedy
+        assert not emulator.logins
+        assert doctor(url).code == 0
+
+    @pytest.mark.parametrize(
         ("url", "conninfo"),
         [
             ("postgresql:///d?host=h&application_name=a+b", "postgresql:///d?application_name=a%2Bb&host=h"),

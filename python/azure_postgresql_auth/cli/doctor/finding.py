@@ -83,6 +83,8 @@ class Context:
     """The program's, where its URL says so."""
     note: str = ""
     """The parts of the program's URL that are ignored."""
+    names_plugin: bool = False
+    """Whether the program's URL names the plugin `entra`, which logs in only to servers that are listed."""
     settings: dict[str, str] = field(default_factory=dict)
     """The TLS settings that this package adds."""
     resolved: dict[Endpoint, list[str]] = field(default_factory=dict)

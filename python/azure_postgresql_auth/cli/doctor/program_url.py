@@ -64,6 +64,8 @@ class ProgramUrl(NamedTuple):
     """The driver in the URL's scheme; "" if it has none."""
     note: str = ""
     """The ignored parts; empty if nothing is ignored."""
+    names_plugin: bool = False
+    """Whether the program logs in by this package's plugin of SQLAlchemy."""
 
 
 def read(text: str) -> ProgramUrl:
@@ -86,7 +88,8 @@ def read(text: str) -> ProgramUrl:
     left: list[str] = []
     hosts: list[str] = []
     # Only libpq does not decode "+".
-    for name, value in parse_qsl(query if driver else query.replace("+", "%2B"), keep_blank_values=True):
+    pairs = parse_qsl(query if driver else query.replace("+", "%2B"), keep_blank_values=True)
+    for name, value in pairs:
         keyword = name if (name, value) == ("ssl", "true") else _ASYNCPGS_NAMES.get(name, name)
         if name.lower() in _OF_ENGINES or (driver == "asyncpg" and keyword not in _OF_ASYNCPG):
             left.append(name)
@@ -97,7 +100,7 @@ def read(text: str) -> ProgramUrl:
     if hosts:
         kept.update(_places(hosts, kept.get("port", "")))
     conninfo = f"postgresql://{url['rest']}" + (f"?{urlencode(kept, quote_via=quote)}" if kept else "")
-    return ProgramUrl(conninfo, driver, _note(left))
+    return ProgramUrl(conninfo, driver, _note(left), ("plugin", "entra") in pairs)
 
 
 def _places(hosts: list[str], port: str) -> dict[str, str]:

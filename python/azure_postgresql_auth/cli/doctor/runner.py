@@ -108,9 +108,8 @@ def _context(text: str) -> Context:
         raise Failure(f"port={parameters['port']}: expected a number", USAGE) from error
     if not all(0 < number <= _HIGHEST_PORT for number in numbers):
         raise Failure(f"port={parameters['port']}: expected numbers from 1 to {_HIGHEST_PORT}", USAGE)
-    return Context(
-        parameters, plan, scope, [Endpoint(*place) for place in zip(hosts, addresses, numbers)], url.driver, url.note
-    )
+    endpoints = [Endpoint(*place) for place in zip(hosts, addresses, numbers)]
+    return Context(parameters, plan, scope, endpoints, url.driver, url.note, url.names_plugin)
 
 
 def _redacted(context: Context, finding: Finding) -> Finding:

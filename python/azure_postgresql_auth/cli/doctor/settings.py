@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from azure_postgresql_auth import tls
+from azure_postgresql_auth import _plugin_hosts, tls
 from azure_postgresql_auth._core import is_azure_server
 from azure_postgresql_auth.cli import logins
 from azure_postgresql_auth.cli.doctor.finding import FAILURE, OK, WARNING, Context, Finding
-from azure_postgresql_auth.errors import InsecureTransportError
+from azure_postgresql_auth.errors import EntraConnectionValueError, InsecureTransportError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from azure_postgresql_auth.cli.doctor.finding import Endpoint
 
 _OTHER_SERVICES = (".mysql.database.azure.com", ".mariadb.database.azure.com", ".database.windows.net")
 
@@ -53,6 +55,8 @@ def check(context: Context) -> Iterator[Finding]:
         return
     for endpoint in context.endpoints:
         yield from _host(endpoint.host)
+    if context.names_plugin:
+        yield from _plugin(context.endpoints)
     mode, roots = sslmode(context), sslrootcert(context)
     places = ", ".join(map(str, context.endpoints))
     trust = "" if not roots else ", Azure's roots" if roots == tls.AZURE_ROOTS else f", roots in {roots}"
@@ -79,6 +83,20 @@ def _host(host: str) -> Iterator[Finding]:
             f"{host} is a private endpoint's name, which is not in the certificate",
             f"connect to {public}; the private DNS zone resolves it to the endpoint",
         )
+
+
+def _plugin(endpoints: list[Endpoint]) -> Iterator[Finding]:
+    try:
+        unlisted = _plugin_hosts.first_unlisted((endpoint.host, str(endpoint.port)) for endpoint in endpoints)
+    except EntraConnectionValueError as error:
+        yield Finding(FAILURE, _plugin_hosts.VARIABLE, str(error), "correct the variable, or remove the entry")
+        return
+    if unlisted is not None:
+        remedy = (
+            f"if you trust this server, add {unlisted.entry} to the variable, in the environment of the program and of "
+            f"the doctor"
+        )
+        yield Finding(FAILURE, _plugin_hosts.VARIABLE, str(unlisted), remedy)
 
 
 def sslmode(context: Context) -> str:
