@@ -23,11 +23,11 @@ BEGIN, END = "<!-- figures: written by `make bench` -->\n", "<!-- end of figures
 Row = tuple[str, str, str]
 BRIEF: tuple[Row, ...] = (
     (
-        "first login of a process, above psycopg with a password and the endpoint (ms)",
+        "first login of a process: what it adds to a login with a password, not counting the token endpoint (ms)",
         "startup",
         "managed identity: above static and endpoint, ms",
     ),
-    ("import, above psycopg's own (ms)", "imports", "wall, ms"),
+    ("import: what it adds to psycopg's own (ms)", "imports", "wall, ms"),
     ("token requests when 1,000 tasks connect at once", "concurrency", "1000 tasks: requests"),
     ("distributions installed beside the driver's", "installed", "distributions"),
 )

@@ -32,7 +32,7 @@ _DESCRIPTION: Final = """\
 Microsoft Entra ID logins to Azure Database for PostgreSQL, for any tool.
 
 The identity is found as in the library: the environment, a workload identity, a managed identity, `az login`,
-`azd auth login`. AZURE_TOKEN_CREDENTIALS and AZURE_CLIENT_ID select one of them."""
+`Connect-AzAccount`, `azd auth login`. AZURE_TOKEN_CREDENTIALS and AZURE_CLIENT_ID select one of them."""
 
 _DEBUG: Final = "show tracebacks and a log"
 _EXIT_CODES: Final = """\

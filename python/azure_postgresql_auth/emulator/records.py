@@ -38,7 +38,7 @@ class Records(Generic[Record]):
 class TokenRequest:
     """One request to an identity endpoint.
 
-    A request to IMDS without the header `Metadata` is recorded too (status 400): SDKs probe with it.
+    A request to IMDS that lacks the header `Metadata` is recorded too, with status 400: SDKs probe with such requests.
     """
 
     endpoint: str
