@@ -76,12 +76,13 @@ SOAK_FOLDER ?= $(shell date +target/soak-%Y-%m-%dT%H-%M-%S)
 soak: $(VENV)/built ## Run all kinds of clients while services and processes fail, for SOAK_SECONDS
 	$(BIN)/python -m tests.stress.soak $(SOAK_SECONDS) $(SOAK_FOLDER)
 
-# What cargo-mutants changes, and with which tests, is in .cargo/mutants.toml. MUTANTS names a file or a part of the names.
+# What cargo-mutants changes, and with which tests, is in .cargo/mutants.toml. MUTANTS names a file or a part of the names. A changed
+# loop may never end and fill the memory, so that is bounded to 8 GB, where the system can.
 MUTANTS ?= .
 mutants: ## Change the core's code in every place, and report which changes no test notices
 	@cargo mutants --version > /dev/null 2>&1 || { \
 	    echo "cargo-mutants is missing, which changes the code: cargo install --locked cargo-mutants"; exit 1; }
-	cargo mutants --no-shuffle --output target --re '$(MUTANTS)'
+	ulimit -v 8000000 2> /dev/null; cargo mutants --no-shuffle --output target --re '$(MUTANTS)'
 
 # Thousands of forks and exits in the middle of fetches, on every CPython here, with the wheel.
 stress: $(VENV)/built wheel ## Fork and exit during fetches, thousands of times

@@ -167,3 +167,89 @@ impl Logins {
         self.names.lock().unwrap_or_else(PoisonError::into_inner).get(identity).cloned()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        task::{Context, Poll, Waker},
+        time::Duration,
+    };
+
+    use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+
+    use super::*;
+    use crate::{cache::FetchedToken, platform::clock::TestClock};
+
+    const SCOPE: &str = "https://ossrdbms-aad.database.windows.net/.default";
+    const MANAGEMENT: &str = "https://management.azure.com/.default";
+    /// Of a token whose claims have no name.
+    const NAMELESS: &str = r#"{"tid": "t", "oid": "o"}"#;
+    const NAMED: &str = r#"{"tid": "t", "oid": "o", "upn": "app"}"#;
+
+    fn logins() -> (Arc<Logins>, Arc<TestClock>) {
+        let clock = Arc::new(TestClock::default());
+        (Arc::new(Logins::new(clock.clone())), clock)
+    }
+
+    fn request(user_known: bool, instead_of: Option<&Login>) -> LoginRequest {
+        let instead_of = instead_of.map(|login| login.token.secret.clone());
+        LoginRequest { scope: SCOPE.into(), user_known, instead_of, deadline: Arc::default() }
+    }
+
+    /// Log in to a service that issues tokens with these claims, one for each request; returns the scopes that it was asked for.
+    fn log_in(logins: &Arc<Logins>, clock: &TestClock, request: LoginRequest, claims: &[&str]) -> (Login, Vec<String>) {
+        let (fetches, mut scopes) = (Fetches::default(), Vec::new());
+        let mut login = Box::pin(Arc::clone(logins).login(request, Arc::clone(&fetches)));
+        let mut claims = claims.iter().enumerate();
+        loop {
+            if let Poll::Ready(outcome) = login.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                assert!(claims.next().is_none(), "all were asked for");
+                return (outcome.unwrap(), scopes);
+            }
+            let fetch = fetches.lock().unwrap().pop().expect("a login that waits has begun a fetch");
+            scopes.push(fetch.scope().to_string());
+            let (number, claims) = claims.next().expect("no more are asked for");
+            let signature = format!("{number} at {:?}", clock.now());
+            let token = ["{}", claims, &signature].map(|part| BASE64_URL_SAFE_NO_PAD.encode(part)).join(".");
+            let expires_at = clock.wall() + Duration::from_secs(3600);
+            fetch.answer("test", Ok(FetchedToken::new(token.as_str().into(), expires_at)));
+            clock.advance(Duration::from_secs(1));
+        }
+    }
+
+    #[test]
+    fn a_cached_login_has_token_and_user() {
+        let (logins, clock) = logins();
+        assert!(logins.cached(SCOPE, true).is_none());
+        let (without_user, _) = log_in(&logins, &clock, request(true, None), &[NAMED]);
+        assert!(
+            without_user.user.is_none() && logins.cached(SCOPE, true).is_some_and(|(login, _)| login.user.is_none())
+        );
+        assert!(logins.cached(SCOPE, false).is_none(), "the claims have not been read");
+        let (login, scopes) = log_in(&logins, &clock, request(false, None), &[]);
+        assert!(scopes.is_empty());
+        let (cached, fetch) = logins.cached(SCOPE, false).unwrap();
+        assert_eq!((cached.user.as_deref(), login.user.as_deref()), (Some("app"), Some("app")));
+        assert!(Arc::ptr_eq(&cached.token, &login.token) && fetch.is_none());
+    }
+
+    #[test]
+    fn an_identity_is_looked_up_once() {
+        let (logins, clock) = logins();
+        let (first, scopes) = log_in(&logins, &clock, request(false, None), &[NAMELESS, NAMED]);
+        assert_eq!((first.user.as_deref(), scopes), (Some("app"), vec![SCOPE.to_owned(), MANAGEMENT.to_owned()]));
+        // The token for Azure Resource Manager has expired by then.
+        clock.advance(Duration::from_secs(4000));
+        let (second, scopes) = log_in(&logins, &clock, request(false, None), &[NAMELESS]);
+        assert_eq!((second.user.as_deref(), scopes), (Some("app"), vec![SCOPE.to_owned()]));
+    }
+
+    #[test]
+    fn only_the_refused_token_is_replaced() {
+        let (logins, clock) = logins();
+        let (refused, _) = log_in(&logins, &clock, request(true, None), &[NAMELESS]);
+        let (login, scopes) = log_in(&logins, &clock, request(false, Some(&refused)), &[NAMELESS, NAMED]);
+        assert_eq!((login.user.as_deref(), scopes), (Some("app"), vec![SCOPE.to_owned(), MANAGEMENT.to_owned()]));
+        assert_ne!(login.token.secret, refused.token.secret);
+    }
+}

@@ -227,11 +227,12 @@ mod tests {
 
     #[test]
     fn every_packet_is_read_once_it_is_complete() {
-        let key = [7; 8];
+        let (key, longest) = ([7; 8], [7; 260]);
         for (bytes, expected) in [
             (packet(SSL_REQUEST, &[]), Packet::Ssl),
             (packet(GSSENC_REQUEST, &[]), Packet::Gssenc),
             (packet(CANCEL_REQUEST, &key), Packet::Cancel(CancelKey(&key))),
+            (packet(CANCEL_REQUEST, &longest), Packet::Cancel(CancelKey(&longest))),
             (packet(VERSION, b"user\0a\0\0"), Packet::Startup(Startup { version: VERSION, parameters: b"user\0a\0" })),
             (packet(VERSION | 2, b"\0"), Packet::Startup(Startup { version: VERSION | 2, parameters: b"" })),
         ] {
@@ -265,6 +266,21 @@ mod tests {
             assert_eq!(read(&bytes), Err(expected), "{bytes:?}");
         }
         assert_eq!(read(&[0x16, 3, 1]), Ok(Some((Packet::DirectTls, 0))));
+    }
+
+    #[test]
+    fn refusals_are_those_of_postgresql() {
+        for (refusal, sqlstate, words) in [
+            (Malformed::Length, "08P01", "invalid length of startup packet"),
+            (Malformed::Layout, "08P01", "invalid startup packet layout: expected terminator as last byte"),
+            (
+                Malformed::Version(2 << 16 | 1),
+                "0A000",
+                "unsupported frontend protocol 2.1: the proxy supports protocol 3",
+            ),
+        ] {
+            assert_eq!((refusal.sqlstate(), refusal.to_string().as_str()), (sqlstate, words));
+        }
     }
 
     #[test]
