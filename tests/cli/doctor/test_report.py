@@ -103,6 +103,7 @@ class TestProgramsUrl:
         report = doctor(f"{url}?plugin=entra")
         place = f"plugin=entra does not log in to {emulator.host!r}, port {emulator.port}"
         assert report.code == 11, report.text
+        assert f"failure     settings      AZURE_POSTGRESQL_AUTH_PLUGIN_HOSTS={listed}\n" in report.text
         assert cause.format(place=place) in report.cause
         assert remedy.format(entry=f"{emulator.host}:{emulator.port}") in report.remedy
         assert not emulator.logins

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from azure_postgresql_auth import _plugin_hosts, tls
@@ -86,17 +87,18 @@ def _host(host: str) -> Iterator[Finding]:
 
 
 def _plugin(endpoints: list[Endpoint]) -> Iterator[Finding]:
+    saw = f"{_plugin_hosts.VARIABLE}={os.environ.get(_plugin_hosts.VARIABLE, '')}"
     try:
         unlisted = _plugin_hosts.first_unlisted((endpoint.host, str(endpoint.port)) for endpoint in endpoints)
     except EntraConnectionValueError as error:
-        yield Finding(FAILURE, _plugin_hosts.VARIABLE, str(error), "correct the variable, or remove the entry")
+        yield Finding(FAILURE, saw, str(error), "correct the variable, or remove the entry")
         return
     if unlisted is not None:
         remedy = (
             f"if you trust this server, add {unlisted.entry} to the variable, in the environment of the program and of "
             f"the doctor"
         )
-        yield Finding(FAILURE, _plugin_hosts.VARIABLE, str(unlisted), remedy)
+        yield Finding(FAILURE, saw, str(unlisted), remedy)
 
 
 def sslmode(context: Context) -> str:
