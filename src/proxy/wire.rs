@@ -172,6 +172,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn messages_are_those_of_the_protocol() {
+        assert_eq!(authentication(10, b"SCRAM-SHA-256\0\0"), b"R\0\0\0\x17\0\0\0\x0aSCRAM-SHA-256\0\0");
+        assert_eq!(*password("e30.x"), b"p\0\0\0\x0ae30.x\0");
+        assert_eq!(fatal("08P01", "n\0o"), b"E\0\0\0\x1eSFATAL\0VFATAL\0C08P01\0Mno\0\0");
+    }
+
+    #[test]
     fn a_secret_is_hidden_wherever_it_stands() {
         for (said, expected) in [("abab", "****"), ("aab ab a", "a** ** a"), ("a", "a"), ("", "")] {
             let mut bytes = said.as_bytes().to_vec();

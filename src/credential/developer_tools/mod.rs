@@ -20,7 +20,10 @@ use command::Output;
 use serde_json::{Deserializer, Map, Value};
 use tokio::time::Instant;
 
-use super::{expiry, http::redaction::redacted};
+use super::{
+    expiry,
+    http::redaction::{quoted, redacted},
+};
 use crate::{
     cache::FetchedToken,
     error::{Attempt, Error, Status, entra_errors, seconds},
@@ -156,7 +159,7 @@ impl Tool {
 
     /// The error for a tool that succeeded without a token.
     fn unexpected(&self, output: &str) -> Error {
-        let reason = format!("`{}` did not return a token, but {:?}", self.program, redacted(output.trim(), &[]));
+        let reason = format!("`{}` did not return a token, but {}", self.program, quoted(output.trim(), &[]));
         self.attempt(Status::NotReady, reason).with_remedy("check that it is up to date").into()
     }
 

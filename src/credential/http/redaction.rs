@@ -8,7 +8,6 @@ const HIDDEN: &str = "****";
 /// A message of a service or a tool, shortened, without these secrets however they are encoded, and without anything that looks
 /// like a token.
 pub fn redacted(text: &str, secrets: &[Secret]) -> String {
-    const AT_MOST: usize = 2000;
     let mut text = text.to_owned();
     for secret in secrets.iter().map(Secret::expose).filter(|secret| !secret.is_empty()) {
         text = without_secret(&text, secret);
@@ -27,11 +26,21 @@ pub fn redacted(text: &str, secrets: &[Secret]) -> String {
         rest = after;
     }
     shown.push_str(rest);
-    if let Some((cut, _)) = shown.char_indices().nth(AT_MOST) {
-        shown.truncate(cut);
-        shown.push('…');
+    shortened(shown)
+}
+
+/// The same as a literal, on one line. It is shortened again, because an escaped letter is up to ten long.
+pub fn quoted(text: &str, secrets: &[Secret]) -> String {
+    shortened(format!("{:?}", redacted(text, secrets)))
+}
+
+fn shortened(mut text: String) -> String {
+    const AT_MOST: usize = 2000;
+    if let Some((cut, _)) = text.char_indices().nth(AT_MOST) {
+        text.truncate(cut);
+        text.push('…');
     }
-    shown
+    text
 }
 
 /// Return where in a word something begins that looks like a token.
