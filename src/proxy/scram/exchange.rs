@@ -152,6 +152,7 @@ pub(super) mod tests {
             ("SCRAM-SHA-256-PLUS", FIRST, Refusal::ChannelBinding),
             ("SCRAM-SHA-1", FIRST, Refusal::Malformed),
             (MECHANISM, "p=tls-server-end-point,,n=,r=abc", Refusal::ChannelBinding),
+            (MECHANISM, "x,,n=,r=abc", Refusal::Malformed),
             (MECHANISM, "n,a=other,n=,r=abc", Refusal::Malformed),
             (MECHANISM, "n,,n=,r=", Refusal::Malformed),
             (MECHANISM, "n,,m=x,r=abc", Refusal::Malformed),
