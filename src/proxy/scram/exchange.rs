@@ -147,6 +147,13 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn no_nonce_is_used_twice() {
+        let nonces = [new_nonce().unwrap(), new_nonce().unwrap()];
+        assert_ne!(nonces[0], nonces[1]);
+        assert!(nonces.iter().all(|nonce| nonce.len() >= 24), "{nonces:?}");
+    }
+
+    #[test]
     fn everything_else_is_refused() {
         for (mechanism, first, expected) in [
             ("SCRAM-SHA-256-PLUS", FIRST, Refusal::ChannelBinding),
