@@ -114,7 +114,7 @@ impl KeyFinder {
             let skipped = self.skip.min(bytes.len());
             self.skip -= skipped;
             bytes = &bytes[skipped..];
-            if self.skip > 0 || bytes.is_empty() {
+            if bytes.is_empty() {
                 break;
             }
             let wanted = self.wanted();
