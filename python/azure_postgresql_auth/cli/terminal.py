@@ -74,7 +74,7 @@ def complain(text: str) -> None:
 
 
 def _tell(text: str) -> None:
-    # A message that cannot be written changes neither what the command does nor its exit code.
+    # If a message cannot be written, the command still goes on, and its exit code stays the same.
     with suppress(OSError):
         _write(sys.stderr, f"{PROGRAM}: {text}")
 

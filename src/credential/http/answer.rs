@@ -37,7 +37,7 @@ pub fn json(response: &RawResponse, log: &AttemptLog) -> Result<Value, String> {
 /// The text in a field of an answer.
 ///
 /// # Errors
-/// There is none; the text has the names of the fields that there are.
+/// The field is missing or is not a string. If it is missing, the message lists the fields that are present.
 pub fn text<'a>(answer: &'a Value, name: &str) -> Result<&'a str, String> {
     let found = answer.get(name);
     found.and_then(Value::as_str).ok_or_else(|| {
@@ -55,7 +55,7 @@ pub fn text<'a>(answer: &'a Value, name: &str) -> Result<&'a str, String> {
 /// The token in an answer. Dates are stated by the service's clock; `log` knows its difference from this machine's.
 ///
 /// # Errors
-/// There is none, or it is not known when it expires.
+/// The answer holds no token, or does not say when the token expires.
 pub fn token(answer: &Value, log: &AttemptLog) -> Result<FetchedToken, String> {
     let secret = text(answer, "access_token")?;
     let expires_at = expires_at(answer, secret, log).ok_or("the answer does not say when the token expires")?;

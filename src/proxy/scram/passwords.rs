@@ -137,6 +137,11 @@ mod tests {
     use super::{super::exchange::tests::initial, *};
 
     #[test]
+    fn the_key_for_salts_is_random() {
+        assert_ne!(salt_key().unwrap(), &Key::default());
+    }
+
+    #[test]
     fn a_user_who_does_not_exist_looks_like_one() {
         let passwords = Passwords::parse("ann:secret\n").unwrap();
         let salt = |user: &[u8]| {
