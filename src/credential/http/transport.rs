@@ -139,7 +139,8 @@ impl Client {
         let answer = answer::json(response, &self.log)?;
         // Entra ID is sent a form, Azure Pipelines nothing.
         if request.body().is_empty() == Some(true) {
-            answer::text(&answer, "oidcToken")?;
+            // Entra ID is sent it next, and may repeat it.
+            self.log.hide(&answer::text(&answer, "oidcToken")?.into());
             return Ok(response.body().as_ref().to_vec().into());
         }
         let token = answer::token(&answer, &self.log)?;
