@@ -324,7 +324,7 @@ class TestRefusals:
             ("{]", 'the answer is not JSON: "{]"'),
             ("{}", "the answer holds no access_token"),
             ('{"error": "invalid_client"}', "the answer holds no access_token, only: error"),
-            ('{"access_token": null, "expires_in": 3600}', "the answer's access_token is no text"),
+            ('{"access_token": null, "expires_in": 3600}', "the answer's access_token is empty or no text"),
             ('{"access_token": "opaque"}', "the answer does not say when the token expires"),
         ],
     )

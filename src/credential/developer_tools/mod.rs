@@ -175,9 +175,9 @@ impl Tool {
     }
 }
 
-/// The token. If the tool does not state its expiry, its claims do.
+/// The token, unless it is empty. If the tool does not state its expiry, its claims do.
 pub fn token(secret: &str, expires_on: Option<SystemTime>) -> Option<FetchedToken> {
-    let expires_at = expires_on.or_else(|| expiry::of_token(secret))?;
+    let expires_at = expires_on.or_else(|| expiry::of_token(secret)).filter(|_| !secret.is_empty())?;
     Some(FetchedToken::new(secret.into(), expires_at))
 }
 

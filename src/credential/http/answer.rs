@@ -37,12 +37,12 @@ pub fn json(response: &RawResponse, log: &AttemptLog) -> Result<Value, String> {
 /// The text in a field of an answer.
 ///
 /// # Errors
-/// The field is missing or is not a string. If it is missing, the message lists the fields that are present.
+/// The field is missing, empty or not a string. If it is missing, the message lists the fields that are present.
 pub fn text<'a>(answer: &'a Value, name: &str) -> Result<&'a str, String> {
     let found = answer.get(name);
-    found.and_then(Value::as_str).ok_or_else(|| {
+    found.and_then(Value::as_str).filter(|text| !text.is_empty()).ok_or_else(|| {
         if found.is_some() {
-            return format!("the answer's {name} is no text");
+            return format!("the answer's {name} is empty or no text");
         }
         let names = answer.as_object().map(|fields| fields.keys().cloned().collect::<Vec<_>>().join(", "));
         match names.filter(|names| !names.is_empty()) {
@@ -143,7 +143,8 @@ mod tests {
             ("<html>", "not JSON"),
             (" \n", "the answer is empty"),
             ("[]", "holds no access_token"),
-            (r#"{"access_token": null}"#, "access_token is no text"),
+            (r#"{"access_token": null}"#, "access_token is empty or no text"),
+            (r#"{"access_token": "", "expires_in": 3600}"#, "access_token is empty or no text"),
             (r#"{"token": 1}"#, "only: token"),
             (r#"{"access_token": "secret"}"#, "when the token expires"),
             (r#"{"access_token": "secret", "expires_on": "soon"}"#, "when the token expires"),
