@@ -13,6 +13,8 @@ TYPE_CHECKING = False  # see "Start-up" in docs/architecture.md
 if TYPE_CHECKING:
     from typing import Any, SupportsIndex, TypeVar
 
+    from typing_extensions import Self
+
     Error = TypeVar("Error", bound=BaseException)
 
 
@@ -27,6 +29,27 @@ class RedactedStr(str):
     def __getitem__(self, key: SupportsIndex | slice) -> RedactedStr:
         # rich shortens long strings before it prints them.
         return RedactedStr(super().__getitem__(key))
+
+
+class Redacted:
+    """An object whose `repr` is redacted, and that is kept, not copied, when settings are copied."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: object) -> None:
+        self.value = value
+
+    def __repr__(self) -> str:
+        return f"<{getattr(self.value, '__qualname__', type(self.value).__qualname__)}>"
+
+    def __deepcopy__(self, _memo: object) -> Self:
+        # Tokens are cached per credential object, and many credentials cannot be copied.
+        return self
+
+
+def unredacted(value: object) -> object:
+    """Return the object in a `Redacted`; anything else unchanged."""
+    return value.value if isinstance(value, Redacted) else value
 
 
 def without_frames(error: Error, secret: object = None, handled: BaseException | None = None) -> Error:

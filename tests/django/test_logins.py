@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from azure_postgresql_auth.identity import ManagedIdentityCredential
+from azure_postgresql_auth.psycopg3 import EntraConnection
 from django.db import OperationalError
 from django.db.utils import ConnectionHandler
 
@@ -103,6 +104,18 @@ class TestWhoLogsIn:
             thread.join()
         assert found == [emulator.identity.name] * 8
         assert len(emulator.token_requests) == 1
+
+    @pytest.mark.parametrize("options", [{}, {"credential": "tests.django.credentials.make"}])
+    def test_its_parameters_are_those_of_the_connection_classes(
+        self, options: dict[str, str], database: Databases, emulator: Emulator
+    ) -> None:
+        """Libraries, such as procrastinate's worker, open connections of their own with them."""
+        connection = database(OPTIONS=options)
+        assert who(connection) == emulator.identity.name
+        before = len(emulator.token_requests)
+        with EntraConnection.connect(**connection.get_connection_params()) as other:
+            assert other.info.user == emulator.identity.name
+        assert len(emulator.token_requests) == before, "they share their tokens"
 
     def test_a_derived_backend_has_settings_of_its_own(self, database: Databases, emulator: Emulator) -> None:
         connection = database(ENGINE="tests.django.derived", SHARD_GROUP="a")

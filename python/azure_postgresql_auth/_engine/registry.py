@@ -15,6 +15,7 @@ from collections import deque
 from azure_postgresql_auth._core import Credential, TokenProvider, stop_commands
 from azure_postgresql_auth._engine.external import ExternalFetcher, is_asynchronous, needs_sync, refuse_recursion
 from azure_postgresql_auth._engine.fallback import Fallback
+from azure_postgresql_auth._redacted import Redacted, unredacted
 from azure_postgresql_auth.errors import CredentialValueError
 
 TYPE_CHECKING = False  # see "Start-up" in docs/architecture.md
@@ -108,6 +109,9 @@ def resolve(credential: object) -> CredentialEntry:
     if isinstance(credential, CredentialEntry):
         # A credential of this package obtains a token for its own `get_token`.
         return credential
+    if isinstance(credential, Redacted):
+        # In the connection parameters of Django's backend.
+        return resolve(credential.value)
     if credential is None:
         # One default credential per process, which shares its tokens. setdefault, because several threads can run this.
         return entries.setdefault(id(None), default())
@@ -134,7 +138,7 @@ def start(
     """
     entry = resolve(credential)
     if blocking and entry.asynchronous:
-        raise needs_sync(credential)
+        raise needs_sync(unredacted(credential))
     found = entry.provider.login(scope or entry.scope or entry.resolve_scope(), user_known)
     entry.make_fetches(blocking=blocking)
     return entry, found

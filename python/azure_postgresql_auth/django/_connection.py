@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from django.db.backends.postgresql.psycopg_any import is_psycopg3
 
 from azure_postgresql_auth._redacted import without_frames
-from azure_postgresql_auth.django._redacted_settings import unredacted
 from azure_postgresql_auth.errors import EntraConnectionValueError
 
 if TYPE_CHECKING or is_psycopg3:
@@ -62,8 +61,8 @@ class Connection(EntraConnection):
         """Connect as `EntraConnection.connect` does."""
         handled = sys.exc_info()[1]
         try:
-            # The credential is in no local variable, because this frame stays in the traceback.
-            connection: Self = super().connect(*args, **{**kwargs, "credential": unredacted(kwargs.get("credential"))})
+            # The credential in the keywords is redacted, because this frame stays in the traceback.
+            connection: Self = super().connect(*args, **kwargs)
         except driver.Error as error:
             cls.last_failure = _copied(error)
             raise without_frames(error, handled=handled) from error.__cause__

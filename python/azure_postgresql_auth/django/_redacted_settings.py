@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
-from azure_postgresql_auth._redacted import RedactedStr
+from azure_postgresql_auth._redacted import Redacted, RedactedStr
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -17,22 +17,6 @@ if TYPE_CHECKING:
 # Values of all other keys are redacted, because they may be secrets under a misspelt key.
 _DJANGOS = {"ENGINE", "NAME", "USER", "HOST", "PORT", "TIME_ZONE"}
 _NOT_SECRET = {*_DJANGOS, "TENANT_ID", "CLIENT_ID", "SP_TENANT_ID", "SP_CLIENT_ID"}
-
-
-class Redacted:
-    """An object whose `repr` is redacted, and that is kept, not copied, when settings are copied."""
-
-    __slots__ = ("value",)
-
-    def __init__(self, value: object) -> None:
-        self.value = value
-
-    def __repr__(self) -> str:
-        return f"<{getattr(self.value, '__qualname__', type(self.value).__qualname__)}>"
-
-    def __deepcopy__(self, _memo: object) -> Self:
-        # Tokens are cached per credential object, and many credentials cannot be copied.
-        return self
 
 
 class RedactedOptions(dict[str, Any]):
@@ -58,11 +42,6 @@ class RedactedOptions(dict[str, Any]):
 
     def __reduce__(self) -> tuple[type[Self], tuple[dict[str, Any]]]:
         return type(self), (dict(self),)
-
-
-def unredacted(value: object) -> object:
-    """Return the object in a `Redacted`; anything else unchanged."""
-    return value.value if isinstance(value, Redacted) else value
 
 
 def redact(settings: dict[str, Any]) -> None:

@@ -24,7 +24,7 @@ from django.utils.module_loading import import_string
 from azure_postgresql_auth import identity
 from azure_postgresql_auth._engine import registry
 from azure_postgresql_auth._engine.external import needs_sync
-from azure_postgresql_auth.django._redacted_settings import unredacted
+from azure_postgresql_auth._redacted import unredacted
 from azure_postgresql_auth.errors import CredentialValueError
 
 if TYPE_CHECKING:

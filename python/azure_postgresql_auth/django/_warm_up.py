@@ -9,7 +9,6 @@ from django.db import connections
 from azure_postgresql_auth._engine import log
 from azure_postgresql_auth._engine.connect import NO_OPTIONS, connect
 from azure_postgresql_auth.django._connection import driver, plan_for
-from azure_postgresql_auth.django._redacted_settings import unredacted
 from azure_postgresql_auth.django.base import DatabaseWrapper
 from azure_postgresql_auth.django.client import TRANSLATION
 
@@ -30,7 +29,6 @@ def obtain_logins(aliases: Iterable[str]) -> None:
 
 def _obtain_login(connection: DatabaseWrapper) -> None:
     params = connection.get_connection_params()
-    params["credential"] = unredacted(params["credential"])
     options = NO_OPTIONS.taken_from(params)
     with TRANSLATION:
         plan = plan_for({}, params, options)

@@ -12,9 +12,9 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db.backends.postgresql import base as postgresql
 
 from azure_postgresql_auth._engine.connect import Options
-from azure_postgresql_auth._redacted import without_frames
+from azure_postgresql_auth._redacted import Redacted, without_frames
 from azure_postgresql_auth.django._connection import Connection, Driver, driver, plan_for
-from azure_postgresql_auth.django._redacted_settings import Redacted, redact
+from azure_postgresql_auth.django._redacted_settings import redact
 from azure_postgresql_auth.django._settings import login_settings, set_flag
 from azure_postgresql_auth.django.client import DatabaseClient
 from azure_postgresql_auth.django.validation import DatabaseValidation

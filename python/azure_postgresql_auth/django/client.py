@@ -19,7 +19,6 @@ from azure_postgresql_auth.django._connection import (
     parsed,
     plan_for,
 )
-from azure_postgresql_auth.django._redacted_settings import unredacted
 from azure_postgresql_auth.errors import InsecureTransportError
 
 if TYPE_CHECKING:
@@ -105,7 +104,6 @@ def _check(parameters: Iterable[str]) -> None:
 def _with_login(connection: Any, parameters: Iterable[str]) -> tuple[type[postgresql.DatabaseClient], dict[str, Any]]:
     """Return the client and its settings; only the environment that it makes of them contains the token."""
     params = connection.get_connection_params()
-    params["credential"] = unredacted(params["credential"])
     options = NO_OPTIONS.taken_from(params)
     with TRANSLATION:
         plan = plan_for({}, params, options)
