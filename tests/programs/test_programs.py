@@ -38,6 +38,8 @@ PROGRAMS = {
         "dagster_storage.py",
         Environment("dagster", ("dagster", "dagster-postgres", "psycopg2-binary")),
     ),
+    # Later versions of dbt-core need a package that downloads a program when it is installed.
+    "dbt": ("dbt_models.py", Environment("dbt", ("dbt-core<1.12", "dbt-postgres", "asyncpg"))),
     "jupyterhub": ("jupyterhub_users.py", Environment("jupyterhub", ("jupyterhub", "psycopg[binary]"))),
     "phoenix": ("phoenix_server.py", Environment("phoenix", ("arize-phoenix[pg]",))),
     "openwebui": (

@@ -20,14 +20,19 @@ LIGHT = Environment(
         "apscheduler>=3.11,<4",
         "asyncpg",
         "celery",
+        "django",
         "fastapi",
         "flask-sqlalchemy",
         "langgraph",
         "langgraph-checkpoint-postgres",
-        "procrastinate",
+        "optuna",
+        "peewee",
+        "procrastinate[django]",
         "psycopg[binary,pool]",
+        "psycopg2-binary",
         "sqlalchemy[asyncio]",
         "sqlmodel",
+        "tortoise-orm",
         "uvicorn",
     ),
 )
@@ -49,8 +54,12 @@ PROGRAMS = {
     "celery": ["celery_results.py"],
     "flask-sqlalchemy": ["flask_sqlalchemy_pages.py"],
     "langgraph": ["langgraph_savers.py"],
+    "optuna": ["optuna_studies.py"],
+    "peewee": ["peewee_models.py"],
     "procrastinate": ["procrastinate_worker.py"],
+    "procrastinate-django": ["procrastinate_django.py"],
     "sqlmodel": ["sqlmodel_fastapi.py"],
+    "tortoise": ["tortoise_models.py"],
     **{name: ["sqlalchemy_drivers.py"] for name in OLDER},
 }
 
@@ -74,6 +83,6 @@ def test_the_page_shows_code_that_runs_here() -> None:
     shown = [block for block in re.findall(r"^```text\n(.*?)^```", page, re.DOTALL | re.MULTILINE) if "def " in block]
     scripts = "\n".join(path.read_text("utf-8") for path in SCRIPTS.glob("*.py"))
     run = {line.strip() for line in scripts.splitlines()}
-    assert len(shown) == 3
+    assert len(shown) == 4
     for line in filter(None, (line.strip() for block in shown for line in block.splitlines())):
         assert line in run or "HOST" in line, line
