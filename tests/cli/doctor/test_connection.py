@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.support.doctor import AZURE, Doctor
-from tests.support.platforms import WINDOWS
+from tests.support.platforms import needs_named_pipes
 from tests.support.servers import DroppingServer, answering
 
 if TYPE_CHECKING:
@@ -101,12 +103,27 @@ class TestTls:
         for name, why in (
             ("empty", "it has no certificates in PEM format"),
             ("broken", "it has no certificates in PEM format"),
-            ("folder", "Permission denied" if WINDOWS else "Is a directory"),
+            ("folder", "it is not a regular file"),
         ):
             path = (tmp_path / f"{name}.pem").as_posix()
             report = doctor(f"sslrootcert={path}")
             assert (report.code, report.cause) == (14, f"the root certificates in {path} cannot be used: {why}")
             assert report.remedy.startswith("name a file of certificates with sslrootcert")
+
+    @needs_named_pipes
+    def test_a_named_pipe_instead_of_a_file_of_roots(self, doctor: Doctor, emulator: Emulator, tmp_path: Path) -> None:
+        pipe = tmp_path / "pipe.pem"
+        os.mkfifo(pipe)
+        # What opens the pipe would wait for this, and find nothing to read.
+        writer = threading.Timer(10, lambda: pipe.write_bytes(b""))
+        writer.start()
+        report = doctor(f"sslrootcert={pipe}")
+        assert writer.is_alive()
+        writer.cancel()
+        assert (report.code, report.cause) == (
+            14,
+            f"the root certificates in {pipe} cannot be used: it is not a regular file",
+        )
 
     def test_it_closes_at_once(self, doctor: Doctor, emulator: Emulator) -> None:
         emulator.fail_server("hang-up")

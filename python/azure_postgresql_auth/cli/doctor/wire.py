@@ -6,6 +6,7 @@ import contextlib
 import socket
 import ssl
 import struct
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -54,7 +55,15 @@ def shake_hands(place: tuple[str, int], host: str, context: ssl.SSLContext, time
 
 
 def verifying(roots: str, *, check_hostname: bool) -> ssl.SSLContext:
-    """Return a context that verifies against a file of roots, or against the operating system's for "system"."""
+    """Return a context that verifies against a file of roots, or against the operating system's for "system".
+
+    Raises:
+        OSError: the file cannot be read, or has no certificates (`ssl.SSLError`).
+    """
+    # OpenSSL, and libpq with it, would wait for somebody to write to a named pipe.
+    if roots != "system" and not Path(roots).is_file():
+        message = "it is not a regular file"
+        raise OSError(message)
     context = ssl.create_default_context(cafile=None if roots == "system" else roots)
     context.check_hostname = check_hostname
     return _as_libpq(context)
