@@ -347,6 +347,7 @@ class TestHelp:
             (("pgbouncer", "--auth-file", "x", "--pidfile", "y"), "pgbouncer", "(did you mean --pid-file?)"),
             (("doctor", "--xyz"), "doctor", "unrecognized arguments: --xyz"),
             (("tokn",), "[-h]", "there is no command tokn (did you mean token?)"),
+            (("xyz",), "[-h]", "there is no command xyz; the commands are token, exec, inspect, "),
             (("--debgu", "token"), "[-h]", "(did you mean --debug?)"),
             (("token", "--json", "--format", "env"), "token", "not allowed with"),
         ],

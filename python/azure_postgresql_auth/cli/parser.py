@@ -97,7 +97,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     name = next((argument for argument in arguments if not argument.startswith("-")), None)
     parser, commands = _build(() if name is None else (name,))
     if name is not None and name not in commands:
-        parser.error(f"there is no command {name}{_nearest(name, COMMANDS)}")
+        parser.error(f"there is no command {name}{_nearest(name, COMMANDS)}; the commands are {', '.join(COMMANDS)}")
     program: list[str] = []
     if "--" in arguments and name in _TAKES_A_PROGRAM:
         # Split here, because versions of argparse handle it differently.
