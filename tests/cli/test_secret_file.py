@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from azure_postgresql_auth.cli import refresh
+from azure_postgresql_auth.cli import refresh, temporary
 from azure_postgresql_auth.cli.failure import Failure
 from azure_postgresql_auth.cli.secret_file import LockedError, SecretFile, locking, remove_file, write_file
 
-from tests.support.platforms import needs_modes, needs_named_pipes, needs_root, needs_signals, nobody
+from tests.support.platforms import WINDOWS, needs_modes, needs_named_pipes, needs_root, needs_signals, nobody
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -247,6 +247,15 @@ class TestOthers:
             with pytest.raises((Failure, OSError)):
                 SecretFile(str(folder / name)).update(replaced_by(b"x"))
 
+    @pytest.mark.skipif(WINDOWS, reason="Windows keeps the current folder of a process")
+    def test_the_current_folder_may_be_gone(self, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        gone = tmp_path / "gone"
+        gone.mkdir()
+        monkeypatch.chdir(gone)
+        gone.rmdir()
+        assert SecretFile(str(path)).update(replaced_by(b"new"))
+        assert path.read_bytes() == b"new"
+
     def test_the_health_file_overwrites_nothing_else(self, path: Path, folder: Path) -> None:
         health = folder / "health"
         health.symlink_to(folder / "absent")
@@ -311,3 +320,11 @@ class TestLooking:
 
         refresh.keep_fresh(lambda: next(results), wait)
         assert pauses == [5.0, 60.0, 1.0, 2.0, 4.0, 0.25, 1.0]
+
+
+def test_a_temporary_folder_is_found_from_any_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TMPDIR", ".")
+    monkeypatch.setattr("tempfile.tempdir", None)
+    with temporary.folder() as folder:
+        assert os.path.dirname(folder) == os.getcwd()  # noqa: PTH109, PTH120 - both are texts

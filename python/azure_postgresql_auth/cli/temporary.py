@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 
 def unused_path() -> str:
-    """Return a path for a folder that does not exist yet, and that nobody can guess."""
-    return os.path.join(tempfile.gettempdir(), f"azure-postgresql-auth-{secrets.token_hex(8)}")  # noqa: PTH118
+    """Return an absolute path for a folder that does not exist yet, and that nobody can guess."""
+    # `tempfile` leaves TMPDIR=. as it is, and programs change their folder.
+    name = os.path.join(tempfile.gettempdir(), f"azure-postgresql-auth-{secrets.token_hex(8)}")  # noqa: PTH118
+    return os.path.abspath(name)  # noqa: PTH100
 
 
 @contextlib.contextmanager

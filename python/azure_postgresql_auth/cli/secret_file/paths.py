@@ -29,7 +29,8 @@ def folder_of(path: str) -> Iterator[tuple[int, str]]:
     """Open the folder that a path ends in; yield its descriptor, and the file's name there."""
     folder = os.open("/", _FOLDER)
     try:
-        parts = deque(_parts(os.path.join(os.getcwd(), path)))  # noqa: PTH109, PTH118
+        # The current folder may be gone, which is of no importance to an absolute path.
+        parts = deque(_parts(path if path.startswith("/") else os.path.join(os.getcwd(), path)))  # noqa: PTH109, PTH118
         links = 0
         while True:
             if not parts:
