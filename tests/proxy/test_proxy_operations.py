@@ -167,6 +167,26 @@ def test_a_command_inside(cli: Run, emulator: Emulator) -> None:
     assert cli("proxy", *server, "--", "no-such-program").returncode == 127
 
 
+def test_no_variable_leads_a_command_past_the_proxy(cli: Run, emulator: Emulator, tmp_path: Path) -> None:
+    (tmp_path / "services").write_text("[elsewhere]\nhost=127.0.0.1\nport=1\n")
+    variables = {
+        "PGSERVICEFILE": str(tmp_path / "services"),
+        "PGSERVICE": "elsewhere",
+        "PGGSSENCMODE": "require",
+        "PGREQUIREAUTH": "scram-sha-256",
+        "PGREQUIREPEER": "nobody-at-all",
+        "PGSSLCERTMODE": "require",
+        "PGSSLMODE": "verify-full",
+    }
+    server = (f"localhost:{emulator.port}", "--sslrootcert", emulator.ca_file, "--user", ROLE, "--database", "postgres")
+    script = "import psycopg; print(psycopg.connect().execute('SELECT session_user').fetchone()[0])"
+    done = cli("proxy", *server, "--listen", "0", "--", sys.executable, "-c", script, env=variables)
+    assert done.stdout.strip() == ROLE, done.stderr
+    if sys.platform != "win32":
+        done = cli("proxy", *server, "--", sys.executable, "-c", script, env=variables)
+        assert done.stdout.strip() == ROLE, done.stderr
+
+
 def test_serves_without_the_service_manager_that_the_environment_names(run_proxy: RunProxy, tmp_path: Path) -> None:
     proxy = run_proxy(env={"NOTIFY_SOCKET": f"/{tmp_path.name}"})
     with psycopg.connect(proxy.conninfo) as connection:

@@ -27,10 +27,14 @@ _STOPPING: Final = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT",
 # As PostgreSQL and PgBouncer do. Windows has no such signal.
 _RELOADING: Final = (signal.SIGHUP,) if sys.platform != "win32" else ()
 _MISLEADING: Final = (
+    "PGSERVICE",
     "PGHOSTADDR",
     "PGPASSWORD",
     "PGREQUIREAUTH",
+    "PGREQUIREPEER",
     "PGCHANNELBINDING",
+    "PGGSSENCMODE",
+    "PGSSLCERTMODE",
     "PGSSLROOTCERT",
     "PGSSLNEGOTIATION",
 )
