@@ -143,10 +143,26 @@ def test_several_servers_have_a_folder_and_a_port_each(
         (["a=x.postgres.database.azure.com", "a=y.postgres.database.azure.com"], "two servers have the same name"),
         (["../a=srv.postgres.database.azure.com"], "is not a server"),
         (["postgresql://srv.postgres.database.azure.com"], "is not a server"),
+        ([f"srv.postgres.database.azure.com:{'9' * 5000}"], "is not a server"),
     ],
 )
 def test_what_is_no_server_is_refused(cli: Run, servers: list[str], heard: str) -> None:
     done = cli("proxy", *servers, "--listen", "0")
+    assert done.returncode == 2
+    assert heard in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("address", "heard"),
+    [
+        ("65535", "2 servers need as many ports, and the highest one is 65535"),
+        ("65536", "expected [HOST:]PORT"),
+        ("9" * 5000, "expected [HOST:]PORT"),
+        (f"{'a' * 70}.localhost:0", "that is not a host name"),
+    ],
+)
+def test_what_is_no_address_is_refused(cli: Run, address: str, heard: str) -> None:
+    done = cli("proxy", *(f"{name}=srv.postgres.database.azure.com" for name in "ab"), "--listen", address)
     assert done.returncode == 2
     assert heard in done.stderr
 

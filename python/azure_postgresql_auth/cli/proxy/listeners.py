@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import os
+import re
 import socket
 import stat
 import sys
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 SOCKET_NAME: Final = ".s.PGSQL.5432"
 """The name that libpq looks for in the folder that `host` names."""
+_HIGHEST_PORT: Final = 65535
 _BACKLOG: Final = 1024
 _EXCLUSIVE: Final = getattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_REUSEADDR)
 """On Windows the latter would let another program listen on the same port; elsewhere it does not."""
@@ -109,18 +111,30 @@ def bind(host: str, port: int) -> Iterator[socket.socket]:
             yield listener
     except OSError as error:
         raise Failure(f"proxy: cannot listen on {host}:{port}: {error.strerror or error}") from error
+    except UnicodeError as error:
+        # One of its parts is empty or too long.
+        raise Failure(f"proxy: cannot listen on {host}:{port}: that is not a host name", USAGE) from error
 
 
-def parse_address(option: str, text: str) -> tuple[str, int]:
+def parse_address(option: str, text: str, ports: int = 1) -> tuple[str, int]:
     """Parse `[HOST:]PORT`; the default host is 127.0.0.1.
 
+    Args:
+        option: The option that has the text.
+        text: The text.
+        ports: The number of consecutive ports that begin there, unless the system chooses them.
+
     Raises:
-        Failure: The text is malformed.
+        Failure: The text is malformed, or there are not as many ports.
     """
     host, _, port = text.rpartition(":")
     host = host.strip("[]")
-    if not (port.isascii() and port.isdigit() and int(port) <= 65535):  # noqa: PLR2004 - the highest port
+    # `int` refuses thousands of digits with an error of its own.
+    if not re.fullmatch("[0-9]{1,5}", port) or int(port) > _HIGHEST_PORT:
         raise Failure(f"proxy: {option} {text}: expected [HOST:]PORT", USAGE)
+    if int(port) + ports - 1 > _HIGHEST_PORT:
+        message = f"proxy: {option} {text}: {ports} servers need as many ports, and the highest one is {_HIGHEST_PORT}"
+        raise Failure(message, USAGE)
     return host or "127.0.0.1", int(port)
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _PORT: Final = 5432
 _HIGHEST_PORT: Final = 65535
 _SERVER: Final = re.compile(
-    r"(?:(?P<name>[A-Za-z0-9][A-Za-z0-9_.-]*)=)?(?:\[(?P<literal>[0-9A-Fa-f:.]+)\]|(?P<host>[^\s\[\]:/@=]+))(?::(?P<port>\d+))?"
+    r"(?:(?P<name>[A-Za-z0-9][A-Za-z0-9_.-]*)=)?(?:\[(?P<literal>[0-9A-Fa-f:.]+)\]|(?P<host>[^\s\[\]:/@=]+))(?::(?P<port>[0-9]{1,5}))?"
 )
 
 

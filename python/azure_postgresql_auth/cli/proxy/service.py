@@ -80,7 +80,7 @@ def _listen(
     if folder is None and options.listen is None and options.command:
         folder = Path(stack.enter_context(temporary.folder()))
     if options.listen is not None:
-        host, port = listeners.parse_address("--listen", options.listen)
+        host, port = listeners.parse_address("--listen", options.listen, len(servers))
         for index, server in enumerate(servers):
             sockets.listen_on(host, port + index if port else 0, server)
         address = sockets.of_server[servers[0].name][-1].getsockname()
