@@ -17,9 +17,12 @@ import asyncpg
 import psycopg
 import pytest
 import trustme
+from azure_postgresql_auth.cli.failure import Failure
+from azure_postgresql_auth.cli.proxy.listeners import SOCKET_NAME, Sockets
+from azure_postgresql_auth.cli.proxy.server_arguments import Server as Upstream
 
 from tests.support.cancelling import cancelled_asleep, needs_cancel_safe
-from tests.support.platforms import needs_root
+from tests.support.platforms import needs_modes, needs_root
 from tests.support.polling import eventually
 from tests.support.proxy import ROLE, SSL_REQUEST, Proxy, RunProxy, error_of, message, read_messages, startup
 from tests.support.servers import Server, forward
@@ -201,6 +204,47 @@ def test_the_socket_is_this_users_alone(run_proxy: RunProxy, tmp_path: Path) -> 
         assert session_user(connection) == ROLE
     assert third.stop() == 0
     assert not path.exists()
+
+
+@needs_modes
+def test_a_socket_that_does_not_listen_yet_is_not_taken_for_a_stale_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = Upstream("a", "localhost", 5432, "scope", "roots")
+    first, second, heard = Sockets(), Sockets(), []
+    change_mode = Path.chmod
+
+    def start_second() -> None:
+        with pytest.raises(Failure, match="is in use by another process") as caught:
+            second.listen_in(tmp_path, server)
+        heard.append(caught.value)
+
+    def close(sockets: Sockets) -> None:
+        for descriptor in sockets.detach(server):
+            os.close(descriptor)
+
+    other = threading.Thread(target=start_second)
+
+    def between_bind_and_listen(path: Path, mode: int) -> None:
+        change_mode(path, mode)
+        if other.ident is None:
+            other.start()
+            other.join(1)
+
+    tmp_path.chmod(0o700)
+    monkeypatch.setattr(Path, "chmod", between_bind_and_listen)
+    with contextlib.ExitStack() as stack:
+        for sockets in (first, second):
+            stack.callback(close, sockets)
+        first.listen_in(tmp_path, server)
+        other.join(20)
+        assert heard
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(tmp_path / SOCKET_NAME))
+        second.remove_files()
+        assert (tmp_path / SOCKET_NAME).is_socket()
+        first.remove_files()
+        assert not (tmp_path / SOCKET_NAME).exists()
 
 
 def test_a_folder_that_others_can_write_to_is_refused(run_proxy: RunProxy, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import re
 import socket
 import stat
 import sys
+import time
 from typing import TYPE_CHECKING
 
 from azure_postgresql_auth.cli.failure import USAGE, Failure
@@ -55,17 +56,18 @@ class Sockets:
             message = f"proxy: {folder}: other users can put their own socket there; give it mode 0700"
             raise Failure(message)
         path = folder / SOCKET_NAME
-        _remove_stale(path)
-        listener = socket.socket(socket.AF_UNIX)
-        self._files[path] = None
-        try:
-            listener.bind(str(path))
-        except OSError as error:
-            del self._files[path]
-            raise Failure(f"proxy: {path}: {error.strerror or error}") from error
-        # Nobody can connect before it listens.
-        path.chmod(0o600)
-        listener.listen(_BACKLOG)
+        with _locked(folder):
+            _remove_stale(path)
+            listener = socket.socket(socket.AF_UNIX)
+            self._files[path] = None
+            try:
+                listener.bind(str(path))
+            except OSError as error:
+                del self._files[path]
+                raise Failure(f"proxy: {path}: {error.strerror or error}") from error
+            # Nobody can connect before it listens.
+            path.chmod(0o600)
+            listener.listen(_BACKLOG)
         found = path.stat()
         self._files[path] = (found.st_dev, found.st_ino)
         self.add(server, listener)
@@ -85,7 +87,8 @@ class Sockets:
             with contextlib.suppress(OSError, Failure):
                 if known is None:
                     # A signal came between its creation and what follows that.
-                    _remove_stale(path)
+                    with _locked(path.parent):
+                        _remove_stale(path)
                     continue
                 found = path.stat()
                 if (found.st_dev, found.st_ino) == known:
@@ -211,6 +214,27 @@ def _refuse_links_of_others(folder: Path) -> None:
         with contextlib.suppress(FileNotFoundError):
             path.stat()  # Fails where links form a loop.
         _refuse_links_of_others(path.parent / path.readlink())
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Let only one process at a time put a socket into a folder: one that does not listen yet looks stale to others.
+
+    Raises:
+        Failure: Another process keeps the lock.
+    """
+    from azure_postgresql_auth.cli.secret_file import files, locking  # noqa: PLC0415 - not on Windows
+
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        deadline = time.monotonic() + locking.TIMEOUT
+        while not files.flock(descriptor):
+            if time.monotonic() >= deadline:
+                raise Failure(f"proxy: {folder}: another process keeps this folder locked")
+            time.sleep(locking.POLL_INTERVAL)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _remove_stale(path: Path) -> None:
