@@ -110,14 +110,17 @@ async fn accept<'shared>(
 
 /// Passes a cancel request on. The client is not told the result.
 async fn cancel(channel: &mut Channel, key: &[u8], server: &Server, shared: &Shared) {
-    let Some(address) = server.keys.find(key) else { return };
-    add(&server.counters.cancels, 1);
-    // Bounded apart from the clients that have not yet said who they are, which must not displace it.
-    let mut passing = shared.cancels.add();
-    let request = pin!(upstream::cancel(server, address, CancelKey(key), Instant::now() + shared.limits.login));
-    if let Either::Left((Err(failure), _)) = select(request, pin!(passing.displaced())).await {
-        refuse(channel, &failure, server, shared).await;
+    if let Some(address) = server.keys.find(key) {
+        add(&server.counters.cancels, 1);
+        // Bounded apart from the clients that have not yet said who they are, which must not displace it.
+        let mut passing = shared.cancels.add();
+        let request = pin!(upstream::cancel(server, address, CancelKey(key), Instant::now() + shared.limits.login));
+        if let Either::Left((Err(failure), _)) = select(request, pin!(passing.displaced())).await {
+            return refuse(channel, &failure, server, shared).await;
+        }
     }
+    // Under TLS, libpq takes any other end for a failure of the request.
+    let _ = timeout(FAREWELL, channel.close()).await;
 }
 
 /// Tells a client that it makes room for another one, as far as its socket takes that at once: one that was waited for would not

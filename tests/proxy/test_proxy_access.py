@@ -109,6 +109,22 @@ def test_a_password_over_tls_lets_in(remote: Proxy, files: Files) -> None:
     assert asyncio.run(main()) == ROLE
 
 
+@needs_cancel_safe
+def test_a_cancel_request_under_tls_succeeds_for_the_client_too(
+    remote: Proxy, files: Files, emulator: Emulator
+) -> None:
+    succeeded = []
+    with psycopg.connect(conninfo(remote, files)) as connection:
+
+        def cancel() -> None:
+            connection.cancel_safe()
+            succeeded.append(True)
+
+        with cancelled_asleep(emulator, cancel), pytest.raises(psycopg.errors.QueryCanceled):
+            connection.execute("SELECT pg_sleep(60)")
+    assert succeeded
+
+
 @pytest.mark.parametrize(
     ("parameters", "heard"),
     [
