@@ -1,7 +1,8 @@
 //! One client's connection, from its first byte to its last.
 
 use std::{
-    io::ErrorKind,
+    future::pending,
+    io::{self, ErrorKind},
     pin::pin,
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -168,15 +169,20 @@ async fn begin<'server>(
     server: &'server Server,
     shared: &Shared,
 ) -> Result<(Channel, Option<KnownKey<'server>>), Failure> {
-    let client::Session { message, user, early } = session;
+    let client::Session { message, user, mut early } = session;
     let begun = Instant::now();
     let deadline = begun + shared.limits.login;
     let with_user = |found: Option<&str>| match (found, startup::read(&message)) {
         (Some(found), Ok(Some((Packet::Startup(startup), _)))) => startup.message(&[("user", found)]),
         _ => message.clone(),
     };
-    let upstream::Session { channel: mut other, address, messages } =
-        upstream::open(server, &shared.identity, with_user, user.is_some(), deadline).await?;
+    let opening = pin!(upstream::open(server, &shared.identity, with_user, user.is_some(), deadline));
+    let opened = match select(opening, pin!(client_ended(channel, &mut early))).await {
+        Either::Left((opened, _)) => opened?,
+        // The session would take a place until then, here and on the server, and nobody would use it.
+        Either::Right((error, _)) => return Err(Failure::Gone(error)),
+    };
+    let upstream::Session { channel: mut other, address, messages } = opened;
     server.counters.logged_in(begun.elapsed());
     let fields = [
         ("server", server.name.as_str().into()),
@@ -193,6 +199,19 @@ async fn begin<'server>(
         let _ = other.send(&early).await;
     }
     Ok((other, key))
+}
+
+/// Waits until a client has gone that waits for its session. If it has sent something ahead, it may send nothing more and still
+/// wait for the answer.
+async fn client_ended(channel: &mut Channel, early: &mut Vec<u8>) -> io::Error {
+    if early.is_empty() {
+        match channel.receive(early).await {
+            Ok(0) => return ErrorKind::UnexpectedEof.into(),
+            Ok(_) => {}
+            Err(error) => return error,
+        }
+    }
+    pending().await
 }
 
 /// Passes on the server's messages up to the one with the session's key.

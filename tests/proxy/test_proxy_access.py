@@ -329,6 +329,23 @@ def test_too_many_connections_are_refused_in_words(run_proxy: RunProxy) -> None:
     assert proxy.figure("login_failures_total", reason="limit") == 1
 
 
+def test_a_client_that_has_gone_keeps_no_place(run_proxy: RunProxy) -> None:
+    """Clients give up before the proxy does, and try again."""
+    with Server(lambda client: client.recv(8) and client.recv(8)) as stalling:
+        options = ("--max-connections", "1", "--login-timeout", "600", "--http", "0")
+        proxy = run_proxy(*options, server=f"localhost:{stalling.port}")
+
+        def give_up(number: int) -> None:
+            with proxy.connect() as client:
+                client.sendall(startup(user=ROLE, database="postgres"))
+                eventually(lambda: len(stalling.clients) == number)
+            eventually(lambda: proxy.figure("connections_open") == 0)
+
+        give_up(1)
+        give_up(2)
+        assert proxy.figure("login_failures_total", reason="limit") == 0
+
+
 def test_silent_clients_keep_nobody_out(run_proxy: RunProxy) -> None:
     proxy = run_proxy("--max-connections", "3", "--client-timeout", "60", "--http", "0")
     with contextlib.ExitStack() as stack:
