@@ -183,6 +183,9 @@ async fn begin<'server>(
         Either::Right((error, _)) => return Err(Failure::Gone(error)),
     };
     let upstream::Session { channel: mut other, address, messages } = opened;
+    let (key, messages) = pass_on_greeting(channel, &mut other, messages, server, deadline).await?;
+    // Before the client gets its key, and may use it.
+    let key = key.map(|key| server.keys.insert(key, address));
     server.counters.logged_in(begun.elapsed());
     let fields = [
         ("server", server.name.as_str().into()),
@@ -190,9 +193,7 @@ async fn begin<'server>(
         ("seconds", begun.elapsed().as_secs_f64().into()),
     ];
     shared.log.event(Level::Debug, "login", &fields);
-    let key = timeout_at(deadline, pass_on_greeting(channel, &mut other, messages)).await;
-    let key = key.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()))?;
-    let key = key.map(|key| server.keys.insert(key, address));
+    send(channel, &messages, deadline).await?;
     if !early.is_empty() {
         add(&server.counters.bytes_up, early.len() as u64);
         // If this fails, the relay notices it after it has passed on what the server said.
@@ -214,24 +215,33 @@ async fn client_ended(channel: &mut Channel, early: &mut Vec<u8>) -> io::Error {
     pending().await
 }
 
-/// Passes on the server's messages up to the one with the session's key.
+/// Passes on the server's messages up to those with the session's key. Return the key, and what is still to be passed on.
+///
+/// # Errors
+/// The server does not send it in time, or the client is gone.
 async fn pass_on_greeting(
     channel: &mut Channel,
     other: &mut Channel,
     mut messages: Vec<u8>,
-) -> std::io::Result<Option<Box<[u8]>>> {
+    server: &Server,
+    deadline: Instant,
+) -> Result<(Option<Box<[u8]>>, Vec<u8>), Failure> {
     let mut finder = KeyFinder::default();
-    loop {
-        channel.send(&messages).await?;
-        if finder.read(&messages) {
-            return Ok(finder.key());
-        }
+    while !finder.read(&messages) {
+        send(channel, &messages, deadline).await?;
         messages.clear();
-        if other.receive(&mut messages).await.unwrap_or(0) == 0 {
+        match timeout_at(deadline, other.receive(&mut messages)).await {
+            Ok(Ok(1..)) => {}
             // The relay notices the end as well.
-            return Ok(None);
+            Ok(_) => break,
+            Err(_) => return Err(upstream::unreachable(server, "it did not complete the login in time")),
         }
     }
+    Ok((finder.key(), messages))
+}
+
+async fn send(channel: &mut Channel, bytes: &[u8], deadline: Instant) -> io::Result<()> {
+    timeout_at(deadline, channel.send(bytes)).await.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()))
 }
 
 /// Counts a connection as open while it exists.

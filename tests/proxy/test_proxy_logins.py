@@ -181,6 +181,35 @@ def test_a_server_that_repeats_a_token_shows_it_to_nobody(run_proxy: RunProxy, t
     assert token not in b"".join(body for _, body in messages) + proxy.log_path.read_bytes()
 
 
+def test_a_server_that_stops_in_the_middle_of_the_login(run_proxy: RunProxy, tmp_path: Path) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+
+    def stop(client: socket.socket) -> None:
+        client.recv(8)
+        client.sendall(b"S")
+        with context.wrap_socket(client, server_side=True) as server:
+            server.recv(65536)
+            server.sendall(message(b"R", struct.pack("!I", 0)) + message(b"S", b"a\0b\0"))
+            while server.recv(65536):
+                pass
+
+    with Server(stop) as there:
+        options = ("--sslrootcert", str(tmp_path / "ca.pem"), "--login-timeout", "2", "--http", "0")
+        proxy = run_proxy(*options, server=f"localhost:{there.port}")
+        with proxy.connect() as client:
+            client.sendall(startup(user=ROLE, database="postgres"))
+            messages = read_messages(client)
+    assert [kind for kind, _ in messages] == [b"R", b"S", b"E"]
+    assert error_of(messages)["C"] == "08001"
+    assert "it did not complete the login in time" in error_of(messages)["M"]
+    assert proxy.told("refused")["level"] == "warning"
+    assert proxy.figure("login_failures_total", reason="server") == 1
+    assert proxy.figure("logins_total") == 0
+
+
 def test_a_token_of_any_length(run_proxy: RunProxy, emulator: Emulator) -> None:
     emulator.add_identity("long", claims={"filler": "x" * 45_000}, default=True)
     proxy = run_proxy()

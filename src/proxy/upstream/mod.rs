@@ -7,8 +7,8 @@ mod login;
 
 use std::{net::SocketAddr, sync::Arc};
 
-pub use connect::RecentAddress;
-use connect::{connect, unreachable};
+use connect::connect;
+pub use connect::{RecentAddress, unreachable};
 use login::{Answer, Refusal};
 use tokio::time::{Instant, timeout_at};
 
