@@ -1,7 +1,7 @@
 //! The proxy's settings.
 
 use std::{
-    fs,
+    fmt::Display,
     net::TcpListener,
     path::{Path, PathBuf},
     sync::Arc,
@@ -84,8 +84,10 @@ fn check_private(path: &Path) -> Result<(), String> {
 
 fn read_passwords(path: &Path) -> Result<Passwords, String> {
     check_private(path)?;
-    let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    Passwords::parse(&Zeroizing::new(text)).map_err(|error| format!("{}: {error}", path.display()))
+    let failed = |error: &dyn Display| format!("{}: {error}", path.display());
+    let bytes = Zeroizing::new(private_file::read(path).map_err(|error| failed(&error))?);
+    let text = str::from_utf8(&bytes).map_err(|error| failed(&error))?;
+    Passwords::parse(text).map_err(|error| failed(&error))
 }
 
 /// Which clients are accepted, with what the files hold.

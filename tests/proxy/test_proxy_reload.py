@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
+import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
@@ -92,6 +94,8 @@ def test_files_that_cannot_be_used_change_nothing(run_proxy: RunProxy, files: Fi
         (lambda: passwords.write_text("nonsense\n"), "line 1: expected USER:PASSWORD"),
         (lambda: passwords.chmod(0o644), "passwords"),
         (passwords.unlink, "No such file"),
+        # Nobody writes to it.
+        (lambda: os.mkfifo(passwords, 0o600), "the file names no user"),
     ):
         spoil()
         told = reload(proxy, "reload")
@@ -101,6 +105,20 @@ def test_files_that_cannot_be_used_change_nothing(run_proxy: RunProxy, files: Fi
         # The certificate, which is good, is not in use either.
         with connect(proxy, authority, "old") as connection:
             connection.execute("SELECT 1")
+
+
+def test_passwords_from_a_pipe_of_the_shell(run_proxy: RunProxy) -> None:
+    pipe, writer = os.pipe()
+    with os.fdopen(pipe), os.fdopen(writer, "w") as passwords:
+        options = ("--listen", "0", "--password-file", f"/dev/fd/{pipe}")
+        proxy = run_proxy(*options, socket_folder=False, ready=False, pass_fds=[pipe])
+        time.sleep(1)
+        passwords.write(f"{ROLE}:sesame\n")
+    eventually(lambda: proxy.events("listening"))
+    assert "the file names no user" in reload(proxy, "reload")["message"]
+    with psycopg.connect(proxy.url, password="sesame") as connection:
+        connection.execute("SELECT 1")
+    assert proxy.stop() == 0
 
 
 def test_the_servers_roots_are_read_again(run_proxy: RunProxy, files: Files, emulator: Emulator) -> None:

@@ -2,10 +2,12 @@
 
 use std::{
     fs::{self, File, Metadata, OpenOptions},
-    io,
+    io::{self, Read},
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::Path,
 };
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 /// Options under which a new file is this user's alone, and no symbolic link is followed.
 #[must_use]
@@ -69,4 +71,17 @@ pub fn check_not_public(path: &Path) -> Result<(), String> {
         return Ok(());
     }
     Err(format!("other users can read it (mode {:03o}); chmod it to 0600", mode & 0o777))
+}
+
+/// Reads a whole file. A named pipe that nobody writes to is empty: its opening would wait for a writer, perhaps for ever.
+///
+/// # Errors
+/// It cannot be read.
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    // What a writer is about to say is waited for, as a shell's `<(...)` needs it.
+    fcntl(&file, FcntlArg::F_SETFL(OFlag::empty()))?;
+    let mut content = Vec::new();
+    file.read_to_end(&mut content)?;
+    Ok(content)
 }

@@ -62,3 +62,11 @@ pub fn check_not_public(path: &Path) -> Result<(), String> {
     let file = File::open(path).map_err(|error| error.to_string())?;
     access::check_private(&file).map_err(|reason| format!("it {reason}; keep it in your profile"))
 }
+
+/// Reads a whole file.
+///
+/// # Errors
+/// It cannot be read.
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    fs::read(path)
+}

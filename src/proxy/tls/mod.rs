@@ -16,14 +16,18 @@ use rustls::{
 };
 
 pub use session::TlsSession;
+use zeroize::Zeroizing;
+
+use crate::platform::private_file;
 
 /// Keeps an attacker from diverting the connection to a service that speaks another protocol (ALPACA). PostgreSQL 17 and later
 /// confirm it, earlier versions ignore it.
 const ALPN: &[u8] = b"postgresql";
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let found = read.map_err(|error| format!("{}: {error}", path.display()))?;
+    let content = private_file::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let found = CertificateDer::pem_slice_iter(&content).collect::<Result<Vec<_>, _>>();
+    let found = found.map_err(|error| format!("{}: {error}", path.display()))?;
     if found.is_empty() {
         return Err(format!("{}: the file contains no PEM certificate", path.display()));
     }
@@ -69,7 +73,8 @@ pub fn with_server(config: &Arc<ClientConfig>, name: &ServerName<'static>) -> Re
 /// A file cannot be read, or the key does not belong to the certificate.
 pub fn towards_clients(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, String> {
     let chain = certificates(certificate)?;
-    let private = PrivateKeyDer::from_pem_file(key).map_err(|error| format!("{}: {error}", key.display()))?;
+    let content = Zeroizing::new(private_file::read(key).map_err(|error| format!("{}: {error}", key.display()))?);
+    let private = PrivateKeyDer::from_pem_slice(&content).map_err(|error| format!("{}: {error}", key.display()))?;
     let builder =
         ServerConfig::builder_with_provider(Arc::new(ring::default_provider())).with_safe_default_protocol_versions();
     let builder = builder.map_err(|error| error.to_string())?.with_no_client_auth();
