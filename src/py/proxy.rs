@@ -65,7 +65,7 @@ impl Proxy {
             health_file,
             debug,
         };
-        // As a link of another chain, a chain does not fall back to Python.
+        // In the form of a link, the default chain does not fall back to Python, which makes no fetches here.
         let identity = Identity { logins: provider.logins(), source: source.as_link().unwrap_or(source) };
         proxy::Proxy::start(config, identity).map(Self).map_err(PyValueError::new_err)
     }

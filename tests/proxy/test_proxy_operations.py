@@ -67,6 +67,22 @@ def test_probes_figures_and_health_file(run_proxy: RunProxy, emulator: Emulator,
     assert not health.exists()
 
 
+def test_without_a_credential_it_says_what_was_tried(run_proxy: RunProxy) -> None:
+    nothing = dict.fromkeys(("IDENTITY_ENDPOINT", "IDENTITY_HEADER", "PATH"), "")
+    nothing["AZURE_POD_IDENTITY_AUTHORITY_HOST"] = "http://127.0.0.1:9"
+    proxy = run_proxy("--http", "0", env=nothing)
+    assert eventually(lambda: "the first one is being requested" not in proxy.get("/readyz")[1])
+    status, text = proxy.get("/readyz")
+    assert status == 503
+    assert text.startswith(
+        "no token: no credential produced a token\n  EnvironmentCredential: not set: AZURE_TENANT_ID"
+    )
+    assert "azure-identity" not in text
+    with pytest.raises(psycopg.OperationalError, match="no credential produced a token"):
+        psycopg.connect(proxy.conninfo)
+    assert "EnvironmentCredential" in proxy.told("refused")["message"]
+
+
 def test_the_health_file_follows_no_link(run_proxy: RunProxy, tmp_path: Path) -> None:
     precious, health = tmp_path / "precious", tmp_path / "health"
     precious.write_text("keep")

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::{
     cache::FetchedToken,
-    credential::{ChainedTokenCredential, TenantId, TokenSource},
+    credential::{ChainedTokenCredential, TokenSource},
     error::{Attempt, Error},
 };
 
@@ -21,7 +21,7 @@ use crate::{
 /// who wait takes over, and from then on Python makes the fetches, until it finds nothing either.
 #[derive(Debug)]
 pub struct FallbackChain {
-    native: ChainedTokenCredential,
+    native: Arc<ChainedTokenCredential>,
     handed_over: AtomicBool,
 }
 
@@ -31,8 +31,8 @@ impl FallbackChain {
 
     /// Begins with the native links.
     #[must_use]
-    pub const fn new(native: ChainedTokenCredential) -> Self {
-        Self { native, handed_over: AtomicBool::new(false) }
+    pub fn new(native: ChainedTokenCredential) -> Self {
+        Self { native: Arc::new(native), handed_over: AtomicBool::new(false) }
     }
 
     /// The same of other links.
@@ -65,8 +65,9 @@ impl TokenSource for FallbackChain {
         self.native.description()
     }
 
-    fn in_tenant(&self, tenant_id: &TenantId, allowed: bool) -> Option<Arc<dyn TokenSource>> {
-        self.native.in_tenant(tenant_id, allowed)
+    /// The native links alone: where Python makes no fetches, one that is handed over would be given up again and again.
+    fn as_link(&self) -> Option<Arc<dyn TokenSource>> {
+        Some(Arc::clone(&self.native) as Arc<_>)
     }
 
     fn attempts(&self) -> Vec<Attempt> {
