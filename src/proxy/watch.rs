@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{ErrorKind, Write},
+    io::{self, ErrorKind, Write},
     path::{Path, PathBuf},
     sync::{Arc, PoisonError},
     time::Duration,
@@ -57,19 +57,23 @@ pub fn write_log_records(shared: &Shared) {
     }
 }
 
-fn write_health(path: &Path, ready: bool) -> std::io::Result<()> {
-    if ready {
-        // A new file takes the name, so that a link that another user may have put there is replaced, not followed.
-        let mut fresh = path.as_os_str().to_owned();
-        fresh.push(".new");
-        remove(Path::new(&fresh))?;
-        fs::File::create_new(&fresh)?.write_all(b"ready\n")?;
-        return fs::rename(&fresh, path);
+fn write_health(path: &Path, ready: bool) -> io::Result<()> {
+    if !ready {
+        return remove(path);
     }
-    remove(path)
+    // A new file takes the name, so that a link that another user may have put there is replaced, not followed.
+    let mut fresh = path.as_os_str().to_owned();
+    fresh.push(".new");
+    let fresh = Path::new(&fresh);
+    remove(fresh)?;
+    let written = fs::File::create_new(fresh)
+        .and_then(|mut file| file.write_all(b"ready\n"))
+        .and_then(|()| fs::rename(fresh, path));
+    // On a full disk it is empty.
+    written.inspect_err(|_| drop(remove(fresh)))
 }
 
-fn remove(path: &Path) -> std::io::Result<()> {
+fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
         _ => Ok(()),

@@ -83,6 +83,14 @@ def test_without_a_credential_it_says_what_was_tried(run_proxy: RunProxy) -> Non
     assert "EnvironmentCredential" in proxy.told("refused")["message"]
 
 
+def test_a_health_file_that_cannot_be_written_leaves_nothing(run_proxy: RunProxy, tmp_path: Path) -> None:
+    health = tmp_path / "health"
+    health.mkdir()
+    proxy = run_proxy("--health-file", str(health))
+    assert proxy.told("health_file", file=str(health))["level"] == "warning"
+    assert [path.name for path in tmp_path.glob("health*")] == ["health"]
+
+
 def test_the_health_file_follows_no_link(run_proxy: RunProxy, tmp_path: Path) -> None:
     precious, health = tmp_path / "precious", tmp_path / "health"
     precious.write_text("keep")
