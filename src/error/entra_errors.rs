@@ -23,6 +23,9 @@ impl EntraError {
     }
 }
 
+/// Where an application signs its assertions itself, Entra ID knows their keys by the certificates that were uploaded.
+const UPLOAD_CERTIFICATE: &str = "upload the certificate's public part to the application, a new one if it has expired";
+
 /// The remedy for a sign-in that is over.
 pub const SIGN_IN_AGAIN: &str = "sign in again";
 
@@ -76,9 +79,9 @@ pub const ENTRA_ERRORS: &[EntraError] = &[
     ),
     known(
         700_027,
-        "The certificate is not one that the application knows, or it has expired",
-        "upload its public part",
-        &[],
+        "The assertion was signed with a key that Entra ID does not know for it",
+        "check that the token comes from the issuer that it names, and that the issuer publishes the key that signed it",
+        &[("CertificateCredential", UPLOAD_CERTIFICATE), ("EnvironmentCredential", UPLOAD_CERTIFICATE)],
     ),
     known(
         700_030,

@@ -82,7 +82,7 @@ class TestCertificate:
         credential = identity.CertificateCredential(emulator.tenant_id, principal.client_id, path)
         good = Path(path).read_bytes()
         Path(path).write_bytes(make_certificate())
-        with pytest.raises(errors.EntraConnectionValueError, match="AADSTS700027.*upload its public part"):
+        with pytest.raises(errors.EntraConnectionValueError, match="AADSTS700027.*upload the certificate"):
             credential.get_token(SCOPE)
         Path(path).write_bytes(good)
         assert object_id(credential) == principal.object_id
@@ -260,6 +260,9 @@ class TestAssertion:
         with pytest.raises(errors.EntraConnectionValueError, match="ClientAssertionCredential: AADSTS700027") as raised:
             credential.get_token(SCOPE)
         assert assertion not in str(raised.value)
+        # It is a token of another issuer's, not one that a certificate of the application's signed.
+        assert "issuer" in raised.value.report.remedy
+        assert "certificate" not in str(raised.value)
 
     def test_is_no_link_of_a_native_chain(self) -> None:
         credential = identity.ClientAssertionCredential(GUID, "c", lambda: "x")
