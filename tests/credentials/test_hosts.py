@@ -197,6 +197,8 @@ def test_endpoints_are_urls(name: str, bad: str, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("IDENTITY_HEADER", "x")
     monkeypatch.setenv(name, bad)
     assert failure(identity.ManagedIdentityCredential()) == f'{name}="{bad}" is not an http URL'
+    monkeypatch.setenv(name, "ftp://ada:password@host")
+    assert failure(identity.ManagedIdentityCredential()) == f'{name}="ftp://****@host" is not an http URL'
 
 
 def test_a_federated_token_counts_as_a_managed_identity(nowhere: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 use azure_core::http::Url;
 
 use crate::{
-    credential::variable,
+    credential::{http::redaction::quoted_url, variable},
     error::{Attempt, Error, Status},
     platform::variables::AZURE_AUTHORITY_HOST,
 };
@@ -26,8 +26,9 @@ impl Authority {
             // The parser would read "https:///x" as the host "x".
             Ok(url) if url.scheme() == "https" && url.has_host() && !text.starts_with('/') => Ok(Self(url)),
             Ok(_) | Err(_) => Err(format!(
-                "{name}={text:?}: expected the host name of an Entra ID authority or its https URL, such as \
-                 \"login.microsoftonline.com\""
+                "{name}={}: expected the host name of an Entra ID authority or its https URL, such as \
+                 \"login.microsoftonline.com\"",
+                quoted_url(text)
             )),
         }
     }
@@ -74,6 +75,17 @@ mod tests {
         for bad in ["http://login.microsoftonline.com", "", "https://", "/relative", "ftp://host", "a b"] {
             let error = Authority::parse("authority", bad).unwrap_err();
             assert!(error.starts_with("authority="), "{error}");
+        }
+    }
+
+    #[test]
+    fn no_error_shows_a_password() {
+        for (bad, shown) in [
+            ("http://ada:pass/w@rd@login.example.com/", "http://****@login.example.com/"),
+            ("ada:p#ss@login.example.com", "****@login.example.com"),
+        ] {
+            let error = Authority::parse("authority", bad).unwrap_err();
+            assert!(error.starts_with(&format!("authority={shown:?}: expected")), "{error}");
         }
     }
 

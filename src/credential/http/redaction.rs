@@ -34,6 +34,15 @@ pub fn quoted(text: &str, secrets: &[Secret]) -> String {
     shortened(format!("{:?}", redacted(text, secrets)))
 }
 
+/// A URL as a literal, without what stands before its host, which may be a password. In one that is no valid URL the host may
+/// be anywhere, so nothing is shown that comes before the last `@`.
+pub fn quoted_url(text: &str) -> String {
+    const SEPARATOR: &str = "://";
+    let Some((before, rest)) = text.rsplit_once('@') else { return format!("{text:?}") };
+    let scheme = before.find(SEPARATOR).map_or("", |at| &before[..at + SEPARATOR.len()]);
+    format!("{:?}", format!("{scheme}{HIDDEN}@{rest}"))
+}
+
 fn shortened(mut text: String) -> String {
     const AT_MOST: usize = 2000;
     if let Some((cut, _)) = text.char_indices().nth(AT_MOST) {

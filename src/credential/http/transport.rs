@@ -31,7 +31,9 @@ use super::{
     answer,
     attempt_log::AttemptLog,
     cause::{distrusted, innermost},
-    proxies, trust,
+    proxies,
+    redaction::quoted_url,
+    trust,
 };
 use crate::{
     credential::{
@@ -281,7 +283,7 @@ pub fn parse_endpoint(name: &str, text: &str) -> Result<Url, String> {
     Url::parse(text)
         .ok()
         .filter(|url| url.has_host() && matches!(url.scheme(), "http" | "https"))
-        .ok_or_else(|| format!("{name}={text:?} is not an http URL"))
+        .ok_or_else(|| format!("{name}={} is not an http URL", quoted_url(text)))
 }
 
 #[cfg(test)]
