@@ -62,12 +62,6 @@ impl Log {
         Ok((Self { lines, debug, lost: AtomicU64::new(0) }, thread))
     }
 
-    /// Return whether debug events are written.
-    #[must_use]
-    pub const fn debugs(&self) -> bool {
-        self.debug
-    }
-
     /// Writes an event with its fields, except for those that are null.
     pub fn event(&self, level: Level, event: &str, fields: &[(&str, Value)]) {
         self.write(SystemTime::now(), level, event, fields);

@@ -6,11 +6,12 @@
 //! | module | what it does |
 //! |---|---|
 //! | [`config`] | the settings |
-//! | [`service`] | starts and stops the proxy's threads, accepts clients |
+//! | [`service`], [`listener`] | starts and stops the proxy's threads, accepts clients |
 //! | [`session`] | one client's connection from the first byte to the last |
 //! | [`arrivals`] | bounds the number of clients that have not yet said who they are |
 //! | [`client`], [`startup`] | what a client says first, and the parser for it, which is fuzzed |
 //! | [`scram`] | passwords of clients |
+//! | [`failure`] | why a client does not get a session |
 //! | [`upstream`], [`identity`] | the login to the server, and the token for it |
 //! | [`wire`] | PostgreSQL's messages, as far as a login needs them |
 //! | [`relay`] | passes bytes between client and server |

@@ -26,12 +26,8 @@ pub fn was_refused(error: &Cause) -> bool {
 }
 
 /// The innermost cause, which is the one that a person can act on ("Connection refused", "certificate has expired").
-pub fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut cause = error;
-    while let Some(next) = cause.source() {
-        cause = next;
-    }
-    cause.to_string()
+pub fn innermost(error: &Cause) -> String {
+    causes(error).last().map(ToString::to_string).unwrap_or_default()
 }
 
 #[cfg(test)]
