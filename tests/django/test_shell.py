@@ -72,6 +72,25 @@ class TestShell:
             database(OPTIONS={"credential": ManagedIdentityCredential()}).client.runshell([])
         assert not psql.exists()
 
+    @pytest.mark.parametrize(
+        ("argument", "reason"),
+        [
+            ("host=srv.postgres.database.azure.com sslmode=disable", "sslmode=disable"),
+            (
+                "--dbname=host=srv.postgres.database.azure.com gssencmode=prefer",
+                "gssencmode=prefer could send the token",
+            ),
+            ("service=nowhere", "service=nowhere could not be read"),
+        ],
+    )
+    def test_a_connection_string_that_could_expose_the_token(
+        self, psql: Path, database: Databases, emulator: Emulator, argument: str, reason: str
+    ) -> None:
+        with pytest.raises(OperationalError, match=reason):
+            database().client.runshell(["-c", "SELECT 1", argument])
+        assert not psql.exists()
+        assert emulator.token_requests == []
+
     def test_a_plain_login(self, psql: Path, database: Databases, emulator: Emulator) -> None:
         database(USER="me", PASSWORD=SECRET).client.runshell([])
         arguments, environment = psql.read_text("utf-8").splitlines()

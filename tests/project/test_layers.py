@@ -27,7 +27,7 @@ LAYERS = [
     {"psycopg2", "psycopg3", "asyncpg", "service_connector"},
     {"identity"},
     {"core"},
-    {"_engine", "_plugin_hosts", "tls"},
+    {"_engine", "_plugin_hosts", "_precedence", "tls"},
     {"_core"},
     {"errors", "_conninfo", "_redacted", "_shapes"},
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from azure_postgresql_auth import core, tls
+from azure_postgresql_auth import _precedence, core, tls
 from azure_postgresql_auth._core import Driver
 from azure_postgresql_auth.cli import terminal
 from azure_postgresql_auth.cli.failure import USAGE, Failure
@@ -69,7 +69,7 @@ def access(arguments: Arguments, scope: str | None = None) -> Access:
     if plan.has_credentials:
         return Access(variables, None, "")
     for given, each in zip(arguments.readings, plans):
-        _check_service(each, given, is_protected=decided.tls is not None)
+        _check_precedence(each, given, is_protected=decided.tls is not None)
     found = login(plan)
     return Access({"PGUSER": plan.user or found.user or "", **variables}, found, plan.scope)
 
@@ -91,7 +91,7 @@ def check(arguments: Arguments, host: str, scope: str) -> None:
         for reading in arguments.readings
     ]
     for given, plan in zip(readings, _plans(arguments._replace(readings=readings), scope)):
-        _check_service(plan, given, is_protected=plan.tls is not None)
+        _check_precedence(plan, given, is_protected=plan.tls is not None)
 
 
 def _plans(arguments: Arguments, scope: str | None) -> list[ConnectionPlan]:
@@ -101,7 +101,7 @@ def _plans(arguments: Arguments, scope: str | None) -> list[ConnectionPlan]:
         plan = PROGRAM.plan(given, scope=scope, is_opaque=True)
         # What is not the name of a service may only look like one.
         if not plan.has_unresolved_service:
-            _check_service(plan, given, is_protected=True)
+            _check_precedence(plan, given, is_protected=True)
     return [_plan(parameters, scope) for parameters in arguments.readings]
 
 
@@ -131,23 +131,10 @@ def _variables(settings: Mapping[str, Any]) -> dict[str, str]:
     return {_VARIABLES[keyword]: value for keyword, value in settings.items() if keyword in _VARIABLES}
 
 
-def _check_service(plan: ConnectionPlan, given: dict[str, str], *, is_protected: bool) -> None:
-    """Refuse settings that variables cannot override: those of a service and of a connection string take precedence."""
-    parameters = plan.parameters()
-    service = parameters.get("service")
-    if plan.has_unresolved_service:
-        message = (
-            f"service={service} could not be read, so it is not known where the token would go; correct the service "
-            "file, or name the server by host"
-        )
-        raise Failure(message, USAGE)
-    gssencmode = parameters.get("gssencmode", "disable")
-    if is_protected and gssencmode != "disable" and (service or "gssencmode" in given):
-        message = (
-            f"gssencmode={gssencmode} could send the token under GSSAPI encryption, which does not verify the server; "
-            "remove it, or set gssencmode=disable"
-        )
-        raise Failure(message, USAGE)
+def _check_precedence(plan: ConnectionPlan, given: dict[str, str], *, is_protected: bool) -> None:
+    problem = _precedence.problem(plan, given, is_protected=is_protected)
+    if problem:
+        raise Failure(problem, USAGE)
 
 
 def user_of(given: str | None) -> str | None:

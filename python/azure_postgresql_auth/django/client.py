@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db.backends.postgresql import client as postgresql
 
-from azure_postgresql_auth import tls
+from azure_postgresql_auth import _precedence, tls
 from azure_postgresql_auth._engine.connect import NO_OPTIONS, ErrorTranslation, connect
 from azure_postgresql_auth._redacted import without_frames
 from azure_postgresql_auth.django._connection import (
@@ -94,11 +94,9 @@ def _check(parameters: Iterable[str]) -> None:
         except driver.Error:
             continue  # no connection string
         plan = plan_for(given, {}, NO_OPTIONS)
-        in_force = plan.parameters()
-        gssencmode = in_force.get("gssencmode", "disable")
-        if plan.tls and gssencmode != "disable" and ("gssencmode" in given or "service" in in_force):
-            message = f"gssencmode={gssencmode} could send the token unencrypted; remove it from psql's arguments"
-            raise InsecureTransportError(message)
+        problem = _precedence.problem(plan, given, is_protected=plan.tls is not None)
+        if problem:
+            raise InsecureTransportError(problem)
 
 
 def _with_login(connection: Any, parameters: Iterable[str]) -> tuple[type[postgresql.DatabaseClient], dict[str, Any]]:
