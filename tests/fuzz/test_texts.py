@@ -13,7 +13,7 @@ from azure_postgresql_auth import identity
 from azure_postgresql_auth._engine import refusal
 from azure_postgresql_auth._redacted import without_frames
 from azure_postgresql_auth.cli import dispatch, terminal, token_info
-from azure_postgresql_auth.cli.doctor import driver_errors, server_errors
+from azure_postgresql_auth.cli.doctor import driver_errors, program_url, server_errors
 from azure_postgresql_auth.cli.doctor.finding import Context
 from azure_postgresql_auth.cli.logins import PROGRAM
 from azure_postgresql_auth.core import decode_jwt
@@ -98,7 +98,8 @@ def test_names_cannot_leave_the_sql_they_stand_in(name: str, oid: str, kind: str
         claims = {"oid": oid or "1", "upn": "u"}
         info = token_info.read(make_token(oid="1", upn="u"), claims)._replace(user=name or "u")
         plan = PROGRAM.plan({"host": "localhost", "user": "x"})
-        context = Context(parameters={}, plan=plan, scope="s", endpoints=[], user=name or "u", info=info)
+        url = program_url.read("")
+        context = Context(parameters={}, plan=plan, scope="s", endpoints=[], url=url, user=name or "u", info=info)
         return without_quoted(server_errors.explained("refused", found, context).sql)
 
     assert sql(f"{name}DROP ROLE", f"{oid}DROP ROLE") == sql("ada", "1")

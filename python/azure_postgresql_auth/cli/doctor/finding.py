@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from typing import Final
 
     from azure_postgresql_auth._core import ConnectionPlan
+    from azure_postgresql_auth.cli.doctor.program_url import ProgramUrl
     from azure_postgresql_auth.cli.token_info import TokenInfo
 
 OK: Final = "ok"
@@ -79,12 +80,7 @@ class Context:
     plan: ConnectionPlan
     scope: str
     endpoints: list[Endpoint]
-    driver: str = ""
-    """The program's, where its URL says so."""
-    note: str = ""
-    """The parts of the program's URL that are ignored."""
-    names_plugin: bool = False
-    """Whether the program's URL names the plugin `entra`, which logs in only to servers that are listed."""
+    url: ProgramUrl
     settings: dict[str, str] = field(default_factory=dict)
     """The TLS settings that this package adds."""
     resolved: dict[Endpoint, list[str]] = field(default_factory=dict)

@@ -17,7 +17,7 @@ _WHO = "SELECT session_user || ', PostgreSQL ' || current_setting('server_versio
 
 def check(context: Context) -> Iterator[Finding]:
     """Log in, query the current user, and disconnect."""
-    driver = drivers.first(context.driver)
+    driver = drivers.first(context.url.driver)
     if driver is None:
         yield Finding(
             PASSED_OVER,

@@ -65,7 +65,7 @@ class ProgramUrl(NamedTuple):
     note: str = ""
     """The ignored parts; empty if nothing is ignored."""
     names_plugin: bool = False
-    """Whether the program logs in by this package's plugin of SQLAlchemy."""
+    """Whether the program logs in by this package's plugin of SQLAlchemy, only to servers that are listed."""
 
 
 def read(text: str) -> ProgramUrl:

@@ -58,7 +58,6 @@ def run(options: argparse.Namespace) -> int:
     for name, failing, check, needed in _STEPS:
         if not taken.issuperset(needed):
             continue
-        findings = []
         with terminal.waiting(f"checking {name}"):
             findings = [_redacted(context, finding) for finding in check(context)]
         for finding in findings:
@@ -109,7 +108,7 @@ def _context(text: str) -> Context:
     if not all(0 < number <= _HIGHEST_PORT for number in numbers):
         raise Failure(f"port={parameters['port']}: expected numbers from 1 to {_HIGHEST_PORT}", USAGE)
     endpoints = [Endpoint(*place) for place in zip(hosts, addresses, numbers)]
-    return Context(parameters, plan, scope, endpoints, url.driver, url.note, url.names_plugin)
+    return Context(parameters, plan, scope, endpoints, url)
 
 
 def _redacted(context: Context, finding: Finding) -> Finding:
@@ -130,7 +129,7 @@ def _line(name: str, finding: Finding) -> str:
 
 
 def _verdict(found: list[tuple[str, Finding]], code: int) -> tuple[Finding | None, str]:
-    """Print the most important finding, and the last line."""
+    """Return the most important finding, if there is one, and the last line of the report."""
     for status in (FAILURE, WARNING):
         for _, finding in found:
             if finding.status == status:

@@ -21,8 +21,8 @@ _OTHER_SERVICES = (".mysql.database.azure.com", ".mariadb.database.azure.com", "
 
 def check(context: Context) -> Iterator[Finding]:
     """Read the settings as the drivers do."""
-    if context.note:
-        yield Finding(OK, context.note)
+    if context.url.note:
+        yield Finding(OK, context.url.note)
     if context.plan.has_unresolved_service:
         service = context.parameters.get("service")
         yield Finding(
@@ -56,7 +56,7 @@ def check(context: Context) -> Iterator[Finding]:
         return
     for endpoint in context.endpoints:
         yield from _host(endpoint.host)
-    if context.names_plugin:
+    if context.url.names_plugin:
         yield from _plugin(context.endpoints)
     mode, roots = sslmode(context), sslrootcert(context)
     places = ", ".join(map(str, context.endpoints))
