@@ -100,7 +100,7 @@ def read(text: str) -> ProgramUrl:
     if hosts:
         kept.update(_places(hosts, kept.get("port", "")))
     conninfo = f"postgresql://{url['rest']}" + (f"?{urlencode(kept, quote_via=quote)}" if kept else "")
-    return ProgramUrl(conninfo, driver, _note(left), ("plugin", "entra") in pairs)
+    return ProgramUrl(conninfo, driver, _note(left, driver), ("plugin", "entra") in pairs)
 
 
 def _places(hosts: list[str], port: str) -> dict[str, str]:
@@ -112,10 +112,11 @@ def _places(hosts: list[str], port: str) -> dict[str, str]:
     return {"host": ",".join(names), "port": ",".join(pair[3] if pair else port for pair in pairs)}
 
 
-def _note(left: list[str]) -> str:
+def _note(left: list[str], driver: str) -> str:
     if not left:
         return ""
     note = f"left out of the URL: {', '.join(dict.fromkeys(left))}"
-    if "plugin" in left:
+    # A URL that names a driver is SQLAlchemy's.
+    if "plugin" in left and not driver:
         note += "; a plugin is for SQLAlchemy's create_engine, and psycopg, psycopg2 and asyncpg refuse it in a URL"
     return note
