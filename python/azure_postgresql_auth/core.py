@@ -33,6 +33,10 @@ __all__ = [
     "token_stats",
 ]
 
+# Show and pickle them under the public module, from which programs import them.
+for _function in (decode_jwt, parse_principal_name):
+    _function.__module__ = __name__
+
 AZURE_DB_FOR_POSTGRES_SCOPE: Final = "https://ossrdbms-aad.database.windows.net/.default"
 """OAuth 2.0 scope of database tokens in Azure's public cloud."""
 

@@ -184,6 +184,24 @@ def test_unpickled_class_method_connects(connect: Any, emulator: Emulator) -> No
     assert [login.accepted for login in emulator.logins] == [True]
 
 
+@pytest.mark.parametrize(
+    "public",
+    [
+        identity.AccessToken("x", 1),
+        core.decode_jwt,
+        core.parse_principal_name,
+        identity.TokenCredential,
+        sqlalchemy.EntraPlugin,
+    ],
+    ids=repr,
+)
+def test_a_pickle_names_public_modules_only(public: Any) -> None:
+    pickled = pickle.dumps(public)
+    assert b"azure_postgresql_auth._" not in pickled
+    assert b"._" not in pickled
+    assert pickle.loads(pickled) == public
+
+
 def test_options() -> None:
     options = sent(Options(PORTABLE[2], "a-scope", allow_insecure_transport=True))
     assert (options.credential, options.scope) == (sent(PORTABLE[2]), "a-scope")

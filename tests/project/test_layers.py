@@ -161,6 +161,7 @@ def test_public_names_exist_and_say_what_they_are() -> None:
             found = getattr(module, name)
             if callable(found):
                 assert inspect.getdoc(found), name
+                assert not re.search(r"(^|\.)_", found.__module__), f"{name} is shown as {found.__module__}'s"
 
 
 def test_the_error_tree_is_as_drawn() -> None:

@@ -65,5 +65,4 @@ __all__ = [
 
 # Show and pickle the classes under the public module, from which programs import them.
 for _name in __all__:
-    if _name.endswith("Credential") and globals()[_name].__module__.startswith(f"{__name__}."):
-        globals()[_name].__module__ = __name__
+    globals()[_name].__module__ = __name__

@@ -51,6 +51,8 @@ class EntraPlugin(CreateEnginePlugin):
             PostgreSQL; the engine does not open its connections itself.
     """
 
+    __module__ = "azure_postgresql_auth.sqlalchemy"
+
     def __init__(self, url: URL, kwargs: dict[str, Any]) -> None:
         self.url = url
         if url.get_backend_name() != "postgresql":
