@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import subprocess
-from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+from root import ROOT
 
 
 def run(*arguments: str) -> str:

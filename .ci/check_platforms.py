@@ -15,7 +15,8 @@ import time
 from pathlib import Path
 
 import toolchains
-from toolchains import ROOT, Toolchain
+from root import ROOT
+from toolchains import Toolchain
 
 # Below target/, which is Cargo's own to fill and `make clean`'s to remove; a folder of its own, for other flags.
 OUTPUT = ROOT / "target" / "platforms"

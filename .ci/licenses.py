@@ -14,7 +14,7 @@ from textwrap import indent
 from typing import NamedTuple
 
 import cargo
-from cargo import ROOT
+from root import ROOT
 
 FILE = ROOT / "THIRD_PARTY_LICENSES"
 # The targets of wheels. Build scripts and procedural macros are not linked.

@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from mkdocs.structure.files import Files
     from mkdocs.structure.pages import Page
 
-ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(Path(__file__).parent))
 
-import command_line  # noqa: E402 - a module beside this file, which mkdocs loads by its path
-import environment_variables  # noqa: E402
-import error_codes  # noqa: E402
-import repository  # noqa: E402
+import command_line  # a module beside this file, which mkdocs loads by its path
+import environment_variables
+import error_codes
+import repository
+from root import ROOT
 
 ELSEWHERE = {
     "CHANGELOG.md": "changelog.md",

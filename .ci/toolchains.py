@@ -8,7 +8,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from root import ROOT
+
 MINGW = "x86_64-w64-mingw32-gcc"
 
 

@@ -16,7 +16,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import toolchains
-from toolchains import ROOT, Toolchain
+from root import ROOT
+from toolchains import Toolchain
 
 COMPATIBILITY = {
     "x86_64-unknown-linux-gnu": "manylinux2014",

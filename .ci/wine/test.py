@@ -17,7 +17,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parents[1])]
 
 import toolchains  # noqa: E402
-from toolchains import ROOT  # noqa: E402
+from root import ROOT  # noqa: E402
 
 from tests.support.wheels import interpreter  # noqa: E402
 
