@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
 import signal
@@ -17,14 +16,12 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 from azure_postgresql_auth import core
-from azure_postgresql_auth.cli import argv, conninfo, main
-from azure_postgresql_auth.cli.failure import Failure
+from azure_postgresql_auth.cli import main
 from azure_postgresql_auth.tls import AZURE_ROOTS
-from psycopg.conninfo import conninfo_to_dict
 
 from tests.support.cli import COMMAND, LOGIN
 from tests.support.credentials import make_token
-from tests.support.platforms import LIMIT, needs_shell, needs_signals, needs_terminal
+from tests.support.platforms import LIMIT, needs_shell, needs_signals
 from tests.support.polling import eventually
 
 if TYPE_CHECKING:
@@ -220,16 +217,6 @@ class TestExec:
         assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "")
 
 
-def test_a_services_words_do_nothing_to_a_terminal(cli: Run, emulator: Emulator) -> None:
-    evil = "no\x1b]52;c;ZWNobw==\x07way\u202e"
-    emulator.fail(400, body=json.dumps({"error": "invalid_request", "error_description": evil}))
-    for arguments in (["token"], ["token", "--debug"], ["doctor"]):
-        done = cli(*arguments)
-        printed = done.stdout + done.stderr
-        assert "no\\x1b]52;c;ZWNobw==\\x07way\\u202e" in printed
-        assert all(one.isprintable() or one == "\n" for one in printed)
-
-
 class TestInspect:
     def test_a_pasted_token_needs_no_network(self, cli: Run, emulator: Emulator) -> None:
         user = emulator.add_identity("guest_gmail.com#EXT#@contoso.com", "user", role=None)
@@ -390,32 +377,6 @@ class TestHelp:
         assert subprocess.check_output([installed, "--version"], text=True) == cli("--version").stdout
         assert cli().returncode == 2
 
-    @needs_terminal
-    def test_marks_only_on_a_terminal(self) -> None:
-        def said(**env: str) -> str:
-            master, terminal = os.openpty()
-            variables = {**os.environ, "TERM": "xterm", **env}
-            subprocess.run(
-                [*COMMAND, "inspect", "-"], stdin=subprocess.DEVNULL, stderr=terminal, env=variables, check=False
-            )
-            os.close(terminal)
-            text = os.read(master, 4096).decode()
-            os.close(master)
-            return text
-
-        assert said().startswith("azure-postgresql-auth: \033[31mInvalid JWT")
-        assert said(NO_COLOR="1").startswith("azure-postgresql-auth: Invalid JWT")
-
-    @needs_terminal
-    def test_on_a_terminal_it_says_what_it_waits_for(self, emulator: Emulator) -> None:
-        emulator.latency = 2.5
-        master, terminal = os.openpty()
-        done = subprocess.run([*COMMAND, "token"], stdout=subprocess.PIPE, stderr=terminal, check=True, text=True)
-        os.close(terminal)
-        assert "waiting for a token ..." in os.read(master, 4096).decode()
-        os.close(master)
-        assert done.stdout.count("\n") == 1
-
     @needs_shell
     def test_bash_accepts_its_completion(self, cli: Run) -> None:
         script = cli("completion", "bash").stdout
@@ -428,153 +389,6 @@ class TestHelp:
         done = cli("completion", "zsh", env={"PYTHONPATH": str(tmp_path)})
         assert (done.returncode, done.stdout) == (1, "")
         assert "pip install 'azure-postgresql-auth-rs[completion]'" in done.stderr
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        r"host=a dbname='it\'s' user = 'x y'  password=a\ b",
-        "postgresql://u%40c:p%3Aw@h1:1,h2:2/d%20b?sslmode=require&application_name=x%26y",
-        "postgres://[::1]:5433/db",
-        "postgresql:///db?host=%2Ftmp&user=x",
-        "postgresql://h?ssl=true",
-        "host='' user=a",
-    ],
-)
-def test_connection_strings_are_read_as_libpq_does(text: str) -> None:
-    assert conninfo.parse(text) == conninfo_to_dict(text)
-
-
-def test_a_bad_connection_string_is_not_repeated() -> None:
-    for text in ("host=a secret", "password='secret", "postgresql://h?secret"):
-        with pytest.raises(Failure) as failed:
-            conninfo.parse(text)
-        assert "secret" not in str(failed.value)
-    assert conninfo.parse("orders") == {"dbname": "orders"}
-
-
-@pytest.mark.parametrize(
-    ("command", "expected"),
-    [
-        (["psql", "-h", "a", "-Ub", "--port=1", "-d", "c"], {"host": "a", "user": "b", "port": "1", "dbname": "c"}),
-        (["/usr/bin/psql", "host=a dbname=b"], {"host": "a", "dbname": "b"}),
-        (["pg_dump", "-d", "host=a", "-h", "b"], {"host": "a"}),
-        (["psql", "--dbname", "postgresql://u@a/b"], {"host": "a", "user": "u", "dbname": "b"}),
-        (["psql", "-c", "SELECT 1 WHERE host = 'x'"], {}),
-        (["psql", "-c", "-h", "-hb"], {"host": "b"}),
-        (["psql", "-Xqh", "a"], {"host": "a"}),
-        (["psql", "-Xqha"], {"host": "a"}),
-        (["psql", "--hos", "a"], {"host": "a"}),
-        (["psql", "--hos=a", "db", "ann"], {"host": "a", "dbname": "db", "user": "ann"}),
-        pytest.param(
-            ["psql", "db", "-h", "a"],
-            {"host": "a", "dbname": "db"},
-            marks=pytest.mark.skipif(os.name == "nt", reason="depends on PostgreSQL's version there"),
-        ),
-        (["psql", "-h", "a", "--", "-h"], {"host": "a", "dbname": "-h"}),
-        (["psql", "-h", "a", "-h", "b"], {"host": "b"}),
-        (["pg_restore", "-Cvd", "postgresql://a/b", "host=file"], {"host": "a", "dbname": "b"}),
-        (["createdb", "-h", "a", "host=b"], {"host": "a"}),
-    ],
-)
-def test_what_the_arguments_of_postgresqls_programs_say(command: list[str], expected: dict[str, str]) -> None:
-    assert argv.read(command) == argv.Arguments([expected], is_certain=True)
-
-
-@pytest.mark.parametrize(
-    ("command", "expected"),
-    [
-        (["python", "-h", "a", "x=y"], {"host": "a"}),
-        (["python", "app.py", "postgresql://a/b"], {"host": "a", "dbname": "b"}),
-        (["sh", "-c", "psql -h a"], {}),
-        (["env", "psql", "-h", "a"], {"host": "a"}),
-        # An option of a later version, and one that is cut too short.
-        (["psql", "--new-option", "-h", "a"], {"host": "a"}),
-        (["psql", "--no", "-ha"], {"host": "a"}),
-        (["pgbench", "-d", "db"], {"dbname": "db"}),
-        ([], {}),
-    ],
-)
-def test_what_is_not_certain_is_said_to_be_so(command: list[str], expected: dict[str, str]) -> None:
-    reading = {k: v for k, v in expected.items() if k != "dbname" or "postgresql:" in str(command)}
-    assert argv.read(command) == argv.Arguments([reading], is_certain=False)
-
-
-@pytest.mark.parametrize(
-    ("command", "expected"),
-    [
-        (["pg_dumpall", "-vh", "a", "-d", "host=b user=c"], [{"host": "a", "user": "c"}]),
-        (["pg_basebackup", "-ha", "-d", "host=b port=''"], [{"host": "a", "port": ""}, {"host": "a"}]),
-        (["app", "-h", "a", "host=b"], [{"host": "b"}, {"host": "a"}]),
-        (["app", "--hos=a", "--dbn", "host=b", "-dhost=c"], [{"host": "b"}, {"host": "a"}, {"host": "c"}]),
-        (["app", "-h", "a", "-hb", "-h", ""], [{"host": "a,b"}]),
-        (
-            ["app", "postgresql://u:p@a/x", "postgresql://b/y"],
-            [{"user": "u", "password": "p", "host": "a", "dbname": "x"}, {"host": "b", "dbname": "y"}],
-        ),
-    ],
-)
-def test_each_way_in_which_a_program_may_read_its_arguments_is_told(
-    command: list[str], expected: list[dict[str, str]]
-) -> None:
-    read = argv.read(command)
-    assert not read.is_certain
-    assert read.readings == expected
-
-
-@needs_shell
-class TestClosedStreams:
-    """Descriptors 0, 1 and 2 of a command whose standard streams are closed belong to nothing that it opens."""
-
-    def run(self, *arguments: str, redirection: str) -> subprocess.CompletedProcess[str]:
-        script = f'"$@" {redirection}'
-        return subprocess.run(
-            ["bash", "-c", script, "bash", *COMMAND, *arguments],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=100,
-        )
-
-    def test_stderr(self, emulator: Emulator) -> None:
-        done = self.run("token", redirection="2>&-")
-        assert done.returncode == 0
-        assert done.stdout.count(".") == 2
-
-    @pytest.mark.parametrize("command", [("token",), ("doctor",), ("--version",)])
-    @pytest.mark.parametrize(
-        ("redirection", "why"), [(">&-", "Bad file descriptor"), ("> /dev/full", "No space left on device")]
-    )
-    def test_stdout(self, emulator: Emulator, command: tuple[str, ...], redirection: str, why: str) -> None:
-        done = self.run(*command, redirection=redirection)
-        assert done.returncode == 1
-        assert done.stderr == f"azure-postgresql-auth: stdout cannot be written: {why}\n"
-
-    def test_stdin(self) -> None:
-        done = self.run("inspect", "-", redirection="<&-")
-        assert done.returncode == 1
-        assert done.stderr.startswith("azure-postgresql-auth: Invalid JWT token format")
-
-    def test_the_password_file_stays_while_the_program_runs(self, emulator: Emulator, tmp_path: Path) -> None:
-        seen = tmp_path / "seen"
-        # With stdin and stdout closed, the pipe to what removes the file had their numbers.
-        program = f'echo line; sleep 1; cat "$PGPASSFILE" > {seen}'
-        done = self.run("exec", "--", "sh", "-c", program, redirection="<&- >&-")
-        assert done.returncode == 0, done.stderr
-        assert seen.read_text().startswith("*:*:*:*:")
-
-    def test_the_proxys_log_goes_into_no_connection(self, emulator: Emulator) -> None:
-        program = 'psql -Atc "SELECT count(*) FROM generate_series(1, 5)" "user=emulator-identity dbname=postgres"'
-        server = ("--debug", "proxy", f"localhost:{emulator.port}", "--sslrootcert", emulator.ca_file)
-        done = self.run(*server, "--", "sh", "-c", program, redirection="<&- 2>&-")
-        assert (done.returncode, done.stdout) == (0, "5\n")
-
-    @pytest.mark.parametrize(
-        ("arguments", "code"),
-        [(["exec", "--", "no-such-program"], 127), (["token", "--foo"], 2), (["inspect", "x"], 1)],
-    )
-    def test_the_exit_code_is_that_of_the_failure(self, emulator: Emulator, arguments: list[str], code: int) -> None:
-        assert self.run(*arguments, redirection="2> /dev/full").returncode == code
 
 
 @needs_shell
