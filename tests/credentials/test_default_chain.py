@@ -8,7 +8,9 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,6 +19,7 @@ from azure_postgresql_auth import core, errors, identity
 from azure_postgresql_auth._engine import registry
 
 from tests.support.credentials import Token, object_id
+from tests.support.platforms import LIMIT
 from tests.support.polling import quickest
 from tests.support.tools import saying
 
@@ -299,6 +302,28 @@ class TestFallback:
         for name in ("IDENTITY_ENDPOINT", "IDENTITY_HEADER"):
             monkeypatch.setenv(name, nowhere.env[name])
         assert object_id(credential) == nowhere.identity.object_id
+
+    def test_what_a_signal_handler_raises_leaves_nobody_waiting(
+        self, nowhere: Emulator, theirs: type[Theirs], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        class TimeLimitError(BaseException):
+            pass
+
+        def interrupted(thread: threading.Thread) -> None:
+            if thread.name == "azure-pg-auth-fallback":
+                raise TimeLimitError
+            start(thread)
+
+        start = threading.Thread.start
+        credential = identity.DefaultAzureCredential()
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", interrupted)
+            with pytest.raises(TimeLimitError) as raised:
+                credential.get_token(SCOPE)
+        # The error is held yet, with the frames that it passed through.
+        assert raised.tb is not None
+        with ThreadPoolExecutor() as pool:
+            assert pool.submit(object_id, credential).result(LIMIT) == nowhere.identity.object_id
 
     @pytest.mark.usefixtures("nowhere")
     def test_installed_azure_identity(self) -> None:

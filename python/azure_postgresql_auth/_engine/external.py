@@ -10,6 +10,7 @@ forks while another thread imports a module, the child inherits an import lock t
 from __future__ import annotations
 
 import contextvars
+import functools
 import os
 import sys
 import threading
@@ -115,13 +116,14 @@ class ExternalFetcher:
             try:
                 work = self._prepare(fetch, blocking=blocking)
             except Exception as error:  # noqa: BLE001, PERF203 - raised by the callers that wait
-                fetch.fail(error, words(error))
+                _fail(fetch, error)
             except BaseException:
                 fetch.abandon()
                 raise
             else:
                 if work is not None:
-                    self._in_thread(work, fetch, blocking=blocking)
+                    answer = functools.partial(_answer, self._provider, work)
+                    in_thread("azure-pg-auth-credential", answer, fetch, _fail, blocking=blocking)
 
     def _prepare(self, fetch: Fetch, *, blocking: bool) -> Callable[[], None] | None:
         """Return what a thread has to do, or start a task and return None."""
@@ -142,28 +144,6 @@ class ExternalFetcher:
         task.add_done_callback(_ended)
         return None
 
-    def _in_thread(self, work: Callable[[], None], fetch: Fetch, *, blocking: bool) -> None:
-        answer = self._provider, work, fetch
-        thread = threading.Thread(
-            target=contextvars.copy_context().run,
-            args=(_answer, *answer),
-            name="azure-pg-auth-credential",
-            daemon=True,
-        )
-        try:
-            start(thread)
-        except RuntimeError as error:
-            # No thread can be started, for example while the interpreter shuts down. A login in an atexit hook still
-            # works.
-            if blocking:
-                contextvars.copy_context().run(_answer, *answer)
-            else:
-                fetch.fail(error, words(error))
-        except BaseException:
-            # A signal handler of the program raised it, for this caller alone.
-            fetch.abandon()
-            raise
-
 
 class AssertionFetcher(ExternalFetcher):
     """Calls a credential's function for an assertion, which the engine exchanges for a token."""
@@ -179,7 +159,38 @@ class AssertionFetcher(ExternalFetcher):
         return lambda: method(fetch, **wanted)
 
 
-def start(thread: threading.Thread) -> None:
+def in_thread(
+    name: str,
+    answer: Callable[[Fetch], None],
+    fetch: Fetch,
+    refuse: Callable[[Fetch, RuntimeError], None],
+    *,
+    blocking: bool,
+) -> None:
+    """Answer a fetch in a thread of its own.
+
+    Args:
+        name: the thread's.
+        answer: answers it; raises nothing.
+        refuse: answers it if no thread can be started and the caller's must not be blocked.
+        blocking: the caller's thread is going to wait for the result.
+    """
+    run = contextvars.copy_context().run
+    try:
+        _start(threading.Thread(target=run, args=(answer, fetch), name=name, daemon=True))
+    except RuntimeError as error:
+        # No thread can be started, for example while the interpreter shuts down. A login in an atexit hook still works.
+        if blocking:
+            run(answer, fetch)
+        else:
+            refuse(fetch, error)
+    except BaseException:
+        # A signal handler of the program raised it, for this caller alone.
+        fetch.abandon()
+        raise
+
+
+def _start(thread: threading.Thread) -> None:
     """Start a thread.
 
     Raises:
@@ -190,6 +201,10 @@ def start(thread: threading.Thread) -> None:
         message = "can't create new thread at interpreter shutdown"
         raise RuntimeError(message)
     thread.start()
+
+
+def _fail(fetch: Fetch, error: BaseException) -> None:
+    fetch.fail(error, words(error))
 
 
 # The fetch of each task; the dictionary also keeps the tasks alive, to which event loops have only weak references.
@@ -224,7 +239,7 @@ def _answer(provider: TokenProvider, work: Callable[[], None], fetch: Fetch) -> 
     try:
         work()
     except Exception as error:  # noqa: BLE001 - raised by the callers that wait
-        fetch.fail(error, words(error))
+        _fail(fetch, error)
     except BaseException as error:  # noqa: BLE001 - it would only end this thread, while others wait
         ended = RuntimeError(f"the credential raised {words(error)}")
         fetch.fail(ended, str(ended))
@@ -237,7 +252,7 @@ async def _fetch_async(
     try:
         complete(fetch, await method(fetch.scope, **wanted))
     except Exception as error:  # noqa: BLE001 - raised by the callers that wait
-        fetch.fail(error, words(error))
+        _fail(fetch, error)
     except BaseException:
         # Cancelled, because this loop ends. Callers on other loops make the fetch again.
         fetch.abandon()

@@ -5,10 +5,8 @@ It is imported only then. No other module uses it; the engine's side is `Fallbac
 
 from __future__ import annotations
 
-import threading
-
 from azure_postgresql_auth._core import default_chain_links
-from azure_postgresql_auth._engine.external import complete, start, text_of
+from azure_postgresql_auth._engine.external import complete, in_thread, text_of
 
 TYPE_CHECKING = False  # see "Start-up" in docs/architecture.md
 if TYPE_CHECKING:
@@ -70,14 +68,7 @@ class Fallback:
             blocking: the caller's thread is going to wait for the result.
         """
         for fetch in self._provider.take_fetches():
-            thread = threading.Thread(target=self._ask, args=(fetch,), name="azure-pg-auth-fallback", daemon=True)
-            try:
-                start(thread)
-            except RuntimeError as error:
-                if blocking:
-                    self._ask(fetch)
-                else:
-                    self._provider.exhaust(fetch, text_of(error))
+            in_thread("azure-pg-auth-fallback", self._ask, fetch, self._exhaust, blocking=blocking)
 
     def _ask(self, fetch: Fetch) -> None:
         try:
@@ -88,7 +79,10 @@ class Fallback:
             more = ", ".join(_DESCRIPTIONS[link] or link for link in self._links)
             self._provider.exhaust(fetch, f"not installed; `pip install azure-identity` would add {more}")
         except BaseException as error:  # noqa: BLE001 - it would end this thread only, while others wait
-            self._provider.exhaust(fetch, _attempts_of(error))
+            self._exhaust(fetch, error)
+
+    def _exhaust(self, fetch: Fetch, error: BaseException) -> None:
+        self._provider.exhaust(fetch, _attempts_of(error))
 
     def _new(self) -> object:
         import logging  # noqa: PLC0415 - azure-identity imports it anyway
