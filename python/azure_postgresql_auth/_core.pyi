@@ -402,7 +402,8 @@ class Fetch:
         """Answer with a token.
 
         Args:
-            expires_on: seconds since 1970. Of what is not a date, such as 0, the token itself decides, else 60 s.
+            expires_on: seconds since 1970. If that is no date (0, -1, `sys.maxsize`), the token's `exp` holds; without
+                one, the token lives 366 days if the number was positive, else 60 s.
             refresh_on: seconds since 1970; when the issuer asks for renewal.
         """
     def fail(self, exception: BaseException, message: str) -> None:

@@ -132,9 +132,7 @@ def _build(loaded: Collection[str]) -> tuple[_Parser, dict[str, _Parser]]:
         module = importlib.import_module(f"azure_postgresql_auth.cli.{name}")
         command.description, command.epilog = module.DESCRIPTION, getattr(module, "EPILOG", None)
         # Also after the command; SUPPRESS keeps the value of an option before it.
-        command.add_argument(
-            "--debug", action="store_true", default=argparse.SUPPRESS, help="show tracebacks and a log"
-        )
+        command.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=_DEBUG)
         command.set_defaults(module=name)
         module.add_arguments(command)
     return parser, parsers

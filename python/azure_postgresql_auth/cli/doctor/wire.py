@@ -18,7 +18,7 @@ _LET_ANY_CERTIFICATE_PASS: Final = 0x80000 | 0x200000
 
 
 class NoTlsError(Exception):
-    """The server did not start TLS; `answer` is what it sent instead, "" if it closed the connection."""
+    """The server did not start TLS; `answer` is what it sent instead, b"" if it closed the connection."""
 
     def __init__(self, answer: bytes) -> None:
         super().__init__(answer)

@@ -192,5 +192,4 @@ def _run_inside(command: list[str], variables: dict[str, str]) -> int:
     """Run the command, which connects to the proxy."""
     environment = {name: value for name, value in os.environ.items() if name not in _MISLEADING}
     # The proxy uses TLS to the server.
-    code = child.run(command, {**environment, **variables, "PGSSLMODE": "disable"}, "proxy")
-    return signals.exit_code(-code) if code < 0 else code
+    return child.shell_code(child.run(command, {**environment, **variables, "PGSSLMODE": "disable"}, "proxy"))
