@@ -18,7 +18,10 @@ from tests.support.polling import eventually
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_FOREIGN = ("AZURE_", "IDENTITY_", "MSI_", "IMDS_", "PG", "PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_XDIST")
+_FOREIGN = (
+    *("AZURE_", "IDENTITY_", "MSI_", "IMDS_", "SYSTEM_OIDCREQUESTURI"),
+    *("PG", "NOTIFY_SOCKET", "LISTEN_", "PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_XDIST"),
+)
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 # Nothing listens there, so probes of IMDS fail at once instead of reaching 169.254.169.254.
 NO_IMDS = "http://127.0.0.1:9"

@@ -103,12 +103,12 @@ mod tests {
         let inner = guarded();
         let forking = std::thread::spawn(|| {
             prepare();
-            in_child();
+            // Not `in_child`: the tests beside this one would lose what belongs to their process.
+            in_parent();
         });
         drop(inner);
         assert!(GATE.try_write().is_err(), "the outer section still holds the gate");
         drop(outer);
         assert!(forking.join().is_ok());
-        assert!(generation() > 0);
     }
 }
