@@ -101,10 +101,11 @@ fuzz: $(VENV)/built cargo-fuzz ## Feed every target of the fuzzer for FUZZ_SECON
 	        -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=1024 -timeout=10 -print_final_stats=1 || exit 1; done
 	HYPOTHESIS_PROFILE=deep FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(BIN)/python -m pytest $(PARALLEL) --timeout 0 tests/fuzz
 
+# Without counters, and of small inputs: else there are thousands.
 fuzz-corpus: cargo-fuzz ## Keep in fuzz/corpus what the inputs found by `make fuzz` reach
 	@for target in $(FUZZ_TARGETS); do \
 	    $(FUZZ) run --sanitizer none $$target fuzz/corpus/$$target fuzz/target/corpus/$$target -- \
-	        -merge=1 -set_cover_merge=1 -max_len=2048 || exit 1; done
+	        -merge=1 -set_cover_merge=1 -use_counters=0 -max_len=700 || exit 1; done
 
 cargo-fuzz:
 	@cargo fuzz --version > /dev/null 2>&1 || { \
