@@ -28,6 +28,8 @@ NOT_READ = {
     "AZURE_CORE_NO_COLOR",
     "PGCHANNELBINDING",
     "PGREQUIREAUTH",
+    "PGREQUIREPEER",
+    "PGSSLCERTMODE",
     "PGSSLNEGOTIATION",
     # Only kept out of what is shown.
     "SYSTEM_ACCESSTOKEN",
