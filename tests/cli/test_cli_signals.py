@@ -126,12 +126,13 @@ class TestWhileAProgramRuns:
     @pytest.mark.parametrize("command", ["exec", "emulator"])
     def test_the_program_decides_what_a_signal_means(self, emulator: Emulator, start: Any, command: str) -> None:
         script = (
-            "import signal, sys\n"
+            "import signal, sys, time\n"
             "for number in signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGUSR1, signal.SIGQUIT:\n"
             "    signal.signal(number, lambda number, _: print(number, flush=True))\n"
             "signal.signal(signal.SIGUSR2, lambda *_: sys.exit(5))\n"
             "print('ready', flush=True)\n"
-            "while True: signal.pause()"
+            # Not `signal.pause`, which would sleep through a signal that comes just before it.
+            "while True: time.sleep(0.05)"
         )
         process = start(command, "--", sys.executable, "-c", script)
         is_ready(process)
