@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING
 
 from azure_postgresql_auth.cli.failure import USAGE, Failure
+from azure_postgresql_auth.cli.proxy.server_arguments import HIGHEST_PORT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 SOCKET_NAME: Final = ".s.PGSQL.5432"
 """The name that libpq looks for in the folder that `host` names."""
-_HIGHEST_PORT: Final = 65535
 _BACKLOG: Final = 1024
 _EXCLUSIVE: Final = getattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_REUSEADDR)
 """On Windows the latter would let another program listen on the same port; elsewhere it does not."""
@@ -133,10 +133,10 @@ def parse_address(option: str, text: str, ports: int = 1) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
     host = host.strip("[]")
     # `int` refuses thousands of digits with an error of its own.
-    if not re.fullmatch("[0-9]{1,5}", port) or int(port) > _HIGHEST_PORT:
+    if not re.fullmatch("[0-9]{1,5}", port) or int(port) > HIGHEST_PORT:
         raise Failure(f"proxy: {option} {text}: expected [HOST:]PORT", USAGE)
-    if int(port) + ports - 1 > _HIGHEST_PORT:
-        message = f"proxy: {option} {text}: {ports} servers need as many ports, and the highest one is {_HIGHEST_PORT}"
+    if int(port) + ports - 1 > HIGHEST_PORT:
+        message = f"proxy: {option} {text}: {ports} servers need as many ports, and the highest one is {HIGHEST_PORT}"
         raise Failure(message, USAGE)
     return host or "127.0.0.1", int(port)
 

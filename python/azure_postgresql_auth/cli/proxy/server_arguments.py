@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from typing import Final
 
 _PORT: Final = 5432
-_HIGHEST_PORT: Final = 65535
+HIGHEST_PORT: Final = 65535
 _SERVER: Final = re.compile(
     r"(?:(?P<name>[A-Za-z0-9][A-Za-z0-9_.-]*)=)?(?:\[(?P<literal>[0-9A-Fa-f:.]+)\]|(?P<host>[^\s\[\]:/@=]+))(?::(?P<port>[0-9]{1,5}))?"
 )
@@ -59,7 +59,7 @@ def parse(texts: Sequence[str], scope: str | None, roots: str | None) -> list[Se
 def _parse(text: str, scope: str | None, roots: str | None) -> Server:
     found = _SERVER.fullmatch(text)
     port = int(found["port"] or _PORT) if found else 0
-    if found is None or not 0 < port <= _HIGHEST_PORT:
+    if found is None or not 0 < port <= HIGHEST_PORT:
         raise Failure(f"proxy: {text!r} is not a server: expected HOST[:PORT] or NAME=HOST[:PORT]", USAGE)
     host = found["literal"] or found["host"]
     if roots is None and not is_azure_server(host):
